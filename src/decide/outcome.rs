@@ -1,0 +1,286 @@
+//! The answer to a request: [`Outcome`].
+
+use std::fmt;
+use std::sync::Arc;
+
+use cedar_policy::PolicyId;
+
+use crate::engine::{PolicyError, PolicyErrorCode};
+use crate::policy::{Duty, PolicyInfo};
+use crate::state::State;
+use crate::timestamp::Timestamp;
+
+/// Whether the principal may act. There is no third answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Decision {
+    /// It may.
+    Allow,
+    /// It may not.
+    Deny,
+}
+
+impl Decision {
+    /// `Allow` or `Deny`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "Allow",
+            Self::Deny => "Deny",
+        }
+    }
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why a decision came out as it did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// Allow: at least one permit is satisfied and no forbid is.
+    Permitted,
+    /// Deny: a forbid is satisfied; the reasons name it.
+    Forbidden,
+    /// Deny: no permit is satisfied.
+    NotPermitted,
+    /// Deny: a forbid failed to evaluate where that denies.
+    PolicyError,
+    /// Deny: the permits carry an obligation that the caller does not handle.
+    UnsupportedObligation,
+}
+
+impl Cause {
+    /// Every cause.
+    pub const ALL: [Self; 5] = [
+        Self::Permitted,
+        Self::Forbidden,
+        Self::NotPermitted,
+        Self::PolicyError,
+        Self::UnsupportedObligation,
+    ];
+
+    /// The name in answers: `permitted`, `forbidden`, `not_permitted`, `policy_error`,
+    /// `unsupported_obligation`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Permitted => "permitted",
+            Self::Forbidden => "forbidden",
+            Self::NotPermitted => "not_permitted",
+            Self::PolicyError => "policy_error",
+            Self::UnsupportedObligation => "unsupported_obligation",
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A decision with everything that belongs to it. Holds the state it was made on.
+#[must_use = "an outcome that nobody looks at protects nothing"]
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    parts: Parts,
+}
+
+/// What [`decide`](super::decide) puts into an outcome; policies by their place in the snapshot.
+#[derive(Debug, Clone)]
+pub(super) struct Parts {
+    pub(super) state: Arc<State>,
+    pub(super) evaluated_at: Timestamp,
+    pub(super) decision: Decision,
+    pub(super) cause: Cause,
+    pub(super) determining: Vec<usize>,
+    pub(super) unmet: Vec<usize>,
+    pub(super) errors: Vec<PolicyError>,
+}
+
+/// Something the enforcement point must do when it acts on the answer, and the policy that asks it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Obligation<'a> {
+    policy: &'a PolicyId,
+    duty: &'a Duty,
+}
+
+impl<'a> Obligation<'a> {
+    /// The policy that carries it.
+    #[must_use]
+    pub fn policy(&self) -> &'a PolicyId {
+        self.policy
+    }
+
+    /// Its name, such as `redact_fields`.
+    #[must_use]
+    pub fn name(&self) -> &'a str {
+        self.duty.name()
+    }
+
+    /// What stands behind the colon of its annotation, such as `pii`.
+    #[must_use]
+    pub fn argument(&self) -> Option<&'a str> {
+        self.duty.argument()
+    }
+}
+
+impl fmt::Display for Obligation<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.duty.fmt(f)
+    }
+}
+
+/// A policy whose evaluation failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PolicyFailure<'a> {
+    policy: &'a PolicyId,
+    code: PolicyErrorCode,
+    message: &'a str,
+}
+
+impl<'a> PolicyFailure<'a> {
+    /// The policy.
+    #[must_use]
+    pub fn policy(&self) -> &'a PolicyId {
+        self.policy
+    }
+
+    /// The kind of error.
+    #[must_use]
+    pub fn code(&self) -> PolicyErrorCode {
+        self.code
+    }
+
+    /// Cedar's message. It may quote values of the request and of entities.
+    #[must_use]
+    pub fn message(&self) -> &'a str {
+        self.message
+    }
+}
+
+/// A satisfied permit that did not make an Allow, and what it lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unmet<'a> {
+    /// The permit.
+    pub policy: &'a PolicyId,
+    /// The obligations it carries; at least one of them the caller does not handle.
+    pub obligations: Vec<Obligation<'a>>,
+}
+
+/// Why [`Outcome::require`] refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// The decision is Deny.
+    #[error("denied: {0}")]
+    Decision(Cause),
+    /// The decision is Allow, with an obligation that is not in the list of handled ones.
+    #[error("allowed only with the obligation `{0}`, which is not handled")]
+    Obligation(String),
+}
+
+impl Outcome {
+    pub(super) fn mint(parts: Parts) -> Self {
+        Self { parts }
+    }
+
+    /// Allow or Deny.
+    #[must_use]
+    pub fn decision(&self) -> Decision {
+        self.parts.decision
+    }
+
+    /// Whether the decision is Allow. The obligations must be discharged all the same:
+    /// [`Outcome::require`] checks both.
+    #[must_use]
+    pub fn is_allow(&self) -> bool {
+        self.parts.decision == Decision::Allow
+    }
+
+    /// Why.
+    #[must_use]
+    pub fn cause(&self) -> Cause {
+        self.parts.cause
+    }
+
+    /// `Ok` when the decision is Allow and every obligation is among `handled`.
+    ///
+    /// # Errors
+    /// [`Denied`] says whether the decision or an obligation stands in the way.
+    pub fn require(&self, handled: &[&str]) -> Result<(), Denied> {
+        if !self.is_allow() {
+            return Err(Denied::Decision(self.cause()));
+        }
+        match self.obligations().find(|o| !handled.contains(&o.name())) {
+            Some(obligation) => Err(Denied::Obligation(obligation.to_string())),
+            None => Ok(()),
+        }
+    }
+
+    /// The determining policies, in order of their ids: on Allow the satisfied permits, on a
+    /// forbidden Deny the satisfied forbids, otherwise none.
+    pub fn determining_policies(&self) -> impl Iterator<Item = &PolicyId> {
+        self.policies(&self.parts.determining).map(|p| &p.id)
+    }
+
+    /// What the determining policies oblige the enforcement point to do.
+    pub fn obligations(&self) -> impl Iterator<Item = Obligation<'_>> {
+        self.policies(&self.parts.determining)
+            .flat_map(|policy| duties(policy, &policy.meaning.obligations))
+    }
+
+    /// What the determining policies advise; it may be ignored.
+    pub fn advice(&self) -> impl Iterator<Item = Obligation<'_>> {
+        self.policies(&self.parts.determining)
+            .flat_map(|policy| duties(policy, &policy.meaning.advice))
+    }
+
+    /// Satisfied permits that did not make an Allow, and what each lacks.
+    pub fn unmet(&self) -> impl Iterator<Item = Unmet<'_>> {
+        self.policies(&self.parts.unmet).map(|policy| Unmet {
+            policy: &policy.id,
+            obligations: duties(policy, &policy.meaning.obligations).collect(),
+        })
+    }
+
+    /// The policies whose evaluation failed, in order of their ids, whatever the decision.
+    pub fn policy_errors(&self) -> impl Iterator<Item = PolicyFailure<'_>> {
+        let snapshot = self.parts.state.snapshot();
+        self.parts.errors.iter().filter_map(|error| {
+            Some(PolicyFailure {
+                policy: &snapshot.policy(error.policy)?.id,
+                code: error.code,
+                message: &error.message,
+            })
+        })
+    }
+
+    /// The instant the decision was made for.
+    #[must_use]
+    pub fn evaluated_at(&self) -> Timestamp {
+        self.parts.evaluated_at
+    }
+
+    /// The state the decision was made on.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        &self.parts.state
+    }
+
+    fn policies<'a>(&'a self, places: &'a [usize]) -> impl Iterator<Item = &'a PolicyInfo> {
+        let snapshot = self.parts.state.snapshot();
+        places.iter().filter_map(|at| snapshot.policy(*at))
+    }
+}
+
+fn duties<'a>(
+    policy: &'a PolicyInfo,
+    duties: &'a [Duty],
+) -> impl Iterator<Item = Obligation<'a>> + use<'a> {
+    duties.iter().map(|duty| Obligation {
+        policy: &policy.id,
+        duty,
+    })
+}

@@ -1,0 +1,101 @@
+//! The parent graph, checked without recursion before Cedar closes it with recursion.
+
+/// What is wrong with a graph.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum GraphFault {
+    /// The nodes of a cycle, in order.
+    Cycle(Vec<usize>),
+    /// A node whose chain of parents is longer than allowed.
+    TooDeep(usize),
+}
+
+/// Checks that the graph of `parents` (a list of node numbers per node) has no cycle, and that no
+/// chain has more than `max_depth` edges. Visits each node and edge once.
+pub(crate) fn check(parents: &[Vec<usize>], max_depth: usize) -> Result<(), GraphFault> {
+    // Height of a node: edges of its longest chain of parents. `None` until it is known.
+    let mut height: Vec<Option<usize>> = vec![None; parents.len()];
+    let mut on_path = vec![false; parents.len()];
+    for root in 0..parents.len() {
+        // A path of (node, next parent to visit, height so far).
+        let mut path: Vec<(usize, usize, usize)> = Vec::new();
+        if height.get(root).copied().flatten().is_none() {
+            path.push((root, 0, 0));
+            mark(&mut on_path, root, true);
+        }
+        while let Some((node, next, so_far)) = path.last_mut() {
+            let (node, here) = (*node, *so_far);
+            let Some(parent) = parents.get(node).and_then(|list| list.get(*next)).copied() else {
+                if here > max_depth {
+                    return Err(GraphFault::TooDeep(node));
+                }
+                if let Some(slot) = height.get_mut(node) {
+                    *slot = Some(here);
+                }
+                mark(&mut on_path, node, false);
+                path.pop();
+                if let Some((_, _, above)) = path.last_mut() {
+                    *above = (*above).max(here + 1);
+                }
+                continue;
+            };
+            *next += 1;
+            if let Some(known) = height.get(parent).copied().flatten() {
+                *so_far = here.max(known + 1);
+            } else if on_path.get(parent).copied().unwrap_or(false) {
+                let cycle = path
+                    .iter()
+                    .map(|(node, _, _)| *node)
+                    .skip_while(|node| *node != parent)
+                    .collect();
+                return Err(GraphFault::Cycle(cycle));
+            } else {
+                path.push((parent, 0, 0));
+                mark(&mut on_path, parent, true);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn mark(on_path: &mut [bool], node: usize, value: bool) {
+    if let Some(slot) = on_path.get_mut(node) {
+        *slot = value;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_chains_are_measured_without_recursion() {
+        let chain: Vec<Vec<usize>> = (0..200_000)
+            .map(|n| if n == 0 { vec![] } else { vec![n - 1] })
+            .collect();
+        assert_eq!(check(&chain, 200_000), Ok(()));
+        assert!(matches!(check(&chain, 1_000), Err(GraphFault::TooDeep(_))));
+        let reversed: Vec<Vec<usize>> = (0..200_000)
+            .map(|n| if n == 199_999 { vec![] } else { vec![n + 1] })
+            .collect();
+        assert!(matches!(
+            check(&reversed, 1_000),
+            Err(GraphFault::TooDeep(_))
+        ));
+    }
+
+    #[test]
+    fn cycles_are_named() {
+        assert_eq!(
+            check(&[vec![1], vec![2], vec![1]], 10),
+            Err(GraphFault::Cycle(vec![1, 2]))
+        );
+        assert_eq!(check(&[vec![0]], 10), Err(GraphFault::Cycle(vec![0])));
+    }
+
+    #[test]
+    fn diamonds_are_fine_and_measured_by_their_longest_side() {
+        let diamond = [vec![1, 2], vec![3], vec![4], vec![], vec![3]];
+        assert_eq!(check(&diamond, 3), Ok(()));
+        assert_eq!(check(&diamond, 2), Err(GraphFault::TooDeep(0)));
+    }
+}

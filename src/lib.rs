@@ -1,0 +1,61 @@
+#![doc = include_str!("../README.md")]
+//!
+//! # The way a request takes
+//!
+//! ```text
+//! request -> enrich -> evaluate -> decide -> response
+//! ```
+//!
+//! Each stage takes what the last one made; only `decide` can make an [`Outcome`]. The modules, in
+//! this order:
+//!
+//! - `request`: outside input to a typed [`Request`], limits, inline entities
+//! - `enrich`: what the request gains before evaluation
+//! - `engine`: which policies are satisfied and which failed
+//! - `decide`: evaluation to [`Outcome`]
+//! - `policy`, `entities`, `state`: sources to one immutable [`State`], published whole
+//! - `pdp`: [`Pdp`], which holds the state and walks the stages
+//! - `config`, `response`, `server` (feature `server`), `cases`, `cli` (feature `cli`)
+#![forbid(unsafe_code)]
+
+mod caller;
+mod decide;
+mod engine;
+mod enrich;
+mod entities;
+mod fault;
+mod nearest;
+mod pdp;
+mod policy;
+mod request;
+mod state;
+mod timestamp;
+
+#[cfg(feature = "cli")]
+pub mod cases;
+#[cfg(feature = "cli")]
+pub mod cli;
+#[cfg(feature = "server")]
+pub mod config;
+#[cfg(feature = "server")]
+mod response;
+#[cfg(feature = "server")]
+pub mod server;
+
+pub use caller::{Caller, Handles, InlineRule, Scope};
+pub use decide::{Cause, Decision, Denied, Obligation, Outcome, PolicyFailure, Unmet};
+pub use engine::PolicyErrorCode;
+pub use fault::{Fault, Faults};
+pub use pdp::{
+    Authorize, BuildError, FixedPdp, Health, Pdp, PdpBuilder, ReloadCounts, ReloadError, Reloaded,
+    StateChange, Subscription,
+};
+pub use policy::{
+    Duty, OnError, ReadLimits, Revision, Snapshot, StateDirError, Vocabulary, WatchMode,
+};
+pub use request::{
+    Client, EntityRef, InputFault, IntoEntityRef, Limits, Purpose, Request, RequestBuilder,
+    RequestError,
+};
+pub use state::State;
+pub use timestamp::{Timestamp, TimestampError};

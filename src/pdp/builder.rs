@@ -1,0 +1,248 @@
+//! Where a [`Pdp`]'s policies, schema and entities come from, and how it behaves.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use cedar_policy::{Entities, PolicySet, SchemaFragment};
+
+use super::Pdp;
+use super::reload::{Reloader, Sources};
+use crate::fault::Faults;
+#[cfg(feature = "cli")]
+use crate::policy::Ids;
+use crate::policy::source::{Form, Kind, SourceFile};
+use crate::policy::{OnError, ReadLimits, Settings, StateDir, Watch, WatchMode};
+use crate::request::Limits;
+
+/// Why a [`Pdp`] could not be built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The sources are faulty; every fault is named.
+    #[error("{0}")]
+    Sources(Faults),
+    /// The state directory cannot be used.
+    #[error("{0}")]
+    StateDir(#[from] crate::policy::StateDirError),
+    /// The watching thread could not be started.
+    #[error("cannot watch the sources: {0}")]
+    Watch(std::io::Error),
+}
+
+/// Builds a [`Pdp`] from directories, files, texts and already parsed Cedar values, all of which may
+/// be mixed.
+///
+/// A path names a file or a directory tree. A tree is read for `*.cedar`, `*.links.json` and
+/// policy-set `*.json` (policies), `*.cedarschema` and `*.cedarschema.json` (schema), `*.json`,
+/// `*.ndjson` and `*.jsonl` (entities); hidden files are left out, and so is what another kind claims
+/// by its name.
+#[derive(Debug, Default)]
+pub struct PdpBuilder {
+    sources: Sources,
+    settings: Settings,
+    limits: Limits,
+    read_limits: ReadLimits,
+    unguarded: bool,
+    state_dir: Option<PathBuf>,
+    strict_start: bool,
+    watch: Option<Watch>,
+}
+
+impl PdpBuilder {
+    /// Policies from a file or a directory tree.
+    #[must_use]
+    pub fn policies(mut self, path: impl Into<PathBuf>) -> Self {
+        self.sources.roots.0.push((Kind::Policies, path.into()));
+        self
+    }
+
+    /// Policies from Cedar text; `name` stands in messages and in the ids of unnamed policies.
+    #[must_use]
+    pub fn policies_text(self, name: &str, text: &str) -> Self {
+        self.text(name, text, Form::Cedar)
+    }
+
+    /// Template links from the text of a links file.
+    #[must_use]
+    pub fn links_text(self, name: &str, text: &str) -> Self {
+        self.text(name, text, Form::Links)
+    }
+
+    /// Policies that were parsed already; their ids stay.
+    #[must_use]
+    pub fn policy_set(mut self, set: PolicySet) -> Self {
+        self.sources.policies.push(set);
+        self
+    }
+
+    /// Schema from a file or a directory tree.
+    #[must_use]
+    pub fn schema(mut self, path: impl Into<PathBuf>) -> Self {
+        self.sources.roots.0.push((Kind::Schema, path.into()));
+        self
+    }
+
+    /// A schema fragment in Cedar's schema syntax.
+    #[must_use]
+    pub fn schema_text(self, name: &str, text: &str) -> Self {
+        self.text(name, text, Form::SchemaCedar)
+    }
+
+    /// A schema fragment that was parsed already.
+    #[must_use]
+    pub fn schema_fragment(mut self, fragment: SchemaFragment) -> Self {
+        self.sources.schema.push(fragment);
+        self
+    }
+
+    /// Entities from a file or a directory tree.
+    #[must_use]
+    pub fn entities(mut self, path: impl Into<PathBuf>) -> Self {
+        self.sources.roots.0.push((Kind::Entities, path.into()));
+        self
+    }
+
+    /// Entities from the text of a JSON array.
+    #[must_use]
+    pub fn entities_text(self, name: &str, text: &str) -> Self {
+        let form = match name.rsplit_once('.') {
+            Some((_, "ndjson" | "jsonl")) => Form::EntitiesNdjson,
+            _ => Form::EntitiesJson,
+        };
+        self.text(name, text, form)
+    }
+
+    /// Entities that were parsed already.
+    #[must_use]
+    pub fn entity_set(mut self, entities: Entities) -> Self {
+        self.sources.entities.push(entities);
+        self
+    }
+
+    fn text(mut self, name: &str, text: &str, form: Form) -> Self {
+        self.sources
+            .texts
+            .push(SourceFile::new(name, name, text, form));
+        self
+    }
+
+    /// What an evaluation error in a forbid means where its `@on_error` does not say;
+    /// [`OnError::Skip`] unless set, which is Cedar's semantics.
+    #[must_use]
+    pub fn on_error(mut self, on_error: OnError) -> Self {
+        self.settings.on_error = on_error;
+        self
+    }
+
+    /// Names that `@obligation` may use.
+    #[must_use]
+    pub fn obligations<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        let names = names.into_iter().map(Into::into);
+        self.settings.vocabulary.obligations.extend(names);
+        self
+    }
+
+    /// Names that `@advice` may use.
+    #[must_use]
+    pub fn advice<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        let names = names.into_iter().map(Into::into);
+        self.settings.vocabulary.advice.extend(names);
+        self
+    }
+
+    /// The context member that is set to `{now}` for actions that declare it as `Deodar::Env`; `env`
+    /// unless set.
+    #[must_use]
+    pub fn env_member(mut self, name: impl Into<String>) -> Self {
+        self.settings.inject.env = name.into();
+        self
+    }
+
+    /// Whether that member is set for every action where there is no schema; off unless set.
+    #[must_use]
+    pub fn inject_without_schema(mut self, inject: bool) -> Self {
+        self.settings.inject.without_schema = inject;
+        self
+    }
+
+    /// Bounds on one request.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Bounds on what is read from disk.
+    #[must_use]
+    pub fn read_limits(mut self, limits: ReadLimits) -> Self {
+        self.read_limits = limits;
+        self
+    }
+
+    /// Whether a reload that lost everything, all forbids or half the policies at once is held back
+    /// until it is confirmed; on unless set.
+    #[must_use]
+    pub fn guard(mut self, guard: bool) -> Self {
+        self.unguarded = !guard;
+        self
+    }
+
+    /// A directory that keeps the last good sources, and makes sequences last across restarts. One
+    /// process owns it at a time.
+    #[must_use]
+    pub fn state_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.state_dir = Some(path.into());
+        self
+    }
+
+    /// Whether to refuse to start on the last good sources when the present ones are faulty.
+    #[must_use]
+    pub fn strict_start(mut self, strict: bool) -> Self {
+        self.strict_start = strict;
+        self
+    }
+
+    /// Watches the paths and reloads on change. A change is taken up once nothing has moved for
+    /// `debounce`; every `poll_interval` the files are looked at in any case.
+    #[must_use]
+    pub fn watch(mut self, mode: WatchMode, debounce: Duration, poll_interval: Duration) -> Self {
+        self.watch = Some(Watch {
+            mode,
+            debounce,
+            poll_interval,
+        });
+        self
+    }
+
+    /// Keeps Cedar's own policy ids and takes policies that fail validation, for Cedar's test
+    /// formats.
+    #[cfg(feature = "cli")]
+    pub(crate) fn as_cedar_tests(mut self) -> Self {
+        self.settings.ids = Ids::Cedar;
+        self.settings.lenient = true;
+        self
+    }
+
+    /// Reads, validates and publishes the first state.
+    ///
+    /// # Errors
+    /// When the sources are faulty or hold no policy, and there is no last good state to fall back
+    /// to; when the state directory cannot be used.
+    pub fn build(self) -> Result<Pdp, BuildError> {
+        let state_dir = match &self.state_dir {
+            Some(path) => Some(StateDir::open(path)?),
+            None => None,
+        };
+        let reloader = Reloader {
+            sources: self.sources,
+            settings: self.settings,
+            guard: !self.unguarded,
+            state_dir,
+        };
+        let pdp = Pdp::start(reloader, self.limits, self.read_limits, self.strict_start)?;
+        if let Some(watch) = self.watch {
+            pdp.watch(watch).map_err(BuildError::Watch)?;
+        }
+        Ok(pdp)
+    }
+}

@@ -1,0 +1,206 @@
+//! Sources to the next state, or the reasons why there is none.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use cedar_policy::{Entities, PolicySet, SchemaFragment};
+use sha2::{Digest, Sha256};
+
+use crate::entities::{self, EntityStore};
+use crate::fault::{Fault, Faults};
+use crate::policy::source::{Kind, Roots, SourceFile};
+use crate::policy::{LastGood, Material, ReadLimits, Settings, Snapshot, StateDir};
+use crate::state::State;
+
+/// Where everything comes from.
+#[derive(Debug, Default)]
+pub(super) struct Sources {
+    pub(super) roots: Roots,
+    pub(super) texts: Vec<SourceFile>,
+    pub(super) policies: Vec<PolicySet>,
+    pub(super) schema: Vec<SchemaFragment>,
+    pub(super) entities: Vec<Entities>,
+}
+
+/// Everything that a reload needs and never changes.
+#[derive(Debug)]
+pub(super) struct Reloader {
+    pub(super) sources: Sources,
+    pub(super) settings: Settings,
+    pub(super) guard: bool,
+    pub(super) state_dir: Option<StateDir>,
+}
+
+/// Why a reload published nothing new.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ReloadError {
+    /// The sources are faulty; the last good state goes on deciding.
+    #[error("{0}")]
+    Faulty(Faults),
+    /// The sources look like an accident; the last good state goes on deciding until the change is
+    /// confirmed.
+    #[error("held back: {0}")]
+    Held(String),
+}
+
+impl Reloader {
+    /// Reads the files of all roots.
+    pub(super) fn read(&self, limits: &ReadLimits) -> Result<Vec<SourceFile>, Faults> {
+        self.sources.roots.read(limits)
+    }
+
+    /// Builds a state from files read from the roots, and all that was handed over in memory.
+    pub(super) fn build(
+        &self,
+        files: &[SourceFile],
+        limits: &ReadLimits,
+        sequence: u64,
+    ) -> Result<State, Faults> {
+        let mut all = files.to_vec();
+        all.extend(self.sources.texts.iter().cloned());
+        let material = Material {
+            files: &all,
+            policies: &self.sources.policies,
+            schema: &self.sources.schema,
+        };
+        let snapshot = Snapshot::build(&material, self.settings.clone());
+        let of_entities: Vec<SourceFile> = all
+            .iter()
+            .filter(|file| file.form.kind() == Kind::Entities)
+            .cloned()
+            .collect();
+        // Faults of entities are named along with those of policies, unless the schema itself is
+        // missing: then every entity would be at fault.
+        let schema = match &snapshot {
+            Ok(snapshot) => snapshot.schema().cloned(),
+            Err(_) => None,
+        };
+        let stored = entities::load(
+            &of_entities,
+            &self.sources.entities,
+            schema.as_ref(),
+            limits.entity_parent_depth,
+        );
+        match (snapshot, stored) {
+            (Ok(snapshot), Ok(stored)) => {
+                let store = EntityStore::new(stored, hash(&of_entities));
+                Ok(State::new(Arc::new(snapshot), Arc::new(store), sequence))
+            }
+            (snapshot, stored) => {
+                let mut faults = snapshot.err().unwrap_or_default();
+                faults.extend(stored.err().unwrap_or_default());
+                Err(faults)
+            }
+        }
+    }
+
+    /// What about `next` looks like an accident, against the state that decides now.
+    pub(super) fn suspicious(&self, now: &State, next: &State) -> Option<String> {
+        if !self.guard {
+            return None;
+        }
+        let (policies, forbids) = now.snapshot().counts();
+        let (next_policies, next_forbids) = next.snapshot().counts();
+        if policies > 0 && next_policies == 0 {
+            Some(format!("all {policies} policies would be gone"))
+        } else if forbids > 0 && next_forbids == 0 {
+            Some(format!("all {forbids} forbids would be gone"))
+        } else if policies > 0 && lost(now, next) * 2 >= policies {
+            Some(format!(
+                "{} of {policies} policies would be gone",
+                lost(now, next)
+            ))
+        } else {
+            None
+        }
+    }
+
+    /// The first state: from the sources, else from what the state directory kept. The second value
+    /// says what is wrong with the sources in the latter case.
+    pub(super) fn first(
+        &self,
+        limits: &ReadLimits,
+        strict: bool,
+    ) -> Result<(State, Option<Faults>), super::BuildError> {
+        let last = match &self.state_dir {
+            Some(dir) => dir.last_good()?,
+            None => None,
+        };
+        let next_sequence = last.as_ref().map_or(1, |last| last.sequence + 1);
+        let built = self.read(limits).and_then(|files| {
+            let state = self.build(&files, limits, next_sequence)?;
+            if state.snapshot().is_empty() {
+                return Err(nothing(&self.sources));
+            }
+            Ok((state, files))
+        });
+        match built {
+            Ok((state, files)) => {
+                let state = match &last {
+                    Some(last) if same(last, &state, &files) => state.with_sequence(last.sequence),
+                    _ => state,
+                };
+                if let Some(dir) = &self.state_dir {
+                    dir.keep(state.sequence(), state.revision().as_str(), &files)?;
+                }
+                Ok((state, None))
+            }
+            Err(faults) => match last {
+                Some(last) if !strict => {
+                    let state = self
+                        .build(&last.files, limits, last.sequence)
+                        .map_err(super::BuildError::Sources)?;
+                    Ok((state, Some(faults)))
+                }
+                _ => Err(super::BuildError::Sources(faults)),
+            },
+        }
+    }
+}
+
+/// How many of the policies that decide now are neither in `next` by id nor replaced by another: a
+/// policy that was edited and has no id of its own changes its id.
+fn lost(now: &State, next: &State) -> usize {
+    let ids = |state: &State| -> HashSet<String> {
+        let policies = state.snapshot().policies().policies();
+        policies.map(|policy| policy.id().to_string()).collect()
+    };
+    let (before, after) = (ids(now), ids(next));
+    let gone = before.difference(&after).count();
+    let new = after.difference(&before).count();
+    gone.saturating_sub(new)
+}
+
+fn same(last: &LastGood, state: &State, files: &[SourceFile]) -> bool {
+    let key = |file: &SourceFile| (file.relative.clone(), file.source.text.clone());
+    last.revision == state.revision().as_str()
+        && last.files.len() == files.len()
+        && last.files.iter().zip(files).all(|(a, b)| key(a) == key(b))
+}
+
+fn nothing(sources: &Sources) -> Faults {
+    let roots = sources.roots.0.iter();
+    let places: Vec<_> = roots
+        .filter(|(kind, _)| *kind == Kind::Policies)
+        .map(|(_, path)| format!("`{}`", path.display()))
+        .collect();
+    let fault = if places.is_empty() {
+        Fault::new("no_policies", "there are no policies to decide with")
+            .help("name a file or directory of policies")
+    } else {
+        Fault::new("no_policies", format!("no policy in {}", places.join(", ")))
+            .help("policies are read from `*.cedar`, `*.links.json` and policy-set `*.json` files")
+    };
+    fault.into()
+}
+
+fn hash(files: &[SourceFile]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for file in files {
+        for part in [&file.relative, &file.source.text] {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part.as_bytes());
+        }
+    }
+    hash.finalize().into()
+}

@@ -1,0 +1,29 @@
+//! Policies: read from disk or memory, parsed, validated, and published as one immutable
+//! [`Snapshot`].
+//!
+//! What enters: files, texts and already parsed Cedar values. What leaves: a snapshot, or every
+//! fault found. Nothing in between is ever published.
+
+mod annotations;
+mod last_good;
+mod load;
+pub(crate) mod schema;
+mod snapshot;
+pub(crate) mod source;
+mod statements;
+mod watch;
+
+pub use annotations::{Duty, OnError, Vocabulary};
+pub use last_good::StateDirError;
+pub(crate) use last_good::{LastGood, StateDir};
+#[cfg(feature = "cli")]
+pub(crate) use load::Ids;
+pub(crate) use load::{json_fault, offset_in};
+pub(crate) use snapshot::{Material, PolicyInfo, Settings};
+pub use snapshot::{Revision, Snapshot};
+pub use source::ReadLimits;
+pub use watch::WatchMode;
+pub(crate) use watch::{Watch, Watcher};
+
+/// The declared type of a context member that Deodar fills with facts of the decision itself.
+pub(crate) const ENV_TYPE: &str = "Deodar::Env";

@@ -1,0 +1,205 @@
+//! Schema fragments in Cedar or JSON syntax, merged into one schema, and what Deodar itself needs to
+//! know of it: which actions declare which context.
+
+mod model;
+
+use std::sync::Arc;
+
+use cedar_policy::{Schema, SchemaFragment};
+
+use super::source::{Form, SourceFile};
+use crate::fault::{Fault, Faults};
+
+#[cfg(test)]
+pub(crate) use model::Member;
+pub(crate) use model::{Model, Type};
+
+/// The types whose values Deodar injects, shipped as `schemas/deodar.cedarschema`. Added by itself to
+/// a schema that does not bring it.
+pub(crate) const SHIPPED: &str = include_str!("../../schemas/deodar.cedarschema");
+/// The namespace of the shipped types.
+const NAMESPACE: &str = "Deodar";
+
+/// A merged schema.
+#[derive(Debug)]
+pub(crate) struct SchemaSet {
+    pub(crate) schema: Schema,
+    pub(crate) model: Model,
+}
+
+/// A fragment that was parsed, with the file it came from.
+struct Parsed {
+    file: Option<Arc<str>>,
+    fragment: SchemaFragment,
+    json: serde_json::Value,
+}
+
+/// Merges the fragments in `files` and those handed over already parsed. `None` when there is none.
+pub(crate) fn load(
+    files: &[SourceFile],
+    parsed: &[SchemaFragment],
+) -> Result<Option<SchemaSet>, Faults> {
+    let mut faults = Faults::new();
+    let mut fragments = Vec::new();
+    for file in files {
+        match parse(file) {
+            Ok(fragment) => fragments.push((Some(Arc::clone(&file.source.name)), fragment)),
+            Err(found) => faults.extend(found),
+        }
+    }
+    fragments.extend(parsed.iter().map(|fragment| (None, fragment.clone())));
+    let mut all = Vec::new();
+    for (file, fragment) in fragments {
+        match fragment.clone().to_json_value() {
+            Ok(json) => all.push(Parsed {
+                file,
+                fragment,
+                json,
+            }),
+            Err(error) => faults.push(Fault::from_cedar("schema", &error, None)),
+        }
+    }
+    let mut all = faults.or(all)?;
+    if all.is_empty() {
+        return Ok(None);
+    }
+    add_shipped(&mut all)?;
+    let model = Model::new(all.iter().map(|parsed| &parsed.json));
+    let files: Vec<String> = all
+        .iter()
+        .filter_map(|parsed| parsed.file.as_deref().map(str::to_owned))
+        .collect();
+    let schema = Schema::from_schema_fragments(all.into_iter().map(|parsed| parsed.fragment))
+        .map_err(|error| {
+            let fault = Fault::from_cedar("schema", &error, None);
+            Faults::from(match files.as_slice() {
+                [] => fault,
+                [file] => fault.in_file(file.as_str()),
+                many => fault.in_file(many.join(" + ")),
+            })
+        })?;
+    Ok(Some(SchemaSet { schema, model }))
+}
+
+fn parse(file: &SourceFile) -> Result<SchemaFragment, Faults> {
+    let text = &file.source.text;
+    if file.form == Form::SchemaJson {
+        return SchemaFragment::from_json_str(text).map_err(|error| {
+            Faults::from(
+                Fault::from_cedar("schema", &error, Some(&file.source))
+                    .in_file(Arc::clone(&file.source.name)),
+            )
+        });
+    }
+    match SchemaFragment::from_cedarschema_str(text) {
+        Ok((fragment, warnings)) => {
+            for warning in warnings {
+                tracing::warn!(file = %file.source.name, %warning, "schema warning");
+            }
+            Ok(fragment)
+        }
+        Err(error) => {
+            let related: Vec<_> = miette::Diagnostic::related(&error)
+                .into_iter()
+                .flatten()
+                .map(|related| Fault::from_cedar("schema", related, Some(&file.source)))
+                .collect();
+            let mut faults = Faults::from(Fault::from_cedar("schema", &error, Some(&file.source)));
+            for fault in related {
+                faults.push(fault);
+            }
+            Err(faults)
+        }
+    }
+}
+
+/// Adds the shipped types unless they are there; refuses other types in their place, because a value
+/// of the shipped type could then never be injected.
+fn add_shipped(all: &mut Vec<Parsed>) -> Result<(), Faults> {
+    let shipped_fault =
+        |error: &dyn miette::Diagnostic| Faults::from(Fault::from_cedar("schema", error, None));
+    let (fragment, _) =
+        SchemaFragment::from_cedarschema_str(SHIPPED).map_err(|error| shipped_fault(&error))?;
+    let json = fragment
+        .clone()
+        .to_json_value()
+        .map_err(|error| shipped_fault(&error))?;
+    let theirs = all
+        .iter()
+        .find_map(|parsed| Some((parsed, parsed.json.get(NAMESPACE)?)));
+    match theirs {
+        None => {
+            all.push(Parsed {
+                file: None,
+                fragment,
+                json,
+            });
+            Ok(())
+        }
+        Some((_, types))
+            if model::common_types(types)
+                == json
+                    .get(NAMESPACE)
+                    .map_or_else(Default::default, model::common_types) =>
+        {
+            Ok(())
+        }
+        Some((parsed, _)) => Err(Faults::from(
+            Fault::new(
+                "schema",
+                format!("namespace `{NAMESPACE}` differs from the shipped `deodar.cedarschema`"),
+            )
+            .in_file(parsed.file.clone().unwrap_or_else(|| "schema".into()))
+            .help("leave the namespace out (it is added by itself) or copy the shipped file"),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::SourceText;
+
+    fn file(text: &str) -> SourceFile {
+        SourceFile::new("s.cedarschema", "s.cedarschema", text, Form::SchemaCedar)
+    }
+
+    #[test]
+    fn fragments_merge_and_the_shipped_types_are_added() {
+        let files = [
+            file(
+                "namespace A { entity U; action go appliesTo {principal: U, resource: B::R, context: {env: Deodar::Env}}; }",
+            ),
+            file("namespace B { entity R; }"),
+        ];
+        let set = load(&files, &[]).unwrap().unwrap();
+        assert!(
+            set.model
+                .injects(r#"A::Action::"go""#, "env", "Deodar::Env")
+        );
+        assert!(
+            !set.model
+                .injects(r#"A::Action::"go""#, "env", "Deodar::Trust")
+        );
+        let shipped = [file("entity U;"), file(SHIPPED)];
+        assert!(load(&shipped, &[]).is_ok());
+    }
+
+    #[test]
+    fn other_types_in_the_shipped_namespace_are_refused() {
+        let faults =
+            load(&[file("namespace Deodar { type Env = {now: Long}; }")], &[]).unwrap_err();
+        assert!(faults.summary().contains("differs from the shipped"));
+    }
+
+    #[test]
+    fn a_fault_names_file_and_place() {
+        let faults = load(&[file("entity A;\nentity ;")], &[]).unwrap_err();
+        let fault = faults.iter().next().unwrap();
+        assert_eq!(fault.position(), Some((2, 8)));
+        let _ = SourceText {
+            name: "x".into(),
+            text: "".into(),
+        };
+    }
+}

@@ -1,0 +1,495 @@
+//! Outside input to a typed [`Request`]: its shape, its limits, its inline entities.
+//!
+//! What enters: JSON bytes ([`Request::from_json`]) or values through [`Request::builder`]. What
+//! leaves: a request whose members have the right shape. Whether its types and context fit the
+//! schema is known only against a state, when it is decided. No I/O and no clock here.
+
+mod error;
+pub(crate) mod inline;
+pub(crate) mod json;
+mod limits;
+mod locate;
+mod read;
+
+use std::fmt;
+use std::str::FromStr;
+
+use cedar_policy::{EntityTypeName, EntityUid};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::caller::Caller;
+use crate::timestamp::Timestamp;
+
+pub(crate) use error::pointer;
+pub use error::{InputFault, RequestError};
+pub use limits::Limits;
+pub(crate) use locate::locate;
+
+/// The name of an entity: its type and its id.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EntityRef {
+    type_name: String,
+    id: String,
+}
+
+impl EntityRef {
+    /// From a type name such as `Workspace::User` and an id, which may be any text.
+    ///
+    /// # Errors
+    /// When `type_name` is no Cedar type name.
+    pub fn new(type_name: impl Into<String>, id: impl Into<String>) -> Result<Self, RequestError> {
+        let (type_name, id) = (type_name.into(), id.into());
+        match EntityTypeName::from_str(&type_name) {
+            Ok(_) => Ok(Self { type_name, id }),
+            Err(_) => Err(RequestError::invalid(
+                "",
+                format!("`{type_name}` is not a Cedar type name such as `Workspace::User`"),
+            )),
+        }
+    }
+
+    /// The entity type, fully qualified.
+    #[must_use]
+    pub fn type_name(&self) -> &str {
+        &self.type_name
+    }
+
+    /// The id, unescaped.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Cedar's form of it; `None` never happens for a value made by this type's constructors.
+    pub(crate) fn to_uid(&self) -> Option<EntityUid> {
+        let type_name = EntityTypeName::from_str(&self.type_name).ok()?;
+        Some(EntityUid::from_type_name_and_id(
+            type_name,
+            cedar_policy::EntityId::new(&self.id),
+        ))
+    }
+}
+
+impl FromStr for EntityRef {
+    type Err = RequestError;
+
+    /// From Cedar's own syntax, `User::"alice"`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let uid = EntityUid::from_str(text).map_err(|_| {
+            RequestError::invalid(
+                "",
+                format!("`{text}` is not an entity such as `User::\"alice\"`"),
+            )
+        })?;
+        Ok(Self::from(&uid))
+    }
+}
+
+impl From<&EntityUid> for EntityRef {
+    fn from(uid: &EntityUid) -> Self {
+        Self {
+            type_name: uid.type_name().to_string(),
+            id: uid.id().unescaped().to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for EntityRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}::\"{}\"", self.type_name, self.id.escape_debug())
+    }
+}
+
+/// Where to look up stored state about the client. It proves nothing by itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Client {
+    /// Session id.
+    pub session: Option<String>,
+    /// Device id.
+    pub device: Option<String>,
+    /// IP address.
+    pub ip: Option<std::net::IpAddr>,
+    /// User agent.
+    pub user_agent: Option<String>,
+}
+
+/// What the answer is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Purpose {
+    /// The caller acts on the answer; it counts as behaviour of the principal.
+    #[default]
+    Enforce,
+    /// A look ahead (which buttons to show); it counts as nothing.
+    Probe,
+}
+
+/// One authorization request. Made by [`Request::builder`] or [`Request::from_json`].
+#[derive(Debug, Clone)]
+pub struct Request {
+    pub(crate) principal: EntityRef,
+    pub(crate) action: EntityRef,
+    pub(crate) resource: EntityRef,
+    pub(crate) context: Map<String, Value>,
+    pub(crate) entities: Vec<Value>,
+    pub(crate) obligations: Vec<String>,
+    pub(crate) client: Option<Client>,
+    pub(crate) purpose: Purpose,
+    pub(crate) explain: bool,
+    pub(crate) at_least: Option<u64>,
+    pub(crate) request_id: Option<String>,
+    pub(crate) now: Option<Timestamp>,
+    pub(crate) caller: Caller,
+}
+
+impl Request {
+    /// Starts a request from principal, action and resource.
+    #[must_use]
+    pub fn builder() -> RequestBuilder {
+        RequestBuilder::default()
+    }
+
+    /// Reads the JSON body of `POST /authorize` on behalf of `caller`.
+    ///
+    /// # Errors
+    /// [`RequestError::Invalid`] naming every fault by JSON pointer: not JSON, wrong types, missing,
+    /// unknown or duplicate members, too deep, too many inline entities.
+    pub fn from_json(body: &[u8], limits: &Limits, caller: Caller) -> Result<Self, RequestError> {
+        read::read(body, limits, caller)
+    }
+
+    /// As [`Request::from_json`], from a value that was read before.
+    #[cfg(feature = "cli")]
+    pub(crate) fn from_value(
+        value: Value,
+        limits: &Limits,
+        caller: Caller,
+    ) -> Result<Self, RequestError> {
+        read::from_value(value, limits, caller)
+    }
+
+    /// Who wants to act.
+    #[must_use]
+    pub fn principal(&self) -> &EntityRef {
+        &self.principal
+    }
+
+    /// What they want to do.
+    #[must_use]
+    pub fn action(&self) -> &EntityRef {
+        &self.action
+    }
+
+    /// What they want to do it to.
+    #[must_use]
+    pub fn resource(&self) -> &EntityRef {
+        &self.resource
+    }
+
+    /// On whose behalf the request is decided.
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// The caller's own name for this request.
+    #[must_use]
+    pub fn request_id(&self) -> Option<&str> {
+        self.request_id.as_deref()
+    }
+
+    /// Where to look up stored state about the client.
+    #[must_use]
+    pub fn client(&self) -> Option<&Client> {
+        self.client.as_ref()
+    }
+
+    /// What the answer is for.
+    #[must_use]
+    pub fn purpose(&self) -> Purpose {
+        self.purpose
+    }
+
+    /// Whether the answer should explain itself.
+    #[must_use]
+    pub fn explain(&self) -> bool {
+        self.explain
+    }
+
+    /// The sequence of the state that the answer must not be older than.
+    #[must_use]
+    pub fn at_least(&self) -> Option<u64> {
+        self.at_least
+    }
+
+    /// The same request decided for this instant.
+    #[must_use]
+    pub fn with_now(mut self, now: Timestamp) -> Self {
+        self.now = Some(now);
+        self
+    }
+}
+
+/// Gathers a [`Request`]; faults are kept until [`RequestBuilder::build`] names them all.
+#[derive(Debug, Default)]
+pub struct RequestBuilder {
+    principal: Option<EntityRef>,
+    action: Option<EntityRef>,
+    resource: Option<EntityRef>,
+    context: Map<String, Value>,
+    entities: Vec<Value>,
+    obligations: Vec<String>,
+    client: Option<Client>,
+    purpose: Purpose,
+    explain: bool,
+    at_least: Option<u64>,
+    request_id: Option<String>,
+    now: Option<Timestamp>,
+    caller: Option<Caller>,
+    faults: Vec<InputFault>,
+}
+
+/// What names an entity: an [`EntityRef`], a Cedar [`EntityUid`], text such as `User::"alice"`, or a
+/// `(type, id)` pair.
+pub trait IntoEntityRef {
+    /// The entity's name.
+    ///
+    /// # Errors
+    /// When the text or the type is not of Cedar's syntax.
+    fn into_entity_ref(self) -> Result<EntityRef, RequestError>;
+}
+
+impl IntoEntityRef for EntityRef {
+    fn into_entity_ref(self) -> Result<EntityRef, RequestError> {
+        Ok(self)
+    }
+}
+
+impl IntoEntityRef for &EntityUid {
+    fn into_entity_ref(self) -> Result<EntityRef, RequestError> {
+        Ok(self.into())
+    }
+}
+
+impl IntoEntityRef for EntityUid {
+    fn into_entity_ref(self) -> Result<EntityRef, RequestError> {
+        Ok((&self).into())
+    }
+}
+
+impl IntoEntityRef for &str {
+    fn into_entity_ref(self) -> Result<EntityRef, RequestError> {
+        self.parse()
+    }
+}
+
+impl IntoEntityRef for String {
+    fn into_entity_ref(self) -> Result<EntityRef, RequestError> {
+        self.parse()
+    }
+}
+
+impl<T: Into<String>, I: Into<String>> IntoEntityRef for (T, I) {
+    fn into_entity_ref(self) -> Result<EntityRef, RequestError> {
+        EntityRef::new(self.0, self.1)
+    }
+}
+
+impl RequestBuilder {
+    fn entity_ref(&mut self, member: &str, value: impl IntoEntityRef) -> Option<EntityRef> {
+        match value.into_entity_ref() {
+            Ok(entity) => Some(entity),
+            Err(error) => {
+                for fault in error.faults() {
+                    self.faults
+                        .push(InputFault::new(format!("/{member}"), &fault.detail));
+                }
+                None
+            }
+        }
+    }
+
+    /// Who wants to act. Required.
+    #[must_use]
+    pub fn principal(mut self, value: impl IntoEntityRef) -> Self {
+        self.principal = self.entity_ref("principal", value);
+        self
+    }
+
+    /// What they want to do. Required.
+    #[must_use]
+    pub fn action(mut self, value: impl IntoEntityRef) -> Self {
+        self.action = self.entity_ref("action", value);
+        self
+    }
+
+    /// What they want to do it to. Required.
+    #[must_use]
+    pub fn resource(mut self, value: impl IntoEntityRef) -> Self {
+        self.resource = self.entity_ref("resource", value);
+        self
+    }
+
+    /// The whole context: anything that serializes to a JSON object, in Cedar's JSON form (entities
+    /// as `{"__entity": {"type", "id"}}`, extension values as `{"__extn": {"fn", "arg"}}`, or as the
+    /// schema implies).
+    #[must_use]
+    pub fn context(mut self, value: impl Serialize) -> Self {
+        match serde_json::to_value(value) {
+            Ok(Value::Object(context)) => self.context = context,
+            Ok(_) => self
+                .faults
+                .push(InputFault::new("/context", "expected an object")),
+            Err(error) => self
+                .faults
+                .push(InputFault::new("/context", error.to_string())),
+        }
+        self
+    }
+
+    /// One member of the context.
+    #[must_use]
+    pub fn context_member(mut self, name: impl Into<String>, value: impl Serialize) -> Self {
+        let name = name.into();
+        match serde_json::to_value(value) {
+            Ok(value) => {
+                self.context.insert(name, value);
+            }
+            Err(error) => self.faults.push(InputFault::new(
+                pointer("/context", &name),
+                error.to_string(),
+            )),
+        }
+        self
+    }
+
+    /// An inline entity in Cedar's JSON form `{"uid", "attrs", "parents", "tags"}`; it overlays the
+    /// stored entity of the same id, attribute by attribute, for this request.
+    #[must_use]
+    pub fn entity(mut self, value: impl Serialize) -> Self {
+        match serde_json::to_value(value) {
+            Ok(value) => self.entities.push(value),
+            Err(error) => self.faults.push(InputFault::new(
+                format!("/entities/{}", self.entities.len()),
+                error.to_string(),
+            )),
+        }
+        self
+    }
+
+    /// Names of obligations that the caller will discharge.
+    #[must_use]
+    pub fn obligations<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.obligations.extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// Where to look up stored state about the client.
+    #[must_use]
+    pub fn client(mut self, client: Client) -> Self {
+        self.client = Some(client);
+        self
+    }
+
+    /// What the answer is for; [`Purpose::Enforce`] unless said.
+    #[must_use]
+    pub fn purpose(mut self, purpose: Purpose) -> Self {
+        self.purpose = purpose;
+        self
+    }
+
+    /// Asks for explanations in the answer.
+    #[must_use]
+    pub fn explain(mut self, explain: bool) -> Self {
+        self.explain = explain;
+        self
+    }
+
+    /// The sequence of the state that the answer must not be older than.
+    #[must_use]
+    pub fn at_least(mut self, sequence: u64) -> Self {
+        self.at_least = Some(sequence);
+        self
+    }
+
+    /// The caller's own name for this request.
+    #[must_use]
+    pub fn request_id(mut self, id: impl Into<String>) -> Self {
+        self.request_id = Some(id.into());
+        self
+    }
+
+    /// The instant to decide for; the instant of the call to `authorize` unless said.
+    #[must_use]
+    pub fn now(mut self, now: Timestamp) -> Self {
+        self.now = Some(now);
+        self
+    }
+
+    /// On whose behalf; [`Caller::library`] unless said.
+    #[must_use]
+    pub fn caller(mut self, caller: Caller) -> Self {
+        self.caller = Some(caller);
+        self
+    }
+
+    /// The request.
+    ///
+    /// # Errors
+    /// [`RequestError::Invalid`] naming everything that is missing or malformed.
+    pub fn build(mut self) -> Result<Request, RequestError> {
+        for (member, missing) in [
+            ("principal", self.principal.is_none()),
+            ("action", self.action.is_none()),
+            ("resource", self.resource.is_none()),
+        ] {
+            let at = format!("/{member}");
+            if missing && !self.faults.iter().any(|fault| fault.pointer == at) {
+                self.faults.push(InputFault::new(at, "is required"));
+            }
+        }
+        match (self.principal, self.action, self.resource) {
+            (Some(principal), Some(action), Some(resource)) if self.faults.is_empty() => {
+                Ok(Request {
+                    principal,
+                    action,
+                    resource,
+                    context: self.context,
+                    entities: self.entities,
+                    obligations: self.obligations,
+                    client: self.client,
+                    purpose: self.purpose,
+                    explain: self.explain,
+                    at_least: self.at_least,
+                    request_id: self.request_id,
+                    now: self.now,
+                    caller: self.caller.unwrap_or_else(Caller::library),
+                })
+            }
+            _ => Err(RequestError::Invalid(self.faults)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_builder_names_every_fault() {
+        let error = Request::builder()
+            .principal("alice")
+            .resource(("not a type", "x"))
+            .context(5)
+            .build()
+            .unwrap_err();
+        let at: Vec<_> = error.faults().iter().map(|f| f.pointer.as_str()).collect();
+        assert_eq!(at, ["/principal", "/resource", "/context", "/action"]);
+    }
+
+    #[test]
+    fn entity_names_round_trip_through_cedar_syntax() {
+        let entity = EntityRef::new("A::B", "quo\"te\n").unwrap();
+        assert_eq!(entity.to_string().parse::<EntityRef>().unwrap(), entity);
+    }
+}

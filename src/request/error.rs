@@ -1,0 +1,94 @@
+//! Why a request could not be decided. None of these is a decision: a Deny is an
+//! [`Outcome`](crate::Outcome).
+
+use std::fmt;
+
+/// One fault of a request, and where it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InputFault {
+    /// JSON pointer (RFC 6901) into the request; empty for the whole of it.
+    pub pointer: String,
+    /// What is wrong there and what would be right.
+    pub detail: String,
+}
+
+impl InputFault {
+    pub(crate) fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self {
+            pointer: pointer.into(),
+            detail: detail.into(),
+        }
+    }
+}
+
+impl fmt::Display for InputFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.pointer.is_empty() {
+            f.write_str(&self.detail)
+        } else {
+            write!(f, "{}: {}", self.pointer, self.detail)
+        }
+    }
+}
+
+/// A request that could not be decided.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// The request itself is at fault; every fault found is named.
+    #[error("{}", join(.0))]
+    Invalid(Vec<InputFault>),
+    /// The caller lacks a scope that the request needs.
+    #[error("caller `{caller}` needs the scope `{scope}` for {what}")]
+    ScopeRequired {
+        /// The caller's name.
+        caller: String,
+        /// The scope's name.
+        scope: &'static str,
+        /// What it would be for.
+        what: &'static str,
+    },
+    /// The published state is older than the request demands.
+    #[error("state {sequence} is older than the demanded {at_least}")]
+    Stale {
+        /// The sequence of the state at hand.
+        sequence: u64,
+        /// The sequence that was demanded.
+        at_least: u64,
+    },
+}
+
+impl RequestError {
+    /// A single fault.
+    pub(crate) fn invalid(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::Invalid(vec![InputFault::new(pointer, detail)])
+    }
+
+    /// A stable name for the kind of error: `invalid_request`, `scope_required`, `stale`.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Invalid(_) => "invalid_request",
+            Self::ScopeRequired { .. } => "scope_required",
+            Self::Stale { .. } => "stale",
+        }
+    }
+
+    /// The faults by JSON pointer; empty unless the request is invalid.
+    #[must_use]
+    pub fn faults(&self) -> &[InputFault] {
+        match self {
+            Self::Invalid(faults) => faults,
+            _ => &[],
+        }
+    }
+}
+
+fn join(faults: &[InputFault]) -> String {
+    let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    texts.join("; ")
+}
+
+/// `base` extended by one member name or index, escaped as RFC 6901 section 3 says.
+pub(crate) fn pointer(base: &str, token: &str) -> String {
+    format!("{base}/{}", token.replace('~', "~0").replace('/', "~1"))
+}

@@ -1,0 +1,383 @@
+//! Inline entities: merged over the stored ones for one request, attribute by attribute, within what
+//! the caller may assert.
+
+use std::collections::HashMap;
+
+use cedar_policy::{Entities, Entity, EntityUid, Schema};
+use serde_json::{Map, Value};
+
+use super::error::{InputFault, pointer};
+use super::read::{kind, read_entity_ref};
+use crate::caller::InlineRule;
+use crate::entities::{GraphFault, check_graph};
+use crate::fault::chain;
+
+const MEMBERS: &[&str] = &["uid", "attrs", "parents", "tags"];
+
+/// What inline entities are merged into, and by which rule.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Merge<'a> {
+    pub(crate) stored: &'a Entities,
+    pub(crate) schema: Option<&'a Schema>,
+    pub(crate) rule: InlineRule,
+    pub(crate) parent_depth: usize,
+}
+
+impl Merge<'_> {
+    /// The stored entities with `inline` over them.
+    ///
+    /// Attributes and tags of an inline entity replace those of the stored entity of the same id;
+    /// parents are added to it, never taken away. Under [`InlineRule::Add`] nothing stored may change.
+    pub(crate) fn apply(&self, inline: &[Value]) -> Result<Entities, Vec<InputFault>> {
+        if self.rule == InlineRule::Off {
+            return Err(vec![InputFault::new(
+                "/entities",
+                "this caller may not send inline entities",
+            )]);
+        }
+        let mut faults = Vec::new();
+        let mut merged: Vec<Entity> = Vec::with_capacity(inline.len());
+        let mut index: HashMap<EntityUid, usize> = HashMap::new();
+        for (n, value) in inline.iter().enumerate() {
+            let at = format!("/entities/{n}");
+            match self.one(value, &at) {
+                Ok(entity) => {
+                    if index.insert(entity.uid(), merged.len()).is_some() {
+                        let detail = format!("entity `{}` is given twice", entity.uid());
+                        faults.push(InputFault::new(at, detail));
+                    }
+                    merged.push(entity);
+                }
+                Err(found) => faults.extend(found),
+            }
+        }
+        if faults.is_empty() {
+            faults.extend(self.graph(&merged, &index));
+        }
+        if !faults.is_empty() {
+            faults.truncate(super::json::MAX_FAULTS);
+            return Err(faults);
+        }
+        self.stored
+            .clone()
+            .upsert_entities(merged, self.schema)
+            .map_err(|error| vec![InputFault::new("/entities", chain(&error))])
+    }
+
+    fn one(&self, value: &Value, at: &str) -> Result<Entity, Vec<InputFault>> {
+        let Value::Object(object) = value else {
+            return Err(vec![InputFault::new(
+                at,
+                format!("expected an entity object, found {}", kind(value)),
+            )]);
+        };
+        let mut faults: Vec<_> = object
+            .keys()
+            .filter(|name| !MEMBERS.contains(&name.as_str()))
+            .map(|name| {
+                let detail = format!("unknown member `{name}`; known are {}", MEMBERS.join(", "));
+                InputFault::new(pointer(at, name), detail)
+            })
+            .collect();
+        let Some(uid) = read_uid(object, at, &mut faults) else {
+            return Err(faults);
+        };
+        if uid.type_name().basename() == "Action" {
+            faults.push(InputFault::new(
+                pointer(at, "uid"),
+                "actions come from the schema and cannot be sent inline",
+            ));
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let stored = self.stored.get(&uid);
+        let combined = match stored {
+            Some(stored) => self.over(stored, object, at)?,
+            None => object.clone(),
+        };
+        let mut combined = combined;
+        for (member, empty) in [
+            ("attrs", Value::Object(Map::new())),
+            ("parents", Value::Array(Vec::new())),
+        ] {
+            combined.entry(member).or_insert(empty);
+        }
+        let entity = Entity::from_json_value(Value::Object(combined), self.schema)
+            .map_err(|error| vec![InputFault::new(at, chain(&error))])?;
+        if let (Some(stored), InlineRule::Add) = (stored, self.rule) {
+            let changed = self.changed(stored, &entity, object, at);
+            if !changed.is_empty() {
+                return Err(changed);
+            }
+        }
+        Ok(entity)
+    }
+
+    /// The stored entity's JSON with the inline members over it.
+    fn over(
+        &self,
+        stored: &Entity,
+        inline: &Map<String, Value>,
+        at: &str,
+    ) -> Result<Map<String, Value>, Vec<InputFault>> {
+        let stored = stored
+            .to_json_value()
+            .map_err(|error| vec![InputFault::new(at, chain(&error))])?;
+        let Value::Object(mut combined) = stored else {
+            return Ok(inline.clone());
+        };
+        for member in ["attrs", "tags"] {
+            match inline.get(member) {
+                None => {}
+                Some(Value::Object(values)) => {
+                    let target = combined
+                        .entry(member)
+                        .or_insert_with(|| Value::Object(Map::new()));
+                    if let Value::Object(target) = target {
+                        target.extend(values.clone());
+                    }
+                }
+                Some(other) => {
+                    return Err(vec![InputFault::new(
+                        pointer(at, member),
+                        format!("expected an object, found {}", kind(other)),
+                    )]);
+                }
+            }
+        }
+        match inline.get("parents") {
+            None => {}
+            Some(Value::Array(parents)) => {
+                if let Some(Value::Array(target)) = combined.get_mut("parents") {
+                    target.extend(parents.iter().cloned());
+                }
+            }
+            Some(other) => {
+                return Err(vec![InputFault::new(
+                    pointer(at, "parents"),
+                    format!("expected an array, found {}", kind(other)),
+                )]);
+            }
+        }
+        Ok(combined)
+    }
+
+    /// What an entity asserted under [`InlineRule::Add`] would change of the stored one.
+    fn changed(
+        &self,
+        stored: &Entity,
+        entity: &Entity,
+        inline: &Map<String, Value>,
+        at: &str,
+    ) -> Vec<InputFault> {
+        let mut faults = Vec::new();
+        for member in ["attrs", "tags"] {
+            let names = inline.get(member).and_then(Value::as_object);
+            for name in names.into_iter().flat_map(Map::keys) {
+                let (before, after) = match member {
+                    "attrs" => (stored.attr(name), entity.attr(name)),
+                    _ => (stored.tag(name), entity.tag(name)),
+                };
+                let (before, after) = (before.and_then(Result::ok), after.and_then(Result::ok));
+                if before.is_some() && before != after {
+                    faults.push(InputFault::new(
+                        pointer(&pointer(at, member), name),
+                        "is stored with another value, which this caller may not override",
+                    ));
+                }
+            }
+        }
+        let uid = stored.uid();
+        let (_, _, parents) = entity.clone().into_inner();
+        if parents
+            .iter()
+            .any(|parent| !self.stored.is_ancestor_of(parent, &uid))
+        {
+            faults.push(InputFault::new(
+                pointer(at, "parents"),
+                "this caller may not give a stored entity a parent",
+            ));
+        }
+        faults
+    }
+
+    /// Refuses cycles across the merge and chains that are too long. A cycle must run through an
+    /// inline entity, so stored entities count as edges to the inline ones above them.
+    fn graph(&self, merged: &[Entity], index: &HashMap<EntityUid, usize>) -> Option<InputFault> {
+        let edges: Vec<Vec<usize>> = merged
+            .iter()
+            .map(|entity| {
+                let (_, _, parents) = entity.clone().into_inner();
+                let mut above = Vec::new();
+                for parent in &parents {
+                    match index.get(parent) {
+                        Some(at) => above.push(*at),
+                        None => {
+                            let ancestors = self.stored.ancestors(parent).into_iter().flatten();
+                            above.extend(ancestors.filter_map(|uid| index.get(uid)));
+                        }
+                    }
+                }
+                above
+            })
+            .collect();
+        let name = |at: usize| {
+            merged
+                .get(at)
+                .map(|e| e.uid().to_string())
+                .unwrap_or_default()
+        };
+        match check_graph(&edges, self.parent_depth) {
+            Ok(()) => None,
+            Err(GraphFault::Cycle(nodes)) => {
+                let names: Vec<_> = nodes.iter().take(10).map(|at| name(*at)).collect();
+                Some(InputFault::new(
+                    format!("/entities/{}/parents", nodes.first().copied().unwrap_or(0)),
+                    format!("entities are their own ancestors: {}", names.join(" in ")),
+                ))
+            }
+            Err(GraphFault::TooDeep(at)) => Some(InputFault::new(
+                format!("/entities/{at}/parents"),
+                format!(
+                    "`{}` has a chain of more than {} parents",
+                    name(at),
+                    self.parent_depth
+                ),
+            )),
+        }
+    }
+}
+
+/// Reads `uid` in either of Cedar's forms: `{"type", "id"}` or `{"__entity": {"type", "id"}}`.
+fn read_uid(
+    object: &Map<String, Value>,
+    at: &str,
+    faults: &mut Vec<InputFault>,
+) -> Option<EntityUid> {
+    let at = pointer(at, "uid");
+    let Some(uid) = object.get("uid") else {
+        faults.push(InputFault::new(at, "is required"));
+        return None;
+    };
+    let (uid, at) = match uid.get("__entity") {
+        Some(inner) => (inner, pointer(&at, "__entity")),
+        None => (uid, at),
+    };
+    if uid.is_string() {
+        faults.push(InputFault::new(
+            at,
+            "expected {\"type\", \"id\"}, found a string",
+        ));
+        return None;
+    }
+    match read_entity_ref(uid, &at) {
+        Ok(entity) => entity.to_uid(),
+        Err(found) => {
+            faults.extend(found);
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn stored() -> Entities {
+        Entities::from_json_value(
+            json!([
+                {"uid": {"type": "U", "id": "a"}, "attrs": {"level": 1, "name": "A"}, "parents": [{"type": "G", "id": "g"}]},
+                {"uid": {"type": "G", "id": "g"}, "attrs": {}, "parents": []},
+            ]),
+            None,
+        )
+        .unwrap()
+    }
+
+    fn apply(rule: InlineRule, inline: Value) -> Result<Entities, Vec<String>> {
+        let stored = stored();
+        let merge = Merge {
+            stored: &stored,
+            schema: None,
+            rule,
+            parent_depth: 100,
+        };
+        merge
+            .apply(inline.as_array().unwrap())
+            .map_err(|faults| faults.iter().map(ToString::to_string).collect())
+    }
+
+    fn uid(text: &str) -> EntityUid {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn override_merges_attribute_by_attribute_and_keeps_parents() {
+        let merged = apply(
+            InlineRule::Override,
+            json!([{"uid": {"type": "U", "id": "a"}, "attrs": {"level": 2, "new": true}}]),
+        )
+        .unwrap();
+        let a = merged.get(&uid("U::\"a\"")).unwrap();
+        assert_eq!(
+            format!("{:?}", a.attr("level").unwrap().unwrap()),
+            "Long(2)"
+        );
+        assert_eq!(
+            format!("{:?}", a.attr("name").unwrap().unwrap()),
+            "String(\"A\")"
+        );
+        assert!(merged.is_ancestor_of(&uid("G::\"g\""), &uid("U::\"a\"")));
+    }
+
+    #[test]
+    fn add_never_changes_what_is_stored() {
+        let faults = apply(
+            InlineRule::Add,
+            json!([{"uid": {"type": "U", "id": "a"}, "attrs": {"level": 2, "name": "A", "new": 1},
+                    "parents": [{"type": "G", "id": "admins"}]}]),
+        )
+        .unwrap_err();
+        assert_eq!(
+            faults,
+            [
+                "/entities/0/attrs/level: is stored with another value, which this caller may not override",
+                "/entities/0/parents: this caller may not give a stored entity a parent",
+            ]
+        );
+        let fine = json!([
+            {"uid": {"type": "U", "id": "a"}, "attrs": {"name": "A", "new": 1}},
+            {"uid": {"type": "U", "id": "b"}, "attrs": {}, "parents": [{"type": "G", "id": "g"}]},
+        ]);
+        assert!(apply(InlineRule::Add, fine.clone()).is_ok());
+        assert!(apply(InlineRule::Off, fine).is_err());
+    }
+
+    #[test]
+    fn cycles_across_the_merge_actions_and_malformed_entities_are_refused() {
+        let cycle = apply(
+            InlineRule::Override,
+            json!([{"uid": {"type": "G", "id": "g"}, "attrs": {}, "parents": [{"type": "U", "id": "a"}]}]),
+        );
+        // `U::"a"` is stored below `G::"g"`, so this closes a cycle through the store.
+        assert!(cycle.unwrap_err()[0].contains("their own ancestors"));
+        let faults = apply(
+            InlineRule::Override,
+            json!([{"uid": {"type": "Action", "id": "x"}}, {"uid": "U::\"a\""}, {"attributes": {}}, 5]),
+        )
+        .unwrap_err();
+        assert_eq!(faults.len(), 5, "{faults:?}");
+    }
+
+    #[test]
+    fn long_inline_chains_are_refused() {
+        let chain: Vec<_> = (0..102)
+            .map(|n| json!({"uid": {"type": "C", "id": n.to_string()}, "parents": [{"type": "C", "id": (n + 1).to_string()}]}))
+            .collect();
+        let faults = apply(InlineRule::Override, Value::Array(chain)).unwrap_err();
+        assert!(faults[0].contains("more than 100 parents"), "{faults:?}");
+    }
+}

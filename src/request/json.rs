@@ -1,0 +1,225 @@
+//! Strict JSON: text in, a value out, and every duplicate member, too deep value and unreadable
+//! place named by JSON pointer.
+//!
+//! `serde_json` alone keeps the last of two members of one name in silence; a decision must not
+//! hang on which of them was meant.
+
+use std::cell::RefCell;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+
+use super::error::{InputFault, pointer};
+
+/// Reads one JSON value from `bytes`, which must be UTF-8 and nothing else besides.
+///
+/// `depth` is the nesting allowed, at most 127 levels.
+pub(crate) fn read(bytes: &[u8], depth: usize) -> Result<Value, Vec<InputFault>> {
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        vec![InputFault::new(
+            "",
+            format!("not UTF-8: byte {} is invalid", error.valid_up_to()),
+        )]
+    })?;
+    let faults = RefCell::new(Vec::new());
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let seed = Strict {
+        faults: &faults,
+        here: String::new(),
+        left: depth.min(127),
+        depth: depth.min(127),
+    };
+    let read = seed
+        .deserialize(&mut reader)
+        .and_then(|value| reader.end().map(|()| value));
+    let mut faults = faults.into_inner();
+    match read {
+        Ok(value) if faults.is_empty() => Ok(value),
+        Ok(_) => Err(faults),
+        Err(error) => {
+            let detail = if text.trim().is_empty() {
+                "empty: expected a JSON object".to_owned()
+            } else {
+                format!("not valid JSON: {error}")
+            };
+            faults.push(InputFault::new("", detail));
+            Err(faults)
+        }
+    }
+}
+
+struct Strict<'a> {
+    faults: &'a RefCell<Vec<InputFault>>,
+    here: String,
+    left: usize,
+    depth: usize,
+}
+
+impl Strict<'_> {
+    fn inside(&self, token: &str) -> Strict<'_> {
+        Strict {
+            faults: self.faults,
+            here: pointer(&self.here, token),
+            left: self.left - 1,
+            depth: self.depth,
+        }
+    }
+
+    fn note(&self, here: String, detail: String) {
+        let mut faults = self.faults.borrow_mut();
+        if faults.len() < MAX_FAULTS {
+            faults.push(InputFault {
+                pointer: here,
+                detail,
+            });
+        }
+    }
+
+    /// Notes the fault when there is no level left for an array or object here.
+    fn too_deep(&self) -> bool {
+        if self.left == 0 {
+            self.note(
+                self.here.clone(),
+                format!("nested deeper than {} levels", self.depth),
+            );
+        }
+        self.left == 0
+    }
+}
+
+/// Faults named in one answer; a hostile body must not make a long one.
+pub(crate) const MAX_FAULTS: usize = 50;
+
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
+    type Value = Value;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, reader: D) -> Result<Value, D::Error> {
+        reader.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::String(value))
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        if self.too_deep() {
+            while items.next_element::<IgnoredAny>()?.is_some() {}
+            return Ok(Value::Null);
+        }
+        let mut array = Vec::new();
+        while let Some(item) = items.next_element_seed(self.inside(&array.len().to_string()))? {
+            array.push(item);
+        }
+        Ok(Value::Array(array))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        if self.too_deep() {
+            while members.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            return Ok(Value::Null);
+        }
+        let mut object = Map::new();
+        while let Some(name) = members.next_key::<String>()? {
+            let value = members.next_value_seed(self.inside(&name))?;
+            if object.contains_key(&name) {
+                self.note(
+                    pointer(&self.here, &name),
+                    format!("member `{name}` appears twice"),
+                );
+            } else {
+                object.insert(name, value);
+            }
+        }
+        Ok(Value::Object(object))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_faults(text: &str, expect: &[(&str, &str)]) {
+        let faults = read(text.as_bytes(), 4).unwrap_err();
+        let got: Vec<_> = faults
+            .iter()
+            .map(|f| (f.pointer.as_str(), f.detail.as_str()))
+            .collect();
+        assert_eq!(got, expect);
+    }
+
+    #[test]
+    fn names_duplicates_anywhere() {
+        check_faults(
+            r#"{"a":1,"b":[{"c/d":1,"c/d":2}],"a":3}"#,
+            &[
+                ("/b/0/c~1d", "member `c/d` appears twice"),
+                ("/a", "member `a` appears twice"),
+            ],
+        );
+    }
+
+    #[test]
+    fn names_what_is_too_deep() {
+        check_faults(
+            "[[[[[1]]],[[[[2]]]]]]",
+            &[
+                ("/0/0/0/0", "nested deeper than 4 levels"),
+                ("/0/1/0/0", "nested deeper than 4 levels"),
+            ],
+        );
+    }
+
+    #[test]
+    fn is_not_confused_by_extreme_nesting_or_bad_text() {
+        let deep = "[".repeat(200_000);
+        assert!(read(deep.as_bytes(), 64).is_err());
+        assert!(read(b"\xff{}", 64).unwrap_err()[0].detail.contains("UTF-8"));
+        assert!(
+            read(b"{} x", 64).unwrap_err()[0]
+                .detail
+                .contains("not valid JSON")
+        );
+        assert!(read(b" ", 64).unwrap_err()[0].detail.contains("empty"));
+    }
+
+    #[test]
+    fn reads_what_serde_json_reads() {
+        let text = r#"{"a":[1,-2,18446744073709551615,1.5,true,null,"é\n"],"b":{}}"#;
+        let value = read(text.as_bytes(), 64).unwrap();
+        assert_eq!(value, serde_json::from_str::<Value>(text).unwrap());
+    }
+}

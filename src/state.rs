@@ -1,0 +1,57 @@
+//! What one decision reads: policies, schema, settings and entities, published together.
+
+use std::sync::Arc;
+
+use crate::entities::EntityStore;
+use crate::policy::{Revision, Snapshot};
+
+/// One immutable state. A decision reads one from its beginning to its end.
+#[derive(Debug)]
+pub struct State {
+    snapshot: Arc<Snapshot>,
+    entities: Arc<EntityStore>,
+    sequence: u64,
+}
+
+impl State {
+    pub(crate) fn new(snapshot: Arc<Snapshot>, entities: Arc<EntityStore>, sequence: u64) -> Self {
+        Self {
+            snapshot,
+            entities,
+            sequence,
+        }
+    }
+
+    /// The same content under another sequence.
+    pub(crate) fn with_sequence(self, sequence: u64) -> Self {
+        Self { sequence, ..self }
+    }
+
+    /// Policies, schema and settings.
+    #[must_use]
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// The hash of policies, schema and settings.
+    #[must_use]
+    pub fn revision(&self) -> &Revision {
+        self.snapshot.revision()
+    }
+
+    /// Grows by one with every state that is published; with a state directory also across restarts.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// The stored entities as Cedar holds them.
+    #[must_use]
+    pub fn entities(&self) -> &cedar_policy::Entities {
+        self.entities.entities()
+    }
+
+    pub(crate) fn store(&self) -> &EntityStore {
+        &self.entities
+    }
+}
