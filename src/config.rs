@@ -1,1 +1,473 @@
+//! One typed configuration: defaults < `deodar.toml` < `DEODAR_*` environment < flags.
+//!
+//! What enters: a file, the environment, flags. What leaves: a [`Config`], or every fault found, each
+//! with the place and the nearest known name. Nothing is half-applied.
 
+mod keys;
+mod layers;
+mod secret;
+mod value;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::fault::{Fault, Faults};
+use crate::pdp::{Pdp, PdpBuilder};
+use crate::policy::{OnError, ReadLimits, WatchMode};
+use crate::request::Limits;
+
+use layers::Layers;
+pub use layers::Origin;
+pub use secret::{Secret, SecretRef};
+use value::Value;
+
+/// The environment variable that names the configuration file.
+pub const CONFIG_VARIABLE: &str = "DEODAR_CONFIG";
+/// The configuration file that is read when none is named and it is there.
+pub const DEFAULT_FILE: &str = "deodar.toml";
+/// A longer configuration file is a mistake.
+const LONGEST_FILE: u64 = 1 << 20;
+
+/// The whole configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Files and directories of policies.
+    pub policies: Vec<PathBuf>,
+    /// Files and directories of schema fragments.
+    pub schema: Vec<PathBuf>,
+    /// Files and directories of entities.
+    pub entities: Vec<PathBuf>,
+    /// Where the last good sources are kept.
+    pub state_dir: Option<PathBuf>,
+    /// Whether to refuse to start on the last good sources.
+    pub strict_start: bool,
+    /// How changes of the sources are noticed.
+    pub watch: WatchMode,
+    /// Rest that a change must be followed by before it is taken up.
+    pub debounce: Duration,
+    /// Time between two looks at the files.
+    pub poll_interval: Duration,
+    /// Whether reloads that look like an accident are held back.
+    pub guard: bool,
+    /// What an evaluation error in a forbid means.
+    pub on_error: OnError,
+    /// The context member that carries `Deodar::Env`.
+    pub env_member: String,
+    /// Whether it is injected where there is no schema.
+    pub inject_without_schema: bool,
+    /// Names that `@obligation` may use.
+    pub obligations: Vec<String>,
+    /// Names that `@advice` may use.
+    pub advice: Vec<String>,
+    /// The HTTP server.
+    pub server: ServerConfig,
+    /// Bounds on requests and on what is read from disk.
+    pub limits: LimitsConfig,
+    /// Logging.
+    pub log: LogConfig,
+    layers: Layers,
+    file: Option<PathBuf>,
+}
+
+/// The HTTP server.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// Where decisions are asked for.
+    pub listen: SocketAddr,
+    /// Where probes and metrics are served, if not there.
+    pub ops_listen: Option<SocketAddr>,
+    /// Names that the Host header may have, without a port.
+    pub hosts: Vec<String>,
+    /// Whether to listen on other addresses than loopback although callers do not say who they are.
+    pub danger_allow_anonymous: bool,
+    /// The token that `POST /admin/reload` asks for; without one it is for this machine only.
+    pub admin_token: Option<SecretRef>,
+    /// How long requests are still taken after readiness fell.
+    pub drain_delay: Duration,
+    /// How long requests under way may take after that.
+    pub drain_timeout: Duration,
+}
+
+/// Bounds on requests and on what is read from disk.
+#[derive(Debug, Clone, Copy)]
+pub struct LimitsConfig {
+    /// Bytes of a request body.
+    pub body_bytes: usize,
+    /// Bounds on a request's content.
+    pub request: Limits,
+    /// Time for reading a request, headers and body each.
+    pub read_timeout: Duration,
+    /// Time a request may wait for its turn.
+    pub queue_timeout: Duration,
+    /// Requests under way at once.
+    pub concurrent_requests: usize,
+    /// Connections open at once.
+    pub connections: usize,
+    /// Bounds on what is read from disk.
+    pub read: ReadLimits,
+}
+
+/// Logging.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogConfig {
+    /// A level, or directives such as `info,deodar=debug`.
+    pub level: String,
+    /// `auto`, `human` or `json`.
+    pub format: String,
+}
+
+/// A flag on top of everything else.
+#[derive(Debug, Clone)]
+pub struct Flag {
+    /// The key it sets, such as `server.listen`.
+    pub key: &'static str,
+    /// The flag as it is written, such as `--listen`.
+    pub flag: &'static str,
+    /// Its values; more than one for a list of paths.
+    pub values: Vec<String>,
+}
+
+impl Config {
+    /// Reads the configuration: from `file`, else the file that the environment names, else
+    /// `deodar.toml` where there is one; then the environment; then `flags`.
+    ///
+    /// # Errors
+    /// Every unknown key and every wrong value, with its place.
+    pub fn load(file: Option<&Path>, flags: &[Flag]) -> Result<Self, Faults> {
+        let named = file.map(Path::to_owned).or_else(|| {
+            let name = std::env::var_os(CONFIG_VARIABLE)?;
+            (!name.is_empty()).then(|| name.into())
+        });
+        let path = named.or_else(|| {
+            let default = PathBuf::from(DEFAULT_FILE);
+            default.is_file().then_some(default)
+        });
+        let text = match &path {
+            Some(path) => Some(read(path)?),
+            None => None,
+        };
+        let file = path.as_deref().zip(text.as_deref());
+        Self::from_parts(file, std::env::vars_os().filter_map(utf8), flags)
+    }
+
+    /// As [`Config::load`], from parts that were read before.
+    pub(crate) fn from_parts(
+        file: Option<(&Path, &str)>,
+        environment: impl Iterator<Item = (String, String)>,
+        flags: &[Flag],
+    ) -> Result<Self, Faults> {
+        let mut faults = Faults::new();
+        let mut layers = Layers::defaults(&mut faults);
+        if let Some((path, text)) = file {
+            layers.file(path, text, &mut faults);
+        }
+        layers.environment(environment, &mut faults);
+        for flag in flags {
+            let Some(key) = keys::key(flag.key) else {
+                continue;
+            };
+            let value = match (key.kind, flag.values.as_slice()) {
+                (keys::Kind::Paths, many) => {
+                    Ok(Value::Paths(many.iter().map(PathBuf::from).collect()))
+                }
+                (kind, [one]) => Value::from_text(kind, one),
+                (_, _) => Err("is given more than once".to_owned()),
+            };
+            match value {
+                Ok(value) => layers.flag(flag.key, flag.flag, value),
+                Err(message) => {
+                    faults.push(Fault::new("config", format!("`{}`: {message}", flag.flag)));
+                }
+            }
+        }
+        let layers = faults.or(layers)?;
+        let config = Self::typed(layers, file.map(|(path, _)| path.to_owned()));
+        config.check()?;
+        Ok(config)
+    }
+
+    fn typed(layers: Layers, file: Option<PathBuf>) -> Self {
+        let flag = |name: &str| matches!(layers.value(name), Value::Bool(true));
+        let number = |name: &str| match layers.value(name) {
+            Value::Int(value) => *value,
+            _ => 0,
+        };
+        let size = |name: &str| usize::try_from(number(name)).unwrap_or(usize::MAX);
+        let text = |name: &str| match layers.value(name) {
+            Value::Text(value) => value.clone(),
+            _ => String::new(),
+        };
+        let duration = |name: &str| match layers.value(name) {
+            Value::Duration(value) => *value,
+            _ => Duration::ZERO,
+        };
+        let paths = |name: &str| match layers.value(name) {
+            Value::Paths(value) => value.clone(),
+            _ => Vec::new(),
+        };
+        let names = |name: &str| match layers.value(name) {
+            Value::Names(value) => value.clone(),
+            _ => Vec::new(),
+        };
+        let address = |name: &str| match layers.value(name) {
+            Value::Address(value) => Some(*value),
+            _ => None,
+        };
+        Self {
+            policies: paths("sources.policies"),
+            schema: paths("sources.schema"),
+            entities: paths("sources.entities"),
+            state_dir: layers.path("state.dir"),
+            strict_start: flag("state.strict_start"),
+            watch: match text("reload.watch").as_str() {
+                "poll" => WatchMode::Poll,
+                "off" => WatchMode::Off,
+                _ => WatchMode::Auto,
+            },
+            debounce: duration("reload.debounce"),
+            poll_interval: duration("reload.poll_interval"),
+            guard: flag("reload.guard"),
+            on_error: match text("decide.on_error").as_str() {
+                "skip" => OnError::Skip,
+                _ => OnError::Deny,
+            },
+            env_member: text("decide.env_member"),
+            inject_without_schema: flag("decide.inject_without_schema"),
+            obligations: names("vocabulary.obligations"),
+            advice: names("vocabulary.advice"),
+            server: ServerConfig {
+                listen: address("server.listen")
+                    .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8180))),
+                ops_listen: address("server.ops_listen"),
+                hosts: names("server.hosts"),
+                danger_allow_anonymous: flag("server.danger_allow_anonymous"),
+                admin_token: match layers.value("server.admin_token") {
+                    Value::Secret(secret) => Some(secret.clone()),
+                    _ => None,
+                },
+                drain_delay: duration("server.drain_delay"),
+                drain_timeout: duration("server.drain_timeout"),
+            },
+            limits: LimitsConfig {
+                body_bytes: size("limits.body_bytes"),
+                request: Limits {
+                    json_depth: size("limits.json_depth"),
+                    inline_entities: size("limits.inline_entities"),
+                    inline_parent_depth: size("limits.inline_parent_depth"),
+                },
+                read_timeout: duration("limits.read_timeout"),
+                queue_timeout: duration("limits.queue_timeout"),
+                concurrent_requests: size("limits.concurrent_requests"),
+                connections: size("limits.connections"),
+                read: ReadLimits {
+                    policy_file_bytes: number("limits.policy_file_bytes"),
+                    entity_file_bytes: number("limits.entity_file_bytes"),
+                    files: size("limits.source_files"),
+                    entity_parent_depth: size("limits.entity_parent_depth"),
+                },
+            },
+            log: LogConfig {
+                level: text("log.level"),
+                format: text("log.format"),
+            },
+            layers,
+            file,
+        }
+    }
+
+    /// What no single key can say: combinations that would not be safe or could not work.
+    fn check(&self) -> Result<(), Faults> {
+        let mut faults = Faults::new();
+        let mut fault = |key: &str, message: String, help: &str| {
+            let origin = self.layers.origin(key);
+            faults.push(Fault::new("config", format!("`{key}` ({origin}): {message}")).help(help));
+        };
+        let listen = self.server.listen;
+        if !listen.ip().is_loopback() && !self.server.danger_allow_anonymous {
+            fault(
+                "server.listen",
+                format!("{listen} can be reached by others, and callers do not say who they are"),
+                "listen on 127.0.0.1 or [::1], or set `server.danger_allow_anonymous = true`",
+            );
+        }
+        if self.poll_interval < Duration::from_millis(10) {
+            fault(
+                "reload.poll_interval",
+                "is shorter than 10ms".to_owned(),
+                "a second or two is usual",
+            );
+        }
+        if self.env_member.is_empty() {
+            fault(
+                "decide.env_member",
+                "is empty".to_owned(),
+                "name a context member, such as `env`",
+            );
+        }
+        faults.or(())
+    }
+
+    /// The file that was read.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
+    /// Every key with its value and where it came from, in a stable order. A secret is shown by its
+    /// reference.
+    pub fn entries(&self) -> impl Iterator<Item = (&'static str, serde_json::Value, &Origin)> {
+        self.layers
+            .entries()
+            .map(|(name, value, origin)| (name, value.to_json(), origin))
+    }
+
+    /// The keys in which `newer` differs and that only a restart takes up.
+    #[must_use]
+    pub fn restart_needed(&self, newer: &Self) -> Vec<&'static str> {
+        self.layers.restart_needed(&newer.layers)
+    }
+
+    /// A decision point as configured, not yet built.
+    #[must_use]
+    pub fn pdp(&self) -> PdpBuilder {
+        let mut builder = Pdp::builder()
+            .on_error(self.on_error)
+            .obligations(self.obligations.iter().cloned())
+            .advice(self.advice.iter().cloned())
+            .env_member(self.env_member.clone())
+            .inject_without_schema(self.inject_without_schema)
+            .limits(self.limits.request)
+            .read_limits(self.limits.read)
+            .guard(self.guard)
+            .strict_start(self.strict_start);
+        for path in &self.policies {
+            builder = builder.policies(path);
+        }
+        for path in &self.schema {
+            builder = builder.schema(path);
+        }
+        for path in &self.entities {
+            builder = builder.entities(path);
+        }
+        builder
+    }
+}
+
+fn utf8((name, value): (std::ffi::OsString, std::ffi::OsString)) -> Option<(String, String)> {
+    Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+}
+
+/// Reads a configuration file.
+pub(crate) fn read(path: &Path) -> Result<String, Faults> {
+    let fault = |message: String| {
+        Faults::from(Fault::new("config", message).in_file(path.display().to_string()))
+    };
+    let meta = std::fs::metadata(path).map_err(|error| fault(format!("cannot read: {error}")))?;
+    if meta.len() > LONGEST_FILE {
+        return Err(fault(format!("larger than {LONGEST_FILE} bytes")));
+    }
+    std::fs::read_to_string(path).map_err(|error| fault(format!("cannot read: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(file: &str, environment: &[(&str, &str)], flags: &[Flag]) -> Result<Config, Faults> {
+        let environment = environment
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Config::from_parts(Some((Path::new("/etc/deodar/deodar.toml"), file)), environment, flags)
+    }
+
+    #[test]
+    fn each_layer_goes_over_the_one_below() {
+        let file = "[server]\nlisten = \"127.0.0.1:1\"\ndrain_delay = \"1s\"\n[sources]\npolicies = [\"p\"]\n";
+        let flags = [Flag {
+            key: "server.listen",
+            flag: "--listen",
+            values: vec!["127.0.0.1:3".to_owned()],
+        }];
+        let config = load(file, &[("DEODAR_SERVER_LISTEN", "127.0.0.1:2"), ("DEODAR_LIMITS_BODY_BYTES", "5")], &flags)
+            .unwrap();
+        assert_eq!(config.server.listen.port(), 3);
+        assert_eq!(config.limits.body_bytes, 5);
+        assert_eq!(config.policies, [PathBuf::from("/etc/deodar/p")]);
+        let origins: Vec<_> = config
+            .entries()
+            .filter(|(_, _, origin)| **origin != Origin::Default)
+            .map(|(name, _, origin)| format!("{name} {origin}"))
+            .collect();
+        assert_eq!(
+            origins,
+            [
+                "sources.policies /etc/deodar/deodar.toml:5",
+                "server.listen --listen",
+                "server.drain_delay /etc/deodar/deodar.toml:3",
+                "limits.body_bytes $DEODAR_LIMITS_BODY_BYTES",
+            ]
+        );
+    }
+
+    #[track_caller]
+    fn check_fault(file: &str, environment: &[(&str, &str)], expect: &[&str]) {
+        let faults = load(file, environment, &[]).unwrap_err();
+        let got: Vec<_> = faults
+            .iter()
+            .map(|fault| {
+                let help = miette::Diagnostic::help(fault).map(|h| format!(" [{h}]"));
+                format!("{}{}", fault.one_line(), help.unwrap_or_default())
+            })
+            .collect();
+        assert_eq!(got, expect);
+    }
+
+    #[test]
+    fn unknown_keys_and_wrong_values_are_all_named() {
+        check_fault(
+            "[limits]\nbody_byte = 5\njson_depth = 1000\n[servr]\nlisten = 1\n[log]\nformat = \"jsn\"\n",
+            &[("DEODAR_SERVER_LISTNE", "x"), ("DEODAR_PORT_80_TCP", "tcp://x")],
+            &[
+                "/etc/deodar/deodar.toml:2:1: unknown key `limits.body_byte` [did you mean `limits.body_bytes`?]",
+                "/etc/deodar/deodar.toml:3:1: `limits.json_depth`: expected a whole number from 1 to 127, found `1000`",
+                "/etc/deodar/deodar.toml:7:1: `log.format`: expected one of auto, human, json, found `jsn`; did you mean `json`?",
+                "/etc/deodar/deodar.toml:4:2: unknown key `servr` [did you mean the section `server`?]",
+                "unknown environment variable `DEODAR_SERVER_LISTNE` [did you mean `DEODAR_SERVER_LISTEN`?]",
+            ],
+        );
+    }
+
+    #[test]
+    fn other_addresses_than_loopback_need_a_word_that_says_danger() {
+        check_fault(
+            "server.listen = \"0.0.0.0:80\"",
+            &[],
+            &["`server.listen` (/etc/deodar/deodar.toml:1): 0.0.0.0:80 can be reached by others, and callers do not say who they are [listen on 127.0.0.1 or [::1], or set `server.danger_allow_anonymous = true`]"],
+        );
+        let config = load(
+            "server.listen = \"0.0.0.0:80\"\nserver.danger_allow_anonymous = true",
+            &[],
+            &[],
+        );
+        assert!(config.is_ok());
+    }
+
+    #[test]
+    fn secrets_are_referred_to_and_never_given() {
+        let config = load("server.admin_token = {file = \"token\"}", &[], &[]).unwrap();
+        let shown = config.entries().find(|(name, ..)| *name == "server.admin_token").unwrap().1;
+        assert_eq!(shown, serde_json::json!({"file": "/etc/deodar/token"}));
+        let faults = load("server.admin_token = \"hunter2hunter2hunter2\"", &[("DEODAR_SERVER_ADMIN_TOKEN", "hunter2")], &[])
+            .unwrap_err();
+        assert_eq!(faults.len(), 2);
+        assert!(faults.iter().all(|fault| !fault.one_line().contains("hunter2")));
+    }
+
+    #[test]
+    fn only_some_keys_change_without_a_restart() {
+        let one = load("limits.body_bytes = 1\nreload.guard = false", &[], &[]).unwrap();
+        let other = load("limits.body_bytes = 2\nreload.guard = true", &[], &[]).unwrap();
+        assert_eq!(one.restart_needed(&other), ["reload.guard"]);
+    }
+}

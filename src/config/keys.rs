@@ -1,0 +1,105 @@
+//! Every configuration key: its kind, its default, whether it can change while the server runs.
+
+/// What a key takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Bool,
+    /// A whole number within these bounds.
+    Int(u64, u64),
+    Text,
+    Path,
+    /// Paths; in the environment divided by `:` (`;` on Windows).
+    Paths,
+    /// Names; in the environment divided by `,`.
+    Names,
+    /// A duration such as `5s` or `100ms`.
+    Duration,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// An IP address with a port.
+    Address,
+    /// `{file = ".."}` or `{env = ".."}`, never the secret itself.
+    Secret,
+}
+
+/// One key of the configuration.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    /// As in the environment; empty for none.
+    pub(super) default: &'static str,
+    /// Whether a change of the file is taken up without a restart.
+    pub(super) live: bool,
+}
+
+impl Key {
+    /// The environment variable: `limits.body_bytes` is `DEODAR_LIMITS_BODY_BYTES`.
+    pub(super) fn variable(&self) -> String {
+        format!("DEODAR_{}", self.name.replace('.', "_").to_uppercase())
+    }
+}
+
+const fn fixed(name: &'static str, kind: Kind, default: &'static str) -> Key {
+    Key {
+        name,
+        kind,
+        default,
+        live: false,
+    }
+}
+
+const fn live(name: &'static str, kind: Kind, default: &'static str) -> Key {
+    Key {
+        name,
+        kind,
+        default,
+        live: true,
+    }
+}
+
+const MANY: u64 = 1 << 40;
+
+/// All keys, in the order in which `deodar config` prints them.
+pub(super) const KEYS: &[Key] = &[
+    fixed("sources.policies", Kind::Paths, ""),
+    fixed("sources.schema", Kind::Paths, ""),
+    fixed("sources.entities", Kind::Paths, ""),
+    fixed("state.dir", Kind::Path, ""),
+    fixed("state.strict_start", Kind::Bool, "false"),
+    fixed("reload.watch", Kind::Choice(&["auto", "poll", "off"]), "auto"),
+    fixed("reload.debounce", Kind::Duration, "100ms"),
+    fixed("reload.poll_interval", Kind::Duration, "2s"),
+    fixed("reload.guard", Kind::Bool, "true"),
+    fixed("decide.on_error", Kind::Choice(&["deny", "skip"]), "deny"),
+    fixed("decide.env_member", Kind::Text, "env"),
+    fixed("decide.inject_without_schema", Kind::Bool, "false"),
+    fixed("vocabulary.obligations", Kind::Names, ""),
+    fixed("vocabulary.advice", Kind::Names, ""),
+    fixed("server.listen", Kind::Address, "127.0.0.1:8180"),
+    fixed("server.ops_listen", Kind::Address, ""),
+    fixed("server.hosts", Kind::Names, "localhost,127.0.0.1,[::1]"),
+    fixed("server.danger_allow_anonymous", Kind::Bool, "false"),
+    fixed("server.admin_token", Kind::Secret, ""),
+    fixed("server.drain_delay", Kind::Duration, "5s"),
+    fixed("server.drain_timeout", Kind::Duration, "30s"),
+    live("limits.body_bytes", Kind::Int(1, MANY), "1048576"),
+    live("limits.json_depth", Kind::Int(1, 127), "64"),
+    live("limits.inline_entities", Kind::Int(0, 1_000_000), "1000"),
+    live("limits.inline_parent_depth", Kind::Int(1, 1_000), "100"),
+    live("limits.read_timeout", Kind::Duration, "10s"),
+    live("limits.queue_timeout", Kind::Duration, "100ms"),
+    live("limits.concurrent_requests", Kind::Int(1, 1_000_000), "256"),
+    live("limits.connections", Kind::Int(1, 1_000_000), "4096"),
+    live("limits.policy_file_bytes", Kind::Int(1, MANY), "67108864"),
+    live("limits.entity_file_bytes", Kind::Int(1, MANY), "1073741824"),
+    live("limits.source_files", Kind::Int(1, 10_000_000), "100000"),
+    live("limits.entity_parent_depth", Kind::Int(1, 2_000), "1000"),
+    live("log.level", Kind::Text, "info"),
+    live("log.format", Kind::Choice(&["auto", "human", "json"]), "auto"),
+];
+
+/// The key of this name.
+pub(super) fn key(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
