@@ -1,1 +1,92 @@
+//! The HTTP decision point. Only this module knows HTTP.
+//!
+//! What enters: a configuration and a decision point to build. What leaves: answers. The listeners
+//! open first, so that probes are answered while the first state loads; requests are decided once it
+//! is there.
 
+mod admin;
+mod app;
+mod authorize;
+mod lifecycle;
+mod listen;
+mod live;
+mod metrics;
+mod probes;
+mod problem;
+mod routes;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::config::{Config, LogConfig};
+use crate::fault::Faults;
+use crate::pdp::{BuildError, PdpBuilder};
+
+pub use lifecycle::serve;
+
+/// What a server runs on.
+pub struct Serve {
+    /// The configuration it starts with.
+    pub config: Config,
+    /// The decision point it decides with, built once the listeners are open.
+    pub pdp: PdpBuilder,
+    /// Reads the configuration again, when its file has changed.
+    pub reread: Box<dyn Fn() -> Result<Config, Faults> + Send + Sync>,
+    /// Takes up changed logging settings.
+    pub relog: Box<dyn Fn(&LogConfig) -> Result<(), String> + Send + Sync>,
+    /// Called once requests are decided, with the addresses that were bound.
+    pub ready: Box<dyn Fn(&Bound) + Send + Sync>,
+}
+
+impl std::fmt::Debug for Serve {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Serve")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The addresses a server listens on.
+#[derive(Debug, Clone, Copy)]
+pub struct Bound {
+    /// Where decisions are asked for.
+    pub listen: SocketAddr,
+    /// Where probes and metrics are served, if not there.
+    pub ops_listen: Option<SocketAddr>,
+}
+
+/// Why a server could not start or go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The decision point could not be built.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// A secret could not be read.
+    #[error("`{key}`: {message}")]
+    Secret {
+        /// The configuration key.
+        key: &'static str,
+        /// Why; without the secret.
+        message: String,
+    },
+    /// The system refused threads or signals.
+    #[error("cannot start: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// The service behind the listeners, for tests that need no socket: every route of the main listener.
+#[must_use]
+pub fn router(config: &Config, pdp: crate::pdp::Pdp) -> axum::Router {
+    let app = Arc::new(app::App::new(config, None));
+    app.begin(pdp);
+    routes::main(app)
+}

@@ -90,7 +90,7 @@ pub(super) const KEYS: &[Key] = &[
     live("limits.read_timeout", Kind::Duration, "10s"),
     live("limits.queue_timeout", Kind::Duration, "100ms"),
     live("limits.concurrent_requests", Kind::Int(1, 1_000_000), "256"),
-    live("limits.connections", Kind::Int(1, 1_000_000), "4096"),
+    live("limits.connections", Kind::Int(1, 1_000_000), "1024"),
     live("limits.policy_file_bytes", Kind::Int(1, MANY), "67108864"),
     live("limits.entity_file_bytes", Kind::Int(1, MANY), "1073741824"),
     live("limits.source_files", Kind::Int(1, 10_000_000), "100000"),

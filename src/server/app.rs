@@ -1,0 +1,113 @@
+//! What all handlers share.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use arc_swap::ArcSwap;
+use tokio::sync::Semaphore;
+
+use super::metrics::Metrics;
+use crate::config::{Config, LimitsConfig, Secret};
+use crate::pdp::Pdp;
+
+/// Where the server is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The first state is loading.
+    Starting,
+    /// Requests are decided.
+    Serving,
+    /// Requests are still decided, but no new ones should be sent.
+    Draining,
+}
+
+/// Shared by all connections.
+#[derive(Debug)]
+pub(super) struct App {
+    pdp: OnceLock<Pdp>,
+    draining: AtomicBool,
+    pub(super) limits: ArcSwap<LimitsConfig>,
+    slots: ArcSwap<Semaphore>,
+    pub(super) hosts: Vec<String>,
+    pub(super) admin_token: Option<Secret>,
+    pub(super) metrics: Metrics,
+    config_trouble: Mutex<ConfigTrouble>,
+}
+
+/// What is the matter with the configuration file since the start.
+#[derive(Debug, Default, Clone)]
+pub(super) struct ConfigTrouble {
+    /// Why the changed file was refused.
+    pub(super) refused: Option<String>,
+    /// Keys that changed and need a restart.
+    pub(super) restart_needed: Vec<&'static str>,
+}
+
+impl App {
+    pub(super) fn new(config: &Config, admin_token: Option<Secret>) -> Self {
+        let hosts = config.server.hosts.iter();
+        Self {
+            pdp: OnceLock::new(),
+            draining: AtomicBool::new(false),
+            limits: ArcSwap::from_pointee(config.limits),
+            slots: ArcSwap::from_pointee(Semaphore::new(config.limits.concurrent_requests)),
+            hosts: hosts.map(|host| host.to_ascii_lowercase()).collect(),
+            admin_token,
+            metrics: Metrics::new(),
+            config_trouble: Mutex::default(),
+        }
+    }
+
+    /// From now on requests are decided.
+    pub(super) fn begin(&self, pdp: Pdp) {
+        self.metrics.watch(pdp.clone());
+        // A second call would be a mistake of ours; the first decision point stays.
+        let _ = self.pdp.set(pdp);
+    }
+
+    /// The decision point, once there is something to decide with.
+    pub(super) fn pdp(&self) -> Option<&Pdp> {
+        self.pdp.get()
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        if self.draining.load(Ordering::SeqCst) {
+            Phase::Draining
+        } else if self.pdp.get().is_none() {
+            Phase::Starting
+        } else {
+            Phase::Serving
+        }
+    }
+
+    pub(super) fn drain(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+    }
+
+    /// The places for requests under way.
+    pub(super) fn slots(&self) -> Arc<Semaphore> {
+        self.slots.load_full()
+    }
+
+    /// Takes up changed limits, from the next request on.
+    pub(super) fn set_limits(&self, limits: LimitsConfig) {
+        let before = self.limits.swap(Arc::new(limits));
+        if before.concurrent_requests != limits.concurrent_requests {
+            self.slots
+                .store(Arc::new(Semaphore::new(limits.concurrent_requests)));
+        }
+        if let Some(pdp) = self.pdp() {
+            pdp.set_limits(limits.request, limits.read);
+        }
+    }
+
+    pub(super) fn config_trouble(&self) -> ConfigTrouble {
+        let trouble = self.config_trouble.lock();
+        trouble.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_config_trouble(&self, trouble: ConfigTrouble) {
+        let mut now = self.config_trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        *now = trouble;
+    }
+}

@@ -1,0 +1,170 @@
+//! `POST /authorize`: bytes to a decision and back.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Request as HttpRequest, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use uuid::Uuid;
+
+use super::app::App;
+use super::problem::Problem;
+use crate::caller::Caller;
+use crate::config::LimitsConfig;
+use crate::pdp::Pdp;
+use crate::request::Request;
+use crate::response::Answer;
+use crate::timestamp::Timestamp;
+
+pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const X_DECISION_ID: HeaderName = HeaderName::from_static("x-decision-id");
+
+/// How long a request waits for the state that its `atLeast` demands.
+const WAIT_FOR_SEQUENCE: Duration = Duration::from_millis(100);
+const LOOK_FOR_SEQUENCE: Duration = Duration::from_millis(5);
+
+/// Decides one request.
+pub(super) async fn authorize(State(app): State<Arc<App>>, http: HttpRequest) -> Response {
+    let began = Instant::now();
+    let header_id = request_id(http.headers());
+    let mut id = header_id.clone();
+    let answered = answer(&app, http, &mut id).await;
+    let response = match answered {
+        Ok(response) => response,
+        Err(problem) => problem.respond(id.as_deref()),
+    };
+    app.metrics
+        .authorize(response.status().as_u16(), began.elapsed());
+    with_request_id(response, header_id.or(id))
+}
+
+async fn answer(
+    app: &App,
+    http: HttpRequest,
+    id: &mut Option<String>,
+) -> Result<Response, Problem> {
+    let limits = **app.limits.load();
+    let body = read_body(http, &limits).await?;
+    let _slot = slot(app, &limits).await?;
+    let pdp = app.pdp().ok_or_else(Problem::not_ready)?;
+    let mut request =
+        Request::from_json(&body, &limits.request, Caller::anonymous())?.with_now(Timestamp::now());
+    match (&request.request_id, &*id) {
+        (Some(given), _) => *id = Some(given.clone()),
+        (None, Some(header)) => request.request_id = Some(header.clone()),
+        (None, None) => {
+            let made = Uuid::now_v7().to_string();
+            request.request_id = Some(made.clone());
+            *id = Some(made);
+        }
+    }
+    wait_for_sequence(pdp, &request).await;
+    let outcome = pdp.authorize(&request)?;
+    app.metrics.decided(&outcome);
+    let answer = Answer::new(&request, &outcome);
+    let bytes = serde_json::to_vec(&answer).map_err(|error| {
+        // INVARIANT: an answer is made of strings and numbers, which always serialize.
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error.to_string())
+    })?;
+    let mut response = Response::new(Body::from(bytes));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Ok(decision_id) = HeaderValue::from_str(&answer.decision_id) {
+        headers.insert(X_DECISION_ID, decision_id);
+    }
+    Ok(response)
+}
+
+/// Reads a JSON body within size and time.
+pub(super) async fn read_body(http: HttpRequest, limits: &LimitsConfig) -> Result<Bytes, Problem> {
+    if !is_json(http.headers()) {
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            "send the body with `Content-Type: application/json`",
+        ));
+    }
+    let too_large = || {
+        Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too_large",
+            format!("the body is larger than {} bytes", limits.body_bytes),
+        )
+    };
+    let announced = http.headers().get(header::CONTENT_LENGTH);
+    let announced: Option<usize> = announced.and_then(|length| length.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length| length > limits.body_bytes) {
+        return Err(too_large());
+    }
+    let body = Limited::new(http.into_body(), limits.body_bytes);
+    match tokio::time::timeout(limits.read_timeout, body.collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "incomplete",
+            "the body ended before it was whole",
+        )),
+        Err(_) => Err(Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "timeout",
+            "the body did not arrive in time",
+        )),
+    }
+}
+
+/// JSON must be announced: a web page can send other types to this machine without being asked.
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else {
+        return false;
+    };
+    let kind = value.to_str().unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    kind.eq_ignore_ascii_case("application/json")
+        || (kind.len() > 12
+            && kind.to_ascii_lowercase().starts_with("application/")
+            && kind.to_ascii_lowercase().ends_with("+json"))
+}
+
+async fn slot(
+    app: &App,
+    limits: &LimitsConfig,
+) -> Result<tokio::sync::OwnedSemaphorePermit, Problem> {
+    let slots = app.slots();
+    match tokio::time::timeout(limits.queue_timeout, slots.acquire_owned()).await {
+        Ok(Ok(slot)) => Ok(slot),
+        _ => Err(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "overloaded",
+            "too many requests are under way",
+        )
+        .retry_after(1)),
+    }
+}
+
+async fn wait_for_sequence(pdp: &Pdp, request: &Request) {
+    let Some(at_least) = request.at_least() else {
+        return;
+    };
+    let latest = Instant::now() + WAIT_FOR_SEQUENCE;
+    while pdp.state().sequence() < at_least && Instant::now() < latest {
+        tokio::time::sleep(LOOK_FOR_SEQUENCE).await;
+    }
+}
+
+/// The client's own id for the request, if it is one that can be echoed.
+pub(super) fn request_id(headers: &HeaderMap) -> Option<String> {
+    let id = headers.get(X_REQUEST_ID)?.to_str().ok()?;
+    (!id.is_empty() && id.len() <= 128).then(|| id.to_owned())
+}
+
+fn with_request_id(mut response: Response, id: Option<String>) -> Response {
+    if let Some(id) = id.and_then(|id| HeaderValue::from_str(&id).ok()) {
+        response.headers_mut().insert(X_REQUEST_ID, id);
+    }
+    response
+}

@@ -1,0 +1,101 @@
+//! Accepting connections: bounded in number, slow ones cut, finished gracefully.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tower::ServiceExt;
+
+use super::ServeError;
+use super::admin::Peer;
+use super::app::App;
+
+/// Longest head of a request, in bytes.
+const LONGEST_HEAD: usize = 64 << 10;
+/// Most headers of a request.
+const MOST_HEADERS: usize = 100;
+/// Pause after a failed accept: out of file descriptors, for instance.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Binds an address.
+pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| ServeError::Listen { address, error })
+}
+
+/// Serves connections until `stop` becomes true, then finishes those that are open, for as long as
+/// the caller waits.
+pub(super) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    app: Arc<App>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let graceful = GracefulShutdown::new();
+    let mut most = app.limits.load().connections;
+    let mut places = Arc::new(Semaphore::new(most));
+    loop {
+        let wanted = app.limits.load().connections;
+        if wanted != most {
+            most = wanted;
+            places = Arc::new(Semaphore::new(most));
+        }
+        let accepted = tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => break,
+            accepted = accept(&listener, &places) => accepted,
+        };
+        match accepted {
+            Ok((stream, peer, place)) => {
+                let connection = connection(stream, peer, router.clone(), &app);
+                let connection = graceful.watch(connection);
+                tokio::spawn(async move {
+                    // The client went away or spoke something else; nothing to do about it.
+                    let _ = connection.await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    graceful.shutdown().await;
+}
+
+type Accepted = (TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit);
+
+async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> std::io::Result<Accepted> {
+    let place = Arc::clone(places).acquire_owned().await;
+    let place = place.map_err(std::io::Error::other)?;
+    let (stream, peer) = listener.accept().await?;
+    stream.set_nodelay(true)?;
+    Ok((stream, peer, place))
+}
+
+fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    app: &App,
+) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> + use<> {
+    let service = router.map_request(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(Peer(peer));
+        request.map(axum::body::Body::new)
+    });
+    let read_timeout = app.limits.load().read_timeout;
+    hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(read_timeout.max(Duration::from_millis(1)))
+        .max_buf_size(LONGEST_HEAD)
+        .max_headers(MOST_HEADERS)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+}

@@ -1,0 +1,73 @@
+//! Changes of the configuration file while the server runs.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::Serve;
+use super::app::{App, ConfigTrouble};
+use crate::config::Config;
+use crate::policy::{Watch, WatchMode, Watcher};
+
+/// Watches the configuration file and takes up what can change: limits and logging. Other changed
+/// keys are named as needing a restart.
+pub(super) fn watch(serve: &Arc<Serve>, app: &Arc<App>) -> std::io::Result<Option<Watcher>> {
+    let config = &serve.config;
+    let Some(path) = config.file().map(Path::to_owned) else {
+        return Ok(None);
+    };
+    if config.watch == WatchMode::Off {
+        return Ok(None);
+    }
+    let watch = Watch {
+        mode: config.watch,
+        debounce: config.debounce,
+        poll_interval: config.poll_interval,
+    };
+    let file = path.clone();
+    let text = move || std::fs::read(&file).ok();
+    let (serve, app) = (Arc::clone(serve), Arc::clone(app));
+    let current = std::sync::Mutex::new(serve.config.clone());
+    let changed = move || {
+        let mut current = current.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(next) = take_up(&serve, &app, &current) {
+            *current = next;
+        }
+    };
+    Watcher::spawn(vec![path], watch, text, changed).map(Some)
+}
+
+fn take_up(serve: &Serve, app: &App, current: &Config) -> Option<Config> {
+    let next = match (serve.reread)() {
+        Ok(next) => next,
+        Err(faults) => {
+            for fault in faults.iter() {
+                tracing::error!(place = %fault.one_line(), "configuration refused");
+            }
+            let mut trouble = app.config_trouble();
+            trouble.refused = Some(format!("the configuration file is faulty: {faults}"));
+            app.set_config_trouble(trouble);
+            return None;
+        }
+    };
+    let restart_needed = serve.config.restart_needed(&next);
+    if !restart_needed.is_empty() {
+        tracing::warn!(keys = restart_needed.join(", "), "restart needed");
+    }
+    app.set_limits(next.limits);
+    let refused = if current.log == next.log {
+        None
+    } else {
+        match (serve.relog)(&next.log) {
+            Ok(()) => {
+                tracing::info!(level = %next.log.level, "logging settings taken up");
+                None
+            }
+            Err(message) => Some(format!("`log.level`: {message}")),
+        }
+    };
+    app.set_config_trouble(ConfigTrouble {
+        refused,
+        restart_needed,
+    });
+    Some(next)
+}

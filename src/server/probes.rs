@@ -1,0 +1,60 @@
+//! `/healthz`, `/readyz` and `/metrics`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::app::{App, Phase};
+
+/// Whether the process answers at all.
+pub(super) async fn healthz() -> Response {
+    Json(json!({"status": "ok"})).into_response()
+}
+
+/// Whether requests should be sent here: 200 for `ok` and `degraded`, 503 for `starting` and
+/// `draining`.
+pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
+    let Some(pdp) = app.pdp() else {
+        let status = match app.phase() {
+            Phase::Draining => "draining",
+            _ => "starting",
+        };
+        let body = json!({"status": status, "reasons": ["there is nothing to decide with yet"]});
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response();
+    };
+    let health = pdp.health();
+    let config = app.config_trouble();
+    let mut reasons = health.reasons.clone();
+    reasons.extend(config.refused);
+    let (status, code) = match app.phase() {
+        Phase::Draining => ("draining", StatusCode::SERVICE_UNAVAILABLE),
+        Phase::Starting => ("starting", StatusCode::SERVICE_UNAVAILABLE),
+        Phase::Serving if reasons.is_empty() => ("ok", StatusCode::OK),
+        Phase::Serving => ("degraded", StatusCode::OK),
+    };
+    let mut body = json!({
+        "status": status,
+        "revision": health.revision.as_str(),
+        "sequence": health.sequence,
+        "reasons": reasons,
+    });
+    if !config.restart_needed.is_empty()
+        && let Some(body) = body.as_object_mut()
+    {
+        body.insert("restartNeeded".to_owned(), json!(config.restart_needed));
+    }
+    (code, Json(body)).into_response()
+}
+
+/// Counters in Prometheus' text format.
+pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    match app.metrics.encode() {
+        Ok(text) => ([(header::CONTENT_TYPE, kind)], text).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}

@@ -1,0 +1,128 @@
+//! Which path leads where, and what every request passes on its way.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request as HttpRequest, State};
+use axum::http::{Method, StatusCode, Uri, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::Response;
+use axum::routing::{get, post};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use super::app::App;
+use super::authorize::{authorize, request_id};
+use super::problem::Problem;
+use super::{admin, probes};
+
+const PATHS: &[&str] = &["/authorize", "/admin/reload", "/healthz", "/readyz", "/metrics"];
+
+/// The main listener: everything, under a configured host name.
+pub(super) fn main(app: Arc<App>) -> Router {
+    let router = Router::new()
+        .route("/authorize", post(authorize))
+        .route("/admin/reload", post(admin::reload))
+        .merge(operations())
+        .layer(from_fn_with_state(Arc::clone(&app), known_host));
+    finish(router, app)
+}
+
+/// The operations listener: probes and metrics, under any host name, because probes come by address.
+pub(super) fn ops(app: Arc<App>) -> Router {
+    finish(operations(), app)
+}
+
+fn operations() -> Router<Arc<App>> {
+    Router::new()
+        .route("/healthz", get(probes::healthz))
+        .route("/readyz", get(probes::readyz))
+        .route("/metrics", get(probes::metrics))
+}
+
+fn finish(router: Router<Arc<App>>, app: Arc<App>) -> Router {
+    router
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn(harden))
+        .layer(CatchPanicLayer::custom(panicked))
+        .with_state(app)
+}
+
+/// Refuses host names that are not configured: a web page whose name was pointed at this machine
+/// (DNS rebinding) cannot ask here.
+async fn known_host(State(app): State<Arc<App>>, http: HttpRequest, next: Next) -> Response {
+    let host = match http.uri().host() {
+        // The absolute form of a request target goes before the header (RFC 9112 section 3.2.2).
+        Some(host) => host.to_owned(),
+        None => {
+            let host = http.headers().get(header::HOST);
+            let host = host.and_then(|host| host.to_str().ok());
+            without_port(host.unwrap_or_default()).to_owned()
+        }
+    };
+    let host = host.to_ascii_lowercase();
+    if app.hosts.contains(&host) {
+        return next.run(http).await;
+    }
+    let id = request_id(http.headers());
+    let detail = "the Host header is not a configured name; add it to `server.hosts`";
+    Problem::new(StatusCode::MISDIRECTED_REQUEST, "unknown_host", detail).respond(id.as_deref())
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        // The colons within `[::1]` divide no port.
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !name.is_empty() => name,
+        _ => host,
+    }
+}
+
+async fn harden(http: HttpRequest, next: Next) -> Response {
+    let mut response = next.run(http).await;
+    let headers = response.headers_mut();
+    let nosniff = axum::http::HeaderValue::from_static("nosniff");
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+    response
+}
+
+async fn not_found(uri: Uri, http: HttpRequest) -> Response {
+    let detail = match crate::nearest::nearest(uri.path(), PATHS.iter().copied()) {
+        Some(near) => format!("there is nothing here; did you mean `{near}`?"),
+        None => format!("there is nothing here; known are {}", PATHS.join(", ")),
+    };
+    let id = request_id(http.headers());
+    Problem::new(StatusCode::NOT_FOUND, "not_found", detail).respond(id.as_deref())
+}
+
+async fn method_not_allowed(method: Method, http: HttpRequest) -> Response {
+    let id = request_id(http.headers());
+    let detail = format!("{method} is not served here; see the Allow header");
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+        .respond(id.as_deref())
+}
+
+/// A panic is a defect of ours; the client still gets an answer that it can tell from a decision.
+fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
+    tracing::error!("a request handler panicked");
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "an internal error")
+        .respond(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_cut_from_host_names() {
+        for (host, name) in [
+            ("localhost:8180", "localhost"),
+            ("localhost", "localhost"),
+            ("[::1]:8180", "[::1]"),
+            ("[::1]", "[::1]"),
+            (":80", ":80"),
+        ] {
+            assert_eq!(without_port(host), name);
+        }
+    }
+}
