@@ -1,1 +1,110 @@
+//! The command line: one file per subcommand. `main` parses and exits.
 
+mod args;
+mod authorize;
+mod config;
+mod health;
+mod logging;
+mod output;
+mod reload;
+mod sample;
+mod serve;
+mod test;
+mod validate;
+
+use std::ffi::OsString;
+
+use clap::{CommandFactory, Parser};
+
+use crate::fault::Faults;
+use crate::pdp::BuildError;
+use crate::request::RequestError;
+
+use args::{Args, Command};
+use output::Output;
+
+/// How a command ended, as the process's exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Allowed, or what was asked for holds.
+    Holds = 0,
+    /// The command could not run, or was not used rightly.
+    CouldNotRun = 1,
+    /// Denied, or what was asked for does not hold.
+    DoesNotHold = 2,
+    /// Policies, schema or entities are faulty.
+    Invalid = 3,
+}
+
+/// Why a command ended early.
+#[derive(Debug)]
+enum Failure {
+    /// Something outside: a file, a network, a setting.
+    CouldNotRun(String),
+    /// The configuration or a case file is faulty.
+    Faulty(Faults),
+    /// Policies, schema or entities are faulty.
+    Invalid(Faults),
+    /// The request is at fault.
+    Request(RequestError),
+}
+
+impl From<BuildError> for Failure {
+    fn from(error: BuildError) -> Self {
+        match error {
+            BuildError::Sources(faults) => Self::Invalid(faults),
+            other => Self::CouldNotRun(other.to_string()),
+        }
+    }
+}
+
+impl From<RequestError> for Failure {
+    fn from(error: RequestError) -> Self {
+        Self::Request(error)
+    }
+}
+
+type Done = Result<Exit, Failure>;
+
+/// Runs the command line `arguments`, the program's name first.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    let args = match Args::try_parse_from(arguments) {
+        Ok(args) => args,
+        Err(error) => {
+            // Help and version are printed on standard output and are no failure.
+            let wanted = !error.use_stderr();
+            let _ = error.print();
+            return if wanted {
+                Exit::Holds
+            } else {
+                Exit::CouldNotRun
+            };
+        }
+    };
+    let output = Output::new(args.json);
+    let done = match &args.command {
+        Command::Serve(command) => serve::run(command, &args, output),
+        Command::Authorize(command) => authorize::run(command, &args, output),
+        Command::Validate(command) => validate::run(command, &args, output),
+        Command::Test(command) => test::run(command, &args, output),
+        Command::Health(command) => health::run(command, &args, output),
+        Command::Reload(command) => reload::run(command, &args, output),
+        Command::Config => config::run(&args, output),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Args::command(), "deodar", &mut script);
+            output.text(&String::from_utf8_lossy(&script));
+            Ok(Exit::Holds)
+        }
+    };
+    match done {
+        Ok(exit) => exit,
+        Err(failure) => {
+            output.failure(&failure);
+            match failure {
+                Failure::Invalid(_) => Exit::Invalid,
+                _ => Exit::CouldNotRun,
+            }
+        }
+    }
+}

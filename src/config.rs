@@ -328,10 +328,10 @@ impl Config {
         self.layers.restart_needed(&newer.layers)
     }
 
-    /// A decision point as configured, not yet built.
+    /// A decision point with the configured settings and no sources yet.
     #[must_use]
-    pub fn pdp(&self) -> PdpBuilder {
-        let mut builder = Pdp::builder()
+    pub fn settings(&self) -> PdpBuilder {
+        Pdp::builder()
             .on_error(self.on_error)
             .obligations(self.obligations.iter().cloned())
             .advice(self.advice.iter().cloned())
@@ -340,22 +340,24 @@ impl Config {
             .limits(self.limits.request)
             .read_limits(self.limits.read)
             .guard(self.guard)
-            .strict_start(self.strict_start);
-        for path in &self.policies {
-            builder = builder.policies(path);
-        }
-        for path in &self.schema {
-            builder = builder.schema(path);
-        }
-        for path in &self.entities {
-            builder = builder.entities(path);
-        }
-        builder
+            .strict_start(self.strict_start)
+    }
+
+    /// A decision point with the configured settings and sources, not yet built.
+    #[must_use]
+    pub fn pdp(&self) -> PdpBuilder {
+        let builder = self.settings();
+        let builder = self.policies.iter().fold(builder, PdpBuilder::policies);
+        let builder = self.schema.iter().fold(builder, PdpBuilder::schema);
+        self.entities.iter().fold(builder, PdpBuilder::entities)
     }
 }
 
 fn utf8((name, value): (std::ffi::OsString, std::ffi::OsString)) -> Option<(String, String)> {
-    Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+    Some((
+        name.into_string().ok()?,
+        value.to_string_lossy().into_owned(),
+    ))
 }
 
 /// Reads a configuration file.
@@ -378,7 +380,11 @@ mod tests {
         let environment = environment
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Config::from_parts(Some((Path::new("/etc/deodar/deodar.toml"), file)), environment, flags)
+        Config::from_parts(
+            Some((Path::new("/etc/deodar/deodar.toml"), file)),
+            environment,
+            flags,
+        )
     }
 
     #[test]
@@ -389,8 +395,15 @@ mod tests {
             flag: "--listen",
             values: vec!["127.0.0.1:3".to_owned()],
         }];
-        let config = load(file, &[("DEODAR_SERVER_LISTEN", "127.0.0.1:2"), ("DEODAR_LIMITS_BODY_BYTES", "5")], &flags)
-            .unwrap();
+        let config = load(
+            file,
+            &[
+                ("DEODAR_SERVER_LISTEN", "127.0.0.1:2"),
+                ("DEODAR_LIMITS_BODY_BYTES", "5"),
+            ],
+            &flags,
+        )
+        .unwrap();
         assert_eq!(config.server.listen.port(), 3);
         assert_eq!(config.limits.body_bytes, 5);
         assert_eq!(config.policies, [PathBuf::from("/etc/deodar/p")]);
@@ -427,7 +440,10 @@ mod tests {
     fn unknown_keys_and_wrong_values_are_all_named() {
         check_fault(
             "[limits]\nbody_byte = 5\njson_depth = 1000\n[servr]\nlisten = 1\n[log]\nformat = \"jsn\"\n",
-            &[("DEODAR_SERVER_LISTNE", "x"), ("DEODAR_PORT_80_TCP", "tcp://x")],
+            &[
+                ("DEODAR_SERVER_LISTNE", "x"),
+                ("DEODAR_PORT_80_TCP", "tcp://x"),
+            ],
             &[
                 "/etc/deodar/deodar.toml:2:1: unknown key `limits.body_byte` [did you mean `limits.body_bytes`?]",
                 "/etc/deodar/deodar.toml:3:1: `limits.json_depth`: expected a whole number from 1 to 127, found `1000`",
@@ -443,7 +459,9 @@ mod tests {
         check_fault(
             "server.listen = \"0.0.0.0:80\"",
             &[],
-            &["`server.listen` (/etc/deodar/deodar.toml:1): 0.0.0.0:80 can be reached by others, and callers do not say who they are [listen on 127.0.0.1 or [::1], or set `server.danger_allow_anonymous = true`]"],
+            &[
+                "`server.listen` (/etc/deodar/deodar.toml:1): 0.0.0.0:80 can be reached by others, and callers do not say who they are [listen on 127.0.0.1 or [::1], or set `server.danger_allow_anonymous = true`]",
+            ],
         );
         let config = load(
             "server.listen = \"0.0.0.0:80\"\nserver.danger_allow_anonymous = true",
@@ -456,12 +474,24 @@ mod tests {
     #[test]
     fn secrets_are_referred_to_and_never_given() {
         let config = load("server.admin_token = {file = \"token\"}", &[], &[]).unwrap();
-        let shown = config.entries().find(|(name, ..)| *name == "server.admin_token").unwrap().1;
+        let shown = config
+            .entries()
+            .find(|(name, ..)| *name == "server.admin_token")
+            .unwrap()
+            .1;
         assert_eq!(shown, serde_json::json!({"file": "/etc/deodar/token"}));
-        let faults = load("server.admin_token = \"hunter2hunter2hunter2\"", &[("DEODAR_SERVER_ADMIN_TOKEN", "hunter2")], &[])
-            .unwrap_err();
+        let faults = load(
+            "server.admin_token = \"hunter2hunter2hunter2\"",
+            &[("DEODAR_SERVER_ADMIN_TOKEN", "hunter2")],
+            &[],
+        )
+        .unwrap_err();
         assert_eq!(faults.len(), 2);
-        assert!(faults.iter().all(|fault| !fault.one_line().contains("hunter2")));
+        assert!(
+            faults
+                .iter()
+                .all(|fault| !fault.one_line().contains("hunter2"))
+        );
     }
 
     #[test]

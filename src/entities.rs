@@ -6,7 +6,7 @@ mod load;
 use cedar_policy::Entities;
 
 pub(crate) use graph::{GraphFault, check as check_graph};
-pub(crate) use load::load;
+pub(crate) use load::{load, replace};
 
 /// The stored entities of one state, closed over their ancestors.
 #[derive(Debug)]

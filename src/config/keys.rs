@@ -67,7 +67,11 @@ pub(super) const KEYS: &[Key] = &[
     fixed("sources.entities", Kind::Paths, ""),
     fixed("state.dir", Kind::Path, ""),
     fixed("state.strict_start", Kind::Bool, "false"),
-    fixed("reload.watch", Kind::Choice(&["auto", "poll", "off"]), "auto"),
+    fixed(
+        "reload.watch",
+        Kind::Choice(&["auto", "poll", "off"]),
+        "auto",
+    ),
     fixed("reload.debounce", Kind::Duration, "100ms"),
     fixed("reload.poll_interval", Kind::Duration, "2s"),
     fixed("reload.guard", Kind::Bool, "true"),
@@ -96,7 +100,11 @@ pub(super) const KEYS: &[Key] = &[
     live("limits.source_files", Kind::Int(1, 10_000_000), "100000"),
     live("limits.entity_parent_depth", Kind::Int(1, 2_000), "1000"),
     live("log.level", Kind::Text, "info"),
-    live("log.format", Kind::Choice(&["auto", "human", "json"]), "auto"),
+    live(
+        "log.format",
+        Kind::Choice(&["auto", "human", "json"]),
+        "auto",
+    ),
 ];
 
 /// The key of this name.

@@ -47,7 +47,9 @@ impl Layers {
     }
 
     pub(super) fn origin(&self, name: &str) -> &Origin {
-        self.0.get(name).map_or(&Origin::Default, |(_, origin)| origin)
+        self.0
+            .get(name)
+            .map_or(&Origin::Default, |(_, origin)| origin)
     }
 
     /// The defaults.
@@ -58,7 +60,9 @@ impl Layers {
                 Ok(value) => {
                     values.insert(key.name, (value, Origin::Default));
                 }
-                Err(message) => faults.push(Fault::new("config", format!("{}: {message}", key.name))),
+                Err(message) => {
+                    faults.push(Fault::new("config", format!("{}: {message}", key.name)))
+                }
             }
         }
         Self(values)
@@ -120,7 +124,10 @@ impl Layers {
         faults: &mut Faults,
     ) {
         for (name, text) in variables {
-            if !name.starts_with("DEODAR_") || name == super::CONFIG_VARIABLE || is_kubernetes(&name) {
+            if !name.starts_with("DEODAR_")
+                || name == super::CONFIG_VARIABLE
+                || is_kubernetes(&name)
+            {
                 continue;
             }
             let Some(key) = KEYS.iter().find(|key| key.variable() == name) else {
@@ -145,7 +152,8 @@ impl Layers {
     /// Puts one flag on top.
     pub(super) fn flag(&mut self, name: &str, flag: &str, value: Value) {
         if let Some(key) = key(name) {
-            self.0.insert(key.name, (value, Origin::Flag(flag.to_owned())));
+            self.0
+                .insert(key.name, (value, Origin::Flag(flag.to_owned())));
         }
     }
 
@@ -203,7 +211,10 @@ fn suggest(full: &str, prefix: &str) -> String {
         .filter(|_| !prefix.is_empty())
         .collect();
     if known.is_empty() {
-        format!("sections are {}", sections.into_iter().collect::<Vec<_>>().join(", "))
+        format!(
+            "sections are {}",
+            sections.into_iter().collect::<Vec<_>>().join(", ")
+        )
     } else {
         format!("known here are {}", known.join(", "))
     }
@@ -216,13 +227,17 @@ fn is_kubernetes(name: &str) -> bool {
     let port = |text: &str| {
         let mut parts = text.splitn(3, '_');
         parts.next().is_some_and(digits)
-            && parts.next().is_some_and(|p| ["TCP", "UDP", "SCTP"].contains(&p))
+            && parts
+                .next()
+                .is_some_and(|p| ["TCP", "UDP", "SCTP"].contains(&p))
     };
     name.ends_with("_SERVICE_HOST")
         || name.ends_with("_SERVICE_PORT")
         || name.contains("_SERVICE_PORT_")
         || name.ends_with("_PORT")
-        || name.split_once("_PORT_").is_some_and(|(_, rest)| port(rest))
+        || name
+            .split_once("_PORT_")
+            .is_some_and(|(_, rest)| port(rest))
 }
 
 #[cfg(test)]
@@ -232,8 +247,11 @@ mod tests {
     #[test]
     fn kubernetes_variables_are_told_apart() {
         for name in [
-            "DEODAR_SERVICE_HOST", "DEODAR_PORT", "DEODAR_PORT_8180_TCP_ADDR",
-            "DEODAR_OPS_SERVICE_PORT_HTTP", "DEODAR_PORT_8180_TCP",
+            "DEODAR_SERVICE_HOST",
+            "DEODAR_PORT",
+            "DEODAR_PORT_8180_TCP_ADDR",
+            "DEODAR_OPS_SERVICE_PORT_HTTP",
+            "DEODAR_PORT_8180_TCP",
         ] {
             assert!(is_kubernetes(name), "{name}");
         }

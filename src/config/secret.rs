@@ -45,7 +45,8 @@ impl SecretRef {
                 format!("`{}`", path.display()),
             ),
             Self::Env(name) => (
-                std::env::var(name).map_err(|_| format!("environment variable `{name}` is not set"))?,
+                std::env::var(name)
+                    .map_err(|_| format!("environment variable `{name}` is not set"))?,
                 format!("environment variable `{name}`"),
             ),
         };

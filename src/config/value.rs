@@ -98,7 +98,8 @@ impl Value {
             (Kind::Secret, DeValue::Table(table)) => {
                 let mut members = table.iter();
                 match (members.next(), members.next()) {
-                    (Some((name, value)), None) => match (name.get_ref().as_ref(), value.get_ref()) {
+                    (Some((name, value)), None) => match (name.get_ref().as_ref(), value.get_ref())
+                    {
                         ("file", DeValue::String(path)) => {
                             Ok(Self::Secret(SecretRef::File(path.as_ref().into())))
                         }
@@ -111,10 +112,19 @@ impl Value {
                 }
             }
             (
-                Kind::Text | Kind::Path | Kind::Duration | Kind::Choice(_) | Kind::Address | Kind::Secret,
+                Kind::Text
+                | Kind::Path
+                | Kind::Duration
+                | Kind::Choice(_)
+                | Kind::Address
+                | Kind::Secret,
                 DeValue::String(text),
             ) => Self::from_text(kind, text),
-            (kind, other) => Err(format!("expected {}, found {}", kind.expected(), name(other))),
+            (kind, other) => Err(format!(
+                "expected {}, found {}",
+                kind.expected(),
+                name(other)
+            )),
         }
     }
 

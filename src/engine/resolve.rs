@@ -31,7 +31,8 @@ pub(super) fn resolve(enriched: Enriched<'_>, limits: &Limits) -> Result<Resolve
     let principal = uid(request.principal(), "/principal", &mut faults);
     let action = uid(request.action(), "/action", &mut faults);
     let resource = uid(request.resource(), "/resource", &mut faults);
-    if let Some(schema) = schema {
+    let checked = schema.filter(|_| !state.snapshot().settings().unvalidated_requests);
+    if let Some(schema) = checked {
         declared(&schema.model, request, &mut faults);
     }
     let entities = if request.entities.is_empty() {
@@ -50,7 +51,7 @@ pub(super) fn resolve(enriched: Enriched<'_>, limits: &Limits) -> Result<Resolve
     };
     let action_known = !faults.iter().any(|fault| fault.pointer == "/action");
     let context = if action_known {
-        read_context(context, action.as_ref(), schema)
+        read_context(context, action.as_ref(), checked)
             .map_err(|found| faults.extend(found))
             .ok()
     } else {
@@ -63,7 +64,7 @@ pub(super) fn resolve(enriched: Enriched<'_>, limits: &Limits) -> Result<Resolve
                 action,
                 resource,
                 context,
-                schema.map(|schema| &schema.schema),
+                checked.map(|schema| &schema.schema),
             )
             .map(|request| Resolved { request, entities })
             .map_err(|error| RequestError::invalid("", chain(&error)))

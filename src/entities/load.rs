@@ -49,6 +49,24 @@ pub(crate) fn load(
         .map_err(|error| Fault::from_cedar("entities", &error, None).into())
 }
 
+/// Puts `given` (entities in Cedar's JSON form) in place of stored entities of the same id.
+pub(crate) fn replace(
+    stored: Entities,
+    given: &[serde_json::Value],
+    schema: Option<&Schema>,
+) -> Result<Entities, Faults> {
+    let fault =
+        |error: &dyn miette::Diagnostic| Faults::from(Fault::from_cedar("entities", error, None));
+    let mut entities = Vec::with_capacity(given.len());
+    for value in given {
+        let entity = Entity::from_json_value(value.clone(), schema).map_err(|e| fault(&e))?;
+        entities.push(entity);
+    }
+    stored
+        .upsert_entities(entities, schema)
+        .map_err(|error| fault(&error))
+}
+
 fn is_action(uid: &EntityUid) -> bool {
     uid.type_name().basename() == "Action"
 }

@@ -214,12 +214,31 @@ impl PdpBuilder {
         self
     }
 
-    /// Keeps Cedar's own policy ids and takes policies that fail validation, for Cedar's test
-    /// formats.
+    /// Keeps Cedar's own policy ids, for Cedar's test formats.
+    #[cfg(feature = "cli")]
+    pub(crate) fn as_validated_cedar_tests(mut self) -> Self {
+        self.settings.ids = Ids::Cedar;
+        self
+    }
+
+    /// Keeps Cedar's own policy ids and takes policies that fail validation.
     #[cfg(feature = "cli")]
     pub(crate) fn as_cedar_tests(mut self) -> Self {
-        self.settings.ids = Ids::Cedar;
         self.settings.lenient = true;
+        self.as_validated_cedar_tests()
+    }
+
+    /// Takes requests that do not fit the schema.
+    #[cfg(feature = "cli")]
+    pub(crate) fn unvalidated_requests(mut self) -> Self {
+        self.settings.unvalidated_requests = true;
+        self
+    }
+
+    /// Puts these entities into the store in place of those of the same id, or of all others.
+    #[cfg(feature = "cli")]
+    pub(crate) fn entities_given(mut self, entities: Vec<serde_json::Value>, only: bool) -> Self {
+        self.sources.given = Some((entities, only));
         self
     }
 

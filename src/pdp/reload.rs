@@ -20,6 +20,8 @@ pub(super) struct Sources {
     pub(super) policies: Vec<PolicySet>,
     pub(super) schema: Vec<SchemaFragment>,
     pub(super) entities: Vec<Entities>,
+    /// Entities that stand in place of stored ones of the same id, or (when the flag is set) of all.
+    pub(super) given: Option<(Vec<serde_json::Value>, bool)>,
 }
 
 /// Everything that a reload needs and never changes.
@@ -64,9 +66,10 @@ impl Reloader {
             schema: &self.sources.schema,
         };
         let snapshot = Snapshot::build(&material, self.settings.clone());
+        let only_given = matches!(self.sources.given, Some((_, true)));
         let of_entities: Vec<SourceFile> = all
             .iter()
-            .filter(|file| file.form.kind() == Kind::Entities)
+            .filter(|file| file.form.kind() == Kind::Entities && !only_given)
             .cloned()
             .collect();
         // Faults of entities are named along with those of policies, unless the schema itself is
@@ -80,7 +83,11 @@ impl Reloader {
             &self.sources.entities,
             schema.as_ref(),
             limits.entity_parent_depth,
-        );
+        )
+        .and_then(|stored| match &self.sources.given {
+            Some((given, _)) => entities::replace(stored, given, schema.as_ref()),
+            None => Ok(stored),
+        });
         match (snapshot, stored) {
             (Ok(snapshot), Ok(stored)) => {
                 let store = EntityStore::new(stored, hash(&of_entities));

@@ -10,7 +10,7 @@ use super::annotations::{self, Meaning, OnError, Vocabulary};
 use super::load::{self, Ids, Loaded};
 use super::schema::{self, SchemaSet};
 use super::source::{Kind, SourceFile};
-use crate::fault::{Fault, Faults};
+use crate::fault::{Fault, Faults, Place};
 
 /// Settings that can change a decision; they are part of the revision.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub(crate) struct Settings {
     pub(crate) ids: Ids,
     /// Whether policies that fail validation are taken all the same (Cedar's test formats).
     pub(crate) lenient: bool,
+    /// Whether requests need not fit the schema (Cedar's test formats).
+    pub(crate) unvalidated_requests: bool,
 }
 
 /// How context is injected.
@@ -83,6 +85,7 @@ pub struct Snapshot {
     settings: Settings,
     revision: Revision,
     warnings: Vec<Fault>,
+    places: HashMap<PolicyId, Place>,
 }
 
 /// What a snapshot is made from.
@@ -144,6 +147,7 @@ impl Snapshot {
             settings,
             revision,
             warnings,
+            places: loaded.places,
         })
     }
 
@@ -176,6 +180,12 @@ impl Snapshot {
     /// What validation found worth a look without being wrong.
     pub(crate) fn warnings(&self) -> &[Fault] {
         &self.warnings
+    }
+
+    /// Where a policy or template stands.
+    #[cfg(feature = "cli")]
+    pub(crate) fn source_of(&self, id: &PolicyId) -> Option<&Place> {
+        self.places.get(id)
     }
 
     /// The policy at a place of the table, which is sorted by id.

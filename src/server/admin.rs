@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Extension;
+use axum::Json;
 use axum::extract::{Request as HttpRequest, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::Json;
 use serde::Deserialize;
 use serde_json::json;
 use subtle::ConstantTimeEq;
@@ -54,7 +54,11 @@ pub(super) async fn reload(
         }
     };
     let done = tokio::task::spawn_blocking(reload).await.map_err(|error| {
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error.to_string())
+        Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            error.to_string(),
+        )
     })?;
     let restart_needed = app.config_trouble().restart_needed;
     Ok(match done {
@@ -66,9 +70,11 @@ pub(super) async fn reload(
         Ok(Reloaded::Unchanged) => {
             Json(json!({"result": "unchanged", "restartNeeded": restart_needed})).into_response()
         }
-        Err(ReloadError::Held(reason)) => {
-            (StatusCode::CONFLICT, Json(json!({"result": "held", "reason": reason}))).into_response()
-        }
+        Err(ReloadError::Held(reason)) => (
+            StatusCode::CONFLICT,
+            Json(json!({"result": "held", "reason": reason})),
+        )
+            .into_response(),
         Err(ReloadError::Faulty(faults)) => {
             let faults: Vec<_> = faults.iter().map(crate::fault::Fault::to_json).collect();
             let body = json!({"result": "faulty", "faults": faults});
@@ -88,7 +94,11 @@ fn admit(app: &App, peer: Option<Peer>, headers: &HeaderMap) -> Result<(), Probl
                 Ok(())
             } else {
                 let detail = "send the administrator's token as `Authorization: Bearer ..`";
-                Err(Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail))
+                Err(Problem::new(
+                    StatusCode::UNAUTHORIZED,
+                    "unauthenticated",
+                    detail,
+                ))
             }
         }
         None if peer.is_some_and(|peer| peer.0.ip().is_loopback()) => Ok(()),

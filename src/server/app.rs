@@ -107,7 +107,10 @@ impl App {
     }
 
     pub(super) fn set_config_trouble(&self, trouble: ConfigTrouble) {
-        let mut now = self.config_trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut now = self
+            .config_trouble
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         *now = trouble;
     }
 }

@@ -67,11 +67,18 @@ async fn answer(
     let answer = Answer::new(&request, &outcome);
     let bytes = serde_json::to_vec(&answer).map_err(|error| {
         // INVARIANT: an answer is made of strings and numbers, which always serialize.
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error.to_string())
+        Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            error.to_string(),
+        )
     })?;
     let mut response = Response::new(Body::from(bytes));
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Ok(decision_id) = HeaderValue::from_str(&answer.decision_id) {
         headers.insert(X_DECISION_ID, decision_id);

@@ -49,7 +49,12 @@ async fn run(mut serve: Serve) -> Result<(), ServeError> {
         let ops = listen::bind(address).await?;
         bound.ops_listen = Some(ops.local_addr()?);
         let router = routes::ops(Arc::clone(&app));
-        listeners.spawn(listen::serve(ops, router, Arc::clone(&app), stopped.clone()));
+        listeners.spawn(listen::serve(
+            ops,
+            router,
+            Arc::clone(&app),
+            stopped.clone(),
+        ));
     }
     let router = routes::main(Arc::clone(&app));
     listeners.spawn(listen::serve(main, router, Arc::clone(&app), stopped));
@@ -73,7 +78,11 @@ async fn run(mut serve: Serve) -> Result<(), ServeError> {
 
     let delay = signals.until_stop(&pdp).await;
     app.drain();
-    let delay = if delay { config.server.drain_delay } else { Duration::ZERO };
+    let delay = if delay {
+        config.server.drain_delay
+    } else {
+        Duration::ZERO
+    };
     tracing::info!(?delay, timeout = ?config.server.drain_timeout, "draining");
     let finish = async {
         tokio::time::sleep(delay).await;

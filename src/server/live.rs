@@ -28,7 +28,9 @@ pub(super) fn watch(serve: &Arc<Serve>, app: &Arc<App>) -> std::io::Result<Optio
     let (serve, app) = (Arc::clone(serve), Arc::clone(app));
     let current = std::sync::Mutex::new(serve.config.clone());
     let changed = move || {
-        let mut current = current.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut current = current
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(next) = take_up(&serve, &app, &current) {
             *current = next;
         }

@@ -130,9 +130,21 @@ impl Collector for PdpCollector {
             ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
         }
         let gauges = [
-            ("sequence", "Sequence of the state that decides", health.sequence),
-            ("degraded", "1 when the state that decides is not the one last given", u64::from(health.is_degraded())),
-            ("policies", "Policies that can determine a decision", self.0.state().snapshot().counts().0 as u64),
+            (
+                "sequence",
+                "Sequence of the state that decides",
+                health.sequence,
+            ),
+            (
+                "degraded",
+                "1 when the state that decides is not the one last given",
+                u64::from(health.is_degraded()),
+            ),
+            (
+                "policies",
+                "Policies that can determine a decision",
+                self.0.state().snapshot().counts().0 as u64,
+            ),
         ];
         for (name, help, value) in gauges {
             let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));

@@ -16,7 +16,13 @@ use super::authorize::{authorize, request_id};
 use super::problem::Problem;
 use super::{admin, probes};
 
-const PATHS: &[&str] = &["/authorize", "/admin/reload", "/healthz", "/readyz", "/metrics"];
+const PATHS: &[&str] = &[
+    "/authorize",
+    "/admin/reload",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+];
 
 /// The main listener: everything, under a configured host name.
 pub(super) fn main(app: Arc<App>) -> Router {
@@ -105,8 +111,12 @@ async fn method_not_allowed(method: Method, http: HttpRequest) -> Response {
 /// A panic is a defect of ours; the client still gets an answer that it can tell from a decision.
 fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
     tracing::error!("a request handler panicked");
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "an internal error")
-        .respond(None)
+    Problem::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "internal",
+        "an internal error",
+    )
+    .respond(None)
 }
 
 #[cfg(test)]

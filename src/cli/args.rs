@@ -1,0 +1,214 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use clap_complete::Shell;
+
+use super::Failure;
+use crate::config::{Config, Flag};
+
+/// A Cedar policy decision point: serve decisions, test and validate policies.
+///
+/// Exit codes: 0 allowed or holds, 1 could not run or bad usage, 2 denied or does not hold,
+/// 3 invalid policies, 4 unknown.
+#[derive(Debug, Parser)]
+#[command(
+    name = "deodar",
+    version,
+    propagate_version = true,
+    disable_help_subcommand = true
+)]
+pub(super) struct Args {
+    /// Configuration file [default: deodar.toml, where there is one]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Decide requests over HTTP
+    Serve(Serve),
+    /// Decide one request
+    Authorize(Authorize),
+    /// Check policies, schema and entities
+    Validate(Validate),
+    /// Run case files
+    Test(Test),
+    /// Ask a server how it is
+    Health(Health),
+    /// Have a server read its policies again
+    Reload(Reload),
+    /// Print the configuration and where each value came from
+    Config,
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// Where policies, schema and entities come from.
+#[derive(Debug, ClapArgs)]
+pub(super) struct Sources {
+    /// File or directory of policies; may be repeated
+    #[arg(long, value_name = "PATH")]
+    pub(super) policies: Vec<PathBuf>,
+    /// File or directory of schema fragments; may be repeated
+    #[arg(long, value_name = "PATH")]
+    pub(super) schema: Vec<PathBuf>,
+    /// File or directory of entities; may be repeated
+    #[arg(long, value_name = "PATH")]
+    pub(super) entities: Vec<PathBuf>,
+    /// Use the built-in sample: a company workspace
+    #[arg(long, conflicts_with_all = ["policies", "schema", "entities"])]
+    pub(super) sample: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    pub(super) sources: Sources,
+    /// Address to listen on [default: 127.0.0.1:8180]
+    #[arg(long, value_name = "ADDR")]
+    pub(super) listen: Option<String>,
+    /// Address for probes and metrics
+    #[arg(long, value_name = "ADDR")]
+    pub(super) ops_listen: Option<String>,
+    /// Directory that keeps the last good policies
+    #[arg(long, value_name = "DIR")]
+    pub(super) state_dir: Option<String>,
+    /// Refuse to start on the last good policies when the present ones are faulty
+    #[arg(long)]
+    pub(super) strict_start: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Authorize {
+    /// The request as JSON, as for POST /authorize: a file, or `-` for standard input
+    #[arg(value_name = "REQUEST", conflicts_with_all = ["principal", "action", "resource", "context"])]
+    pub(super) request: Option<PathBuf>,
+    /// Who wants to act, such as 'User::"alice"'
+    #[arg(long, value_name = "ENTITY")]
+    pub(super) principal: Option<String>,
+    /// What they want to do, such as 'Action::"read"'
+    #[arg(long, value_name = "ENTITY")]
+    pub(super) action: Option<String>,
+    /// What they want to do it to
+    #[arg(long, value_name = "ENTITY")]
+    pub(super) resource: Option<String>,
+    /// The context: JSON, or a file of it
+    #[arg(long, value_name = "JSON|FILE")]
+    pub(super) context: Option<String>,
+    /// Obligations that are handled; may be repeated
+    #[arg(long = "obligation", value_name = "NAME")]
+    pub(super) obligations: Vec<String>,
+    /// The instant to decide for [default: now]
+    #[arg(long, value_name = "RFC3339")]
+    pub(super) now: Option<String>,
+    #[command(flatten)]
+    pub(super) sources: Sources,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Validate {
+    #[command(flatten)]
+    pub(super) sources: Sources,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Test {
+    /// Case files, or directories of them; also Cedar's integration tests and `run-tests` files
+    #[arg(value_name = "PATH", required = true)]
+    pub(super) paths: Vec<PathBuf>,
+    /// Name the passed cases too
+    #[arg(long, short)]
+    pub(super) verbose: bool,
+    /// File or directory of policies, over what the case files name; may be repeated
+    #[arg(long, value_name = "PATH")]
+    pub(super) policies: Vec<PathBuf>,
+    /// File or directory of schema fragments, over what the case files name; may be repeated
+    #[arg(long, value_name = "PATH")]
+    pub(super) schema: Vec<PathBuf>,
+    /// File or directory of entities, over what the case files name; may be repeated
+    #[arg(long, value_name = "PATH")]
+    pub(super) entities: Vec<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Health {
+    /// The server [default: where the configuration says it listens]
+    #[arg(value_name = "URL")]
+    pub(super) url: Option<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Reload {
+    /// The server [default: where the configuration says it listens]
+    #[arg(value_name = "URL")]
+    pub(super) url: Option<String>,
+    /// Take a change that looks like an accident for meant
+    #[arg(long)]
+    pub(super) confirm: bool,
+}
+
+impl Sources {
+    fn flags(&self) -> Vec<Flag> {
+        [
+            ("sources.policies", "--policies", &self.policies),
+            ("sources.schema", "--schema", &self.schema),
+            ("sources.entities", "--entities", &self.entities),
+        ]
+        .into_iter()
+        .filter(|(_, _, paths)| !paths.is_empty())
+        .map(|(key, flag, paths)| Flag {
+            key,
+            flag,
+            values: paths
+                .iter()
+                .map(|path| path.display().to_string())
+                .collect(),
+        })
+        .collect()
+    }
+}
+
+impl Serve {
+    fn flags(&self) -> Vec<Flag> {
+        let mut flags = self.sources.flags();
+        let strict = self.strict_start.then(|| "true".to_owned());
+        for (key, flag, value) in [
+            ("server.listen", "--listen", &self.listen),
+            ("server.ops_listen", "--ops-listen", &self.ops_listen),
+            ("state.dir", "--state-dir", &self.state_dir),
+            ("state.strict_start", "--strict-start", &strict),
+        ] {
+            if let Some(value) = value {
+                flags.push(Flag {
+                    key,
+                    flag,
+                    values: vec![value.clone()],
+                });
+            }
+        }
+        flags
+    }
+}
+
+impl Args {
+    /// The configuration under this command's flags.
+    pub(super) fn load_config(&self) -> Result<Config, Failure> {
+        let flags = match &self.command {
+            Command::Serve(command) => command.flags(),
+            Command::Authorize(command) => command.sources.flags(),
+            Command::Validate(command) => command.sources.flags(),
+            _ => Vec::new(),
+        };
+        Config::load(self.config.as_deref(), &flags).map_err(Failure::Faulty)
+    }
+}

@@ -1,0 +1,112 @@
+//! Printing: plain text or JSON on standard output, faults for people on standard error.
+
+use std::io::{IsTerminal, Write};
+
+use miette::{GraphicalReportHandler, GraphicalTheme};
+use serde_json::{Value, json};
+
+use super::Failure;
+use crate::fault::{Fault, Faults};
+
+/// Where and how a command prints.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Output {
+    json: bool,
+}
+
+impl Output {
+    pub(super) fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    pub(super) fn is_json(self) -> bool {
+        self.json
+    }
+
+    /// Prints as it is. A reader that went away (`| head`) is no failure.
+    pub(super) fn text(self, text: &str) {
+        let mut out = std::io::stdout().lock();
+        let _ = out.write_all(text.as_bytes());
+        let _ = out.flush();
+    }
+
+    /// Prints a line.
+    pub(super) fn line(self, text: &str) {
+        self.text(&format!("{text}\n"));
+    }
+
+    /// Prints one JSON document.
+    pub(super) fn value(self, value: &Value) {
+        self.line(&format!("{value:#}"));
+    }
+
+    /// Says why a command ended early.
+    pub(super) fn failure(self, failure: &Failure) {
+        if self.json {
+            return self.value(&json!({"error": failure_json(failure)}));
+        }
+        match failure {
+            Failure::CouldNotRun(message) => complain(message),
+            Failure::Faulty(faults) | Failure::Invalid(faults) => report(faults),
+            Failure::Request(error) if error.faults().is_empty() => complain(&error.to_string()),
+            Failure::Request(error) => {
+                complain("the request cannot be decided");
+                for fault in error.faults() {
+                    complain_more(&fault.to_string());
+                }
+            }
+        }
+    }
+}
+
+fn failure_json(failure: &Failure) -> Value {
+    match failure {
+        Failure::CouldNotRun(message) => json!({"code": "could_not_run", "message": message}),
+        Failure::Faulty(faults) => json!({"code": "faulty", "faults": faults_json(faults)}),
+        Failure::Invalid(faults) => json!({"code": "invalid", "faults": faults_json(faults)}),
+        Failure::Request(error) => json!({
+            "code": error.code(),
+            "message": error.to_string(),
+            "errors": error.faults().iter()
+                .map(|fault| json!({"pointer": fault.pointer, "detail": fault.detail}))
+                .collect::<Vec<_>>(),
+        }),
+    }
+}
+
+/// The faults in JSON.
+pub(super) fn faults_json(faults: &Faults) -> Vec<Value> {
+    faults.iter().map(Fault::to_json).collect()
+}
+
+fn complain(message: &str) {
+    let _ = writeln!(std::io::stderr(), "deodar: {message}");
+}
+
+fn complain_more(message: &str) {
+    let _ = writeln!(std::io::stderr(), "  {message}");
+}
+
+/// Every fault with its place in the text.
+pub(super) fn report(faults: &Faults) {
+    let terminal = std::io::stderr().is_terminal();
+    let coloured = terminal && std::env::var_os("NO_COLOR").is_none();
+    let theme = if coloured {
+        GraphicalTheme::unicode()
+    } else {
+        GraphicalTheme::unicode_nocolor()
+    };
+    let handler = GraphicalReportHandler::new_themed(theme)
+        .with_width(100)
+        .with_context_lines(1);
+    for fault in faults.iter() {
+        let mut text = String::new();
+        if handler.render_report(&mut text, fault).is_err() {
+            text = fault.one_line();
+        }
+        let _ = writeln!(std::io::stderr(), "{text}");
+    }
+    if faults.len() > 1 {
+        complain(&format!("{} faults", faults.len()));
+    }
+}

@@ -1,0 +1,86 @@
+//! `deodar reload`.
+
+use serde_json::{Value, json};
+
+use super::args::{Args, Reload};
+use super::health::{ask, base};
+use super::output::Output;
+use super::{Done, Exit, Failure};
+
+pub(super) fn run(command: &Reload, args: &Args, output: Output) -> Done {
+    let config = args.load_config()?;
+    let token =
+        match &config.server.admin_token {
+            Some(secret) => Some(secret.read().map_err(|message| {
+                Failure::CouldNotRun(format!("`server.admin_token`: {message}"))
+            })?),
+            None => None,
+        };
+    let base = base(command.url.as_deref(), &config, false);
+    let body = json!({"confirm": command.confirm}).to_string();
+    let (_, answer) = ask(&base, |agent| {
+        let mut request = agent
+            .post(format!("{base}/admin/reload"))
+            .header("content-type", "application/json");
+        if let Some(token) = &token {
+            request = request.header("authorization", format!("Bearer {}", token.reveal()));
+        }
+        request.send(&body)
+    })?;
+    if output.is_json() {
+        output.value(&answer);
+    }
+    let text = |member: &str| {
+        answer
+            .get(member)
+            .and_then(Value::as_str)
+            .unwrap_or("unknown")
+    };
+    let say = |line: String| {
+        if !output.is_json() {
+            output.line(&line);
+        }
+    };
+    match text("result") {
+        "published" => {
+            let sequence = answer.get("sequence").and_then(Value::as_u64).unwrap_or(0);
+            say(format!(
+                "published revision {}, sequence {sequence}",
+                text("revision")
+            ));
+            Ok(Exit::Holds)
+        }
+        "unchanged" => {
+            say("unchanged".to_owned());
+            Ok(Exit::Holds)
+        }
+        "held" => {
+            say(format!(
+                "held back: {}; repeat with --confirm if it is meant",
+                text("reason")
+            ));
+            Ok(Exit::DoesNotHold)
+        }
+        "faulty" => {
+            let faults = answer.get("faults").and_then(Value::as_array);
+            for fault in faults.into_iter().flatten() {
+                let member = |name: &str| fault.get(name).and_then(Value::as_str);
+                let line = fault.get("line").and_then(Value::as_u64);
+                let place = member("file").map(|file| match line {
+                    Some(line) => format!("{file}:{line}: "),
+                    None => format!("{file}: "),
+                });
+                say(format!(
+                    "{}{}",
+                    place.unwrap_or_default(),
+                    member("message").unwrap_or_default()
+                ));
+            }
+            Ok(Exit::Invalid)
+        }
+        _ => Err(Failure::CouldNotRun(format!(
+            "{base} answers: {}",
+            text("detail")
+        ))),
+    }
+}

@@ -1,0 +1,113 @@
+//! `deodar test`.
+
+use serde_json::{Value, json};
+
+use super::args::{Args, Test};
+use super::output::Output;
+use super::{Done, Exit, Failure};
+use crate::cases::{self, Sources, Suite, Verdict};
+use crate::fault::Faults;
+
+pub(super) fn run(command: &Test, args: &Args, output: Output) -> Done {
+    let config = args.load_config()?;
+    let sources = Sources {
+        policies: command.policies.clone(),
+        schema: command.schema.clone(),
+        entities: command.entities.clone(),
+    };
+    let mut suites = Vec::new();
+    let mut faults = Faults::new();
+    for path in &command.paths {
+        match cases::read(path, &sources) {
+            Ok(found) => suites.extend(found),
+            Err(found) => faults.extend(found),
+        }
+    }
+    let suites = faults.or(suites).map_err(Failure::Faulty)?;
+    let mut printer = Printer {
+        output,
+        verbose: command.verbose,
+        passed: 0,
+        failed: 0,
+        notes: 0,
+        cases: Vec::new(),
+    };
+    for suite in &suites {
+        let verdicts = suite.run(&config)?;
+        printer.suite(suite, &verdicts);
+    }
+    Ok(printer.end())
+}
+
+struct Printer {
+    output: Output,
+    verbose: bool,
+    passed: usize,
+    failed: usize,
+    notes: usize,
+    cases: Vec<Value>,
+}
+
+impl Printer {
+    fn suite(&mut self, suite: &Suite, verdicts: &[Verdict<'_>]) {
+        let file = suite.file.display();
+        let before = self.failed;
+        for verdict in verdicts {
+            let passed = verdict.failures.is_empty();
+            if passed {
+                self.passed += 1;
+            } else {
+                self.failed += 1;
+            }
+            let name = &verdict.case.name;
+            if self.output.is_json() {
+                self.cases.push(json!({
+                    "file": file.to_string(), "name": name, "passed": passed,
+                    "failures": verdict.failures,
+                }));
+            } else if !passed {
+                self.output.line(&format!("FAIL {file}: {name}"));
+                for failure in &verdict.failures {
+                    self.output.line(&format!("       {failure}"));
+                }
+            } else if self.verbose {
+                self.output.line(&format!("ok   {file}: {name}"));
+            }
+        }
+        self.notes += suite.notes.len();
+        if self.output.is_json() {
+            return;
+        }
+        if self.verbose {
+            for note in &suite.notes {
+                self.output.line(&format!("note {file}: {note}"));
+            }
+        } else if self.failed == before && !suite.is_cedar() {
+            self.output
+                .line(&format!("ok   {file}: {} cases", verdicts.len()));
+        }
+    }
+
+    fn end(self) -> Exit {
+        if self.output.is_json() {
+            self.output.value(&json!({
+                "passed": self.passed, "failed": self.failed, "shouldValidateDiffers": self.notes,
+                "cases": self.cases,
+            }));
+        } else {
+            if self.notes > 0 {
+                self.output.line(&format!(
+                    "{} `shouldValidate` flags differ (`--verbose` names them); they never fail a test",
+                    self.notes
+                ));
+            }
+            self.output
+                .line(&format!("{} passed, {} failed", self.passed, self.failed));
+        }
+        if self.failed == 0 {
+            Exit::Holds
+        } else {
+            Exit::DoesNotHold
+        }
+    }
+}
