@@ -7,6 +7,7 @@
 mod annotations;
 mod last_good;
 mod load;
+mod nesting;
 pub(crate) mod schema;
 mod snapshot;
 pub(crate) mod source;

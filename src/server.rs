@@ -20,7 +20,8 @@ use std::sync::Arc;
 
 use crate::config::{Config, LogConfig};
 use crate::fault::Faults;
-use crate::pdp::{BuildError, PdpBuilder};
+use crate::pdp::{BuildError, Pdp, PdpBuilder};
+use crate::timestamp::Timestamp;
 
 pub use lifecycle::serve;
 
@@ -83,10 +84,14 @@ pub enum ServeError {
     System(#[from] std::io::Error),
 }
 
-/// The service behind the listeners, for tests that need no socket: every route of the main listener.
+/// Tells the instant that a request is decided for.
+pub type Clock = Box<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// The service behind the main listener, without a socket: for tests, and for programs that serve it
+/// along with their own routes.
 #[must_use]
-pub fn router(config: &Config, pdp: crate::pdp::Pdp) -> axum::Router {
-    let app = Arc::new(app::App::new(config, None));
+pub fn router(config: &Config, pdp: Pdp, clock: Clock) -> axum::Router {
+    let app = Arc::new(app::App::new(config, None, clock));
     app.begin(pdp);
     routes::main(app)
 }

@@ -51,6 +51,14 @@ impl State {
         self.entities.entities()
     }
 
+    /// Whether there are stored entities besides the actions of the schema.
+    pub(crate) fn has_own_entities(&self) -> bool {
+        let actions = self.snapshot.schema().map_or(0, |schema| {
+            schema.action_entities().map_or(0, |actions| actions.len())
+        });
+        self.entities().len() > actions
+    }
+
     pub(crate) fn store(&self) -> &EntityStore {
         &self.entities
     }

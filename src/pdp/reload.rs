@@ -33,6 +33,9 @@ pub(super) struct Reloader {
     pub(super) state_dir: Option<StateDir>,
 }
 
+/// Stack for loading, in bytes; only what is used of it takes memory.
+const LOAD_STACK: usize = 64 << 20;
+
 /// Why a reload published nothing new.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ReloadError {
@@ -51,13 +54,34 @@ impl Reloader {
         self.sources.roots.read(limits)
     }
 
-    /// Builds a state from files read from the roots, and all that was handed over in memory.
+    /// Builds a state from files read from the roots, and all that was handed over in memory; on a
+    /// stack of its own, because parsing recurses as deep as the texts nest.
     pub(super) fn build(
         &self,
         files: &[SourceFile],
         limits: &ReadLimits,
         sequence: u64,
     ) -> Result<State, Faults> {
+        std::thread::scope(|scope| {
+            std::thread::Builder::new()
+                .name("deodar-load".to_owned())
+                .stack_size(LOAD_STACK)
+                .spawn_scoped(scope, || self.build_here(files, limits, sequence))
+                .map_err(|error| {
+                    Faults::from(Fault::new("io", format!("no thread to load on: {error}")))
+                })?
+                .join()
+                .unwrap_or_else(|_| Err(Fault::new("internal", "loading panicked").into()))
+        })
+    }
+
+    fn build_here(
+        &self,
+        files: &[SourceFile],
+        limits: &ReadLimits,
+        sequence: u64,
+    ) -> Result<State, Faults> {
+        self.no_schema_lost(files)?;
         let mut all = files.to_vec();
         all.extend(self.sources.texts.iter().cloned());
         let material = Material {
@@ -101,6 +125,26 @@ impl Reloader {
         }
     }
 
+    /// Where a schema was asked for there has to be one: without it nothing would be validated.
+    fn no_schema_lost(&self, files: &[SourceFile]) -> Result<(), Faults> {
+        if files.iter().any(|file| file.form.kind() == Kind::Schema) {
+            return Ok(());
+        }
+        let roots = self.sources.roots.0.iter();
+        let asked: Vec<_> = roots
+            .filter(|(kind, _)| *kind == Kind::Schema)
+            .map(|(_, path)| format!("`{}`", path.display()))
+            .collect();
+        if asked.is_empty() {
+            return Ok(());
+        }
+        Err(
+            Fault::new("no_schema", format!("no schema in {}", asked.join(", ")))
+                .help("schemas are read from `*.cedarschema` and `*.cedarschema.json` files")
+                .into(),
+        )
+    }
+
     /// What about `next` looks like an accident, against the state that decides now.
     pub(super) fn suspicious(&self, now: &State, next: &State) -> Option<String> {
         if !self.guard {
@@ -112,6 +156,8 @@ impl Reloader {
             Some(format!("all {policies} policies would be gone"))
         } else if forbids > 0 && next_forbids == 0 {
             Some(format!("all {forbids} forbids would be gone"))
+        } else if now.has_own_entities() && !next.has_own_entities() {
+            Some("all entities would be gone".to_owned())
         } else if policies > 0 && lost(now, next) * 2 >= policies {
             Some(format!(
                 "{} of {policies} policies would be gone",

@@ -9,6 +9,7 @@ use cedar_policy::{EntityUid, ParseErrors, Policy, PolicyId, PolicySet, SlotId, 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use super::nesting;
 use super::source::{Form, SourceFile};
 use super::statements::statements;
 use crate::fault::{Fault, Faults, Place};
@@ -62,6 +63,9 @@ struct Loader {
 
 impl Loader {
     fn text(&mut self, file: &SourceFile) {
+        if let Some(fault) = nesting_fault(file, nesting::too_deep, nesting::POLICY) {
+            return self.faults.push(fault);
+        }
         let set = match PolicySet::from_str(&file.source.text) {
             Ok(set) => set,
             Err(errors) => return self.faults.extend(parse_faults(&errors, file)),
@@ -332,6 +336,22 @@ fn parse_faults(errors: &ParseErrors, file: &SourceFile) -> Faults {
         faults.push(fault);
     }
     faults
+}
+
+/// A fault where `scan` finds that the text nests deeper than `most`.
+pub(super) fn nesting_fault(
+    file: &SourceFile,
+    scan: fn(&str, usize) -> Option<usize>,
+    most: usize,
+) -> Option<Fault> {
+    let offset = scan(&file.source.text, most)?;
+    let fault = Fault::new("nesting", format!("nests deeper than {most} levels")).at(Place {
+        source: file.source.clone(),
+        offset,
+        length: 1,
+        label: None,
+    });
+    Some(fault.help("split it: a long chain of `||` is better written as `[..].contains(..)` or several policies"))
 }
 
 /// A fault at the place where `serde_json` stopped.

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use cedar_policy::{Schema, SchemaFragment};
 
+use super::load::nesting_fault;
+use super::nesting;
 use super::source::{Form, SourceFile};
 use crate::fault::{Fault, Faults};
 
@@ -90,6 +92,9 @@ fn parse(file: &SourceFile) -> Result<SchemaFragment, Faults> {
                     .in_file(Arc::clone(&file.source.name)),
             )
         });
+    }
+    if let Some(fault) = nesting_fault(file, nesting::too_many_brackets, nesting::SCHEMA) {
+        return Err(fault.into());
     }
     match SchemaFragment::from_cedarschema_str(text) {
         Ok((fragment, warnings)) => {

@@ -284,8 +284,31 @@ fn revision(material: &Material<'_>, settings: &Settings) -> Result<Revision, Fa
     let fault =
         |error: &dyn miette::Diagnostic| Faults::from(Fault::from_cedar("parse", error, None));
     for set in material.policies {
-        let json = set.clone().to_json().map_err(|error| fault(&error))?;
-        field(&json.to_string());
+        let mut texts = Vec::new();
+        for template in set.templates() {
+            let json = template.to_json().map_err(|error| fault(&error))?;
+            texts.push((template.id().to_string(), json.to_string()));
+        }
+        for policy in set.policies() {
+            let text = match (policy.template_id(), policy.template_links()) {
+                (Some(template), Some(links)) => {
+                    let mut links: Vec<_> = links
+                        .iter()
+                        .map(|(slot, uid)| format!("{slot:?}={uid}"))
+                        .collect();
+                    links.sort();
+                    format!("{template} {}", links.join(" "))
+                }
+                _ => policy.to_json().map_err(|error| fault(&error))?.to_string(),
+            };
+            texts.push((policy.id().to_string(), text));
+        }
+        // Cedar's own order is random.
+        texts.sort();
+        for (id, text) in &texts {
+            field(id);
+            field(text);
+        }
     }
     for fragment in material.schema {
         let json = fragment.to_json_string().map_err(|error| fault(&error))?;

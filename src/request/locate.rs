@@ -141,9 +141,9 @@ mod tests {
             json!({"mfa": "yes", "ips": ["10.0.0.1", 4], "levle": 1}),
             Some(&declared),
             &[
+                "/context/mfa: expected true or false, found a string",
                 "/context/ips/1: expected the text of a `ipaddr`, found a number",
                 "/context/levle: the schema declares no member `levle` here; did you mean `level`?",
-                "/context/mfa: expected true or false, found a string",
                 "/context/level: is required: a whole number",
             ],
         );

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
+use super::Clock;
 use super::metrics::Metrics;
 use crate::config::{Config, LimitsConfig, Secret};
 use crate::pdp::Pdp;
@@ -22,7 +23,6 @@ pub(super) enum Phase {
 }
 
 /// Shared by all connections.
-#[derive(Debug)]
 pub(super) struct App {
     pdp: OnceLock<Pdp>,
     draining: AtomicBool,
@@ -32,6 +32,7 @@ pub(super) struct App {
     pub(super) admin_token: Option<Secret>,
     pub(super) metrics: Metrics,
     config_trouble: Mutex<ConfigTrouble>,
+    pub(super) clock: Clock,
 }
 
 /// What is the matter with the configuration file since the start.
@@ -44,7 +45,7 @@ pub(super) struct ConfigTrouble {
 }
 
 impl App {
-    pub(super) fn new(config: &Config, admin_token: Option<Secret>) -> Self {
+    pub(super) fn new(config: &Config, admin_token: Option<Secret>, clock: Clock) -> Self {
         let hosts = config.server.hosts.iter();
         Self {
             pdp: OnceLock::new(),
@@ -55,6 +56,7 @@ impl App {
             admin_token,
             metrics: Metrics::new(),
             config_trouble: Mutex::default(),
+            clock,
         }
     }
 

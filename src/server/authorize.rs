@@ -17,7 +17,6 @@ use crate::config::LimitsConfig;
 use crate::pdp::Pdp;
 use crate::request::Request;
 use crate::response::Answer;
-use crate::timestamp::Timestamp;
 
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_DECISION_ID: HeaderName = HeaderName::from_static("x-decision-id");
@@ -51,7 +50,7 @@ async fn answer(
     let _slot = slot(app, &limits).await?;
     let pdp = app.pdp().ok_or_else(Problem::not_ready)?;
     let mut request =
-        Request::from_json(&body, &limits.request, Caller::anonymous())?.with_now(Timestamp::now());
+        Request::from_json(&body, &limits.request, Caller::anonymous())?.with_now((app.clock)());
     match (&request.request_id, &*id) {
         (Some(given), _) => *id = Some(given.clone()),
         (None, Some(header)) => request.request_id = Some(header.clone()),

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::app::App;
 use super::{Bound, Serve, ServeError, listen, live, routes};
 use crate::pdp::Pdp;
+use crate::timestamp::Timestamp;
 
 /// Serves until told to stop: SIGTERM drains (readiness falls at once, requests are taken for
 /// `drain_delay`, then finished within `drain_timeout`), SIGINT does so without the delay, a second
@@ -37,7 +38,7 @@ async fn run(mut serve: Serve) -> Result<(), ServeError> {
         })?),
         None => None,
     };
-    let app = Arc::new(App::new(&config, admin_token));
+    let app = Arc::new(App::new(&config, admin_token, Box::new(Timestamp::now)));
     let (stop, stopped) = watch::channel(false);
     let mut listeners = tokio::task::JoinSet::new();
     let main = listen::bind(config.server.listen).await?;

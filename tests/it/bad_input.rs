@@ -1,0 +1,225 @@
+//! Whatever is sent: an answer or a 400 that says where, never a 500, never a panic.
+
+use deodar::Pdp;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use crate::support::{block_on, post, router};
+
+fn pdp() -> Pdp {
+    Pdp::builder()
+        .schema_text(
+            "s.cedarschema",
+            "entity User in [Group] = {age: Long, boss?: User};
+             entity Group;
+             entity Doc = {owner: User};
+             action read, write appliesTo {principal: User, resource: Doc,
+               context: {mfa: Bool, ip?: ipaddr, tags?: Set<String>, env: Deodar::Env}};",
+        )
+        .policies_text(
+            "p.cedar",
+            "permit(principal, action == Action::\"read\", resource) when { context.mfa };",
+        )
+        .entities_text(
+            "e.json",
+            r#"[{"uid":{"type":"User","id":"a"},"attrs":{"age":1},"parents":[]}]"#,
+        )
+        .build()
+        .unwrap()
+}
+
+fn good() -> Value {
+    json!({"principal": "User::\"a\"", "action": "Action::\"read\"", "resource": "Doc::\"d\"", "context": {"mfa": true}})
+}
+
+#[track_caller]
+fn check(change: impl FnOnce(&mut Value), expect: &[(&str, &str)]) {
+    let mut body = good();
+    change(&mut body);
+    check_text(&body.to_string(), expect);
+}
+
+#[track_caller]
+fn check_text(body: &str, expect: &[(&str, &str)]) {
+    let (status, problem) = block_on(post(&router(pdp(), None), body.to_owned()));
+    assert_eq!(status, 400, "{problem}");
+    let errors = problem["errors"].as_array().unwrap();
+    let got: Vec<_> = errors
+        .iter()
+        .map(|e| e["pointer"].as_str().unwrap())
+        .collect();
+    let pointers: Vec<_> = expect.iter().map(|(pointer, _)| *pointer).collect();
+    assert_eq!(got, pointers, "{problem}");
+    for (error, (_, text)) in errors.iter().zip(expect) {
+        let detail = error["detail"].as_str().unwrap();
+        assert!(detail.contains(text), "`{text}` in `{detail}`");
+    }
+}
+
+#[test]
+fn the_good_one_is_good() {
+    let (status, answer) = block_on(post(&router(pdp(), None), good().to_string()));
+    assert_eq!(
+        (status.as_u16(), &answer["decision"]),
+        (200, &json!("Allow"))
+    );
+}
+
+#[test]
+fn types_and_actions_that_the_schema_does_not_have() {
+    check(
+        |b| b["action"] = "Action::\"raed\"".into(),
+        &[("/action", "did you mean `Action::\"read\"`?")],
+    );
+    check(
+        |b| b["principal"] = "Usr::\"a\"".into(),
+        &[("/principal", "did you mean `User`?")],
+    );
+    check(
+        |b| b["principal"] = "Group::\"a\"".into(),
+        &[("/principal", "cannot be the principal")],
+    );
+    check(
+        |b| {
+            b["principal"] = "Nobody::\"a\"".into();
+            b["resource"] = "Nothing::\"a\"".into();
+            b["context"] = json!({"mfa": 1});
+        },
+        &[
+            ("/principal", "no entity type"),
+            ("/resource", "no entity type"),
+            ("/context/mfa", "expected true or false"),
+        ],
+    );
+}
+
+#[test]
+fn contexts() {
+    check(
+        |b| b["context"] = json!({}),
+        &[("/context/mfa", "is required")],
+    );
+    check(
+        |b| b["context"]["mfa"] = Value::Null,
+        &[("/context/mfa", "null is no Cedar value")],
+    );
+    check(
+        |b| b["context"]["ip"] = "300.0.0.1".into(),
+        &[("/context", "300.0.0.1")],
+    );
+    check(
+        |b| b["context"]["tags"] = json!(["a", 1.5]),
+        &[("/context/tags/1", "not a whole number")],
+    );
+    check(
+        |b| b["context"]["mfaa"] = true.into(),
+        &[("/context/mfaa", "did you mean `mfa`?")],
+    );
+    check(
+        |b| b["context"]["env"] = json!({}),
+        &[("/context/env", "set by the decision point")],
+    );
+}
+
+#[test]
+fn shapes() {
+    check_text("", &[("", "empty")]);
+    check_text("{\"principal\"", &[("", "not valid JSON")]);
+    check_text("[1]", &[("", "expected an object")]);
+    check(
+        |b| b["contxt"] = json!({}),
+        &[("/contxt", "did you mean `context`?")],
+    );
+    check_text(
+        r#"{"principal":"User::\"a\"","principal":"User::\"b\"","context":{"mfa":true,"mfa":false}}"#,
+        &[
+            ("/principal", "appears twice"),
+            ("/context/mfa", "appears twice"),
+        ],
+    );
+    let deep = format!("{{\"context\":{}1{}}}", "[".repeat(100), "]".repeat(100));
+    check_text(
+        &deep,
+        &[(&format!("/context{}", "/0".repeat(63)), "deeper than 64")],
+    );
+}
+
+#[test]
+fn inline_entities() {
+    let entity = |ty: &str, id: &str, parents: Value| json!({"uid": {"type": ty, "id": id}, "attrs": {}, "parents": parents});
+    check(
+        |b| b["entities"] = json!([entity("Nope", "x", json!([]))]),
+        &[("/entities/0", "Nope")],
+    );
+    check(
+        |b| b["entities"] = json!([entity("Action", "read", json!([]))]),
+        &[("/entities/0/uid", "actions come from the schema")],
+    );
+    check(
+        |b| b["entities"] = vec![Value::Null; 1_001].into(),
+        &[("/entities", "the limit is 1000")],
+    );
+    check(
+        |b| b["entities"] = json!([{"uid": {"type": "User", "id": "a"}, "attrs": {"age": "old"}}]),
+        &[("/entities/0", "age")],
+    );
+    let twice = json!([
+        entity("Group", "g", json!([])),
+        entity("Group", "g", json!([]))
+    ]);
+    check(|b| b["entities"] = twice, &[("/entities/1", "given twice")]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bytes_get_an_answer(body in prop::collection::vec(any::<u8>(), 0..200)) {
+        let (status, _) = block_on(post(&router(pdp(), None), body));
+        prop_assert_eq!(status.as_u16(), 400);
+    }
+
+    #[test]
+    fn a_broken_request_is_refused_or_decided(at in 0..95_usize, with in any::<u8>(), cut in any::<bool>()) {
+        let mut body = good().to_string().into_bytes();
+        let at = at % body.len();
+        if cut { body.truncate(at); } else { body[at] = with; }
+        let (status, answer) = block_on(post(&router(pdp(), None), body));
+        prop_assert!([200, 400].contains(&status.as_u16()), "{status} {answer}");
+    }
+
+    #[test]
+    fn any_json_gets_an_answer(value in json_value()) {
+        for member in ["principal", "action", "resource", "context", "entities", "client", "obligations", "atLeast", "explain", "requestId"] {
+            let mut body = good();
+            body[member] = value.clone();
+            let (status, answer) = block_on(post(&router(pdp(), None), body.to_string()));
+            prop_assert!([200, 400, 403, 503].contains(&status.as_u16()), "{member} {status} {answer}");
+        }
+    }
+}
+
+fn json_value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        ".{0,8}".prop_map(Value::from),
+        Just(json!("User::\"a\"")),
+        Just(json!({"type": "User", "id": "a"})),
+        Just(json!({"__extn": {"fn": "ip", "arg": "1.2.3.4"}})),
+        Just(json!({"__entity": {"type": "User", "id": "a"}})),
+    ];
+    leaf.prop_recursive(4, 16, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::hash_map(
+                "uid|attrs|parents|tags|type|id|mfa|[a-z]{1,3}",
+                inner,
+                0..4
+            )
+            .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}

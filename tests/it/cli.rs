@@ -1,0 +1,338 @@
+//! The command line: exit codes, messages, JSON.
+
+use serde_json::json;
+
+use crate::support::{Served, Tree, deodar, root, run};
+
+#[track_caller]
+fn check(arguments: &[&str], code: i32, expect: &str) -> crate::support::Ran {
+    let ran = run(deodar().args(arguments));
+    let all = format!("{}{}", ran.out, ran.err);
+    assert_eq!(ran.code, code, "{arguments:?}: {all}");
+    assert!(all.contains(expect), "{arguments:?}: `{expect}` in {all}");
+    ran
+}
+
+const ALICE: [&str; 5] = [
+    "--principal",
+    "Workspace::User::\"alice\"",
+    "--action",
+    "Workspace::Action::\"readProfile\"",
+    "--resource",
+];
+
+#[test]
+fn exit_codes() {
+    let own = [
+        &["authorize", "--sample"],
+        &ALICE[..],
+        &["Workspace::Profile::\"alice\""],
+    ]
+    .concat();
+    check(&own, 0, "Allow  (permitted)\n  policy own-profile-read");
+    let other = [
+        &["authorize", "--sample"],
+        &ALICE[..],
+        &["Workspace::Profile::\"petra\""],
+    ]
+    .concat();
+    check(&other, 2, "Deny  (");
+    check(
+        &["authorize", "--sample"],
+        1,
+        "give --principal and --action and --resource",
+    );
+    check(&["authorise"], 1, "authorize");
+    check(&["serve", "--lisen", "x"], 1, "--listen");
+    check(&["--version"], 0, "deodar ");
+    check(&["--help"], 0, "Exit codes");
+    check(&["validate", "--sample"], 0, "valid: 78 policies");
+    check(&["serve"], 1, "--sample");
+    check(
+        &["serve", "--sample", "--listen", "0.0.0.0:0"],
+        1,
+        "danger_allow_anonymous",
+    );
+    check(&["test", "/nonexistent"], 1, "cannot read");
+    check(&["health", "127.0.0.1:9"], 1, "is `deodar serve` running?");
+    check(&["completions", "bash"], 0, "_deodar");
+    let mut unknown = own.clone();
+    unknown[5] = "Workspace::Action::\"readProfil\"";
+    check(&unknown, 1, "/action: the schema declares no action");
+}
+
+#[test]
+fn invalid_policies_are_shown_with_their_place() {
+    let tree = Tree::new(&[
+        (
+            "p/a.cedar",
+            "@id(\"x\")\npermit(principal, action == Action::\"go\", resource)\nwhen { principal.agee > 1 };\n",
+        ),
+        (
+            "p/b.cedar",
+            "permit(principal, action, resource) when { 1 + };\n",
+        ),
+        (
+            "s.cedarschema",
+            "entity User = {age: Long}; action go appliesTo {principal: User, resource: User};",
+        ),
+    ]);
+    let directory = tree.path().to_str().unwrap();
+    let schema = tree.join("s.cedarschema");
+    let schema = schema.to_str().unwrap();
+    let ran = check(
+        &["validate", "--policies", directory, "--schema", schema],
+        3,
+        "b.cedar:1:48",
+    );
+    assert!(ran.err.contains("1 + }"), "{}", ran.err);
+    let ran = check(
+        &["validate", "--json", "--policies", directory],
+        3,
+        "\"faults\"",
+    );
+    let fault = &ran.json()["error"]["faults"][0];
+    assert!(fault["file"].as_str().unwrap().ends_with("p/b.cedar"));
+    assert_eq!(
+        (&fault["line"], &fault["code"]),
+        (&json!(1), &json!("parse"))
+    );
+    tree.remove("p/b.cedar");
+    let ran = check(
+        &["validate", "--policies", directory, "--schema", schema],
+        3,
+        "a.cedar:3",
+    );
+    assert!(
+        ran.err.contains("agee") && ran.err.contains("help"),
+        "{}",
+        ran.err
+    );
+    check(
+        &[
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--policies",
+            directory,
+            "--schema",
+            schema,
+        ],
+        3,
+        "agee",
+    );
+    check(
+        &["validate", "--policies", directory],
+        0,
+        "without a schema",
+    );
+}
+
+#[test]
+fn authorize_reads_files_flags_and_standard_input() {
+    let tree = Tree::new(&[
+        (
+            "p.cedar",
+            "@id(\"p\") permit(principal, action, resource) when { context.mfa && resource.open };",
+        ),
+        (
+            "e.json",
+            r#"[{"uid":{"type":"R","id":"r"},"attrs":{"open":true},"parents":[]}]"#,
+        ),
+        ("context.json", r#"{"mfa": true}"#),
+        (
+            "request.json",
+            r#"{"principal":"U::\"a\"","action":"Action::\"x\"","resource":"R::\"r\"","context":{"mfa":true},"explain":true}"#,
+        ),
+    ]);
+    let flags = [
+        "authorize",
+        "--policies",
+        "p.cedar",
+        "--entities",
+        "e.json",
+        "--principal",
+        "U::\"a\"",
+        "--action",
+        "Action::\"x\"",
+        "--resource",
+        "R::\"r\"",
+    ];
+    let in_tree = |arguments: &[&str]| {
+        let mut command = deodar();
+        command.current_dir(tree.path()).args(arguments);
+        command
+    };
+    let with = |more: &[&str]| run(&mut in_tree(&[&flags[..], more].concat()));
+    assert_eq!(with(&["--context", r#"{"mfa": true}"#]).code, 0);
+    assert_eq!(with(&["--context", "context.json"]).code, 0);
+    assert_eq!(with(&["--context", r#"{"mfa": false}"#]).code, 2);
+    let failed = with(&[]);
+    assert_eq!(failed.code, 2);
+    assert!(failed.out.contains("policy p failed: "), "{}", failed.out);
+    assert_eq!(with(&["--context", "{"]).code, 1);
+    let ran = run(&mut in_tree(&[
+        "authorize",
+        "request.json",
+        "--policies",
+        "p.cedar",
+        "--entities",
+        "e.json",
+    ]));
+    assert!(
+        ran.out.contains("policy p  p.cedar:1"),
+        "{}{}",
+        ran.out,
+        ran.err
+    );
+    let input = std::fs::File::open(tree.join("request.json")).unwrap();
+    let ran = run(in_tree(&[
+        "authorize",
+        "-",
+        "--json",
+        "--policies",
+        "p.cedar",
+        "--entities",
+        "e.json",
+    ])
+    .stdin(input));
+    assert_eq!((ran.code, &ran.json()["reasons"]), (0, &json!(["p"])));
+}
+
+#[test]
+fn cedars_run_tests_files() {
+    let tree = Tree::new(&[
+        (
+            "p.cedar",
+            "permit(principal == U::\"a\", action, resource in G::\"g\");\nforbid(principal, action, resource) when { context.bad };",
+        ),
+        (
+            "e.json",
+            r#"[{"uid":{"type":"R","id":"r"},"attrs":{},"parents":[{"type":"G","id":"g"}]}]"#,
+        ),
+        (
+            "tests.json",
+            r#"[
+            {"name": "by file", "request": {"principal": "U::\"a\"", "action": "Action::\"x\"", "resource": "R::\"r\"", "context": {"bad": false}},
+             "entities": "e.json", "decision": "allow", "reason": ["policy0"], "num_errors": 0},
+            {"request": {"principal": "U::\"a\"", "action": "Action::\"x\"", "resource": "R::\"r\"", "context": {}},
+             "entities": [], "decision": "deny", "reason": [], "num_errors": 1},
+            {"name": "wrong", "request": {"principal": "U::\"b\"", "action": "Action::\"x\"", "resource": "R::\"r\"", "context": {}},
+             "entities": [], "decision": "allow", "reason": ["policy0"], "num_errors": 0}
+        ]"#,
+        ),
+    ]);
+    let ran = run(deodar().current_dir(tree.path()).args([
+        "test",
+        "tests.json",
+        "--policies",
+        "p.cedar",
+    ]));
+    assert_eq!(ran.code, 2, "{}{}", ran.out, ran.err);
+    assert_eq!(ran.out.lines().last(), Some("2 passed, 1 failed"));
+    assert!(
+        ran.out.contains("number of errors: expected 0, found 1"),
+        "{}",
+        ran.out
+    );
+    let ran = run(deodar()
+        .current_dir(tree.path())
+        .args(["test", "tests.json"]));
+    assert!(
+        ran.code == 1 && ran.err.contains("--policies"),
+        "{}",
+        ran.err
+    );
+}
+
+#[test]
+fn configuration_is_printed_with_its_origins() {
+    let tree = Tree::new(&[("deodar.toml", "[limits]\nbody_bytes = 7\n")]);
+    let ran = run(deodar()
+        .current_dir(tree.path())
+        .env("DEODAR_LOG_LEVEL", "debug")
+        .args(["config", "--json"]));
+    let config = ran.json();
+    assert_eq!(
+        config["limits.body_bytes"],
+        json!({"value": 7, "origin": "deodar.toml:2"})
+    );
+    assert_eq!(
+        config["log.level"],
+        json!({"value": "debug", "origin": "$DEODAR_LOG_LEVEL"})
+    );
+    assert_eq!(config["limits.json_depth"]["origin"], "default");
+    let ran = run(deodar()
+        .current_dir(tree.path())
+        .env("DEODAR_LOG_LEVLE", "x")
+        .args(["config"]));
+    assert!(
+        ran.code == 1 && ran.err.contains("did you mean `DEODAR_LOG_LEVEL`?"),
+        "{}",
+        ran.err
+    );
+    let sample = root().join("deodar.toml");
+    check(
+        &["config", "--config", sample.to_str().unwrap()],
+        0,
+        "server.listen",
+    );
+}
+
+#[test]
+fn health_and_reload_talk_to_a_server() {
+    let tree = Tree::new(&[
+        (
+            "p/a.cedar",
+            "@id(\"a\") permit(principal, action, resource);",
+        ),
+        (
+            "p/b.cedar",
+            "@id(\"b\") forbid(principal == U::\"x\", action, resource);",
+        ),
+        ("deodar.toml", "reload.watch = \"off\""),
+    ]);
+    let served = Served::start(&["--policies", "p"], tree.path());
+    let ask = |arguments: &[&str]| {
+        run(deodar()
+            .current_dir(tree.path())
+            .args(arguments)
+            .arg(&served.address))
+    };
+    let ran = ask(&["health"]);
+    assert!(
+        ran.code == 0 && ran.out.starts_with("ok\n"),
+        "{}{}",
+        ran.out,
+        ran.err
+    );
+    tree.remove("p/b.cedar");
+    let ran = ask(&["reload"]);
+    assert!(
+        ran.code == 2 && ran.out.contains("--confirm"),
+        "{}{}",
+        ran.out,
+        ran.err
+    );
+    let ran = ask(&["health"]);
+    assert!(
+        ran.code == 0 && ran.out.starts_with("degraded\n"),
+        "{}",
+        ran.out
+    );
+    let ran = ask(&["reload", "--confirm"]);
+    assert!(
+        ran.code == 0 && ran.out.contains("sequence 2"),
+        "{}{}",
+        ran.out,
+        ran.err
+    );
+    tree.write("p/a.cedar", "permit(");
+    let ran = ask(&["reload"]);
+    assert!(
+        ran.code == 3 && ran.out.contains("a.cedar:1"),
+        "{}{}",
+        ran.out,
+        ran.err
+    );
+}

@@ -1,0 +1,230 @@
+//! A server's life: start, drain, limits, configuration that changes under it.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::{Client, Served, Tree, deodar, run, wait_until};
+
+const PERMIT: &str = "@id(\"p\") permit(principal, action, resource);";
+
+fn body() -> Value {
+    json!({"principal": "U::\"a\"", "action": "Action::\"x\"", "resource": "R::\"r\""})
+}
+
+#[test]
+fn sigterm_drains() {
+    let tree = Tree::new(&[
+        ("p/a.cedar", PERMIT),
+        (
+            "deodar.toml",
+            "[server]\ndrain_delay = \"1s\"\ndrain_timeout = \"5s\"\nops_listen = \"127.0.0.1:0\"\n[sources]\npolicies = [\"p\"]\n",
+        ),
+    ]);
+    let mut served = Served::start(&[], tree.path());
+    let mut client = served.client();
+    let mut probe = Client::new(served.ops.as_ref().unwrap());
+    assert_eq!(probe.get("/readyz").0, 200);
+    assert_eq!(
+        probe.get("/authorize").0,
+        404,
+        "no decisions on the operations listener"
+    );
+    let began = Instant::now();
+    served.signal("TERM");
+    wait_until("readiness falls", || {
+        let (status, ready) = probe.get("/readyz");
+        status == 503 && ready["status"] == "draining"
+    });
+    assert!(began.elapsed() < Duration::from_millis(900), "at once");
+    assert_eq!(
+        client.post("/authorize", &body()).0,
+        200,
+        "still served during the delay"
+    );
+    drop((client, probe));
+    let status = served.child.wait().unwrap();
+    assert!(status.success());
+    let took = began.elapsed();
+    assert!(
+        took >= Duration::from_millis(900) && took < Duration::from_secs(5),
+        "{took:?}"
+    );
+}
+
+#[test]
+fn an_interrupt_ends_at_once_and_finishes_what_is_under_way() {
+    let tree = Tree::new(&[("a.cedar", PERMIT)]);
+    let mut served = Served::start(&["--policies", "a.cedar"], tree.path());
+    let mut client = served.client();
+    let body = body().to_string();
+    let head = format!(
+        "POST /authorize HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        served.address,
+        body.len()
+    );
+    client.write(head.as_bytes()).unwrap();
+    client.write(&body.as_bytes()[..10]).unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    served.signal("INT");
+    std::thread::sleep(Duration::from_millis(200));
+    client.write(&body.as_bytes()[10..]).unwrap();
+    let (status, answer) = client.read().unwrap();
+    assert_eq!((status, &answer["decision"]), (200, &json!("Allow")));
+    assert!(served.child.wait().unwrap().success());
+}
+
+#[test]
+fn sighup_reloads() {
+    let tree = Tree::new(&[
+        ("a.cedar", PERMIT),
+        ("deodar.toml", "reload.watch = \"off\""),
+    ]);
+    let served = Served::start(&["--policies", "a.cedar"], tree.path());
+    let mut client = served.client();
+    tree.write("a.cedar", "@id(\"q\") permit(principal, action, resource);");
+    served.signal("HUP");
+    wait_until("the reload", || {
+        client.post("/authorize", &body()).1["reasons"] == json!(["q"])
+    });
+}
+
+#[test]
+fn limits_and_logging_change_under_way_and_other_keys_need_a_restart() {
+    let config = |limit: u32, guard: bool, level: &str| {
+        format!(
+            "[sources]\npolicies = [\"a.cedar\"]\n[limits]\nbody_bytes = {limit}\nconcurrent_requests = {limit}\n[reload]\nguard = {guard}\ndebounce = \"10ms\"\n[log]\nlevel = \"{level}\"\n"
+        )
+    };
+    let tree = Tree::new(&[
+        ("a.cedar", PERMIT),
+        ("deodar.toml", &config(1000, true, "info")),
+    ]);
+    let served = Served::start(&[], tree.path());
+    let mut client = served.client();
+    assert_eq!(client.post("/authorize", &body()).0, 200);
+    tree.write("deodar.toml", &config(10, true, "info"));
+    wait_until("the smaller limit", || {
+        let (status, problem) = Client::new(&served.address).post("/authorize", &body());
+        status == 413 && problem["code"] == "too_large"
+    });
+    tree.write("deodar.toml", &config(1000, false, "debug"));
+    wait_until("the restart that is needed", || {
+        client_get(&served)["restartNeeded"] == json!(["reload.guard"])
+    });
+    assert!(
+        served.log().contains("logging settings taken up"),
+        "{}",
+        served.log()
+    );
+    tree.write("deodar.toml", "[limits]\nbody_byte = 5\n");
+    wait_until("the faulty file", || {
+        let ready = client_get(&served);
+        ready["status"] == "degraded"
+            && ready["reasons"][0]
+                .as_str()
+                .unwrap()
+                .contains("limits.body_byte")
+    });
+    assert_eq!(
+        served.client().post("/authorize", &body()).0,
+        200,
+        "the last good settings stay"
+    );
+    let first = served.log().lines().next().unwrap().to_owned();
+    assert!(
+        serde_json::from_str::<Value>(&first).is_ok(),
+        "JSON where no terminal is: {first}"
+    );
+}
+
+fn client_get(served: &Served) -> Value {
+    served.client().get("/readyz").1
+}
+
+#[test]
+fn slow_and_endless_requests_are_cut() {
+    let tree = Tree::new(&[
+        ("a.cedar", PERMIT),
+        ("deodar.toml", "limits.read_timeout = \"300ms\""),
+    ]);
+    let served = Served::start(&["--policies", "a.cedar"], tree.path());
+    let mut slow = served.client();
+    slow.write(b"POST /authorize HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{")
+        .unwrap();
+    let (status, problem) = slow.read().unwrap();
+    assert_eq!((status, &problem["code"]), (408, &json!("timeout")));
+    let mut head = served.client();
+    head.write(b"POST /authorize HTTP/1.1\r\nhost: lo").unwrap();
+    let began = Instant::now();
+    let _ = head.read();
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "an endless head is cut"
+    );
+    assert_eq!(served.client().post("/authorize", &body()).0, 200);
+}
+
+#[test]
+fn an_overfull_server_says_so() {
+    let tree = Tree::new(&[
+        ("a.cedar", PERMIT),
+        (
+            "deodar.toml",
+            "limits.concurrent_requests = 1\nlimits.queue_timeout = \"1ms\"",
+        ),
+    ]);
+    let served = Served::start(&["--policies", "a.cedar"], tree.path());
+    // A request that waits for a later state holds the only place for 100 ms.
+    let mut waiting = body();
+    waiting["atLeast"] = 9.into();
+    let overloaded = std::thread::scope(|scope| {
+        let holder = scope.spawn(|| {
+            let mut client = served.client();
+            (0..5)
+                .map(|_| client.post("/authorize", &waiting).0)
+                .collect::<Vec<_>>()
+        });
+        let mut client = served.client();
+        let mut seen = false;
+        while !holder.is_finished() {
+            let (status, problem) = client.post("/authorize", &body());
+            assert!(
+                status == 200 || problem["code"] == "overloaded",
+                "{problem}"
+            );
+            seen |= status == 503;
+        }
+        assert!(holder.join().unwrap().iter().all(|status| *status == 503));
+        seen
+    });
+    assert!(overloaded);
+}
+
+#[test]
+fn the_administrators_token_is_asked_for_and_never_logged() {
+    let tree = Tree::new(&[
+        ("a.cedar", PERMIT),
+        ("token", "a-very-secret-token-1\n"),
+        (
+            "deodar.toml",
+            "[server]\nadmin_token = {file = \"token\"}\n[log]\nlevel = \"trace\"\n",
+        ),
+    ]);
+    let served = Served::start(&["--policies", "a.cedar"], tree.path());
+    let (status, problem) = served.client().post("/admin/reload", &json!({}));
+    assert_eq!((status, &problem["code"]), (401, &json!("unauthenticated")));
+    let ran = run(deodar()
+        .current_dir(tree.path())
+        .args(["reload", &served.address]));
+    assert_eq!((ran.code, ran.out.trim()), (0, "unchanged"), "{}", ran.err);
+    tree.write("token", "another-secret-token\n");
+    let ran = run(deodar()
+        .current_dir(tree.path())
+        .args(["reload", &served.address]));
+    assert_eq!(ran.code, 1);
+    for secret in ["a-very-secret-token-1", "another-secret-token"] {
+        assert!(!served.log().contains(secret));
+        assert!(!ran.out.contains(secret) && !ran.err.contains(secret));
+    }
+}

@@ -1,0 +1,269 @@
+//! Bad files: a clear error, and the old state goes on deciding.
+
+use deodar::{BuildError, Faults, Pdp, ReadLimits, ReloadError};
+
+use crate::support::Tree;
+
+const GOOD: &str = "@id(\"good\") permit(principal, action, resource);";
+
+/// Starts on a good tree, writes a bad file beside, reloads: the fault is as said, the state stays.
+#[track_caller]
+fn check(name: &str, text: &str, expect: &str) {
+    let tree = Tree::new(&[("a.cedar", GOOD)]);
+    let mut builder = Pdp::builder().policies(tree.path()).entities(tree.path());
+    if name.contains("cedarschema") {
+        tree.write(
+            "good.cedarschema",
+            "entity Good; action go appliesTo {principal: Good, resource: Good};",
+        );
+        builder = builder.schema(tree.path());
+    }
+    let pdp = builder.build().unwrap();
+    let before = pdp.state();
+    tree.write(name, text);
+    let Err(ReloadError::Faulty(faults)) = pdp.reload() else {
+        panic!("`{name}` was taken");
+    };
+    assert!(
+        faults.summary().contains(expect),
+        "`{expect}` in `{faults}`"
+    );
+    assert_eq!(pdp.state().sequence(), before.sequence());
+    assert!(pdp.health().is_degraded());
+    tree.remove(name);
+    pdp.reload().unwrap();
+    assert!(!pdp.health().is_degraded());
+}
+
+#[test]
+fn policies() {
+    check("b.cedar", "permit(principal", "unexpected end");
+    check("b.cedar", GOOD, "policy id `good` is used twice");
+    check(
+        "b.cedar",
+        "@obligation(\"undeclared\") permit(principal, action, resource);",
+        "not declared",
+    );
+    check(
+        "b.cedar",
+        "@requires_trust(\"0.5\") permit(principal, action, resource);",
+        "trust",
+    );
+    check("b.json", "{\"staticPolicies\": 5}", "b.json");
+    check(
+        "b.links.json",
+        r#"[{"template_id":"t","link_id":"l","args":{}}]"#,
+        "no template `t`",
+    );
+}
+
+#[test]
+fn nesting_that_would_exhaust_the_stack() {
+    let deep = format!(
+        "permit(principal, action, resource) when {{ {}true{} }};",
+        "(".repeat(5_000),
+        ")".repeat(5_000)
+    );
+    check("deep.cedar", &deep, "deep.cedar");
+    let not = format!(
+        "permit(principal, action, resource) when {{ {}true }};",
+        "!".repeat(5_000)
+    );
+    check("not.cedar", &not, "not.cedar");
+    let sums = format!(
+        "permit(principal, action, resource) when {{ {}1 == 1 }};",
+        "if true then ".repeat(3_000)
+    );
+    check("if.cedar", &sums, "if.cedar");
+    let json = format!(
+        "{{\"staticPolicies\":{{\"x\":{}{}}}}}",
+        "[".repeat(5_000),
+        "]".repeat(5_000)
+    );
+    check("deep.json", &json, "deep.json");
+    let entity = format!(
+        "[{{\"uid\":{{\"type\":\"U\",\"id\":\"x\"}},\"parents\":[],\"attrs\":{{\"a\":{}1{}}}}}]",
+        "[".repeat(5_000),
+        "]".repeat(5_000)
+    );
+    check("deep.entities.json", &entity, "deep.entities.json");
+}
+
+#[test]
+fn long_chains_of_operators_are_taken_or_refused_and_nothing_else() {
+    // Cedar parses these into trees as deep as they are long.
+    for length in [100, 2_000, 20_000] {
+        for (operator, operand) in [("+", "1"), ("&&", "true"), ("||", "false")] {
+            let chain = vec![operand; length].join(operator);
+            let condition = if operator == "+" {
+                format!("{chain} == 1")
+            } else {
+                chain
+            };
+            let text = format!("permit(principal, action, resource) when {{ {condition} }};");
+            let built = Pdp::builder().policies_text("p.cedar", &text).build();
+            if let Ok(pdp) = built {
+                let request = deodar::Request::builder()
+                    .principal(("U", "a"))
+                    .action(("Action", "x"))
+                    .resource(("R", "r"))
+                    .build()
+                    .unwrap();
+                let _ = pdp.authorize(&request).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn schemas_that_would_exhaust_the_stack() {
+    let deep = format!(
+        "type A = {}Long{};",
+        "Set<".repeat(5_000),
+        ">".repeat(5_000)
+    );
+    check("deep.cedarschema", &deep, "nests deeper");
+    let aliases: Vec<_> = (1..3_000)
+        .map(|n| format!("type A{n} = {{a: A{}}};", n - 1))
+        .collect();
+    let text = format!(
+        "type A0 = Long;\n{}\nentity E = {{a: A2999}};",
+        aliases.join("\n")
+    );
+    // However Cedar sees it, the process goes on.
+    let _ = Pdp::builder()
+        .policies_text("p.cedar", GOOD)
+        .schema_text("s.cedarschema", &text)
+        .build();
+}
+
+#[test]
+fn entities() {
+    check("b.entities.json", "[{]", "not valid JSON");
+    check(
+        "b.entities.json",
+        r#"[{"uid":{"type":"U","id":"x"},"attrs":{"a":null},"parents":[]}]"#,
+        "b.entities.json",
+    );
+    let cycle = r#"[{"uid":{"type":"U","id":"x"},"attrs":{},"parents":[{"type":"U","id":"y"}]},
+                    {"uid":{"type":"U","id":"y"},"attrs":{},"parents":[{"type":"U","id":"x"}]}]"#;
+    check("b.entities.json", cycle, "their own ancestors");
+    let chain: Vec<_> = (0..100_000)
+        .map(|n| format!(r#"{{"uid":{{"type":"U","id":"{n}"}},"attrs":{{}},"parents":[{{"type":"U","id":"{}"}}]}}"#, n + 1))
+        .collect();
+    check(
+        "b.ndjson",
+        &chain.join("\n"),
+        "chain of more than 1000 parents",
+    );
+}
+
+#[test]
+fn schemas() {
+    check("b.cedarschema", "entity ;", "b.cedarschema:1:8");
+    check("b.cedarschema", "entity A in [Missing];", "Missing");
+    check("b.cedarschema.json", "{", "b.cedarschema.json");
+}
+
+fn sources(result: Result<Pdp, BuildError>) -> Faults {
+    match result {
+        Err(BuildError::Sources(faults)) => faults,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_schema_that_was_asked_for_must_be_there() {
+    let tree = Tree::new(&[("a.cedar", GOOD)]);
+    let faults = sources(
+        Pdp::builder()
+            .policies(tree.path())
+            .schema(tree.path())
+            .build(),
+    );
+    assert!(faults.summary().contains("no schema in"), "{faults}");
+}
+
+#[test]
+fn a_file_of_200_megabytes() {
+    let tree = Tree::new(&[("a.cedar", GOOD)]);
+    let file = std::fs::File::create(tree.join("huge.cedar")).unwrap();
+    file.set_len(200 << 20).unwrap();
+    let faults = sources(Pdp::builder().policies(tree.path()).build());
+    assert!(
+        faults.summary().contains("larger than 67108864 bytes"),
+        "{faults}"
+    );
+    let few = ReadLimits {
+        files: 1,
+        ..ReadLimits::default()
+    };
+    let faults = sources(
+        Pdp::builder()
+            .policies(tree.path())
+            .read_limits(few)
+            .build(),
+    );
+    assert!(faults.summary().contains("more than 1 files"), "{faults}");
+}
+
+#[test]
+fn nothing_valid_at_the_start_is_an_error() {
+    let empty = Tree::new(&[("readme.txt", "no policy here")]);
+    let faults = sources(Pdp::builder().policies(empty.path()).build());
+    assert!(faults.summary().contains("no policy in"), "{faults}");
+    let faults = sources(Pdp::builder().build());
+    assert!(
+        faults.summary().contains("no policies to decide with"),
+        "{faults}"
+    );
+    let faults = sources(Pdp::builder().policies(empty.join("missing")).build());
+    assert!(faults.summary().contains("missing"), "{faults}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_directory_without_permission_is_named() {
+    use std::os::unix::fs::PermissionsExt;
+    let tree = Tree::new(&[
+        ("a.cedar", GOOD),
+        ("closed/b.cedar", "permit(principal, action, resource);"),
+    ]);
+    let closed = tree.join("closed");
+    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0)).unwrap();
+    let result = Pdp::builder().policies(tree.path()).build();
+    let readable = std::fs::read_dir(&closed).is_ok();
+    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o755)).unwrap();
+    if readable {
+        // The superuser may read everything: there is nothing to refuse.
+        assert!(result.is_ok());
+    } else {
+        assert!(sources(result).summary().contains("closed"));
+    }
+}
+
+#[test]
+fn every_fault_of_every_file_at_once() {
+    let tree = Tree::new(&[
+        (
+            "a.cedar",
+            "permit(principal, action, resource) when { principal.agee > 1 };\npermit(oops);",
+        ),
+        (
+            "b.cedar",
+            "forbid(principal, action, resource) when { 1 + };",
+        ),
+        ("c.cedarschema", "entity User = {age: Lnog};"),
+    ]);
+    let faults = sources(
+        Pdp::builder()
+            .policies(tree.path())
+            .schema(tree.path())
+            .build(),
+    );
+    let files: std::collections::BTreeSet<_> = faults
+        .iter()
+        .filter_map(|fault| fault.file().and_then(|file| file.rsplit('/').next()))
+        .collect();
+    assert_eq!(files, ["a.cedar", "b.cedar", "c.cedarschema"].into());
+}

@@ -1,0 +1,270 @@
+//! What the tests share: temporary trees, a router to ask, a server to spawn.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::http::{Request, Response, StatusCode};
+use deodar::config::Config;
+use deodar::{Pdp, Timestamp};
+use http_body_util::BodyExt;
+use serde_json::Value;
+use tower::ServiceExt;
+
+pub(crate) fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The configuration without any file.
+pub(crate) fn config() -> Config {
+    let dir = tempfile::tempdir().unwrap();
+    let empty = dir.path().join("empty.toml");
+    std::fs::write(&empty, "").unwrap();
+    Config::load(Some(&empty), &[]).unwrap()
+}
+
+/// A temporary tree of files.
+pub(crate) struct Tree(tempfile::TempDir);
+
+impl Tree {
+    pub(crate) fn new(files: &[(&str, &str)]) -> Self {
+        let tree = Self(tempfile::tempdir().unwrap());
+        for (name, text) in files {
+            tree.write(name, text);
+        }
+        tree
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub(crate) fn join(&self, name: &str) -> PathBuf {
+        self.path().join(name)
+    }
+
+    /// Writes as an editor does: beside, then over.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        let path = self.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let beside = path.with_extension("swp~");
+        std::fs::write(&beside, text).unwrap();
+        std::fs::rename(&beside, &path).unwrap();
+    }
+
+    pub(crate) fn remove(&self, name: &str) {
+        std::fs::remove_file(self.join(name)).unwrap();
+    }
+}
+
+pub(crate) fn router(pdp: Pdp, now: Option<Timestamp>) -> axum::Router {
+    let clock = move || now.unwrap_or_else(Timestamp::now);
+    deodar::server::router(&config(), pdp, Box::new(clock))
+}
+
+/// Runs a future on a small runtime of its own.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(future)
+}
+
+pub(crate) async fn post(router: &axum::Router, body: impl Into<Body>) -> (StatusCode, Value) {
+    let request = Request::post("/authorize")
+        .header("host", "localhost")
+        .header("content-type", "application/json")
+        .body(body.into())
+        .unwrap();
+    let response = router.clone().oneshot(request).await.unwrap();
+    let status = response.status();
+    (status, json(response).await)
+}
+
+pub(crate) async fn json(response: Response<Body>) -> Value {
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    serde_json::from_slice(&bytes).unwrap_or(Value::Null)
+}
+
+pub(crate) fn deodar() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_deodar"));
+    // No file of the checkout and no variable of the machine may change what a test sees.
+    command
+        .current_dir(std::env::temp_dir())
+        .env_clear()
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::null());
+    command
+}
+
+/// What a command printed and how it ended.
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Ran {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|e| panic!("{e}: {}", self.out))
+    }
+}
+
+pub(crate) fn run(command: &mut Command) -> Ran {
+    let output = command.output().unwrap();
+    Ran {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// A `deodar serve` process on a free port; killed when dropped.
+pub(crate) struct Served {
+    pub(crate) child: Child,
+    pub(crate) address: String,
+    pub(crate) ops: Option<String>,
+    log: std::sync::Arc<std::sync::Mutex<String>>,
+}
+
+impl Served {
+    pub(crate) fn start(arguments: &[&str], directory: &Path) -> Self {
+        let mut child = deodar()
+            .current_dir(directory)
+            .args(["serve", "--json", "--listen", "127.0.0.1:0"])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
+        let (kept, mut stderr) = (log.clone(), BufReader::new(child.stderr.take().unwrap()));
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            while stderr.read_line(&mut line).is_ok_and(|n| n > 0) {
+                kept.lock().unwrap().push_str(&line);
+                line.clear();
+            }
+        });
+        let mut announced = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        while serde_json::from_str::<Value>(&announced).is_err() {
+            let read = stdout.read_line(&mut announced).unwrap();
+            assert!(read > 0, "not served: {}", log.lock().unwrap());
+        }
+        let announced: Value = serde_json::from_str(&announced).unwrap();
+        Self {
+            child,
+            address: announced["listen"].as_str().unwrap().to_owned(),
+            ops: announced["opsListen"].as_str().map(str::to_owned),
+            log,
+        }
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::new(&self.address)
+    }
+
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill")
+            .args([&format!("-{name}"), &self.child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A plain HTTP/1.1 client that keeps its connection.
+pub(crate) struct Client {
+    address: String,
+    stream: BufReader<TcpStream>,
+}
+
+impl Client {
+    pub(crate) fn new(address: &str) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .unwrap();
+        Self {
+            address: address.to_owned(),
+            stream: BufReader::new(stream),
+        }
+    }
+
+    pub(crate) fn get(&mut self, path: &str) -> (u16, Value) {
+        self.send("GET", path, None).unwrap()
+    }
+
+    pub(crate) fn post(&mut self, path: &str, body: &Value) -> (u16, Value) {
+        self.send("POST", path, Some(body.to_string())).unwrap()
+    }
+
+    pub(crate) fn send(
+        &mut self,
+        method: &str,
+        path: &str,
+        body: Option<String>,
+    ) -> std::io::Result<(u16, Value)> {
+        let body = body.unwrap_or_default();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            self.address,
+            body.len()
+        );
+        self.stream.get_mut().write_all(request.as_bytes())?;
+        self.read()
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.stream.get_mut().write_all(bytes)
+    }
+
+    pub(crate) fn read(&mut self) -> std::io::Result<(u16, Value)> {
+        let mut status = 0;
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            if self.stream.read_line(&mut line)? == 0 {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
+            let line = line.trim_end().to_ascii_lowercase();
+            if let Some(rest) = line.strip_prefix("http/1.1 ") {
+                status = rest[..3].parse().unwrap();
+            } else if let Some(rest) = line.strip_prefix("content-length: ") {
+                length = rest.parse().unwrap();
+            } else if line.is_empty() {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body)?;
+        Ok((status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
+    }
+}
+
+/// Waits for a condition that another thread or process brings about.
+#[track_caller]
+pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let latest = Instant::now() + Duration::from_secs(30);
+    while !condition() {
+        assert!(Instant::now() < latest, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
