@@ -112,7 +112,7 @@ impl Suite {
             .limits(config.limits.request)
             .read_limits(config.limits.read);
         if setup.cedar {
-            builder = builder.as_cedar_tests();
+            builder = builder.with_cedar_ids_unvalidated();
         } else {
             builder = builder
                 .on_error(setup.on_error.unwrap_or(config.on_error))

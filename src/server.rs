@@ -25,6 +25,11 @@ use crate::timestamp::Timestamp;
 
 pub use lifecycle::serve;
 
+/// Reads the configuration as it is now.
+pub type Reread = Box<dyn Fn() -> Result<Config, Faults> + Send + Sync>;
+/// Takes up logging settings, or says why not.
+pub type Relog = Box<dyn Fn(&LogConfig) -> Result<(), String> + Send + Sync>;
+
 /// What a server runs on.
 pub struct Serve {
     /// The configuration it starts with.
@@ -32,9 +37,9 @@ pub struct Serve {
     /// The decision point it decides with, built once the listeners are open.
     pub pdp: PdpBuilder,
     /// Reads the configuration again, when its file has changed.
-    pub reread: Box<dyn Fn() -> Result<Config, Faults> + Send + Sync>,
+    pub reread: Reread,
     /// Takes up changed logging settings.
-    pub relog: Box<dyn Fn(&LogConfig) -> Result<(), String> + Send + Sync>,
+    pub relog: Relog,
     /// Called once requests are decided, with the addresses that were bound.
     pub ready: Box<dyn Fn(&Bound) + Send + Sync>,
 }
@@ -89,7 +94,6 @@ pub type Clock = Box<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// The service behind the main listener, without a socket: for tests, and for programs that serve it
 /// along with their own routes.
-#[must_use]
 pub fn router(config: &Config, pdp: Pdp, clock: Clock) -> axum::Router {
     let app = Arc::new(app::App::new(config, None, clock));
     app.begin(pdp);

@@ -52,10 +52,10 @@ impl Expect {
         if let Some(expected) = &self.reasons {
             differs("reasons", list(expected), list(&reasons));
         }
-        if let Some(expected) = &self.some_reasons {
-            if !expected.is_subset(&reasons) {
-                differs("reasons", list(expected), list(&reasons));
-            }
+        if let Some(expected) = &self.some_reasons
+            && !expected.is_subset(&reasons)
+        {
+            differs("reasons", list(expected), list(&reasons));
         }
         let errors = set(answer, "policyErrors", |error| {
             error.get("policy")?.as_str().map(str::to_owned)

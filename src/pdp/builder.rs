@@ -216,16 +216,16 @@ impl PdpBuilder {
 
     /// Keeps Cedar's own policy ids, for Cedar's test formats.
     #[cfg(feature = "cli")]
-    pub(crate) fn as_validated_cedar_tests(mut self) -> Self {
+    pub(crate) fn with_cedar_ids(mut self) -> Self {
         self.settings.ids = Ids::Cedar;
         self
     }
 
     /// Keeps Cedar's own policy ids and takes policies that fail validation.
     #[cfg(feature = "cli")]
-    pub(crate) fn as_cedar_tests(mut self) -> Self {
+    pub(crate) fn with_cedar_ids_unvalidated(mut self) -> Self {
         self.settings.lenient = true;
-        self.as_validated_cedar_tests()
+        self.with_cedar_ids()
     }
 
     /// Takes requests that do not fit the schema.

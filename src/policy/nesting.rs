@@ -32,9 +32,7 @@ pub(crate) fn too_deep(text: &str, most: usize) -> Option<usize> {
     while let Some(byte) = bytes.get(at) {
         let next = bytes.get(at + 1);
         let mut width = 1;
-        let Some(level) = levels.last_mut() else {
-            return None;
-        };
+        let level = levels.last_mut()?;
         match byte {
             b'/' if next == Some(&b'/') => {
                 width = bytes.iter().skip(at).take_while(|b| **b != b'\n').count();
