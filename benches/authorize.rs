@@ -8,6 +8,11 @@
     missing_docs,
     reason = "criterion's macros make undocumented functions"
 )]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a benchmark on a workload of its own making may stop where it is wrong"
+)]
 
 use std::hint::black_box;
 

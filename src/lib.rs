@@ -1,4 +1,20 @@
-#![doc = include_str!("../README.md")]
+//! A Cedar policy decision point: policies, schema and entities from files, texts or parsed values,
+//! hot-reloaded, and a decision with its cause for each request.
+//!
+//! ```
+//! use deodar::{Pdp, Request};
+//!
+//! let pdp = Pdp::builder()
+//!     .policies_text("p.cedar", r#"permit(principal == User::"ada", action, resource);"#)
+//!     .build()?;
+//! let request = Request::builder()
+//!     .principal(("User", "ada"))
+//!     .action(("Action", "read"))
+//!     .resource(("Document", "plan"))
+//!     .build()?;
+//! assert!(pdp.authorize(&request)?.is_allow());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 //!
 //! # The way a request takes
 //!
@@ -59,3 +75,8 @@ pub use request::{
 };
 pub use state::State;
 pub use timestamp::{Timestamp, TimestampError};
+
+/// The README's examples, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

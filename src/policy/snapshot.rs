@@ -10,7 +10,9 @@ use super::annotations::{self, Meaning, OnError, Vocabulary};
 use super::load::{self, Ids, Loaded};
 use super::schema::{self, SchemaSet};
 use super::source::{Kind, SourceFile};
-use crate::fault::{Fault, Faults, Place};
+#[cfg(feature = "cli")]
+use crate::fault::Place;
+use crate::fault::{Fault, Faults};
 
 /// Settings that can change a decision; they are part of the revision.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -85,6 +87,7 @@ pub struct Snapshot {
     settings: Settings,
     revision: Revision,
     warnings: Vec<Fault>,
+    #[cfg(feature = "cli")]
     places: HashMap<PolicyId, Place>,
 }
 
@@ -147,6 +150,7 @@ impl Snapshot {
             settings,
             revision,
             warnings,
+            #[cfg(feature = "cli")]
             places: loaded.places,
         })
     }
