@@ -5,10 +5,6 @@
 //! from 100,000 distinct ones, 1 to 5 policies are satisfied each.
 
 #![expect(
-    missing_docs,
-    reason = "criterion's macros make undocumented functions"
-)]
-#![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
     reason = "a benchmark on a workload of its own making may stop where it is wrong"

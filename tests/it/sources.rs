@@ -230,7 +230,7 @@ fn a_directory_without_permission_is_named() {
         ("closed/b.cedar", "permit(principal, action, resource);"),
     ]);
     let closed = tree.join("closed");
-    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o000)).unwrap();
     let result = Pdp::builder().policies(tree.path()).build();
     let readable = std::fs::read_dir(&closed).is_ok();
     std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o755)).unwrap();
