@@ -68,11 +68,17 @@ type Done = Result<Exit, Failure>;
 
 /// Runs the command line `arguments`, the program's name first.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
-    let args = match Args::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let args = match Args::try_parse_from(&arguments) {
         Ok(args) => args,
         Err(error) => {
             // Help and version are printed on standard output and are no failure.
             let wanted = !error.use_stderr();
+            if !wanted && arguments.iter().any(|argument| argument == "--json") {
+                let message = error.render().to_string();
+                Output::new(true).failure(&Failure::CouldNotRun(message));
+                return Exit::CouldNotRun;
+            }
             let _ = error.print();
             return if wanted {
                 Exit::Holds

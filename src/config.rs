@@ -298,12 +298,18 @@ impl Config {
                 "a second or two is usual",
             );
         }
-        if self.env_member.is_empty() {
-            fault(
-                "decide.env_member",
-                "is empty".to_owned(),
-                "name a context member, such as `env`",
-            );
+        for (key, value, most) in [
+            ("reload.debounce", self.debounce, 60),
+            ("reload.poll_interval", self.poll_interval, 3_600),
+            ("server.drain_delay", self.server.drain_delay, 3_600),
+            ("server.drain_timeout", self.server.drain_timeout, 3_600),
+            ("limits.read_timeout", self.limits.read_timeout, 3_600),
+            ("limits.queue_timeout", self.limits.queue_timeout, 3_600),
+        ] {
+            if value > Duration::from_secs(most) {
+                let message = format!("is longer than {most} seconds");
+                fault(key, message, "shorten it");
+            }
         }
         faults.or(())
     }
@@ -469,6 +475,28 @@ mod tests {
             &[],
         );
         assert!(config.is_ok());
+    }
+
+    #[test]
+    fn an_empty_variable_is_none_and_an_empty_value_a_fault() {
+        let empty = [
+            ("DEODAR_RELOAD_GUARD", ""),
+            ("DEODAR_LIMITS_BODY_BYTES", ""),
+        ];
+        let config = load("", &empty, &[]).unwrap();
+        assert!(config.guard && config.limits.body_bytes == 1 << 20);
+        check_fault(
+            "reload.debounce = \"\"",
+            &[],
+            &["/etc/deodar/deodar.toml:1:8: `reload.debounce`: is empty"],
+        );
+        check_fault(
+            "reload.poll_interval = \"9 years\"",
+            &[],
+            &[
+                "`reload.poll_interval` (/etc/deodar/deodar.toml:1): is longer than 3600 seconds [shorten it]",
+            ],
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod error;
 mod reference;
 mod resolve;
+mod slice;
 
 use std::sync::Arc;
 

@@ -9,6 +9,7 @@ pub(crate) mod inline;
 pub(crate) mod json;
 mod limits;
 mod locate;
+mod path;
 mod read;
 
 use std::fmt;
@@ -25,6 +26,7 @@ pub(crate) use error::pointer;
 pub use error::{InputFault, RequestError};
 pub use limits::Limits;
 pub(crate) use locate::locate;
+pub(crate) use path::shown;
 
 /// The name of an entity: its type and its id.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,7 +46,10 @@ impl EntityRef {
             Ok(_) => Ok(Self { type_name, id }),
             Err(_) => Err(RequestError::invalid(
                 "",
-                format!("`{type_name}` is not a Cedar type name such as `Workspace::User`"),
+                format!(
+                    "`{}` is not a Cedar type name such as `Workspace::User`",
+                    shown(&type_name)
+                ),
             )),
         }
     }
@@ -79,7 +84,10 @@ impl FromStr for EntityRef {
         let uid = EntityUid::from_str(text).map_err(|_| {
             RequestError::invalid(
                 "",
-                format!("`{text}` is not an entity such as `User::\"alice\"`"),
+                format!(
+                    "`{}` is not an entity such as `User::\"alice\"`",
+                    shown(text)
+                ),
             )
         })?;
         Ok(Self::from(&uid))

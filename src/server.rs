@@ -11,6 +11,7 @@ mod lifecycle;
 mod listen;
 mod live;
 mod metrics;
+mod places;
 mod probes;
 mod problem;
 mod routes;

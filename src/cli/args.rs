@@ -11,7 +11,7 @@ use crate::config::{Config, Flag};
 /// A Cedar policy decision point: serve decisions, test and validate policies.
 ///
 /// Exit codes: 0 allowed or holds, 1 could not run or bad usage, 2 denied or does not hold,
-/// 3 invalid policies, 4 unknown.
+/// 3 invalid policies.
 #[derive(Debug, Parser)]
 #[command(
     name = "deodar",

@@ -12,7 +12,7 @@ use crate::cases;
 use crate::config::Config;
 use crate::decide::Outcome;
 use crate::fault::Fault;
-use crate::request::Request;
+use crate::request::{Request, json};
 use crate::response::Answer;
 use crate::timestamp::Timestamp;
 
@@ -47,7 +47,7 @@ fn body(command: &Authorize, config: &Config) -> Result<Vec<u8>, Failure> {
     match &command.request {
         Some(path) if path.as_os_str() == "-" => read(std::io::stdin(), "standard input", longest),
         Some(path) => read_file(path, longest),
-        None => from_flags(command, longest),
+        None => from_flags(command, longest, config.limits.request.json_depth),
     }
 }
 
@@ -70,7 +70,7 @@ fn read(from: impl Read, name: &str, longest: usize) -> Result<Vec<u8>, Failure>
     Ok(bytes)
 }
 
-fn from_flags(command: &Authorize, longest: usize) -> Result<Vec<u8>, Failure> {
+fn from_flags(command: &Authorize, longest: usize, depth: usize) -> Result<Vec<u8>, Failure> {
     let mut body = Map::new();
     let flags = [
         ("principal", &command.principal),
@@ -94,13 +94,15 @@ fn from_flags(command: &Authorize, longest: usize) -> Result<Vec<u8>, Failure> {
         }
     }
     if let Some(context) = &command.context {
-        let bytes = if context.trim_start().starts_with('{') {
+        let inline = context.trim_start().starts_with(['{', '[']) || context.trim().is_empty();
+        let bytes = if inline {
             context.clone().into_bytes()
         } else {
             read_file(Path::new(context), longest)?
         };
-        let value: Value = serde_json::from_slice(&bytes).map_err(|error| {
-            Failure::CouldNotRun(format!("`--context`: not valid JSON: {error}"))
+        let value = json::read(&bytes, depth).map_err(|faults| {
+            let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+            Failure::CouldNotRun(format!("`--context`: {}", faults.join("; ")))
         })?;
         body.insert("context".to_owned(), value);
     }

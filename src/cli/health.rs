@@ -9,14 +9,19 @@ use super::output::Output;
 use super::{Done, Exit, Failure};
 use crate::config::Config;
 
-const TIMEOUT: Duration = Duration::from_secs(5);
+/// How long making a connection may take.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long a probe may take.
+const PROBE: Duration = Duration::from_secs(5);
 /// Longest answer of a server that is read.
 const LONGEST: u64 = 16 << 20;
 
 pub(super) fn run(command: &Health, args: &Args, output: Output) -> Done {
     let config = args.load_config()?;
     let base = base(command.url.as_deref(), &config, true);
-    let (status, body) = ask(&base, |agent| agent.get(format!("{base}/readyz")).call())?;
+    let (status, body) = ask(&base, PROBE, |agent| {
+        agent.get(format!("{base}/readyz")).call()
+    })?;
     if output.is_json() {
         output.value(&body);
     } else {
@@ -77,6 +82,7 @@ pub(super) fn base(url: Option<&str>, config: &Config, probe: bool) -> String {
 /// Asks a server; its status and its JSON answer.
 pub(super) fn ask(
     base: &str,
+    timeout: Duration,
     call: impl FnOnce(&ureq::Agent) -> Result<ureq::http::Response<ureq::Body>, ureq::Error>,
 ) -> Result<(u16, Value), Failure> {
     if base.starts_with("https://") {
@@ -85,13 +91,17 @@ pub(super) fn ask(
     }
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
-        .timeout_global(Some(TIMEOUT))
+        .timeout_connect(Some(CONNECT))
+        .timeout_global(Some(timeout))
         .build()
         .into();
     let mut response = call(&agent).map_err(|error| {
-        Failure::CouldNotRun(format!(
-            "no answer from {base}: {error}; is `deodar serve` running?"
-        ))
+        Failure::CouldNotRun(match error {
+            ureq::Error::Timeout(ureq::Timeout::Global) => {
+                format!("{base} has not answered within {timeout:?}; what came of it is unknown")
+            }
+            error => format!("no answer from {base}: {error}; is `deodar serve` running?"),
+        })
     })?;
     let status = response.status().as_u16();
     let text = response

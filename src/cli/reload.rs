@@ -1,11 +1,16 @@
 //! `deodar reload`.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::args::{Args, Reload};
 use super::health::{ask, base};
 use super::output::Output;
 use super::{Done, Exit, Failure};
+
+/// How long a server may take to load; millions of entities take their time.
+const LOADING: Duration = Duration::from_secs(600);
 
 pub(super) fn run(command: &Reload, args: &Args, output: Output) -> Done {
     let config = args.load_config()?;
@@ -18,7 +23,7 @@ pub(super) fn run(command: &Reload, args: &Args, output: Output) -> Done {
         };
     let base = base(command.url.as_deref(), &config, false);
     let body = json!({"confirm": command.confirm}).to_string();
-    let (_, answer) = ask(&base, |agent| {
+    let (_, answer) = ask(&base, LOADING, |agent| {
         let mut request = agent
             .post(format!("{base}/admin/reload"))
             .header("content-type", "application/json");

@@ -3,10 +3,11 @@
 use serde_json::{Value, json};
 
 use super::args::{Args, Test};
-use super::output::Output;
+use super::output::{Output, faults_json, report};
 use super::{Done, Exit, Failure};
 use crate::cases::{self, Sources, Suite, Verdict};
 use crate::fault::Faults;
+use crate::pdp::BuildError;
 
 pub(super) fn run(command: &Test, args: &Args, output: Output) -> Done {
     let config = args.load_config()?;
@@ -30,11 +31,16 @@ pub(super) fn run(command: &Test, args: &Args, output: Output) -> Done {
         passed: 0,
         failed: 0,
         notes: 0,
+        invalid: Vec::new(),
+        any_invalid: false,
         cases: Vec::new(),
     };
     for suite in &suites {
-        let verdicts = suite.run(&config)?;
-        printer.suite(suite, &verdicts);
+        match suite.run(&config) {
+            Ok(verdicts) => printer.suite(suite, &verdicts),
+            Err(BuildError::Sources(faults)) => printer.invalid(suite, &faults),
+            Err(error) => return Err(error.into()),
+        }
     }
     Ok(printer.end())
 }
@@ -45,6 +51,8 @@ struct Printer {
     passed: usize,
     failed: usize,
     notes: usize,
+    invalid: Vec<Value>,
+    any_invalid: bool,
     cases: Vec<Value>,
 }
 
@@ -88,11 +96,28 @@ impl Printer {
         }
     }
 
+    /// A suite whose policies are faulty: none of its cases says anything, so all have failed.
+    fn invalid(&mut self, suite: &Suite, faults: &Faults) {
+        self.failed += suite.cases.len();
+        let file = suite.file.display().to_string();
+        if self.output.is_json() {
+            self.invalid
+                .push(json!({"file": file, "faults": faults_json(faults)}));
+        } else {
+            report(faults);
+            let count = suite.cases.len();
+            self.output.line(&format!(
+                "FAIL {file}: {count} cases, the policies are invalid"
+            ));
+        }
+        self.any_invalid = true;
+    }
+
     fn end(self) -> Exit {
         if self.output.is_json() {
             self.output.value(&json!({
                 "passed": self.passed, "failed": self.failed, "shouldValidateDiffers": self.notes,
-                "cases": self.cases,
+                "cases": self.cases, "invalid": self.invalid,
             }));
         } else {
             if self.notes > 0 {
@@ -104,7 +129,9 @@ impl Printer {
             self.output
                 .line(&format!("{} passed, {} failed", self.passed, self.failed));
         }
-        if self.failed == 0 {
+        if self.any_invalid {
+            Exit::Invalid
+        } else if self.failed == 0 {
             Exit::Holds
         } else {
             Exit::DoesNotHold

@@ -56,7 +56,7 @@ impl Layers {
     pub(super) fn defaults(faults: &mut Faults) -> Self {
         let mut values = BTreeMap::new();
         for key in KEYS {
-            match Value::from_text(key.kind, key.default) {
+            match Value::from_default(key.kind, key.default) {
                 Ok(value) => {
                     values.insert(key.name, (value, Origin::Default));
                 }
@@ -124,6 +124,10 @@ impl Layers {
         faults: &mut Faults,
     ) {
         for (name, text) in variables {
+            // An empty variable is one that was not set: nobody means to switch a guard off by it.
+            if text.is_empty() {
+                continue;
+            }
             if !name.starts_with("DEODAR_")
                 || name == super::CONFIG_VARIABLE
                 || is_kubernetes(&name)

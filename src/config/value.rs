@@ -25,14 +25,20 @@ pub(super) enum Value {
 }
 
 impl Value {
+    /// From the text of a default; an empty one is no value, or an empty list.
+    pub(super) fn from_default(kind: Kind, text: &str) -> Result<Self, String> {
+        match kind {
+            _ if !text.is_empty() => Self::from_text(kind, text),
+            Kind::Paths => Ok(Self::Paths(Vec::new())),
+            Kind::Names => Ok(Self::Names(Vec::new())),
+            _ => Ok(Self::Unset),
+        }
+    }
+
     /// From text as it stands in the environment or behind a flag.
     pub(super) fn from_text(kind: Kind, text: &str) -> Result<Self, String> {
-        if text.is_empty() && kind != Kind::Text {
-            return Ok(match kind {
-                Kind::Paths => Self::Paths(Vec::new()),
-                Kind::Names => Self::Names(Vec::new()),
-                _ => Self::Unset,
-            });
+        if text.is_empty() {
+            return Err("is empty".to_owned());
         }
         match kind {
             Kind::Bool => match text {

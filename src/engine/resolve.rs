@@ -4,6 +4,7 @@
 use cedar_policy::{Context, Entities, EntityUid};
 use serde_json::Value;
 
+use super::slice::{named_in, slice};
 use crate::enrich::Enriched;
 use crate::fault::chain;
 use crate::nearest::nearest;
@@ -15,7 +16,8 @@ use crate::request::{EntityRef, InputFault, Limits, RequestError, locate};
 #[derive(Debug)]
 pub(super) struct Resolved {
     pub(super) request: cedar_policy::Request,
-    /// The stored entities under the inline ones; `None` when there are no inline ones.
+    /// What the request can reach of the stored entities under the inline ones; `None` when there are
+    /// no inline ones.
     pub(super) entities: Option<Entities>,
 }
 
@@ -44,8 +46,20 @@ pub(super) fn resolve(enriched: Enriched<'_>, limits: &Limits) -> Result<Resolve
             rule: request.caller().inline(),
             parent_depth: limits.inline_parent_depth,
         };
+        let roots = [principal.clone(), action.clone(), resource.clone()];
         merge
             .apply(&request.entities)
+            .and_then(|inline| {
+                let mut roots: Vec<EntityUid> = roots.into_iter().flatten().collect();
+                context
+                    .values()
+                    .for_each(|value| named_in(value, &mut roots));
+                roots.extend(state.snapshot().literals().iter().cloned());
+                let reached = slice(state.entities(), inline, roots.into_iter());
+                let schema = schema.map(|schema| &schema.schema);
+                Entities::from_entities(reached, schema)
+                    .map_err(|error| vec![InputFault::new("/entities", chain(&error))])
+            })
             .map_err(|found| faults.extend(found))
             .ok()
     };

@@ -71,6 +71,17 @@ fn is_action(uid: &EntityUid) -> bool {
     uid.type_name().basename() == "Action"
 }
 
+/// The members of an entity: Cedar ignores others, and `tag` for `tags` would lose them in silence.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "only the names are looked at")]
+struct Members {
+    uid: serde::de::IgnoredAny,
+    attrs: Option<serde::de::IgnoredAny>,
+    parents: Option<serde::de::IgnoredAny>,
+    tags: Option<serde::de::IgnoredAny>,
+}
+
 struct Loader<'a> {
     schema: Option<&'a Schema>,
     entities: Vec<Entity>,
@@ -115,11 +126,19 @@ impl Loader<'_> {
             length: text.lines().next().map_or(0, str::len),
             label: None,
         };
-        match Entity::from_json_str(text, self.schema) {
+        let known = serde_json::from_str::<Members>(text).map_err(|error| {
+            let message = error.to_string();
+            let at = message.rfind(" at line").unwrap_or(message.len());
+            Fault::new("entities", message.get(..at).unwrap_or_default())
+                .help("an entity is {\"uid\", \"attrs\", \"parents\", \"tags\"?}")
+        });
+        let read = known.and_then(|_| {
+            Entity::from_json_str(text, self.schema)
+                .map_err(|error| Fault::from_cedar("entities", &error, None))
+        });
+        match read {
             Ok(entity) => self.add(entity, Some(place)),
-            Err(error) => self
-                .faults
-                .push(Fault::from_cedar("entities", &error, None).at(place)),
+            Err(fault) => self.faults.push(fault.at(place)),
         }
     }
 

@@ -200,10 +200,11 @@ impl Reloader {
             }
             Err(faults) => match last {
                 Some(last) if !strict => {
-                    let state = self
-                        .build(&last.files, limits, last.sequence)
-                        .map_err(super::BuildError::Sources)?;
-                    Ok((state, Some(faults)))
+                    match self.build(&last.files, limits, last.sequence) {
+                        Ok(state) => Ok((state, Some(faults))),
+                        // What is to be mended are the present sources, not the kept ones.
+                        Err(_) => Err(super::BuildError::Sources(faults)),
+                    }
                 }
                 _ => Err(super::BuildError::Sources(faults)),
             },

@@ -75,6 +75,15 @@ pub(crate) struct Meaning {
     pub(crate) on_error: Option<OnError>,
 }
 
+/// The annotations with a meaning.
+const KNOWN: [&str; 5] = [
+    "obligation",
+    "advice",
+    "on_error",
+    "requires_trust",
+    "requires_auth_level",
+];
+
 /// A fault of an annotation: message and help.
 pub(crate) type AnnotationFault = (String, String);
 
@@ -112,12 +121,14 @@ pub(crate) fn read<'a>(
                 "remove the annotation; it must not be ignored in silence".to_owned(),
             )),
             _ => {
-                let known = ["obligation", "advice", "on_error"];
-                if key != "id" && crate::nearest::nearest(key, known).is_some() {
-                    tracing::warn!(
-                        annotation = key,
-                        "annotation has no meaning to Deodar; is it a typo?"
-                    );
+                // An obligation that is lost to a typo would be an Allow without it.
+                if key != "id"
+                    && let Some(near) = crate::nearest::nearest(key, KNOWN)
+                {
+                    faults.push((
+                        format!("`@{key}` has no meaning"),
+                        format!("did you mean `@{near}`? Else give it a name less alike"),
+                    ));
                 }
             }
         }
@@ -214,5 +225,8 @@ mod tests {
         .unwrap_err();
         assert_eq!(faults.len(), 5);
         assert_eq!(faults[0].1, "did you mean `log_access`?");
+        let typo = read([("obligatoin", "log_access")].into_iter(), &vocabulary()).unwrap_err();
+        assert!(typo[0].1.contains("`@obligation`"));
+        assert!(read([("owner", "team")].into_iter(), &vocabulary()).is_ok());
     }
 }

@@ -66,7 +66,10 @@ impl StateDir {
             .truncate(false)
             .open(path.join(OWNER_FILE))
             .map_err(|error| fail(format!("cannot be written: {error}")))?;
-        if owner.try_lock().is_err() {
+        if let Err(error) = owner.try_lock() {
+            if let std::fs::TryLockError::Error(error) = error {
+                return Err(fail(format!("cannot be locked: {error}")));
+            }
             let mut name = String::new();
             let _ = owner.read_to_string(&mut name);
             let name = match name.trim() {

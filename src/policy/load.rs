@@ -308,16 +308,25 @@ fn read_link(text: &str) -> Result<Link, String> {
     struct Wire {
         template_id: String,
         link_id: String,
-        args: HashMap<String, String>,
+        args: Args,
+    }
+    /// As members of a struct, a slot given twice is refused.
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Args {
+        #[serde(rename = "?principal")]
+        principal: Option<String>,
+        #[serde(rename = "?resource")]
+        resource: Option<String>,
     }
     let wire: Wire = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let mut values = HashMap::new();
-    for (slot, entity) in wire.args {
-        let slot_id = match slot.as_str() {
-            "?principal" => SlotId::principal(),
-            "?resource" => SlotId::resource(),
-            _ => return Err(format!("`{slot}` is neither `?principal` nor `?resource`")),
-        };
+    let slots = [
+        (SlotId::principal(), wire.args.principal),
+        (SlotId::resource(), wire.args.resource),
+    ];
+    for (slot_id, entity) in slots {
+        let Some(entity) = entity else { continue };
         let uid = EntityUid::from_str(&entity)
             .map_err(|_| format!("`{entity}` is not an entity such as `User::\"alice\"`"))?;
         values.insert(slot_id, uid);

@@ -12,9 +12,7 @@ use super::nesting;
 use super::source::{Form, SourceFile};
 use crate::fault::{Fault, Faults};
 
-#[cfg(test)]
-pub(crate) use model::Member;
-pub(crate) use model::{Model, Type};
+pub(crate) use model::{Member, Model, Type};
 
 /// The types whose values Deodar injects, shipped as `schemas/deodar.cedarschema`. Added by itself to
 /// a schema that does not bring it.
@@ -67,6 +65,14 @@ pub(crate) fn load(
     }
     add_shipped(&mut all)?;
     let model = Model::new(all.iter().map(|parsed| &parsed.json));
+    if let Some(name) = model.oversized() {
+        return Err(Fault::new(
+            "schema",
+            format!("common type `{name}` expands beyond all measure"),
+        )
+        .help("types that hold another one twice, which holds another one twice, double each time")
+        .into());
+    }
     let files: Vec<String> = all
         .iter()
         .filter_map(|parsed| parsed.file.as_deref().map(str::to_owned))

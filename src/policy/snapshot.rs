@@ -1,9 +1,12 @@
 //! The immutable result of loading: policies, schema and the settings that decisions depend on.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::sync::OnceLock;
 
-use cedar_policy::{Effect, PolicyId, PolicySet, SchemaFragment, ValidationMode, Validator};
+use cedar_policy::{
+    Effect, EntityUid, PolicyId, PolicySet, SchemaFragment, ValidationMode, Validator,
+};
 use sha2::{Digest, Sha256};
 
 use super::annotations::{self, Meaning, OnError, Vocabulary};
@@ -87,6 +90,7 @@ pub struct Snapshot {
     settings: Settings,
     revision: Revision,
     warnings: Vec<Fault>,
+    literals: OnceLock<Vec<EntityUid>>,
     #[cfg(feature = "cli")]
     places: HashMap<PolicyId, Place>,
 }
@@ -129,12 +133,26 @@ impl Snapshot {
         let mut policies: Vec<_> = loaded.set.policies().collect();
         policies.sort_by(|a, b| a.id().cmp(b.id()));
         for policy in policies {
-            let meaning = meaning(policy, &loaded, &settings, &mut faults);
+            let meaning = meaning(
+                policy.id(),
+                policy.annotations(),
+                &loaded,
+                &settings,
+                &mut faults,
+            );
             table.push(PolicyInfo {
                 id: policy.id().clone(),
                 effect: policy.effect(),
                 meaning,
             });
+        }
+        // A link has its template's annotations; a template that has no link yet has its own.
+        for template in loaded.set.templates() {
+            let links = loaded.set.get_linked_policies(template.id().clone());
+            if links.is_ok_and(|mut links| links.next().is_none()) {
+                let found = template.annotations();
+                meaning(template.id(), found, &loaded, &settings, &mut faults);
+            }
         }
         let index = table
             .iter()
@@ -150,6 +168,7 @@ impl Snapshot {
             settings,
             revision,
             warnings,
+            literals: OnceLock::new(),
             #[cfg(feature = "cli")]
             places: loaded.places,
         })
@@ -179,6 +198,15 @@ impl Snapshot {
 
     pub(crate) fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// The entities that policies name, each once.
+    pub(crate) fn literals(&self) -> &[EntityUid] {
+        self.literals.get_or_init(|| {
+            let policies = self.set.policies();
+            let literals: HashSet<_> = policies.flat_map(|p| p.entity_literals()).collect();
+            literals.into_iter().collect()
+        })
     }
 
     /// What validation found worth a look without being wrong.
@@ -243,8 +271,9 @@ fn validate(schema: &SchemaSet, loaded: &Loaded, faults: &mut Faults, warnings: 
     }
 }
 
-fn meaning(
-    policy: &cedar_policy::Policy,
+fn meaning<'a>(
+    id: &PolicyId,
+    found: impl Iterator<Item = (&'a str, &'a str)>,
     loaded: &Loaded,
     settings: &Settings,
     faults: &mut Faults,
@@ -252,13 +281,13 @@ fn meaning(
     if settings.ids == Ids::Cedar {
         return Meaning::default();
     }
-    match annotations::read(policy.annotations(), &settings.vocabulary) {
+    match annotations::read(found, &settings.vocabulary) {
         Ok(meaning) => meaning,
         Err(found) => {
             for (message, help) in found {
-                let message = format!("policy `{}`: {message}", policy.id());
+                let message = format!("policy `{id}`: {message}");
                 let mut fault = Fault::new("annotation", message).help(help);
-                if let Some(place) = loaded.places.get(policy.id()) {
+                if let Some(place) = loaded.places.get(id) {
                     fault = fault.at(place.clone());
                 }
                 faults.push(fault);

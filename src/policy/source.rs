@@ -220,7 +220,8 @@ fn list_root(
     entries: &mut Vec<Entry>,
 ) -> Result<(), Fault> {
     let meta = fs::metadata(root).map_err(|error| io_fault(root, "cannot read", &error))?;
-    if meta.is_file() {
+    if !meta.is_dir() {
+        regular(root, &meta)?;
         let name = root.file_name().unwrap_or_default().to_string_lossy();
         let base = root.parent().unwrap_or(Path::new("")).to_owned();
         let form = Form::of_file(kind, &name);
@@ -267,6 +268,7 @@ fn list_root(
             if meta.is_dir() {
                 pending.push((path, depth + 1));
             } else if let Some(form) = form {
+                regular(&path, &meta)?;
                 if entries.len() >= limits.files {
                     return Err(Fault::new(
                         "too_many_files",
@@ -280,6 +282,15 @@ fn list_root(
         }
     }
     Ok(())
+}
+
+/// Refuses what is no file: reading a pipe or a device may never end.
+fn regular(path: &Path, meta: &fs::Metadata) -> Result<(), Fault> {
+    if meta.is_file() {
+        return Ok(());
+    }
+    let fault = Fault::new("io", "is no regular file").in_file(path.display().to_string());
+    Err(fault.help("remove it, or give it a hidden name"))
 }
 
 fn entry(path: PathBuf, root: PathBuf, form: Form, meta: &fs::Metadata) -> Result<Entry, Fault> {

@@ -24,11 +24,11 @@ pub(crate) struct Merge<'a> {
 }
 
 impl Merge<'_> {
-    /// The stored entities with `inline` over them.
+    /// Each inline entity, laid over the stored one of its id where there is one.
     ///
     /// Attributes and tags of an inline entity replace those of the stored entity of the same id;
     /// parents are added to it, never taken away. Under [`InlineRule::Add`] nothing stored may change.
-    pub(crate) fn apply(&self, inline: &[Value]) -> Result<Entities, Vec<InputFault>> {
+    pub(crate) fn apply(&self, inline: &[Value]) -> Result<Vec<Entity>, Vec<InputFault>> {
         if self.rule == InlineRule::Off {
             return Err(vec![InputFault::new(
                 "/entities",
@@ -58,10 +58,7 @@ impl Merge<'_> {
             faults.truncate(super::json::MAX_FAULTS);
             return Err(faults);
         }
-        self.stored
-            .clone()
-            .upsert_entities(merged, self.schema)
-            .map_err(|error| vec![InputFault::new("/entities", chain(&error))])
+        Ok(merged)
     }
 
     fn one(&self, value: &Value, at: &str) -> Result<Entity, Vec<InputFault>> {
@@ -261,8 +258,10 @@ fn read_uid(
         return None;
     };
     let (uid, at) = match uid.get("__entity") {
-        Some(inner) => (inner, pointer(&at, "__entity")),
-        None => (uid, at),
+        Some(inner) if uid.as_object().is_some_and(|object| object.len() == 1) => {
+            (inner, pointer(&at, "__entity"))
+        }
+        _ => (uid, at),
     };
     if uid.is_string() {
         faults.push(InputFault::new(
@@ -297,6 +296,7 @@ mod tests {
         .unwrap()
     }
 
+    /// The stored entities with the inline ones over them.
     fn apply(rule: InlineRule, inline: Value) -> Result<Entities, Vec<String>> {
         let stored = stored();
         let merge = Merge {
@@ -307,6 +307,7 @@ mod tests {
         };
         merge
             .apply(inline.as_array().unwrap())
+            .map(|merged| stored.clone().upsert_entities(merged, None).unwrap())
             .map_err(|faults| faults.iter().map(ToString::to_string).collect())
     }
 

@@ -10,7 +10,8 @@ use std::fmt;
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::error::{InputFault, pointer};
+use super::error::InputFault;
+use super::path::{Path, shown};
 
 /// Reads one JSON value from `bytes`, which must be UTF-8 and nothing else besides.
 ///
@@ -26,7 +27,7 @@ pub(crate) fn read(bytes: &[u8], depth: usize) -> Result<Value, Vec<InputFault>>
     let mut reader = serde_json::Deserializer::from_str(text);
     let seed = Strict {
         faults: &faults,
-        here: String::new(),
+        here: Path::Root(""),
         left: depth.min(127),
         depth: depth.min(127),
     };
@@ -51,27 +52,27 @@ pub(crate) fn read(bytes: &[u8], depth: usize) -> Result<Value, Vec<InputFault>>
 
 struct Strict<'a> {
     faults: &'a RefCell<Vec<InputFault>>,
-    here: String,
+    here: Path<'a>,
     left: usize,
     depth: usize,
 }
 
 impl Strict<'_> {
-    fn inside(&self, token: &str) -> Strict<'_> {
+    fn at<'b>(&'b self, here: Path<'b>) -> Strict<'b> {
         Strict {
             faults: self.faults,
-            here: pointer(&self.here, token),
+            here,
             left: self.left - 1,
             depth: self.depth,
         }
     }
 
-    fn note(&self, here: String, detail: String) {
+    fn note(&self, here: Path<'_>, detail: impl FnOnce() -> String) {
         let mut faults = self.faults.borrow_mut();
         if faults.len() < MAX_FAULTS {
             faults.push(InputFault {
-                pointer: here,
-                detail,
+                pointer: here.pointer(),
+                detail: detail(),
             });
         }
     }
@@ -79,10 +80,9 @@ impl Strict<'_> {
     /// Notes the fault when there is no level left for an array or object here.
     fn too_deep(&self) -> bool {
         if self.left == 0 {
-            self.note(
-                self.here.clone(),
-                format!("nested deeper than {} levels", self.depth),
-            );
+            self.note(self.here, || {
+                format!("nested deeper than {} levels", self.depth)
+            });
         }
         self.left == 0
     }
@@ -140,7 +140,9 @@ impl<'de> Visitor<'de> for Strict<'_> {
             return Ok(Value::Null);
         }
         let mut array = Vec::new();
-        while let Some(item) = items.next_element_seed(self.inside(&array.len().to_string()))? {
+        while let Some(item) =
+            items.next_element_seed(self.at(Path::Item(&self.here, array.len())))?
+        {
             array.push(item);
         }
         Ok(Value::Array(array))
@@ -153,12 +155,11 @@ impl<'de> Visitor<'de> for Strict<'_> {
         }
         let mut object = Map::new();
         while let Some(name) = members.next_key::<String>()? {
-            let value = members.next_value_seed(self.inside(&name))?;
+            let value = members.next_value_seed(self.at(Path::Member(&self.here, &name)))?;
             if object.contains_key(&name) {
-                self.note(
-                    pointer(&self.here, &name),
-                    format!("member `{name}` appears twice"),
-                );
+                self.note(Path::Member(&self.here, &name), || {
+                    format!("member `{}` appears twice", shown(&name))
+                });
             } else {
                 object.insert(name, value);
             }

@@ -3,91 +3,124 @@
 //! Cedar decides whether a context is acceptable and says so in a sentence; this finds the members
 //! that are to blame, so that the answer can point at each. It never refuses anything by itself.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 
-use super::error::{InputFault, pointer};
+use super::error::InputFault;
+use super::json::MAX_FAULTS;
+use super::path::{Path, shown};
 use super::read::kind;
-use crate::policy::schema::Type;
+use crate::policy::schema::{Member, Type};
 
 /// The faults of `context` against its declared type, or against Cedar's values in general where
 /// there is none. May be empty for a context that Cedar refuses for another reason.
 pub(crate) fn locate(context: &Map<String, Value>, declared: Option<&Type>) -> Vec<InputFault> {
-    let mut faults = Vec::new();
+    let mut locator = Locator { faults: Vec::new() };
+    let root = Path::Root("/context");
     match declared.map(Type::resolved) {
-        Some(Type::Record(_)) => {
-            let context = Value::Object(context.clone());
-            visit(&context, declared, "/context", &mut faults);
+        Some(Type::Record(members)) => locator.record(context, members, &root),
+        _ => locator.object(context, &root),
+    }
+    locator.faults
+}
+
+struct Locator {
+    faults: Vec<InputFault>,
+}
+
+impl Locator {
+    fn fault(&mut self, at: &Path<'_>, detail: String) {
+        if !self.is_full() {
+            self.faults.push(InputFault::new(at.pointer(), detail));
         }
-        _ => {
-            for (name, value) in context {
-                visit(value, None, &pointer("/context", name), &mut faults);
+    }
+
+    fn is_full(&self) -> bool {
+        self.faults.len() >= MAX_FAULTS
+    }
+
+    fn visit(&mut self, value: &Value, declared: Option<&Type>, at: &Path<'_>) {
+        match (value, declared.map(Type::resolved)) {
+            (Value::Null, _) => {
+                self.fault(
+                    at,
+                    "null is no Cedar value; leave the member out".to_owned(),
+                );
+            }
+            (Value::Number(number), _) if number.as_i64().is_none() => self.fault(
+                at,
+                format!(
+                    "{number} is not a whole number within 64 bits; for fractions use a `decimal`"
+                ),
+            ),
+            (Value::Object(object), Some(Type::Record(members))) => {
+                self.record(object, members, at);
+            }
+            (Value::Array(items), Some(Type::Set(element))) => {
+                self.items(items, Some(element), at);
+            }
+            (Value::Array(items), None | Some(Type::Unknown)) => self.items(items, None, at),
+            (Value::Object(object), None | Some(Type::Unknown)) => self.object(object, at),
+            (Value::Bool(_), Some(Type::Bool))
+            | (Value::Number(_), Some(Type::Long))
+            | (Value::String(_), Some(Type::String | Type::Extension(_)))
+            | (Value::Object(_), Some(Type::Entity(_) | Type::Extension(_)))
+            | (_, None | Some(Type::Unknown | Type::Common(..))) => {}
+            (other, Some(declared)) => {
+                let detail = format!("expected {}, found {}", expected(declared), kind(other));
+                self.fault(at, detail);
             }
         }
     }
-    faults
-}
 
-fn visit(value: &Value, declared: Option<&Type>, at: &str, faults: &mut Vec<InputFault>) {
-    let mut fault = |detail: String| faults.push(InputFault::new(at, detail));
-    match (value, declared.map(Type::resolved)) {
-        (Value::Null, _) => fault("null is no Cedar value; leave the member out".to_owned()),
-        (Value::Number(number), _) if number.as_i64().is_none() => {
-            fault(format!(
-                "{number} is not a whole number within 64 bits; for fractions use a `decimal`"
-            ));
+    fn items(&mut self, items: &[Value], element: Option<&Type>, at: &Path<'_>) {
+        for (n, item) in items.iter().enumerate() {
+            if self.is_full() {
+                return;
+            }
+            self.visit(item, element, &Path::Item(at, n));
         }
-        (Value::Object(object), Some(Type::Record(members))) => {
-            for (name, member) in object {
-                let at = pointer(at, name);
-                match members.get(name) {
-                    Some(declared) => visit(member, Some(&declared.ty), &at, faults),
-                    None => {
-                        let near =
-                            crate::nearest::nearest(name, members.keys().map(String::as_str));
-                        let hint =
-                            near.map_or_else(String::new, |n| format!("; did you mean `{n}`?"));
-                        faults.push(InputFault::new(
-                            at,
-                            format!("the schema declares no member `{name}` here{hint}"),
-                        ));
-                    }
+    }
+
+    fn object(&mut self, object: &Map<String, Value>, at: &Path<'_>) {
+        for (name, member) in object {
+            if self.is_full() {
+                return;
+            }
+            self.visit(member, None, &Path::Member(at, name));
+        }
+    }
+
+    fn record(
+        &mut self,
+        object: &Map<String, Value>,
+        members: &BTreeMap<String, Member>,
+        at: &Path<'_>,
+    ) {
+        for (name, member) in object {
+            if self.is_full() {
+                return;
+            }
+            let here = Path::Member(at, name);
+            match members.get(name) {
+                Some(declared) => self.visit(member, Some(&declared.ty), &here),
+                None => {
+                    let near = crate::nearest::nearest(name, members.keys().map(String::as_str));
+                    let hint = near.map_or_else(String::new, |n| format!("; did you mean `{n}`?"));
+                    let name = shown(name);
+                    self.fault(
+                        &here,
+                        format!("the schema declares no member `{name}` here{hint}"),
+                    );
                 }
             }
-            for (name, declared) in members {
-                if declared.required && !object.contains_key(name) {
-                    faults.push(InputFault::new(
-                        pointer(at, name),
-                        format!("is required: {}", expected(&declared.ty)),
-                    ));
-                }
-            }
         }
-        (Value::Array(items), Some(Type::Set(element))) => {
-            for (n, item) in items.iter().enumerate() {
-                visit(item, Some(element), &pointer(at, &n.to_string()), faults);
+        for (name, declared) in members {
+            if declared.required && !object.contains_key(name) {
+                let detail = format!("is required: {}", expected(&declared.ty));
+                self.fault(&Path::Member(at, name), detail);
             }
-        }
-        (Value::Array(items), None | Some(Type::Unknown)) => {
-            for (n, item) in items.iter().enumerate() {
-                visit(item, None, &pointer(at, &n.to_string()), faults);
-            }
-        }
-        (Value::Object(object), None | Some(Type::Unknown)) => {
-            for (name, member) in object {
-                visit(member, None, &pointer(at, name), faults);
-            }
-        }
-        (Value::Bool(_), Some(Type::Bool))
-        | (Value::Number(_), Some(Type::Long))
-        | (Value::String(_), Some(Type::String | Type::Extension(_)))
-        | (Value::Object(_), Some(Type::Entity(_) | Type::Extension(_)))
-        | (_, None | Some(Type::Unknown | Type::Common(..))) => {}
-        (other, Some(declared)) => {
-            fault(format!(
-                "expected {}, found {}",
-                expected(declared),
-                kind(other)
-            ));
         }
     }
 }
@@ -107,12 +140,9 @@ fn expected(ty: &Type) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use serde_json::json;
 
     use super::*;
-    use crate::policy::schema::Member;
 
     #[track_caller]
     fn check(context: Value, declared: Option<&Type>, expect: &[&str]) {
@@ -147,6 +177,15 @@ mod tests {
                 "/context/level: is required: a whole number",
             ],
         );
+    }
+
+    #[test]
+    fn names_a_bounded_part_of_endless_faults() {
+        let long = "k".repeat(300_000);
+        let context = json!({ long: vec![Value::Null; 10_000] });
+        let faults = locate(context.as_object().unwrap(), None);
+        assert_eq!(faults.len(), MAX_FAULTS);
+        assert!(faults.iter().all(|fault| fault.pointer.len() < 200));
     }
 
     #[test]

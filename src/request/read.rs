@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::error::{InputFault, pointer};
 use super::json::{self, MAX_FAULTS};
+use super::path::{Path, shown};
 use super::{Client, EntityRef, Limits, Purpose, Request, RequestError};
 use crate::caller::{Caller, Scope};
 
@@ -213,7 +214,10 @@ impl Reader {
         let ip = take(self, "ip").and_then(|text| match text.parse() {
             Ok(ip) => Some(ip),
             Err(_) => {
-                self.fault("/client/ip", format!("`{text}` is not an IP address"));
+                self.fault(
+                    "/client/ip",
+                    format!("`{}` is not an IP address", shown(&text)),
+                );
                 None
             }
         });
@@ -361,8 +365,8 @@ fn unknown_members(object: &Map<String, Value>, known: &[&str], at: &str) -> Vec
                 None => format!("known are {}", known.join(", ")),
             };
             InputFault::new(
-                pointer(at, name),
-                format!("unknown member `{name}`; {hint}"),
+                Path::Member(&Path::Root(at), name).pointer(),
+                format!("unknown member `{}`; {hint}", shown(name)),
             )
         })
         .collect()

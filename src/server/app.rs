@@ -3,13 +3,12 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use arc_swap::ArcSwap;
-use tokio::sync::Semaphore;
-
 use super::Clock;
 use super::metrics::Metrics;
+use super::places::Places;
 use crate::config::{Config, LimitsConfig, Secret};
 use crate::pdp::Pdp;
+use arc_swap::ArcSwap;
 
 /// Where the server is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +26,10 @@ pub(super) struct App {
     pdp: OnceLock<Pdp>,
     draining: AtomicBool,
     pub(super) limits: ArcSwap<LimitsConfig>,
-    slots: ArcSwap<Semaphore>,
+    /// For requests under way.
+    pub(super) requests: Places,
+    /// For open connections.
+    pub(super) connections: Places,
     pub(super) hosts: Vec<String>,
     pub(super) admin_token: Option<Secret>,
     pub(super) metrics: Metrics,
@@ -51,7 +53,8 @@ impl App {
             pdp: OnceLock::new(),
             draining: AtomicBool::new(false),
             limits: ArcSwap::from_pointee(config.limits),
-            slots: ArcSwap::from_pointee(Semaphore::new(config.limits.concurrent_requests)),
+            requests: Places::new(config.limits.concurrent_requests),
+            connections: Places::new(config.limits.connections),
             hosts: hosts.map(|host| host.to_ascii_lowercase()).collect(),
             admin_token,
             metrics: Metrics::new(),
@@ -86,18 +89,11 @@ impl App {
         self.draining.store(true, Ordering::SeqCst);
     }
 
-    /// The places for requests under way.
-    pub(super) fn slots(&self) -> Arc<Semaphore> {
-        self.slots.load_full()
-    }
-
     /// Takes up changed limits, from the next request on.
     pub(super) fn set_limits(&self, limits: LimitsConfig) {
-        let before = self.limits.swap(Arc::new(limits));
-        if before.concurrent_requests != limits.concurrent_requests {
-            self.slots
-                .store(Arc::new(Semaphore::new(limits.concurrent_requests)));
-        }
+        self.limits.store(Arc::new(limits));
+        self.requests.resize(limits.concurrent_requests);
+        self.connections.resize(limits.connections);
         if let Some(pdp) = self.pdp() {
             pdp.set_limits(limits.request, limits.read);
         }

@@ -28,8 +28,7 @@ const LOOK_FOR_SEQUENCE: Duration = Duration::from_millis(5);
 /// Decides one request.
 pub(super) async fn authorize(State(app): State<Arc<App>>, http: HttpRequest) -> Response {
     let began = Instant::now();
-    let header_id = request_id(http.headers());
-    let mut id = header_id.clone();
+    let mut id = request_id(http.headers());
     let answered = answer(&app, http, &mut id).await;
     let response = match answered {
         Ok(response) => response,
@@ -37,7 +36,7 @@ pub(super) async fn authorize(State(app): State<Arc<App>>, http: HttpRequest) ->
     };
     app.metrics
         .authorize(response.status().as_u16(), began.elapsed());
-    with_request_id(response, header_id.or(id))
+    with_request_id(response, id)
 }
 
 async fn answer(
@@ -47,7 +46,12 @@ async fn answer(
 ) -> Result<Response, Problem> {
     let limits = **app.limits.load();
     let body = read_body(http, &limits).await?;
-    let _slot = slot(app, &limits).await?;
+    let mut place = Some(
+        app.requests
+            .take(limits.queue_timeout)
+            .await
+            .ok_or_else(overloaded)?,
+    );
     let pdp = app.pdp().ok_or_else(Problem::not_ready)?;
     let mut request =
         Request::from_json(&body, &limits.request, Caller::anonymous())?.with_now((app.clock)());
@@ -60,7 +64,16 @@ async fn answer(
             *id = Some(made);
         }
     }
-    wait_for_sequence(pdp, &request).await;
+    if request
+        .at_least()
+        .is_some_and(|at_least| at_least > pdp.state().sequence())
+    {
+        // Whoever waits does not keep others from being decided.
+        drop(place.take());
+        wait_for_sequence(pdp, &request).await;
+        place = app.requests.take(limits.queue_timeout).await;
+    }
+    let _place = place.ok_or_else(overloaded)?;
     let outcome = pdp.authorize(&request)?;
     app.metrics.decided(&outcome);
     let answer = Answer::new(&request, &outcome);
@@ -91,7 +104,7 @@ pub(super) async fn read_body(http: HttpRequest, limits: &LimitsConfig) -> Resul
         return Err(Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "unsupported_media_type",
-            "send the body with `Content-Type: application/json`",
+            "send the body with one `Content-Type: application/json` and no Content-Encoding",
         ));
     }
     let too_large = || {
@@ -125,9 +138,13 @@ pub(super) async fn read_body(http: HttpRequest, limits: &LimitsConfig) -> Resul
 
 /// JSON must be announced: a web page can send other types to this machine without being asked.
 fn is_json(headers: &HeaderMap) -> bool {
-    let Some(value) = headers.get(header::CONTENT_TYPE) else {
+    let mut kinds = headers.get_all(header::CONTENT_TYPE).iter();
+    let (Some(value), None) = (kinds.next(), kinds.next()) else {
         return false;
     };
+    if headers.contains_key(header::CONTENT_ENCODING) {
+        return false;
+    }
     let kind = value.to_str().unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
     kind.eq_ignore_ascii_case("application/json")
@@ -136,20 +153,9 @@ fn is_json(headers: &HeaderMap) -> bool {
             && kind.to_ascii_lowercase().ends_with("+json"))
 }
 
-async fn slot(
-    app: &App,
-    limits: &LimitsConfig,
-) -> Result<tokio::sync::OwnedSemaphorePermit, Problem> {
-    let slots = app.slots();
-    match tokio::time::timeout(limits.queue_timeout, slots.acquire_owned()).await {
-        Ok(Ok(slot)) => Ok(slot),
-        _ => Err(Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "overloaded",
-            "too many requests are under way",
-        )
-        .retry_after(1)),
-    }
+fn overloaded() -> Problem {
+    let detail = "too many requests are under way";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail).retry_after(1)
 }
 
 async fn wait_for_sequence(pdp: &Pdp, request: &Request) {

@@ -9,12 +9,14 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
+use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 
 use super::ServeError;
 use super::admin::Peer;
 use super::app::App;
+use super::places::{Place, Places};
 
 /// Longest head of a request, in bytes.
 const LONGEST_HEAD: usize = 64 << 10;
@@ -39,17 +41,10 @@ pub(super) async fn serve(
     mut stop: watch::Receiver<bool>,
 ) {
     let graceful = GracefulShutdown::new();
-    let mut most = app.limits.load().connections;
-    let mut places = Arc::new(Semaphore::new(most));
     loop {
-        let wanted = app.limits.load().connections;
-        if wanted != most {
-            most = wanted;
-            places = Arc::new(Semaphore::new(most));
-        }
         let accepted = tokio::select! {
             _ = stop.wait_for(|stop| *stop) => break,
-            accepted = accept(&listener, &places) => accepted,
+            accepted = accept(&listener, &app.connections) => accepted,
         };
         match accepted {
             Ok((stream, peer, place)) => {
@@ -71,11 +66,12 @@ pub(super) async fn serve(
     graceful.shutdown().await;
 }
 
-type Accepted = (TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit);
-
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> std::io::Result<Accepted> {
-    let place = Arc::clone(places).acquire_owned().await;
-    let place = place.map_err(std::io::Error::other)?;
+async fn accept(
+    listener: &TcpListener,
+    connections: &Places,
+) -> std::io::Result<(TcpStream, SocketAddr, Place)> {
+    let place = connections.wait().await;
+    let place = place.ok_or_else(|| std::io::Error::other("no more connections"))?;
     let (stream, peer) = listener.accept().await?;
     stream.set_nodelay(true)?;
     Ok((stream, peer, place))
@@ -92,10 +88,16 @@ fn connection(
         request.map(axum::body::Body::new)
     });
     let read_timeout = app.limits.load().read_timeout;
+    // A client that does not take its answers must not hold its place for ever.
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(read_timeout));
     hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(read_timeout.max(Duration::from_millis(1)))
         .max_buf_size(LONGEST_HEAD)
         .max_headers(MOST_HEADERS)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+        .serve_connection(
+            TokioIo::new(Box::pin(stream)),
+            TowerToHyperService::new(service),
+        )
 }

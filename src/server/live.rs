@@ -55,7 +55,13 @@ fn take_up(serve: &Serve, app: &App, current: &Config) -> Option<Config> {
     if !restart_needed.is_empty() {
         tracing::warn!(keys = restart_needed.join(", "), "restart needed");
     }
+    let read_limits_changed = current.limits.read != next.limits.read;
     app.set_limits(next.limits);
+    if let Some(pdp) = app.pdp().filter(|_| read_limits_changed) {
+        // A tree that was too large may be taken now; what comes of it is logged and counted.
+        let _ = pdp.reload();
+    }
+    let mut next = next;
     let refused = if current.log == next.log {
         None
     } else {
@@ -64,7 +70,11 @@ fn take_up(serve: &Serve, app: &App, current: &Config) -> Option<Config> {
                 tracing::info!(level = %next.log.level, "logging settings taken up");
                 None
             }
-            Err(message) => Some(format!("`log.level`: {message}")),
+            Err(message) => {
+                // As long as it is refused it is not what was taken up last.
+                next.log = current.log.clone();
+                Some(format!("`log.level`: {message}"))
+            }
         }
     };
     app.set_config_trouble(ConfigTrouble {

@@ -62,9 +62,13 @@ async fn known_host(State(app): State<Arc<App>>, http: HttpRequest, next: Next) 
         // The absolute form of a request target goes before the header (RFC 9112 section 3.2.2).
         Some(host) => host.to_owned(),
         None => {
-            let host = http.headers().get(header::HOST);
-            let host = host.and_then(|host| host.to_str().ok());
-            without_port(host.unwrap_or_default()).to_owned()
+            let mut hosts = http.headers().get_all(header::HOST).iter();
+            let host = match (hosts.next(), hosts.next()) {
+                (Some(one), None) => one.to_str().unwrap_or_default(),
+                // None, or several to choose from (RFC 9112 section 3.2).
+                _ => "",
+            };
+            without_port(host).to_owned()
         }
     };
     let host = host.to_ascii_lowercase();

@@ -144,6 +144,45 @@ fn shapes() {
     );
 }
 
+/// A small body must not make a large answer, or keep a thread.
+#[test]
+fn long_names_do_not_multiply() {
+    let long = "k".repeat(300_000);
+    let nulls = vec![Value::Null; 40_000];
+    let zeros = vec![json!(0); 200_000];
+    let open = Pdp::builder()
+        .policies_text("p.cedar", "permit(principal, action, resource);")
+        .build()
+        .unwrap();
+    for (pdp, value) in [
+        (pdp(), json!(nulls)),
+        (open.clone(), json!(nulls)),
+        (open, json!(zeros)),
+    ] {
+        let mut body = good();
+        body["context"] = json!({ long.as_str(): value });
+        let began = std::time::Instant::now();
+        let (status, answer) = block_on(post(&router(pdp, None), body.to_string()));
+        assert!([200, 400].contains(&status.as_u16()), "{status}");
+        assert!(
+            answer.to_string().len() < 50_000,
+            "{}",
+            answer.to_string().len()
+        );
+        assert!(
+            began.elapsed() < std::time::Duration::from_secs(10),
+            "{:?}",
+            began.elapsed()
+        );
+    }
+    let twice = format!(
+        "{{\"context\":{{\"{long}\":{{{}\"a\":1}}}}}}",
+        "\"a\":1,".repeat(60)
+    );
+    let (status, answer) = block_on(post(&router(self::pdp(), None), twice));
+    assert!(status == 400 && answer.to_string().len() < 50_000);
+}
+
 #[test]
 fn inline_entities() {
     let entity = |ty: &str, id: &str, parents: Value| json!({"uid": {"type": ty, "id": id}, "attrs": {}, "parents": parents});

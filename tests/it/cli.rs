@@ -44,6 +44,8 @@ fn exit_codes() {
     );
     check(&["authorise"], 1, "authorize");
     check(&["serve", "--lisen", "x"], 1, "--listen");
+    let ran = check(&["validate", "--json", "--polices", "x"], 1, "--policies");
+    assert_eq!(ran.json()["error"]["code"], "could_not_run");
     check(&["--version"], 0, "deodar ");
     check(&["--help"], 0, "Exit codes");
     check(&["validate", "--sample"], 0, "valid: 78 policies");
@@ -171,6 +173,12 @@ fn authorize_reads_files_flags_and_standard_input() {
     assert_eq!(failed.code, 2);
     assert!(failed.out.contains("policy p failed: "), "{}", failed.out);
     assert_eq!(with(&["--context", "{"]).code, 1);
+    let twice = with(&["--context", r#"{"mfa": false, "mfa": true}"#]);
+    assert!(
+        twice.code == 1 && twice.err.contains("appears twice"),
+        "{}",
+        twice.err
+    );
     let ran = run(&mut in_tree(&[
         "authorize",
         "request.json",

@@ -55,6 +55,18 @@ fn policies() {
         r#"[{"template_id":"t","link_id":"l","args":{}}]"#,
         "no template `t`",
     );
+    let twice = r#"[{"template_id":"t","link_id":"l","args":{"?principal":"U::\"a\"","?principal":"U::\"b\""}}]"#;
+    check("b.links.json", twice, "duplicate field `?principal`");
+    check(
+        "b.cedar",
+        "@obligatoin(\"x\") permit(principal, action, resource);",
+        "`@obligatoin` has no meaning",
+    );
+    check(
+        "b.cedar",
+        "@obligation(\"x\") permit(principal == ?principal, action, resource);",
+        "not declared",
+    );
 }
 
 #[test]
@@ -87,6 +99,46 @@ fn nesting_that_would_exhaust_the_stack() {
         "]".repeat(5_000)
     );
     check("deep.entities.json", &entity, "deep.entities.json");
+}
+
+#[test]
+fn nesting_that_hides_behind_brackets() {
+    let mut left = "true".to_owned();
+    for n in (1..=300_usize).rev() {
+        left = format!(
+            "({left}{})",
+            " || false".repeat(195_usize.saturating_sub(n).max(1))
+        );
+    }
+    let text = format!("permit(principal, action, resource) when {{ {left} }};");
+    check("left.cedar", &text, "nests deeper");
+    let records = vec!["{} == {}"; 100_000].join(" || ");
+    let text = format!("permit(principal, action, resource) when {{ {records} }};");
+    check("records.cedar", &text, "nests deeper");
+    let clauses = format!(
+        "permit(principal, action, resource) {};",
+        "when { true } ".repeat(50_000)
+    );
+    check("clauses.cedar", &clauses, "nests deeper");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_regular_file_is_not_read() {
+    let tree = Tree::new(&[("a.cedar", GOOD)]);
+    let pdp = Pdp::builder().policies(tree.path()).build().unwrap();
+    let pipe = tree.join("x.cedar");
+    let made = std::process::Command::new("mkfifo")
+        .arg(&pipe)
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let Err(ReloadError::Faulty(faults)) = pdp.reload() else {
+        panic!("a pipe was taken");
+    };
+    assert!(faults.summary().contains("no regular file"), "{faults}");
+    std::fs::remove_file(pipe).unwrap();
+    pdp.reload().unwrap();
 }
 
 #[test]
@@ -140,6 +192,8 @@ fn schemas_that_would_exhaust_the_stack() {
 #[test]
 fn entities() {
     check("b.entities.json", "[{]", "not valid JSON");
+    let typo = r#"[{"uid":{"type":"U","id":"x"},"attrs":{},"parents":[],"tag":{"a":1}}]"#;
+    check("b.entities.json", typo, "unknown field `tag`");
     check(
         "b.entities.json",
         r#"[{"uid":{"type":"U","id":"x"},"attrs":{"a":null},"parents":[]}]"#,

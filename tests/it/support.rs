@@ -236,6 +236,16 @@ impl Client {
         self.stream.get_mut().write_all(bytes)
     }
 
+    /// Writes again and again until the other end takes no more, for a second at most.
+    pub(crate) fn write_until_full(&mut self, bytes: &[u8]) {
+        let stream = self.stream.get_mut();
+        stream
+            .set_write_timeout(Some(Duration::from_millis(200)))
+            .unwrap();
+        let until = Instant::now() + Duration::from_secs(1);
+        while Instant::now() < until && stream.write_all(bytes).is_ok() {}
+    }
+
     pub(crate) fn read(&mut self) -> std::io::Result<(u16, Value)> {
         let mut status = 0;
         let mut length = 0;

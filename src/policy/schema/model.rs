@@ -3,7 +3,9 @@
 //! Cedar's own resolved schema forgets the names of common types; injection needs to know that a
 //! context member was declared as `Deodar::Env` and not merely alike.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
@@ -18,7 +20,7 @@ pub(crate) enum Type {
     Entity(String),
     Extension(String),
     /// A common type, by its full name, and what it stands for.
-    Common(String, Box<Type>),
+    Common(String, Arc<Type>),
     /// Something that this model does not know; it never leads to a fault.
     Unknown,
 }
@@ -54,8 +56,12 @@ pub(crate) struct ActionModel {
 pub(crate) struct Model {
     entity_types: HashSet<String>,
     actions: HashMap<String, ActionModel>,
+    oversized: Option<String>,
 }
 
+/// What a type may expand to when every common type in it is written out, as Cedar does: each of
+/// twenty types that hold the next one twice doubles it.
+const MAX_SIZE: usize = 100_000;
 /// How deep declared types may nest before the model stops looking.
 const MAX_DEPTH: usize = 64;
 
@@ -84,10 +90,24 @@ impl Model {
                 actions.insert(uid, names.action(namespace, declared));
             }
         }
+        let mut commons: Vec<_> = names.commons.keys().collect();
+        commons.sort();
+        for name in commons {
+            names.common(name, MAX_DEPTH);
+        }
+        let oversized = names.sizes.borrow();
+        let oversized = oversized.iter().filter(|(_, (_, size))| *size > MAX_SIZE);
+        let oversized = oversized.map(|(name, _)| name.clone()).min();
         Self {
             entity_types: names.entities,
             actions,
+            oversized,
         }
+    }
+
+    /// A common type that expands beyond all measure.
+    pub(crate) fn oversized(&self) -> Option<&str> {
+        self.oversized.as_deref()
     }
 
     /// Whether the entity type is declared.
@@ -142,6 +162,8 @@ pub(super) fn common_types(namespace: &Value) -> BTreeMap<String, Value> {
 struct Names<'a> {
     entities: HashSet<String>,
     commons: HashMap<String, (&'a str, &'a Value)>,
+    /// Common types that were resolved, with their sizes.
+    sizes: RefCell<HashMap<String, (Arc<Type>, usize)>>,
 }
 
 impl Names<'_> {
@@ -210,13 +232,39 @@ impl Names<'_> {
         }
     }
 
+    /// The common type of this name, resolved once, and its size.
+    fn common(&self, full: &str, depth: usize) -> Option<(Arc<Type>, usize)> {
+        let (home, definition) = self.commons.get(full)?;
+        if let Some(known) = self.sizes.borrow().get(full) {
+            return Some(known.clone());
+        }
+        let ty = Arc::new(self.ty(home, definition, depth));
+        let size = self.size(&ty);
+        let known = (ty, size);
+        self.sizes
+            .borrow_mut()
+            .insert(full.to_owned(), known.clone());
+        Some(known)
+    }
+
+    fn size(&self, ty: &Type) -> usize {
+        match ty {
+            Type::Common(name, _) => self.sizes.borrow().get(name).map_or(1, |(_, size)| *size),
+            Type::Set(element) => 1 + self.size(element),
+            Type::Record(members) => members
+                .values()
+                .map(|member| self.size(&member.ty))
+                .fold(1, usize::saturating_add),
+            _ => 1,
+        }
+    }
+
     /// A name resolves within its namespace first, common types before entity types, then in the
     /// empty namespace (Cedar schema documentation, "type name resolution").
     fn named(&self, namespace: &str, name: &str, depth: usize) -> Type {
         for full in [qualify(namespace, name), name.to_owned()] {
-            if let Some((home, definition)) = self.commons.get(&full) {
-                let inner = self.ty(home, definition, depth);
-                return Type::Common(full, Box::new(inner));
+            if let Some((inner, _)) = self.common(&full, depth) {
+                return Type::Common(full, inner);
             }
             if self.entities.contains(&full) {
                 return Type::Entity(full);
@@ -262,6 +310,17 @@ fn qualify(namespace: &str, name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn types_that_double_are_measured_without_being_written_out() {
+        let types: Vec<_> = (0..40)
+            .map(|n| format!("type A{n} = {{x: A{}, y: A{}}};", n + 1, n + 1))
+            .collect();
+        let text = format!("{} type A40 = Long;", types.join(" "));
+        let (fragment, _) = cedar_policy::SchemaFragment::from_cedarschema_str(&text).unwrap();
+        let json = fragment.to_json_value().unwrap();
+        assert!(Model::new([&json].into_iter()).oversized().is_some());
+    }
 
     #[test]
     fn names_resolve_through_common_types_and_namespaces() {
