@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::fault::{Fault, Faults};
 use crate::pdp::{Pdp, PdpBuilder};
-use crate::policy::{OnError, ReadLimits, WatchMode};
+use crate::policy::{EngineChoice, OnError, ReadLimits, WatchMode};
 use crate::request::Limits;
 
 use layers::Layers;
@@ -52,6 +52,8 @@ pub struct Config {
     pub guard: bool,
     /// What an evaluation error in a forbid means.
     pub on_error: OnError,
+    /// What evaluates policies.
+    pub engine: EngineChoice,
     /// The context member that carries `Deodar::Env`.
     pub env_member: String,
     /// Whether it is injected where there is no schema.
@@ -232,6 +234,10 @@ impl Config {
                 "skip" => OnError::Skip,
                 _ => OnError::Deny,
             },
+            engine: match text("decide.engine").as_str() {
+                "reference" => EngineChoice::Reference,
+                _ => EngineChoice::Compiled,
+            },
             env_member: text("decide.env_member"),
             inject_without_schema: flag("decide.inject_without_schema"),
             obligations: names("vocabulary.obligations"),
@@ -255,6 +261,7 @@ impl Config {
                     json_depth: size("limits.json_depth"),
                     inline_entities: size("limits.inline_entities"),
                     inline_parent_depth: size("limits.inline_parent_depth"),
+                    decision_steps: number("limits.decision_steps"),
                 },
                 read_timeout: duration("limits.read_timeout"),
                 queue_timeout: duration("limits.queue_timeout"),
@@ -338,6 +345,7 @@ impl Config {
     #[must_use]
     pub fn settings(&self) -> PdpBuilder {
         Pdp::builder()
+            .engine(self.engine)
             .on_error(self.on_error)
             .obligations(self.obligations.iter().cloned())
             .advice(self.advice.iter().cloned())

@@ -1,28 +1,79 @@
-//! Stored entities: read from files, checked against the schema, and their graph.
+//! Stored entities: read from files, checked against the schema, and kept for decisions to read.
+//!
+//! What enters: entities from JSON or batches of changes. What leaves: immutable [`EntityVersion`]s
+//! that a decision reads from first to last. What must hold:
+//! - readers never wait: a version is one `Arc`, writers build the next one beside it;
+//! - text is interned by the store alone; what a request names is only ever looked up, and what is
+//!   unknown gets a number of the request's own ([`Locals`]);
+//! - edges are acyclic and are kept both ways; nothing recurses over edges.
 
+mod batch;
+mod convert;
+mod ext;
 mod graph;
+mod idset;
+mod index;
+mod json;
 mod load;
+mod locals;
+mod names;
+mod overlay;
+mod pages;
+mod store;
+mod symbol;
+mod value;
+mod version;
 
-use cedar_policy::Entities;
-
+#[cfg(test)]
+pub(crate) use batch::BatchError;
+pub(crate) use batch::{Batch, NewEntity};
+pub(crate) use convert::{RawValue, RequestSymbols, Symbols};
+pub(crate) use ext::{ExtFn, to_date, to_time};
 pub(crate) use graph::{GraphFault, check as check_graph};
-pub(crate) use load::{load, replace};
+pub(crate) use index::Table;
+pub(crate) use json::ValueError;
+pub(crate) use load::{fill, load, replace};
+pub(crate) use locals::Locals;
+pub(crate) use overlay::Overlay;
+#[cfg(test)]
+pub(crate) use overlay::OverlayError;
+pub(crate) use store::{EntityStore, Interning, Pins};
+pub(crate) use symbol::{Sym, Uid};
+pub(crate) use value::{
+    Fields, Ip, Record, SetValue, Value, field, hash_fields, hash_ip, hash_scalar, hash_str, mix,
+};
+pub(crate) use version::{EntityRef, EntityVersion};
 
-/// The stored entities of one state, closed over their ancestors.
+/// The stored entities of one state.
 #[derive(Debug)]
-pub(crate) struct EntityStore {
-    entities: Entities,
+pub(crate) struct Stored {
+    entities: cedar_policy::Entities,
+    version: std::sync::Arc<EntityVersion>,
     hash: [u8; 32],
 }
 
-impl EntityStore {
-    /// `hash` tells one content from another.
-    pub(crate) fn new(entities: Entities, hash: [u8; 32]) -> Self {
-        Self { entities, hash }
+impl Stored {
+    /// `hash` tells one content from another; `version` holds what `entities` hold.
+    pub(crate) fn new(
+        entities: cedar_policy::Entities,
+        version: std::sync::Arc<EntityVersion>,
+        hash: [u8; 32],
+    ) -> Self {
+        Self {
+            entities,
+            version,
+            hash,
+        }
     }
 
-    pub(crate) fn entities(&self) -> &Entities {
+    /// As Cedar holds them.
+    pub(crate) fn entities(&self) -> &cedar_policy::Entities {
         &self.entities
+    }
+
+    /// As the compiled engine holds them.
+    pub(crate) fn version(&self) -> &EntityVersion {
+        &self.version
     }
 
     pub(crate) fn hash(&self) -> &[u8; 32] {

@@ -67,7 +67,8 @@ pub use pdp::{
     StateChange, Subscription,
 };
 pub use policy::{
-    Duty, OnError, ReadLimits, Revision, Snapshot, StateDirError, Vocabulary, WatchMode,
+    Duty, EngineChoice, OnError, ReadLimits, Revision, Snapshot, StateDirError, Vocabulary,
+    WatchMode,
 };
 pub use request::{
     Client, EntityRef, InputFault, IntoEntityRef, Limits, Purpose, Request, RequestBuilder,

@@ -63,6 +63,7 @@ struct Inner {
     subscribers: health::Subscribers,
     logged_errors: Mutex<LruCache<PolicyId, Instant>>,
     watcher: OnceLock<Watcher>,
+    room: engine::Room,
 }
 
 /// Why the decision point is degraded.
@@ -123,7 +124,7 @@ impl Pdp {
         admit(request, &state)?;
         let now = request.now.unwrap_or_else(Timestamp::now);
         let enriched = enrich(request, &state, now);
-        let evaluation = engine::evaluate(enriched, &self.inner.limits.load().0)?;
+        let evaluation = engine::evaluate(enriched, &self.inner.limits.load().0, &self.inner.room)?;
         let outcome = decide(evaluation);
         self.log_errors(&outcome);
         Ok(outcome)
@@ -223,6 +224,7 @@ impl Pdp {
             subscribers: health::Subscribers::default(),
             logged_errors: Mutex::new(LruCache::new(LOGGED_POLICIES)),
             watcher: OnceLock::new(),
+            room: engine::Room::default(),
         };
         Ok(Self {
             inner: Arc::new(inner),

@@ -20,8 +20,8 @@ pub(crate) use last_good::{LastGood, StateDir};
 #[cfg(feature = "cli")]
 pub(crate) use load::Ids;
 pub(crate) use load::{json_fault, offset_in};
+pub use snapshot::{EngineChoice, Revision, Snapshot};
 pub(crate) use snapshot::{Material, PolicyInfo, Settings};
-pub use snapshot::{Revision, Snapshot};
 pub use source::ReadLimits;
 pub use watch::WatchMode;
 pub(crate) use watch::{Watch, Watcher};

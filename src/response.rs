@@ -81,7 +81,7 @@ impl<'a> Answer<'a> {
                 .map(|failure| WireError {
                     policy: failure.policy().as_ref(),
                     code: failure.code().as_str(),
-                    detail: request.explain().then(|| failure.message()),
+                    detail: failure.message().filter(|_| request.explain()),
                 })
                 .collect(),
             obligations: outcome.obligations().map(wire_obligation).collect(),

@@ -2,22 +2,30 @@
 
 use std::sync::Arc;
 
-use crate::entities::EntityStore;
+use crate::engine::CompiledPolicies;
+use crate::entities::Stored;
 use crate::policy::{Revision, Snapshot};
 
 /// One immutable state. A decision reads one from its beginning to its end.
 #[derive(Debug)]
 pub struct State {
     snapshot: Arc<Snapshot>,
-    entities: Arc<EntityStore>,
+    entities: Arc<Stored>,
+    compiled: Arc<CompiledPolicies>,
     sequence: u64,
 }
 
 impl State {
-    pub(crate) fn new(snapshot: Arc<Snapshot>, entities: Arc<EntityStore>, sequence: u64) -> Self {
+    pub(crate) fn new(
+        snapshot: Arc<Snapshot>,
+        entities: Arc<Stored>,
+        compiled: Arc<CompiledPolicies>,
+        sequence: u64,
+    ) -> Self {
         Self {
             snapshot,
             entities,
+            compiled,
             sequence,
         }
     }
@@ -59,7 +67,12 @@ impl State {
         self.entities().len() > actions
     }
 
-    pub(crate) fn store(&self) -> &EntityStore {
+    /// The policies as the compiled engine evaluates them; places are those of the snapshot's table.
+    pub(crate) fn compiled(&self) -> &CompiledPolicies {
+        &self.compiled
+    }
+
+    pub(crate) fn store(&self) -> &Stored {
         &self.entities
     }
 }

@@ -26,6 +26,8 @@ pub(super) fn run(command: &Authorize, args: &Args, output: Output) -> Done {
             .map_err(|error| Failure::CouldNotRun(format!("`--now`: {error}")))?;
         request = request.with_now(now);
     }
+    // People are told why a policy failed; JSON says so where the request asks for it.
+    request.explain |= !output.is_json();
     let pdp = sample::builder(&command.sources, &config)?.build()?;
     let outcome = pdp.authorize(&request)?;
     if output.is_json() {
@@ -137,7 +139,7 @@ fn human(outcome: &Outcome) -> String {
         text.push_str(&format!(
             "  policy {} failed: {}\n",
             failure.policy(),
-            failure.message()
+            failure.message().unwrap_or_else(|| failure.code().as_str())
         ));
     }
     text

@@ -138,7 +138,7 @@ impl fmt::Display for Obligation<'_> {
 pub struct PolicyFailure<'a> {
     policy: &'a PolicyId,
     code: PolicyErrorCode,
-    message: &'a str,
+    message: Option<&'a str>,
 }
 
 impl<'a> PolicyFailure<'a> {
@@ -154,9 +154,10 @@ impl<'a> PolicyFailure<'a> {
         self.code
     }
 
-    /// Cedar's message. It may quote values of the request and of entities.
+    /// Cedar's message, where the request asked for explanations. It may quote values of the request
+    /// and of entities.
     #[must_use]
-    pub fn message(&self) -> &'a str {
+    pub fn message(&self) -> Option<&'a str> {
         self.message
     }
 }
@@ -252,7 +253,7 @@ impl Outcome {
             Some(PolicyFailure {
                 policy: &snapshot.policy(error.policy)?.id,
                 code: error.code,
-                message: &error.message,
+                message: error.message.as_deref(),
             })
         })
     }

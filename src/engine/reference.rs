@@ -1,17 +1,11 @@
 //! Cedar's own `Authorizer`.
 
-use cedar_policy::{AuthorizationError, Authorizer, Decision, Entities, PolicyId, Request};
+use cedar_policy::{
+    AuthorizationError, Authorizer, Decision, Entities, PolicyId, PolicySet, Request,
+};
 
-use super::{PolicyError, PolicyErrorCode};
+use super::{Found, PolicyError, PolicyErrorCode};
 use crate::policy::Snapshot;
-
-/// What the authorizer found, by places in the snapshot's table.
-#[derive(Debug)]
-pub(super) struct Found {
-    pub(super) allow: bool,
-    pub(super) determining: Vec<usize>,
-    pub(super) errors: Vec<PolicyError>,
-}
 
 /// Asks Cedar. Its own order of reasons is random; here they rise by id.
 pub(super) fn evaluate(snapshot: &Snapshot, request: &Request, entities: &Entities) -> Found {
@@ -27,7 +21,7 @@ pub(super) fn evaluate(snapshot: &Snapshot, request: &Request, entities: &Entiti
             Some(PolicyError {
                 policy: position(error.policy_id())?,
                 code: PolicyErrorCode::from(error.inner()),
-                message: error.inner().to_string(),
+                message: Some(error.inner().to_string()),
             })
         })
         .collect();
@@ -37,6 +31,30 @@ pub(super) fn evaluate(snapshot: &Snapshot, request: &Request, entities: &Entiti
         determining,
         errors,
     }
+}
+
+/// Cedar's message of the error of one policy.
+pub(super) fn message(
+    snapshot: &Snapshot,
+    policy: usize,
+    request: &Request,
+    entities: &Entities,
+) -> Option<String> {
+    let id = &snapshot.policy(policy)?.id;
+    let policy = snapshot.policies().policy(id)?;
+    let mut alone = PolicySet::new();
+    match (policy.template_id(), policy.template_links()) {
+        (Some(template), Some(values)) => {
+            let template = snapshot.policies().template(template)?;
+            alone.add_template(template.clone()).ok()?;
+            alone.link(template.id().clone(), id.clone(), values).ok()?;
+        }
+        _ => alone.add(policy.clone()).ok()?,
+    }
+    let response = Authorizer::new().is_authorized(request, &alone, entities);
+    let AuthorizationError::PolicyEvaluationError(error) =
+        response.diagnostics().errors().next()?;
+    Some(error.inner().to_string())
 }
 
 #[cfg(test)]

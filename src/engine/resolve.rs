@@ -1,7 +1,9 @@
 //! A typed request against a state: entity names, context and inline entities become Cedar's values,
 //! and every fault of them is named at once.
 
-use cedar_policy::{Context, Entities, EntityUid};
+use std::borrow::Cow;
+
+use cedar_policy::{Context, Entities, Entity, EntityUid};
 use serde_json::Value;
 
 use super::slice::{named_in, slice};
@@ -11,14 +13,35 @@ use crate::nearest::nearest;
 use crate::policy::schema::{Model, SchemaSet};
 use crate::request::inline::Merge;
 use crate::request::{EntityRef, InputFault, Limits, RequestError, locate};
+use crate::state::State;
 
 /// A request that Cedar accepts.
 #[derive(Debug)]
 pub(super) struct Resolved {
     pub(super) request: cedar_policy::Request,
-    /// What the request can reach of the stored entities under the inline ones; `None` when there are
-    /// no inline ones.
-    pub(super) entities: Option<Entities>,
+    /// The context with explicit escapes.
+    pub(super) context: Value,
+    /// The inline entities, laid over the stored ones of the same ids.
+    pub(super) inline: Vec<Entity>,
+}
+
+impl Resolved {
+    /// The entities that Cedar needs for this request: the stored ones, or what it can reach of them
+    /// under the inline ones.
+    pub(super) fn entities<'a>(&self, state: &'a State) -> Result<Cow<'a, Entities>, RequestError> {
+        if self.inline.is_empty() {
+            return Ok(Cow::Borrowed(state.entities()));
+        }
+        let request = &self.request;
+        let parts = [request.principal(), request.action(), request.resource()];
+        let mut roots: Vec<EntityUid> = parts.into_iter().flatten().cloned().collect();
+        named_in(&self.context, &mut roots);
+        roots.extend(state.snapshot().literals().iter().cloned());
+        let reached = slice(state.entities(), self.inline.clone(), roots.into_iter());
+        Entities::from_entities(reached, state.snapshot().schema())
+            .map(Cow::Owned)
+            .map_err(|error| RequestError::invalid("/entities", chain(&error)))
+    }
 }
 
 pub(super) fn resolve(enriched: Enriched<'_>, limits: &Limits) -> Result<Resolved, RequestError> {
@@ -37,8 +60,8 @@ pub(super) fn resolve(enriched: Enriched<'_>, limits: &Limits) -> Result<Resolve
     if let Some(schema) = checked {
         declared(&schema.model, request, &mut faults);
     }
-    let entities = if request.entities.is_empty() {
-        None
+    let inline = if request.entities.is_empty() {
+        Vec::new()
     } else {
         let merge = Merge {
             stored: state.entities(),
@@ -46,22 +69,10 @@ pub(super) fn resolve(enriched: Enriched<'_>, limits: &Limits) -> Result<Resolve
             rule: request.caller().inline(),
             parent_depth: limits.inline_parent_depth,
         };
-        let roots = [principal.clone(), action.clone(), resource.clone()];
-        merge
-            .apply(&request.entities)
-            .and_then(|inline| {
-                let mut roots: Vec<EntityUid> = roots.into_iter().flatten().collect();
-                context
-                    .values()
-                    .for_each(|value| named_in(value, &mut roots));
-                roots.extend(state.snapshot().literals().iter().cloned());
-                let reached = slice(state.entities(), inline, roots.into_iter());
-                let schema = schema.map(|schema| &schema.schema);
-                Entities::from_entities(reached, schema)
-                    .map_err(|error| vec![InputFault::new("/entities", chain(&error))])
-            })
-            .map_err(|found| faults.extend(found))
-            .ok()
+        merge.apply(&request.entities).unwrap_or_else(|found| {
+            faults.extend(found);
+            Vec::new()
+        })
     };
     let action_known = !faults.iter().any(|fault| fault.pointer == "/action");
     let context = if action_known {
@@ -73,15 +84,17 @@ pub(super) fn resolve(enriched: Enriched<'_>, limits: &Limits) -> Result<Resolve
     };
     match (principal, action, resource, context) {
         (Some(principal), Some(action), Some(resource), Some(context)) if faults.is_empty() => {
-            cedar_policy::Request::new(
-                principal,
-                action,
-                resource,
-                context,
-                checked.map(|schema| &schema.schema),
-            )
-            .map(|request| Resolved { request, entities })
-            .map_err(|error| RequestError::invalid("", chain(&error)))
+            let explicit = context
+                .to_json_value()
+                .map_err(|error| RequestError::invalid("/context", chain(&error)))?;
+            let schema = checked.map(|schema| &schema.schema);
+            cedar_policy::Request::new(principal, action, resource, context, schema)
+                .map(|request| Resolved {
+                    request,
+                    context: explicit,
+                    inline,
+                })
+                .map_err(|error| RequestError::invalid("", chain(&error)))
         }
         _ => {
             if faults.is_empty() {

@@ -6,6 +6,7 @@ use cedar_policy::{Entities, Entity, EntityUid, Schema};
 use serde_json::value::RawValue;
 
 use super::graph::{GraphFault, check};
+use super::{Batch, EntityStore, NewEntity};
 use crate::fault::{Fault, Faults, Place};
 use crate::policy::source::{Form, SourceFile};
 use crate::policy::{json_fault, offset_in};
@@ -65,6 +66,23 @@ pub(crate) fn replace(
     stored
         .upsert_entities(entities, schema)
         .map_err(|error| fault(&error))
+}
+
+/// Puts what Cedar holds into the store that the compiled engine reads.
+pub(crate) fn fill(store: &EntityStore, entities: &Entities) -> Result<(), Faults> {
+    let mut batch = Batch::new();
+    for (at, entity) in entities.iter().enumerate() {
+        let json = entity
+            .to_json_value()
+            .map_err(|error| Faults::from(Fault::from_cedar("entities", &error, None)))?;
+        let entity = NewEntity::from_json(at, &json)
+            .map_err(|error| Faults::from(Fault::new("entities", error.to_string())))?;
+        batch.upsert(entity);
+    }
+    store
+        .apply(&batch)
+        .map(|_| ())
+        .map_err(|error| Fault::new("entities", error.to_string()).into())
 }
 
 fn is_action(uid: &EntityUid) -> bool {

@@ -11,7 +11,7 @@ use crate::fault::Faults;
 #[cfg(feature = "cli")]
 use crate::policy::Ids;
 use crate::policy::source::{Form, Kind, SourceFile};
-use crate::policy::{OnError, ReadLimits, Settings, StateDir, Watch, WatchMode};
+use crate::policy::{EngineChoice, OnError, ReadLimits, Settings, StateDir, Watch, WatchMode};
 use crate::request::Limits;
 
 /// Why a [`Pdp`] could not be built.
@@ -123,6 +123,13 @@ impl PdpBuilder {
         self.sources
             .texts
             .push(SourceFile::new(name, name, text, form));
+        self
+    }
+
+    /// What evaluates policies; [`EngineChoice::Compiled`] unless set. Both give the same answers.
+    #[must_use]
+    pub fn engine(mut self, engine: EngineChoice) -> Self {
+        self.settings.engine = engine;
         self
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cedar_policy::{Entities, PolicySet, SchemaFragment};
 use sha2::{Digest, Sha256};
 
-use crate::entities::{self, EntityStore};
+use crate::entities::{self, EntityStore, Stored};
 use crate::fault::{Fault, Faults};
 use crate::policy::source::{Kind, Roots, SourceFile};
 use crate::policy::{LastGood, Material, ReadLimits, Settings, Snapshot, StateDir};
@@ -114,8 +114,17 @@ impl Reloader {
         });
         match (snapshot, stored) {
             (Ok(snapshot), Ok(stored)) => {
-                let store = EntityStore::new(stored, hash(&of_entities));
-                Ok(State::new(Arc::new(snapshot), Arc::new(store), sequence))
+                let store = EntityStore::new();
+                entities::fill(&store, &stored)?;
+                let compiled = snapshot.compile(&store)?;
+                // Compiling names entities in the store, so its version comes after.
+                let stored = Stored::new(stored, store.version(), hash(&of_entities));
+                Ok(State::new(
+                    Arc::new(snapshot),
+                    Arc::new(stored),
+                    Arc::new(compiled),
+                    sequence,
+                ))
             }
             (snapshot, stored) => {
                 let mut faults = snapshot.err().unwrap_or_default();

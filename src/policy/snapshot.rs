@@ -13,6 +13,8 @@ use super::annotations::{self, Meaning, OnError, Vocabulary};
 use super::load::{self, Ids, Loaded};
 use super::schema::{self, SchemaSet};
 use super::source::{Kind, SourceFile};
+use crate::engine::CompiledPolicies;
+use crate::entities::EntityStore;
 #[cfg(feature = "cli")]
 use crate::fault::Place;
 use crate::fault::{Fault, Faults};
@@ -24,10 +26,22 @@ pub(crate) struct Settings {
     pub(crate) vocabulary: Vocabulary,
     pub(crate) inject: Inject,
     pub(crate) ids: Ids,
+    pub(crate) engine: EngineChoice,
     /// Whether policies that fail validation are taken all the same (Cedar's test formats).
     pub(crate) lenient: bool,
     /// Whether requests need not fit the schema (Cedar's test formats).
     pub(crate) unvalidated_requests: bool,
+}
+
+/// What evaluates policies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EngineChoice {
+    /// Deodar's compiled and indexed policies: the cost follows the policies that can match.
+    #[default]
+    Compiled,
+    /// Cedar's own authorizer, which looks at every policy.
+    Reference,
 }
 
 /// How context is injected.
@@ -198,6 +212,17 @@ impl Snapshot {
 
     pub(crate) fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Compiles the policies against the names of `store`.
+    pub(crate) fn compile(&self, store: &EntityStore) -> Result<CompiledPolicies, Faults> {
+        CompiledPolicies::compile(store, &self.set).map_err(|errors| {
+            let mut faults = Faults::new();
+            for error in errors.0 {
+                faults.push(Fault::new("compile", error.to_string()));
+            }
+            faults
+        })
     }
 
     /// The entities that policies name, each once.

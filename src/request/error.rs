@@ -55,6 +55,12 @@ pub enum RequestError {
         /// The sequence that was demanded.
         at_least: u64,
     },
+    /// Evaluating would take more work than a decision may; nothing is known about the answer.
+    #[error("the decision takes more than {steps} steps")]
+    BudgetExhausted {
+        /// The bound, in steps of evaluation.
+        steps: u64,
+    },
 }
 
 impl RequestError {
@@ -63,13 +69,15 @@ impl RequestError {
         Self::Invalid(vec![InputFault::new(pointer, detail)])
     }
 
-    /// A stable name for the kind of error: `invalid_request`, `scope_required`, `stale`.
+    /// A stable name for the kind of error: `invalid_request`, `scope_required`, `stale`,
+    /// `budget_exhausted`.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
             Self::Invalid(_) => "invalid_request",
             Self::ScopeRequired { .. } => "scope_required",
             Self::Stale { .. } => "stale",
+            Self::BudgetExhausted { .. } => "budget_exhausted",
         }
     }
 

@@ -10,6 +10,9 @@ pub struct Limits {
     /// Length of a chain of parents that begins at an inline entity and runs through inline
     /// entities (default 100).
     pub inline_parent_depth: usize,
+    /// Steps of evaluation a decision may take (default 10,000,000): a bound on work, so that no
+    /// policy and no request can hold a thread.
+    pub decision_steps: u64,
 }
 
 impl Default for Limits {
@@ -18,6 +21,7 @@ impl Default for Limits {
             json_depth: 64,
             inline_entities: 1_000,
             inline_parent_depth: 100,
+            decision_steps: 10_000_000,
         }
     }
 }

@@ -117,6 +117,9 @@ impl From<RequestError> for Problem {
             RequestError::ScopeRequired { .. } => {
                 Self::new(StatusCode::FORBIDDEN, code, error.to_string())
             }
+            RequestError::BudgetExhausted { .. } => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, code, error.to_string())
+            }
             RequestError::Stale { .. } => {
                 let status = StatusCode::SERVICE_UNAVAILABLE;
                 Self::new(status, code, error.to_string()).retry_after(1)

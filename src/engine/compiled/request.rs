@@ -1,0 +1,76 @@
+//! A request in numbers, ready to be evaluated.
+
+use crate::entities::{
+    EntityVersion, Locals, RawValue, Record, RequestSymbols, Symbols, Uid, ValueError,
+};
+
+/// Principal, action, resource and context, bound to one version. Made once and used again: binding the
+/// next request keeps the room of the last.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct EngineRequest {
+    pub(crate) locals: Locals,
+    pub(crate) principal: Uid,
+    pub(crate) action: Uid,
+    pub(crate) resource: Uid,
+    pub(crate) context: Record,
+    pub(crate) bound: (u64, u64),
+}
+
+impl EngineRequest {
+    /// A request that is not bound yet.
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Looks up who asks for what, each as type and id, and starts with an empty context.
+    pub(crate) fn bind(
+        &mut self,
+        version: &EntityVersion,
+        principal: (&str, &str),
+        action: (&str, &str),
+        resource: (&str, &str),
+    ) {
+        self.locals.clear();
+        self.context.clear();
+        self.bound = version.identity();
+        let mut symbols = RequestSymbols {
+            version,
+            locals: &mut self.locals,
+        };
+        self.principal = symbols.entity(principal.0, principal.1);
+        self.action = symbols.entity(action.0, action.1);
+        self.resource = symbols.entity(resource.0, resource.1);
+    }
+
+    /// Sets one attribute of the context.
+    pub(crate) fn set_context(&mut self, version: &EntityVersion, name: &str, value: &RawValue) {
+        let mut symbols = RequestSymbols {
+            version,
+            locals: &mut self.locals,
+        };
+        let name = symbols.name(name);
+        let value = value.resolve(&mut symbols);
+        self.context.set(name, value);
+    }
+
+    /// Reads the whole context from JSON with explicit escapes.
+    pub(crate) fn read_context(
+        &mut self,
+        version: &EntityVersion,
+        json: &serde_json::Value,
+    ) -> Result<(), ValueError> {
+        let raw = RawValue::from_json(json)?;
+        let RawValue::Record(fields) = raw else {
+            return Err(ValueError::Expected("a record"));
+        };
+        fields
+            .iter()
+            .for_each(|(name, value)| self.set_context(version, name, value));
+        Ok(())
+    }
+
+    /// The names and ids of this request, for making an overlay that belongs to it.
+    pub(crate) fn locals(&mut self) -> &mut Locals {
+        &mut self.locals
+    }
+}

@@ -1,0 +1,173 @@
+//! Who is above whom: walks up the hierarchy at decision time.
+//!
+//! The closure of the hierarchy is kept nowhere. The ancestors of principal, action and resource are
+//! listed once per request; any other membership is a walk of its own that stops at its target.
+
+use super::ops::{Fault, Meter};
+use super::request::EngineRequest;
+use crate::entities::{EntityRef, EntityVersion, Overlay, Sym, Table, Uid};
+
+/// Everything a decision reads about entities.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct World<'a> {
+    pub(crate) version: &'a EntityVersion,
+    pub(crate) overlay: Option<&'a Overlay>,
+    pub(crate) request: &'a EngineRequest,
+}
+
+impl<'a> World<'a> {
+    /// The entity, from the request or else from the store.
+    #[inline]
+    pub(crate) fn entity(&self, uid: Uid) -> Option<EntityRef<'a>> {
+        if let Some(overlay) = self.overlay
+            && let Some(inline) = overlay.entity(uid)
+        {
+            return Some(inline);
+        }
+        self.version.entity(uid)
+    }
+
+    /// The type of an id, stored or not.
+    #[inline]
+    pub(crate) fn type_of(&self, uid: Uid) -> Sym {
+        if uid.is_local() {
+            self.request.locals.type_of(uid)
+        } else {
+            self.version.type_of(uid)
+        }
+    }
+
+    /// The number of a text computed at run time, as a tag key.
+    pub(crate) fn find_name(&self, text: &str) -> Option<Sym> {
+        self.version
+            .find_name(text)
+            .or_else(|| self.request.locals.find_name(text))
+    }
+}
+
+/// Up to this many ids a list is searched; beyond, a table.
+const LISTED: usize = 24;
+
+/// An entity and what is above it, nearest first; its room is used again.
+#[derive(Debug, Default)]
+pub(crate) struct Closure {
+    list: Vec<Uid>,
+    /// One bit of every id listed: most ids that are not listed are told apart by it alone.
+    bits: u64,
+    table: Table,
+}
+
+const fn bit(uid: Uid) -> u64 {
+    1 << (uid.raw() & 63)
+}
+
+fn spread(uid: Uid) -> u64 {
+    u64::from(uid.raw()).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 16
+}
+
+impl Closure {
+    /// The entity first, then its ancestors.
+    #[inline]
+    pub(crate) fn list(&self) -> &[Uid] {
+        &self.list
+    }
+
+    /// Whether `uid` could be listed; no target at all always could.
+    #[inline]
+    pub(crate) fn may_contain(&self, uid: Uid) -> bool {
+        uid == Uid::NONE || self.bits & bit(uid) != 0
+    }
+
+    /// Whether `uid` is the entity or one of its ancestors.
+    #[inline]
+    pub(crate) fn contains(&self, uid: Uid) -> bool {
+        self.bits & bit(uid) != 0 && self.lists(uid)
+    }
+
+    fn lists(&self, uid: Uid) -> bool {
+        if self.list.len() <= LISTED {
+            self.list.contains(&uid)
+        } else {
+            self.table.find(spread(uid), |at| at == uid.raw()).is_some()
+        }
+    }
+
+    fn begin(&mut self, start: Uid) {
+        self.list.clear();
+        self.table.clear();
+        self.list.push(start);
+        self.bits = bit(start);
+    }
+
+    #[inline]
+    fn add(&mut self, uid: Uid) {
+        if self.contains(uid) {
+            return;
+        }
+        self.list.push(uid);
+        self.bits |= bit(uid);
+        if self.list.len() == LISTED + 1 {
+            self.list
+                .iter()
+                .for_each(|uid| self.table.insert(spread(*uid), uid.raw()));
+        } else if self.list.len() > LISTED {
+            self.table.insert(spread(uid), uid.raw());
+        }
+    }
+
+    /// Lists everything above `start`; returns the entity itself if it exists.
+    pub(crate) fn fill<'a>(
+        &mut self,
+        world: &World<'a>,
+        meter: &mut Meter,
+        start: Uid,
+    ) -> Result<Option<EntityRef<'a>>, Fault> {
+        self.begin(start);
+        let entity = world.entity(start);
+        if let Some(entity) = entity {
+            for parent in entity.parents() {
+                meter.spend(1)?;
+                self.add(*parent);
+            }
+            let mut at = 1;
+            while let Some(next) = self.list.get(at).copied() {
+                at += 1;
+                for parent in world
+                    .entity(next)
+                    .map_or(&[][..], |entity| entity.parents())
+                {
+                    meter.spend(1)?;
+                    self.add(*parent);
+                }
+            }
+        }
+        Ok(entity)
+    }
+
+    /// Walks up from `start` until `is` accepts something.
+    pub(crate) fn reaches(
+        &mut self,
+        world: &World<'_>,
+        meter: &mut Meter,
+        start: Uid,
+        mut is: impl FnMut(Uid) -> bool,
+    ) -> Result<bool, Fault> {
+        self.begin(start);
+        let mut at = 0;
+        while let Some(next) = self.list.get(at).copied() {
+            at += 1;
+            meter.spend(1)?;
+            if is(next) {
+                return Ok(true);
+            }
+            for parent in world
+                .entity(next)
+                .map_or(&[][..], |entity| entity.parents())
+            {
+                meter.spend(1)?;
+                self.add(*parent);
+            }
+        }
+        Ok(false)
+    }
+}

@@ -1,0 +1,6 @@
+//! The compiled engine is held to Cedar's answer: random policies, entities and requests.
+
+mod differential;
+mod generate;
+mod harness;
+mod store;

@@ -1,0 +1,131 @@
+//! Asking both engines the same and comparing every part of the answer.
+
+use crate::engine::compiled::{
+    Budget, CompiledPolicies, Decision, EngineRequest, ErrorCode, Scratch, Silent, evaluate,
+};
+use crate::entities::{Batch, EntityStore, NewEntity, Overlay, RawValue};
+use cedar_policy::{
+    AuthorizationError, Authorizer, Context, Entities, EntityId, EntityTypeName, EntityUid,
+    EvaluationError, PolicySet, Request,
+};
+use serde_json::Value as Json;
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+/// An answer in comparable form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) allow: bool,
+    pub(crate) reasons: Vec<String>,
+    pub(crate) errors: BTreeMap<String, ErrorCode>,
+}
+
+pub(crate) fn uid(ty: &str, id: &str) -> EntityUid {
+    EntityUid::from_type_name_and_id(EntityTypeName::from_str(ty).unwrap(), EntityId::new(id))
+}
+
+/// A request as text.
+#[derive(Debug, Clone)]
+pub(crate) struct Ask {
+    pub(crate) principal: (String, String),
+    pub(crate) action: (String, String),
+    pub(crate) resource: (String, String),
+    pub(crate) context: Json,
+}
+
+impl Ask {
+    pub(crate) fn cedar(&self) -> Request {
+        let context = Context::from_json_value(self.context.clone(), None).unwrap();
+        let [p, a, r] = [&self.principal, &self.action, &self.resource].map(|(ty, id)| uid(ty, id));
+        Request::new(p, a, r, context, None).unwrap()
+    }
+
+    pub(crate) fn bind(&self, version: &crate::entities::EntityVersion) -> EngineRequest {
+        let mut request = EngineRequest::new();
+        let [p, a, r] = [&self.principal, &self.action, &self.resource]
+            .map(|(ty, id)| (ty.as_str(), id.as_str()));
+        request.bind(version, p, a, r);
+        for (name, value) in self.context.as_object().unwrap() {
+            request.set_context(version, name, &RawValue::from_json(value).unwrap());
+        }
+        request
+    }
+}
+
+fn code(error: &AuthorizationError) -> (String, ErrorCode) {
+    let AuthorizationError::PolicyEvaluationError(error) = error;
+    let code = match error.inner() {
+        EvaluationError::EntityDoesNotExist(_) => ErrorCode::EntityMissing,
+        EvaluationError::EntityAttrDoesNotExist(_) => ErrorCode::EntityAttrMissing,
+        EvaluationError::RecordAttrDoesNotExist(_) => ErrorCode::RecordAttrMissing,
+        EvaluationError::TypeError(_) => ErrorCode::Type,
+        EvaluationError::IntegerOverflow(_) => ErrorCode::Overflow,
+        EvaluationError::FailedExtensionFunctionExecution(_) => ErrorCode::Extension,
+        EvaluationError::WrongNumArguments(_) => ErrorCode::Arity,
+        other => panic!("{other:?}"),
+    };
+    (error.policy_id().to_string(), code)
+}
+
+/// Cedar's own answer.
+pub(crate) fn reference(set: &PolicySet, entities: &Entities, ask: &Ask) -> Answer {
+    let response = Authorizer::new().is_authorized(&ask.cedar(), set, entities);
+    let mut reasons: Vec<String> = response
+        .diagnostics()
+        .reason()
+        .map(ToString::to_string)
+        .collect();
+    reasons.sort();
+    Answer {
+        allow: response.decision() == cedar_policy::Decision::Allow,
+        reasons,
+        errors: response.diagnostics().errors().map(code).collect(),
+    }
+}
+
+/// The compiled engine's answer.
+pub(crate) fn compiled(
+    policies: &CompiledPolicies,
+    store: &EntityStore,
+    inline: &[NewEntity],
+    ask: &Ask,
+) -> Answer {
+    let version = store.version();
+    let mut request = ask.bind(&version);
+    let overlay =
+        (!inline.is_empty()).then(|| Overlay::new(&version, request.locals(), inline).unwrap());
+    let mut scratch = Scratch::new();
+    let done = evaluate(
+        policies,
+        &version,
+        overlay.as_ref(),
+        &request,
+        &mut scratch,
+        Budget::UNBOUNDED,
+        &mut Silent,
+    )
+    .unwrap();
+    let mut reasons: Vec<String> = done
+        .determining_policies()
+        .iter()
+        .map(|policy| policies.id(*policy).to_owned())
+        .collect();
+    reasons.sort();
+    Answer {
+        allow: done.decision() == Decision::Allow,
+        reasons,
+        errors: done
+            .errors()
+            .iter()
+            .map(|(policy, code)| (policies.id(*policy).to_owned(), *code))
+            .collect(),
+    }
+}
+
+pub(crate) fn store_of(entities: &[Json]) -> EntityStore {
+    let store = EntityStore::new();
+    let mut batch = Batch::new();
+    batch.upsert_json(entities).unwrap();
+    store.apply(&batch).unwrap();
+    store
+}

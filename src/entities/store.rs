@@ -1,0 +1,468 @@
+//! The store: one writer at a time builds the next version, everybody reads the last published one.
+//!
+//! Costs: a change copies the pages it touches (32 ids each) and the paths to them, whatever the size of
+//! the store. A new parent costs a walk over the parent's ancestors (cycles) and nothing per descendant: the
+//! closure is not kept, a decision walks upwards. A deletion costs its children, because Cedar's deletion
+//! takes their edges to it away; without that a later entity of the same id would inherit members.
+//!
+//! Numbers of ids are counted: edges, values, policies and the entity itself each hold one use, and an id
+//! without uses is freed and its number given to the next new id. Older versions keep what they had, since
+//! they own their pages. Compiled policies hold [`Pins`], which are let go when the last policy set that
+//! owns them is gone and the store is written next.
+
+use super::batch::{Batch, BatchError, Change};
+use super::convert::{Symbols, resolve_fields};
+use super::idset::IdSet;
+use super::symbol::{MAX_INDEX, Sym, Uid, hash_uid};
+use super::version::{EntityVersion, Members, Parents, Slot};
+use super::{Fields, Record, Value};
+use arc_swap::ArcSwap;
+use cedar_policy::pst::SmolStr;
+use foldhash::fast::RandomState;
+use std::collections::HashMap;
+use std::hash::BuildHasher;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+/// Keeps the ids that compiled policies name alive in a store.
+#[derive(Debug, Clone)]
+pub(crate) struct Pins {
+    _token: Arc<()>,
+}
+
+#[derive(Debug)]
+struct Writer {
+    version: EntityVersion,
+    free: Vec<u32>,
+    pins: Vec<(Weak<()>, Vec<Uid>)>,
+}
+
+/// A store of entities.
+#[derive(Debug)]
+pub(crate) struct EntityStore {
+    current: ArcSwap<EntityVersion>,
+    writer: Mutex<Writer>,
+}
+
+impl Default for EntityStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl EntityStore {
+    /// An empty store.
+    pub(crate) fn new() -> Self {
+        let random = RandomState::default();
+        let version = EntityVersion {
+            seed: random.hash_one(1),
+            store: random.hash_one(2),
+            ..EntityVersion::default()
+        };
+        Self {
+            current: ArcSwap::from_pointee(version.clone()),
+            writer: Mutex::new(Writer {
+                version,
+                free: Vec::new(),
+                pins: Vec::new(),
+            }),
+        }
+    }
+
+    /// The last published version.
+    pub(crate) fn version(&self) -> Arc<EntityVersion> {
+        self.current.load_full()
+    }
+
+    /// Applies all changes and publishes the result, or applies none.
+    pub(crate) fn apply(&self, batch: &Batch) -> Result<Arc<EntityVersion>, BatchError> {
+        let mut writer = self.lock();
+        let mut edit = Edit::begin(&mut writer);
+        for change in &batch.changes {
+            edit.change(change)?;
+        }
+        edit.refuse_cycles()?;
+        edit.commit();
+        Ok(self.publish(&mut writer))
+    }
+
+    /// Lets `work` turn the text of policies into numbers, publishes them, and pins the ids among them.
+    pub(crate) fn intern<R>(
+        &self,
+        work: impl FnOnce(&mut dyn Interning) -> R,
+    ) -> (R, Pins, Arc<EntityVersion>) {
+        let mut writer = self.lock();
+        let mut edit = Edit::begin(&mut writer);
+        let result = work(&mut edit);
+        let mut pinned = std::mem::take(&mut edit.named);
+        pinned.sort_unstable();
+        pinned.dedup();
+        for uid in &pinned {
+            edit.add_use(*uid);
+        }
+        edit.commit();
+        let token = Arc::new(());
+        writer.pins.push((Arc::downgrade(&token), pinned));
+        (result, Pins { _token: token }, self.publish(&mut writer))
+    }
+
+    fn publish(&self, writer: &mut Writer) -> Arc<EntityVersion> {
+        writer.version.sequence += 1;
+        let published = Arc::new(writer.version.clone());
+        self.current.store(Arc::clone(&published));
+        published
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the policy compiler needs of a store.
+pub(crate) trait Interning {
+    /// The number of a name.
+    fn name(&mut self, text: &str) -> Sym;
+    /// The number of an entity id.
+    fn entity(&mut self, ty: &str, id: &str) -> Uid;
+}
+
+impl Interning for Edit<'_> {
+    fn name(&mut self, text: &str) -> Sym {
+        Symbols::name(self, text)
+    }
+
+    fn entity(&mut self, ty: &str, id: &str) -> Uid {
+        let uid = Symbols::entity(self, ty, id);
+        self.named.push(uid);
+        uid
+    }
+}
+
+/// A version being written, beside the one that is kept should it fail.
+struct Edit<'w> {
+    writer: &'w mut Writer,
+    version: EntityVersion,
+    /// How many of the free numbers were given out.
+    taken: usize,
+    /// Ids that may have lost their last use.
+    unused: Vec<Uid>,
+    /// Entities that got parents.
+    moved: Vec<Uid>,
+    /// Ids named by policies.
+    named: Vec<Uid>,
+    full: bool,
+}
+
+impl Symbols for Edit<'_> {
+    fn name(&mut self, text: &str) -> Sym {
+        let seed = self.version.seed;
+        self.version.names.intern(seed, text).unwrap_or_else(|| {
+            self.full = true;
+            Sym::NONE
+        })
+    }
+
+    fn entity(&mut self, ty: &str, id: &str) -> Uid {
+        let ty = Symbols::name(self, ty);
+        if let Some(known) = self.version.find_in_type(ty, id) {
+            return known;
+        }
+        let reused = self
+            .writer
+            .free
+            .len()
+            .checked_sub(self.taken + 1)
+            .and_then(|at| self.writer.free.get(at));
+        let at = if let Some(at) = reused {
+            self.taken += 1;
+            *at
+        } else if self.version.slot_count > MAX_INDEX {
+            self.full = true;
+            return Uid::NONE;
+        } else {
+            self.version.slot_count += 1;
+            self.version.slot_count - 1
+        };
+        *self.version.slots.get_mut(at) = Slot {
+            text: id.into(),
+            ty,
+            ..Slot::default()
+        };
+        self.version
+            .ids
+            .insert(hash_uid(self.version.seed, ty, id), at);
+        self.unused.push(Uid::stored(at));
+        Uid::stored(at)
+    }
+}
+
+impl<'w> Edit<'w> {
+    fn begin(writer: &'w mut Writer) -> Self {
+        let gone: Vec<Uid> = writer
+            .pins
+            .extract_if(.., |(token, _)| token.strong_count() == 0)
+            .flat_map(|(_, uids)| uids)
+            .collect();
+        let version = writer.version.clone();
+        let mut edit = Self {
+            writer,
+            version,
+            taken: 0,
+            unused: Vec::new(),
+            moved: Vec::new(),
+            named: Vec::new(),
+            full: false,
+        };
+        if !gone.is_empty() {
+            gone.into_iter().for_each(|uid| edit.drop_use(uid));
+            edit.free_unused();
+            edit.writer.version = edit.version.clone();
+        }
+        edit
+    }
+
+    fn slot(&mut self, uid: Uid) -> &mut Slot {
+        self.version.slots.get_mut(uid.index())
+    }
+
+    fn add_use(&mut self, uid: Uid) {
+        let slot = self.slot(uid);
+        slot.uses = slot.uses.saturating_add(1);
+    }
+
+    fn drop_use(&mut self, uid: Uid) {
+        let slot = self.slot(uid);
+        slot.uses = slot.uses.saturating_sub(1);
+        if slot.uses == 0 {
+            self.unused.push(uid);
+        }
+    }
+
+    fn change(&mut self, change: &Change) -> Result<(), BatchError> {
+        match change {
+            Change::Upsert(entity) => {
+                let uid = Symbols::entity(self, &entity.uid.0, &entity.uid.1);
+                let attrs: Arc<Fields> = sorted(resolve_fields(&entity.attrs, self)).into();
+                let tags = sorted(resolve_fields(&entity.tags, self));
+                let tags = (!tags.is_empty()).then(|| Arc::new(tags.into_boxed_slice()));
+                let parents: Vec<Uid> = entity
+                    .parents
+                    .iter()
+                    .map(|(ty, id)| Symbols::entity(self, ty, id))
+                    .collect();
+                if self.full {
+                    return Err(BatchError::Full);
+                }
+                self.set_data(uid, Some(attrs), tags);
+                self.set_parents(uid, parents);
+            }
+            Change::Delete((ty, id)) => {
+                if let Some(uid) = self.version.find(ty, id) {
+                    self.delete(uid);
+                }
+            }
+            Change::AddParent { child, parent } => {
+                let uid = self.stored(child)?;
+                let parent = Symbols::entity(self, &parent.0, &parent.1);
+                let mut parents = self.slot(uid).parents.as_slice().to_vec();
+                parents.push(parent);
+                self.set_parents(uid, parents);
+            }
+            Change::RemoveParent { child, parent } => {
+                let uid = self.stored(child)?;
+                if let Some(parent) = self.version.find(&parent.0, &parent.1) {
+                    let parents = self
+                        .slot(uid)
+                        .parents
+                        .as_slice()
+                        .iter()
+                        .copied()
+                        .filter(|known| *known != parent)
+                        .collect();
+                    self.set_parents(uid, parents);
+                }
+            }
+        }
+        if self.full {
+            Err(BatchError::Full)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn stored(&self, uid: &(SmolStr, SmolStr)) -> Result<Uid, BatchError> {
+        let known = self
+            .version
+            .find(&uid.0, &uid.1)
+            .filter(|uid| self.version.entity(*uid).is_some());
+        known.ok_or_else(|| BatchError::Missing(uid.0.to_string(), uid.1.to_string()))
+    }
+
+    /// Replaces attributes and tags; `None` for attributes takes the entity out.
+    fn set_data(&mut self, uid: Uid, attrs: Option<Arc<Fields>>, tags: Option<Arc<Box<Fields>>>) {
+        let named = |attrs: &Option<Arc<Fields>>, tags: &Option<Arc<Box<Fields>>>| {
+            let mut named = Vec::new();
+            let fields = attrs
+                .iter()
+                .flat_map(|fields| fields.iter())
+                .chain(tags.iter().flat_map(|fields| fields.iter()));
+            fields.for_each(|(_, value): &(Sym, Value)| {
+                value.each_entity(&mut |uid| named.push(uid))
+            });
+            named
+        };
+        named(&attrs, &tags)
+            .into_iter()
+            .for_each(|uid| self.add_use(uid));
+        let stored = attrs.is_some();
+        let slot = self.slot(uid);
+        let ty = slot.ty;
+        let old = (
+            std::mem::replace(&mut slot.attrs, attrs),
+            std::mem::replace(&mut slot.tags, tags),
+        );
+        named(&old.0, &old.1)
+            .into_iter()
+            .for_each(|uid| self.drop_use(uid));
+        match (old.0.is_some(), stored) {
+            (false, true) => {
+                self.add_use(uid);
+                self.version.stored += 1;
+                self.members(ty).insert(uid);
+            }
+            (true, false) => {
+                self.drop_use(uid);
+                self.version.stored -= 1;
+                self.members(ty).remove(uid);
+            }
+            _ => {}
+        }
+    }
+
+    fn members(&mut self, ty: Sym) -> &mut IdSet {
+        let all = Arc::make_mut(&mut self.version.members);
+        let at = match all.binary_search_by_key(&ty, |members| members.ty) {
+            Ok(at) => at,
+            Err(at) => {
+                all.insert(
+                    at,
+                    Members {
+                        ty,
+                        ids: IdSet::default(),
+                    },
+                );
+                at
+            }
+        };
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "INVARIANT: `at` was found or has just been filled"
+        )]
+        &mut all[at].ids
+    }
+
+    fn set_parents(&mut self, uid: Uid, parents: Vec<Uid>) {
+        let new = Parents::new(parents);
+        let old = std::mem::replace(&mut self.slot(uid).parents, new.clone());
+        for parent in new
+            .as_slice()
+            .iter()
+            .filter(|parent| !old.as_slice().contains(parent))
+        {
+            self.add_use(*parent);
+            self.slot(*parent).children.insert(uid);
+            self.moved.push(uid);
+        }
+        for parent in old
+            .as_slice()
+            .iter()
+            .filter(|parent| !new.as_slice().contains(parent))
+        {
+            self.slot(*parent).children.remove(uid);
+            self.drop_use(*parent);
+        }
+    }
+
+    fn delete(&mut self, uid: Uid) {
+        if self.version.entity(uid).is_none() {
+            return;
+        }
+        self.set_parents(uid, Vec::new());
+        let children: Vec<Uid> = self.version.children(uid).collect();
+        for child in children {
+            let parents = self
+                .slot(child)
+                .parents
+                .as_slice()
+                .iter()
+                .copied()
+                .filter(|parent| *parent != uid)
+                .collect();
+            self.set_parents(child, parents);
+        }
+        self.set_data(uid, None, None);
+    }
+
+    /// Depth first upwards from everything that got parents; a node met while it is open closes a cycle.
+    fn refuse_cycles(&self) -> Result<(), BatchError> {
+        let mut closed: HashMap<Uid, bool, foldhash::fast::FixedState> = HashMap::default();
+        let mut open: Vec<(Uid, usize)> = Vec::new();
+        for start in &self.moved {
+            if closed.contains_key(start) {
+                continue;
+            }
+            closed.insert(*start, false);
+            open.push((*start, 0));
+            while let Some((uid, next)) = open.last_mut() {
+                let uid = *uid;
+                let parents = self
+                    .version
+                    .slot(uid)
+                    .map_or(&[][..], |slot| slot.parents.as_slice());
+                if let Some(parent) = parents.get(*next).copied() {
+                    *next += 1;
+                    match closed.get(&parent) {
+                        Some(true) => {}
+                        Some(false) => {
+                            let (ty, id) = self.version.id_text(parent).unwrap_or_default();
+                            return Err(BatchError::Cycle(ty.to_owned(), id.to_owned()));
+                        }
+                        None => {
+                            closed.insert(parent, false);
+                            open.push((parent, 0));
+                        }
+                    }
+                } else {
+                    closed.insert(uid, true);
+                    open.pop();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn free_unused(&mut self) {
+        let seed = self.version.seed;
+        for uid in std::mem::take(&mut self.unused) {
+            let slot = self.slot(uid);
+            if slot.uses == 0 && slot.ty != Sym::NONE {
+                let gone = std::mem::take(slot);
+                self.version
+                    .ids
+                    .remove(hash_uid(seed, gone.ty, &gone.text), uid.index());
+                self.writer.free.push(uid.index());
+            }
+        }
+    }
+
+    fn commit(mut self) {
+        let kept = self.writer.free.len() - self.taken;
+        self.writer.free.truncate(kept);
+        self.taken = 0;
+        self.free_unused();
+        self.writer.version = self.version;
+    }
+}
+
+fn sorted(fields: Vec<(Sym, Value)>) -> Vec<(Sym, Value)> {
+    Record::new(fields).into_fields()
+}

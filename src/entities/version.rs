@@ -1,0 +1,227 @@
+//! One immutable version of the store, and what a decision reads from it.
+//!
+//! A version is a handful of `Arc`s: cloning it is cheap, and two versions share all pages that did not
+//! change between them.
+
+use super::idset::IdSet;
+use super::index::SharedTable;
+use super::names::Names;
+use super::pages::PageVec;
+use super::symbol::{Sym, Uid, hash_uid};
+use super::value::Fields;
+use cedar_policy::pst::SmolStr;
+use std::sync::Arc;
+
+/// Direct parents: up to three in place.
+#[derive(Debug, Clone)]
+pub(crate) enum Parents {
+    Few([Uid; 3]),
+    Many(Arc<Vec<Uid>>),
+}
+
+impl Default for Parents {
+    fn default() -> Self {
+        Self::Few([Uid::NONE; 3])
+    }
+}
+
+impl Parents {
+    /// Sorted, without doubles.
+    pub(crate) fn new(mut ids: Vec<Uid>) -> Self {
+        ids.sort_unstable();
+        ids.dedup();
+        if ids.len() > 3 {
+            ids.shrink_to_fit();
+            return Self::Many(Arc::new(ids));
+        }
+        let mut few = [Uid::NONE; 3];
+        few.iter_mut().zip(ids).for_each(|(to, from)| *to = from);
+        Self::Few(few)
+    }
+
+    #[inline]
+    pub(crate) fn as_slice(&self) -> &[Uid] {
+        match self {
+            Self::Few([Uid::NONE, ..]) => &[],
+            Self::Few([first, Uid::NONE, _]) => std::slice::from_ref(first),
+            Self::Few([pair @ .., Uid::NONE]) => pair,
+            Self::Few(all) => all,
+            Self::Many(ids) => ids,
+        }
+    }
+}
+
+/// Everything about one entity id: its text, and the entity if it is stored.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Slot {
+    pub(crate) text: SmolStr,
+    pub(crate) ty: Sym,
+    /// Edges, values and pins that name this id, and one if the entity is stored; at none the id is freed.
+    pub(crate) uses: u32,
+    /// The attributes, if the entity is stored.
+    pub(crate) attrs: Option<Arc<Fields>>,
+    pub(crate) tags: Option<Arc<Box<Fields>>>,
+    pub(crate) parents: Parents,
+    pub(crate) children: IdSet,
+}
+
+/// Members of one type.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Members {
+    pub(crate) ty: Sym,
+    pub(crate) ids: IdSet,
+}
+
+/// An immutable state of the whole store.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct EntityVersion {
+    pub(crate) seed: u64,
+    pub(crate) store: u64,
+    pub(crate) sequence: u64,
+    pub(crate) names: Names,
+    pub(crate) slots: PageVec<Slot>,
+    pub(crate) ids: SharedTable,
+    pub(crate) slot_count: u32,
+    pub(crate) stored: u32,
+    /// Sorted by type.
+    pub(crate) members: Arc<Vec<Members>>,
+}
+
+/// One stored entity.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EntityRef<'a> {
+    pub(crate) attrs: &'a Fields,
+    pub(crate) tags: &'a Fields,
+    pub(crate) parents: &'a [Uid],
+}
+
+impl<'a> EntityRef<'a> {
+    /// Attributes sorted by name.
+    pub(crate) fn attrs(&self) -> &'a Fields {
+        self.attrs
+    }
+
+    /// Tags sorted by key.
+    pub(crate) fn tags(&self) -> &'a Fields {
+        self.tags
+    }
+
+    /// Direct parents.
+    pub(crate) fn parents(&self) -> &'a [Uid] {
+        self.parents
+    }
+}
+
+impl EntityVersion {
+    /// Which store and which of its versions this is.
+    pub(crate) fn identity(&self) -> (u64, u64) {
+        (self.store, self.sequence)
+    }
+
+    /// How many entities are stored.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.stored as usize
+    }
+
+    /// The number of a name, if the store knows it.
+    #[inline]
+    pub(crate) fn find_name(&self, text: &str) -> Option<Sym> {
+        self.names.find(self.seed, text)
+    }
+
+    /// The number of an entity id, if the store knows it; the entity itself need not be stored.
+    pub(crate) fn find(&self, ty: &str, id: &str) -> Option<Uid> {
+        self.find_in_type(self.find_name(ty)?, id)
+    }
+
+    #[inline]
+    pub(crate) fn find_in_type(&self, ty: Sym, id: &str) -> Option<Uid> {
+        if ty.is_local() {
+            return None;
+        }
+        let is = |at| {
+            self.slots
+                .get(at)
+                .is_some_and(|slot: &Slot| slot.ty == ty && slot.text == id)
+        };
+        self.ids
+            .find(hash_uid(self.seed, ty, id), is)
+            .map(Uid::stored)
+    }
+
+    /// Type and id of an entity id of the store.
+    pub(crate) fn id_text(&self, uid: Uid) -> Option<(&str, &str)> {
+        let slot = self.slot(uid)?;
+        Some((self.names.text(slot.ty)?, &slot.text))
+    }
+
+    #[inline]
+    pub(crate) fn slot(&self, uid: Uid) -> Option<&Slot> {
+        self.slots.get(uid.raw())
+    }
+
+    #[inline]
+    pub(crate) fn type_of(&self, uid: Uid) -> Sym {
+        self.slot(uid).map_or(Sym::NONE, |slot| slot.ty)
+    }
+
+    /// The entity, if it is stored.
+    #[inline]
+    pub(crate) fn entity(&self, uid: Uid) -> Option<EntityRef<'_>> {
+        let slot = self.slot(uid)?;
+        let attrs = slot.attrs.as_ref()?;
+        let tags: &Fields = slot.tags.as_ref().map_or(&[], |tags| tags);
+        Some(EntityRef {
+            attrs,
+            tags,
+            parents: slot.parents.as_slice(),
+        })
+    }
+
+    /// The entities that have `uid` as a direct parent, in ascending order.
+    pub(crate) fn children(&self, uid: Uid) -> impl Iterator<Item = Uid> + '_ {
+        self.slot(uid)
+            .into_iter()
+            .flat_map(|slot| slot.children.iter())
+    }
+
+    /// The stored entities of a type, in an order that stays while they are stored.
+    #[cfg(test)]
+    pub(crate) fn of_type(&self, ty: Sym) -> impl Iterator<Item = Uid> + '_ {
+        let at = self
+            .members
+            .binary_search_by_key(&ty, |members| members.ty)
+            .ok();
+        at.and_then(|at| self.members.get(at))
+            .into_iter()
+            .flat_map(|members| members.ids.iter())
+    }
+
+    /// All ancestors of `uid` and `uid` itself, nearest first.
+    #[cfg(test)]
+    pub(crate) fn ancestors(&self, uid: Uid) -> Vec<Uid> {
+        let mut found = vec![uid];
+        let mut seen: std::collections::HashSet<Uid> = [uid].into();
+        let mut at = 0;
+        while let Some(next) = found.get(at).copied() {
+            at += 1;
+            for parent in self.entity(next).map_or(&[][..], |entity| entity.parents) {
+                if seen.insert(*parent) {
+                    found.push(*parent);
+                }
+            }
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Slot;
+
+    #[test]
+    fn an_entity_id_is_small() {
+        assert!(size_of::<Slot>() <= 96, "{}", size_of::<Slot>());
+    }
+}
