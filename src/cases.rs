@@ -107,6 +107,7 @@ impl Suite {
     fn builder(&self, config: &Config) -> PdpBuilder {
         let setup = &self.setup;
         let mut builder = Pdp::builder()
+            .engine(config.engine)
             .env_member(config.env_member.clone())
             .inject_without_schema(config.inject_without_schema)
             .limits(config.limits.request)

@@ -183,6 +183,36 @@ fn long_names_do_not_multiply() {
     assert!(status == 400 && answer.to_string().len() < 50_000);
 }
 
+/// No policy and no request can hold a thread: a decision has a bound on its work.
+#[test]
+fn work_is_bounded() {
+    let limits = deodar::Limits {
+        decision_steps: 1_000,
+        ..deodar::Limits::default()
+    };
+    let pdp = Pdp::builder()
+        .policies_text(
+            "p.cedar",
+            "permit(principal, action, resource) when { context.a.containsAll(context.b) };",
+        )
+        .limits(limits)
+        .build()
+        .unwrap();
+    let router = router(pdp, None);
+    let ask = |n: usize| {
+        let numbers: Vec<_> = (0..n).collect();
+        let mut body = good();
+        body["context"] = json!({"a": numbers, "b": numbers});
+        block_on(post(&router, body.to_string()))
+    };
+    assert_eq!(ask(10).1["decision"], "Allow");
+    let (status, problem) = ask(5_000);
+    assert_eq!(
+        (status.as_u16(), &problem["code"]),
+        (503, &json!("budget_exhausted"))
+    );
+}
+
 #[test]
 fn inline_entities() {
     let entity = |ty: &str, id: &str, parents: Value| json!({"uid": {"type": ty, "id": id}, "attrs": {}, "parents": parents});

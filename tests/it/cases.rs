@@ -31,6 +31,18 @@ fn library() {
 }
 
 #[test]
+fn library_with_cedars_own_authorizer() {
+    let mut config = config();
+    config.engine = deodar::EngineChoice::Reference;
+    for suite in suites() {
+        for verdict in suite.run(&config).unwrap() {
+            let none: [String; 0] = [];
+            assert_eq!(verdict.failures, none, "{}", verdict.case.name);
+        }
+    }
+}
+
+#[test]
 fn http() {
     let config = config();
     block_on(async {

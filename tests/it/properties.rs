@@ -1,7 +1,7 @@
-//! What holds of every policy set: order is irrelevant, a forbid never allows.
+//! What holds of every policy set: both engines agree, order is irrelevant, a forbid never allows.
 
 use deodar::cases::{self, Sources};
-use deodar::{Caller, Decision, Limits, Pdp, Request};
+use deodar::{Caller, Decision, EngineChoice, Limits, Pdp, Request};
 use proptest::prelude::*;
 
 use crate::support::root;
@@ -41,9 +41,10 @@ fn requests() -> Vec<Request> {
     requests
 }
 
-fn pdp(policies: &[String]) -> Pdp {
+fn pdp(policies: &[String], engine: EngineChoice) -> Pdp {
     Pdp::builder()
         .policies_text("p.cedar", &policies.join("\n"))
+        .engine(engine)
         .schema(root().join("schemas"))
         .entities(root().join("policies/workspace"))
         .obligations([
@@ -88,12 +89,14 @@ proptest! {
         let requests = requests();
         let mut sorted = chosen.clone();
         sorted.sort();
-        let one = answers(&pdp(&chosen), &requests);
-        prop_assert_eq!(&one, &answers(&pdp(&sorted), &requests));
+        let one = answers(&pdp(&chosen, EngineChoice::Compiled), &requests);
+        let cedars = answers(&pdp(&chosen, EngineChoice::Reference), &requests);
+        prop_assert_eq!(&one, &cedars);
+        prop_assert_eq!(&one, &answers(&pdp(&sorted, EngineChoice::Compiled), &requests));
 
         let mut more = chosen.clone();
         more.push("@id(\"extra\") forbid(principal, action, resource) when { principal has email };".to_owned());
-        for (before, after) in one.iter().zip(answers(&pdp(&more), &requests)) {
+        for (before, after) in one.iter().zip(answers(&pdp(&more, EngineChoice::Compiled), &requests)) {
             prop_assert!(before.0 == Decision::Allow || after.0 == Decision::Deny);
         }
     }
