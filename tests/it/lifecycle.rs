@@ -19,7 +19,7 @@ fn sigterm_drains() {
         ("p/a.cedar", PERMIT),
         (
             "deodar.toml",
-            "[server]\ndrain_delay = \"1s\"\ndrain_timeout = \"5s\"\nops_listen = \"127.0.0.1:0\"\n[sources]\npolicies = [\"p\"]\n",
+            "[server]\ndrain_delay = \"3s\"\ndrain_timeout = \"5s\"\nops_listen = \"127.0.0.1:0\"\n[sources]\npolicies = [\"p\"]\n",
         ),
     ]);
     let mut served = Served::start(&[], tree.path());
@@ -37,7 +37,7 @@ fn sigterm_drains() {
         let (status, ready) = probe.get("/readyz");
         status == 503 && ready["status"] == "draining"
     });
-    assert!(began.elapsed() < Duration::from_millis(900), "at once");
+    assert!(began.elapsed() < Duration::from_millis(2_700), "at once");
     assert_eq!(
         client.post("/authorize", &body()).0,
         200,
@@ -48,7 +48,7 @@ fn sigterm_drains() {
     assert!(status.success());
     let took = began.elapsed();
     assert!(
-        took >= Duration::from_millis(900) && took < Duration::from_secs(5),
+        took >= Duration::from_millis(2_900) && took < Duration::from_secs(20),
         "{took:?}"
     );
 }
