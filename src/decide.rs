@@ -8,7 +8,7 @@ mod outcome;
 use cedar_policy::Effect;
 
 use crate::caller::Handles;
-use crate::engine::Evaluation;
+use crate::engine::{Evaluation, Places};
 use crate::policy::{OnError, PolicyInfo};
 
 pub use outcome::{Cause, Decision, Denied, Obligation, Outcome, PolicyFailure, Unmet};
@@ -42,7 +42,7 @@ pub(crate) fn decide(evaluation: Evaluation<'_>) -> Outcome {
     };
     let determining = match cause {
         Cause::Permitted | Cause::Forbidden => evaluation.determining,
-        _ => Vec::new(),
+        _ => Places::new(),
     };
     let unmet = if cause == Cause::UnsupportedObligation {
         unhandled

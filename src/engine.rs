@@ -4,19 +4,25 @@
 //! and which failed; it is not yet a decision. No I/O, no clock.
 //!
 //! Two evaluators give the same answer: [`compiled`], whose cost follows the policies that can match,
-//! and [`reference`], Cedar's own authorizer, which looks at all of them. Reading and checking the
-//! request is Cedar's in either case.
+//! and [`reference`], Cedar's own authorizer, which looks at all of them. Each has its own readers of
+//! requests: [`read`] and [`inline`] for the one, [`resolve`] for the other.
 
 mod compiled;
 mod error;
+mod inline;
+mod read;
 mod reference;
 mod resolve;
 mod run;
+mod shadow;
 mod slice;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use smallvec::SmallVec;
 
 use crate::enrich::Enriched;
 use crate::policy::EngineChoice;
@@ -26,7 +32,11 @@ use crate::timestamp::Timestamp;
 
 pub(crate) use compiled::CompiledPolicies;
 pub use error::PolicyErrorCode;
-pub(crate) use run::Room;
+pub(crate) use shadow::Shadow;
+pub use shadow::{EngineAnswer, ShadowCounts, ShadowMismatch, ShadowSettings};
+
+/// Places of policies in the snapshot's table; up to sixteen take no allocation.
+pub(crate) type Places = SmallVec<[usize; 16]>;
 
 /// What evaluating all policies found, by their places in the snapshot's table, in rising order.
 #[derive(Debug)]
@@ -37,7 +47,7 @@ pub(crate) struct Evaluation<'a> {
     /// Whether a permit is satisfied and no forbid is.
     pub(crate) allow: bool,
     /// The satisfied permits of an Allow, else the satisfied forbids.
-    pub(crate) determining: Vec<usize>,
+    pub(crate) determining: Places,
     pub(crate) errors: Vec<PolicyError>,
 }
 
@@ -51,27 +61,53 @@ pub(crate) struct PolicyError {
 }
 
 /// What an evaluator found.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Found {
     allow: bool,
-    determining: Vec<usize>,
+    determining: Places,
     errors: Vec<PolicyError>,
+}
+
+/// What a decision point's engine keeps between decisions.
+#[derive(Debug, Default)]
+pub(crate) struct Engine {
+    pub(crate) counts: Counts,
+    pub(crate) shadow: Option<Shadow>,
+}
+
+/// What happened to decisions.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    fallbacks: AtomicU64,
+}
+
+impl Counts {
+    fn fell_back(&self) {
+        self.fallbacks.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Decisions by the reference because only Cedar's reader took the request.
+    pub(crate) fn fallbacks(&self) -> u64 {
+        self.fallbacks.load(Ordering::Relaxed)
+    }
 }
 
 /// Evaluates a request: every fault of it is an error that names them all.
 pub(crate) fn evaluate<'a>(
-    enriched: Enriched<'a>,
+    enriched: &Enriched<'a>,
     limits: &Limits,
-    room: &Room,
+    engine: &Engine,
 ) -> Result<Evaluation<'a>, RequestError> {
     let (request, state, now) = (enriched.request, enriched.state, enriched.now);
-    let resolved = resolve::resolve(enriched, limits)?;
     let found = match state.snapshot().settings().engine {
-        EngineChoice::Reference => {
-            let entities = resolved.entities(state)?;
-            reference::evaluate(state.snapshot(), &resolved.request, &entities)
+        EngineChoice::Reference => reference::decide(enriched, limits)?,
+        EngineChoice::Compiled => {
+            let found = run::evaluate(enriched, limits, &engine.counts)?;
+            if let Some(shadow) = &engine.shadow {
+                shadow.look(request, state, now, limits, &found);
+            }
+            found
         }
-        EngineChoice::Compiled => run::evaluate(state, request, &resolved, limits, room)?,
     };
     Ok(Evaluation {
         request,

@@ -8,9 +8,10 @@ mod inject;
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use crate::request::{InputFault, Request};
+use crate::json::InputFault;
+use crate::request::Request;
 use crate::state::State;
 use crate::timestamp::Timestamp;
 
@@ -20,9 +21,22 @@ pub(crate) struct Enriched<'a> {
     pub(crate) request: &'a Request,
     pub(crate) state: &'a Arc<State>,
     pub(crate) now: Timestamp,
-    pub(crate) context: Map<String, Value>,
+    /// The context member that is set to `{now}`.
+    pub(crate) env: Option<&'a str>,
     /// Faults found so far; they are named together with those of the next stage.
     pub(crate) faults: Vec<InputFault>,
+}
+
+impl Enriched<'_> {
+    /// The context in Cedar's JSON form, complete.
+    pub(crate) fn context(&self) -> Map<String, Value> {
+        let mut context = self.request.context.clone();
+        if let Some(name) = self.env {
+            let now = json!({"__extn": {"fn": "datetime", "arg": self.now.to_string()}});
+            context.insert(name.to_owned(), json!({"now": now}));
+        }
+        context
+    }
 }
 
 /// Completes the raw context of `request`.
@@ -35,7 +49,7 @@ pub(crate) fn enrich<'a>(
         request,
         state,
         now,
-        context: request.context.clone(),
+        env: None,
         faults: Vec::new(),
     };
     inject::env(&mut enriched);

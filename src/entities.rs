@@ -9,6 +9,7 @@
 
 mod batch;
 mod convert;
+mod export;
 mod ext;
 mod graph;
 mod idset;
@@ -21,24 +22,27 @@ mod overlay;
 mod pages;
 mod store;
 mod symbol;
+mod typed;
 mod value;
 mod version;
 
 #[cfg(test)]
 pub(crate) use batch::BatchError;
-pub(crate) use batch::{Batch, NewEntity};
+pub(crate) use batch::{Batch, NewEntity, is_action};
 pub(crate) use convert::{RawValue, RequestSymbols, Symbols};
+pub(crate) use export::Exporter;
 pub(crate) use ext::{ExtFn, to_date, to_time};
 pub(crate) use graph::{GraphFault, check as check_graph};
 pub(crate) use index::Table;
-pub(crate) use json::ValueError;
-pub(crate) use load::{fill, load, replace};
+pub(crate) use json::{entity_has_unknown, entity_ref, has_unknown};
+pub(crate) use load::{Material, load};
 pub(crate) use locals::Locals;
 pub(crate) use overlay::Overlay;
 #[cfg(test)]
 pub(crate) use overlay::OverlayError;
 pub(crate) use store::{EntityStore, Interning, Pins};
 pub(crate) use symbol::{Sym, Uid};
+pub(crate) use typed::Typed;
 pub(crate) use value::{
     Fields, Ip, Record, SetValue, Value, field, hash_fields, hash_ip, hash_scalar, hash_str, mix,
 };
@@ -47,31 +51,17 @@ pub(crate) use version::{EntityRef, EntityVersion};
 /// The stored entities of one state.
 #[derive(Debug)]
 pub(crate) struct Stored {
-    entities: cedar_policy::Entities,
     version: std::sync::Arc<EntityVersion>,
     hash: [u8; 32],
 }
 
 impl Stored {
-    /// `hash` tells one content from another; `version` holds what `entities` hold.
-    pub(crate) fn new(
-        entities: cedar_policy::Entities,
-        version: std::sync::Arc<EntityVersion>,
-        hash: [u8; 32],
-    ) -> Self {
-        Self {
-            entities,
-            version,
-            hash,
-        }
+    /// `hash` tells one content from another.
+    pub(crate) fn new(version: std::sync::Arc<EntityVersion>, hash: [u8; 32]) -> Self {
+        Self { version, hash }
     }
 
-    /// As Cedar holds them.
-    pub(crate) fn entities(&self) -> &cedar_policy::Entities {
-        &self.entities
-    }
-
-    /// As the compiled engine holds them.
+    /// The version that decisions on this state read.
     pub(crate) fn version(&self) -> &EntityVersion {
         &self.version
     }

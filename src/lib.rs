@@ -40,6 +40,7 @@ mod engine;
 mod enrich;
 mod entities;
 mod fault;
+mod json;
 mod nearest;
 mod pdp;
 mod policy;
@@ -60,7 +61,7 @@ pub mod server;
 
 pub use caller::{Caller, Handles, InlineRule, Scope};
 pub use decide::{Cause, Decision, Denied, Obligation, Outcome, PolicyFailure, Unmet};
-pub use engine::PolicyErrorCode;
+pub use engine::{EngineAnswer, PolicyErrorCode, ShadowCounts, ShadowMismatch, ShadowSettings};
 pub use fault::{Fault, Faults};
 pub use pdp::{
     Authorize, BuildError, FixedPdp, Health, Pdp, PdpBuilder, ReloadCounts, ReloadError, Reloaded,

@@ -17,7 +17,7 @@ use lru::LruCache;
 
 use crate::caller::Scope;
 use crate::decide::{Outcome, decide};
-use crate::engine;
+use crate::engine::{self, Engine, ShadowCounts, ShadowMismatch};
 use crate::enrich::enrich;
 use crate::fault::Faults;
 use crate::policy::source::SourceFile;
@@ -63,7 +63,7 @@ struct Inner {
     subscribers: health::Subscribers,
     logged_errors: Mutex<LruCache<PolicyId, Instant>>,
     watcher: OnceLock<Watcher>,
-    room: engine::Room,
+    engine: Engine,
 }
 
 /// Why the decision point is degraded.
@@ -124,7 +124,8 @@ impl Pdp {
         admit(request, &state)?;
         let now = request.now.unwrap_or_else(Timestamp::now);
         let enriched = enrich(request, &state, now);
-        let evaluation = engine::evaluate(enriched, &self.inner.limits.load().0, &self.inner.room)?;
+        let evaluation =
+            engine::evaluate(&enriched, &self.inner.limits.load().0, &self.inner.engine)?;
         let outcome = decide(evaluation);
         self.log_errors(&outcome);
         Ok(outcome)
@@ -160,6 +161,27 @@ impl Pdp {
             failed: load(&counts.failed),
             held: load(&counts.held),
         }
+    }
+
+    /// How often the compiled engine left a decision to the reference, because only Cedar's reader took
+    /// the request; since the start.
+    #[must_use]
+    pub fn engine_fallbacks(&self) -> u64 {
+        self.inner.engine.counts.fallbacks()
+    }
+
+    /// What became of shadow checks ([`PdpBuilder::shadow`]).
+    #[must_use]
+    pub fn shadow_counts(&self) -> ShadowCounts {
+        let shadow = self.inner.engine.shadow.as_ref();
+        shadow.map(engine::Shadow::counts).unwrap_or_default()
+    }
+
+    /// The last hundred decisions on which a shadow check found that the engines differ, oldest first.
+    #[must_use]
+    pub fn shadow_mismatches(&self) -> Vec<ShadowMismatch> {
+        let shadow = self.inner.engine.shadow.as_ref();
+        shadow.map(engine::Shadow::mismatches).unwrap_or_default()
     }
 
     /// Subscribes to changes of the state from now on.
@@ -200,6 +222,7 @@ impl Pdp {
         limits: Limits,
         read_limits: ReadLimits,
         strict: bool,
+        engine: Engine,
     ) -> Result<Self, BuildError> {
         let (state, faults) = reloader.first(&read_limits, strict)?;
         let mut trouble = Trouble::default();
@@ -224,7 +247,7 @@ impl Pdp {
             subscribers: health::Subscribers::default(),
             logged_errors: Mutex::new(LruCache::new(LOGGED_POLICIES)),
             watcher: OnceLock::new(),
-            room: engine::Room::default(),
+            engine,
         };
         Ok(Self {
             inner: Arc::new(inner),

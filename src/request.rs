@@ -6,10 +6,8 @@
 
 mod error;
 pub(crate) mod inline;
-pub(crate) mod json;
 mod limits;
 mod locate;
-mod path;
 mod read;
 
 use std::fmt;
@@ -20,13 +18,13 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::caller::Caller;
+use crate::json::{pointer, shown};
 use crate::timestamp::Timestamp;
 
-pub(crate) use error::pointer;
-pub use error::{InputFault, RequestError};
+pub use crate::json::InputFault;
+pub use error::RequestError;
 pub use limits::Limits;
 pub(crate) use locate::locate;
-pub(crate) use path::shown;
 
 /// The name of an entity: its type and its id.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -53,10 +53,10 @@ impl State {
         self.sequence
     }
 
-    /// The stored entities as Cedar holds them.
+    /// How many entities are stored, the actions of the schema among them.
     #[must_use]
-    pub fn entities(&self) -> &cedar_policy::Entities {
-        self.entities.entities()
+    pub fn entity_count(&self) -> usize {
+        self.entities.version().len()
     }
 
     /// Whether there are stored entities besides the actions of the schema.
@@ -64,7 +64,7 @@ impl State {
         let actions = self.snapshot.schema().map_or(0, |schema| {
             schema.action_entities().map_or(0, |actions| actions.len())
         });
-        self.entities().len() > actions
+        self.entity_count() > actions
     }
 
     /// The policies as the compiled engine evaluates them; places are those of the snapshot's table.

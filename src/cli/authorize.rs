@@ -12,7 +12,8 @@ use crate::cases;
 use crate::config::Config;
 use crate::decide::Outcome;
 use crate::fault::Fault;
-use crate::request::{Request, json};
+use crate::json;
+use crate::request::Request;
 use crate::response::Answer;
 use crate::timestamp::Timestamp;
 

@@ -14,7 +14,7 @@ pub(super) fn run(command: &Validate, args: &Args, output: Output) -> Done {
     let snapshot = state.snapshot();
     let (policies, forbids) = snapshot.counts();
     let templates = snapshot.policies().num_of_templates();
-    let entities = state.entities().len();
+    let entities = state.entity_count();
     let mut warnings = Faults::new();
     for warning in snapshot.warnings() {
         warnings.push(warning.clone());

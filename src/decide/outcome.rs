@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cedar_policy::PolicyId;
 
-use crate::engine::{PolicyError, PolicyErrorCode};
+use crate::engine::{Places, PolicyError, PolicyErrorCode};
 use crate::policy::{Duty, PolicyInfo};
 use crate::state::State;
 use crate::timestamp::Timestamp;
@@ -95,7 +95,7 @@ pub(super) struct Parts {
     pub(super) evaluated_at: Timestamp,
     pub(super) decision: Decision,
     pub(super) cause: Cause,
-    pub(super) determining: Vec<usize>,
+    pub(super) determining: Places,
     pub(super) unmet: Vec<usize>,
     pub(super) errors: Vec<PolicyError>,
 }

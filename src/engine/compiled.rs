@@ -32,7 +32,5 @@ pub(crate) use evaluate::{Budget, EvaluateError, Scratch, evaluate};
 pub(crate) use observer::Silent;
 #[cfg(test)]
 pub(crate) use observer::{Observer, Seen};
-#[cfg(test)]
-pub(crate) use outcome::PolicyIndex;
-pub(crate) use outcome::{Decision, ErrorCode};
+pub(crate) use outcome::{Decision, ErrorCode, PolicyIndex};
 pub(crate) use request::EngineRequest;

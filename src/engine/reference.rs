@@ -1,18 +1,60 @@
-//! Cedar's own `Authorizer`.
+//! Cedar's own `Authorizer`, for the engine `reference`, for shadow checks, and for the messages of
+//! evaluation errors.
+//!
+//! It holds no entities of its own: each request gets the slice of the store that it can reach.
 
 use cedar_policy::{
     AuthorizationError, Authorizer, Decision, Entities, PolicyId, PolicySet, Request,
 };
 
+use super::resolve::{NoEntities, Resolved, resolve};
 use super::{Found, PolicyError, PolicyErrorCode};
+use crate::enrich::Enriched;
 use crate::policy::Snapshot;
+use crate::request::{Limits, RequestError};
+use crate::state::State;
+
+/// Why the reference has no answer.
+#[derive(Debug)]
+pub(super) enum NoAnswer {
+    /// The request reaches more entities than it may.
+    TooLarge,
+    Refused(RequestError),
+}
+
+/// Reads and decides by Cedar alone.
+pub(super) fn decide(enriched: &Enriched<'_>, limits: &Limits) -> Result<Found, RequestError> {
+    match decide_within(enriched, limits, usize::MAX) {
+        Ok(found) => Ok(found),
+        Err(NoAnswer::Refused(error)) => Err(error),
+        // INVARIANT: nothing has more than `usize::MAX` elements.
+        Err(NoAnswer::TooLarge) => Err(RequestError::invalid("/entities", "too many entities")),
+    }
+}
+
+/// The same over at most `most` entities.
+pub(super) fn decide_within(
+    enriched: &Enriched<'_>,
+    limits: &Limits,
+    most: usize,
+) -> Result<Found, NoAnswer> {
+    let resolved = resolve(enriched, limits).map_err(NoAnswer::Refused)?;
+    let snapshot = enriched.state.snapshot();
+    let entities = resolved
+        .entities(enriched.state, snapshot.policies().policies(), most)
+        .map_err(|error| match error {
+            NoEntities::TooLarge => NoAnswer::TooLarge,
+            NoEntities::Faulty(error) => NoAnswer::Refused(error),
+        })?;
+    Ok(evaluate(snapshot, &resolved.request, &entities))
+}
 
 /// Asks Cedar. Its own order of reasons is random; here they rise by id.
-pub(super) fn evaluate(snapshot: &Snapshot, request: &Request, entities: &Entities) -> Found {
+fn evaluate(snapshot: &Snapshot, request: &Request, entities: &Entities) -> Found {
     let response = Authorizer::new().is_authorized(request, snapshot.policies(), entities);
     let diagnostics = response.diagnostics();
     let position = |id: &PolicyId| snapshot.position(id);
-    let mut determining: Vec<usize> = diagnostics.reason().filter_map(position).collect();
+    let mut determining: super::Places = diagnostics.reason().filter_map(position).collect();
     determining.sort_unstable();
     let mut errors: Vec<PolicyError> = diagnostics
         .errors()
@@ -34,14 +76,13 @@ pub(super) fn evaluate(snapshot: &Snapshot, request: &Request, entities: &Entiti
 }
 
 /// Cedar's message of the error of one policy.
-pub(super) fn message(
-    snapshot: &Snapshot,
-    policy: usize,
-    request: &Request,
-    entities: &Entities,
-) -> Option<String> {
+pub(super) fn message(state: &State, policy: usize, resolved: &Resolved) -> Option<String> {
+    let snapshot = state.snapshot();
     let id = &snapshot.policy(policy)?.id;
     let policy = snapshot.policies().policy(id)?;
+    let entities = resolved
+        .entities(state, std::iter::once(policy), usize::MAX)
+        .ok()?;
     let mut alone = PolicySet::new();
     match (policy.template_id(), policy.template_links()) {
         (Some(template), Some(values)) => {
@@ -51,7 +92,7 @@ pub(super) fn message(
         }
         _ => alone.add(policy.clone()).ok()?,
     }
-    let response = Authorizer::new().is_authorized(request, &alone, entities);
+    let response = Authorizer::new().is_authorized(&resolved.request, &alone, &entities);
     let AuthorizationError::PolicyEvaluationError(error) =
         response.diagnostics().errors().next()?;
     Some(error.inner().to_string())

@@ -1,57 +1,77 @@
-//! A typed request against a state: entity names, context and inline entities become Cedar's values,
-//! and every fault of them is named at once.
+//! A typed request against a state by Cedar's readers: entity names, context and inline entities become
+//! Cedar's values, and every fault of them is named at once.
+//!
+//! This is how the reference reads, and who is asked where our own readers ([`super::read`]) refuse.
 
-use std::borrow::Cow;
+use cedar_policy::{Context, Entities, Entity, EntityUid, Policy};
+use serde_json::{Map, Value};
 
-use cedar_policy::{Context, Entities, Entity, EntityUid};
-use serde_json::Value;
-
-use super::slice::{named_in, slice};
+use super::slice::{Slice, TooLarge, named_in};
 use crate::enrich::Enriched;
+use crate::entities::{Exporter, has_unknown};
 use crate::fault::chain;
+use crate::json::InputFault;
 use crate::nearest::nearest;
 use crate::policy::schema::{Model, SchemaSet};
 use crate::request::inline::Merge;
-use crate::request::{EntityRef, InputFault, Limits, RequestError, locate};
+use crate::request::{EntityRef, Limits, RequestError, locate};
 use crate::state::State;
 
 /// A request that Cedar accepts.
 #[derive(Debug)]
 pub(super) struct Resolved {
     pub(super) request: cedar_policy::Request,
-    /// The context with explicit escapes.
-    pub(super) context: Value,
+    /// The context as it came.
+    context: Value,
     /// The inline entities, laid over the stored ones of the same ids.
-    pub(super) inline: Vec<Entity>,
+    inline: Vec<Entity>,
+}
+
+/// Why Cedar gets no entities.
+#[derive(Debug)]
+pub(super) enum NoEntities {
+    TooLarge,
+    Faulty(RequestError),
 }
 
 impl Resolved {
-    /// The entities that Cedar needs for this request: the stored ones, or what it can reach of them
-    /// under the inline ones.
-    pub(super) fn entities<'a>(&self, state: &'a State) -> Result<Cow<'a, Entities>, RequestError> {
-        if self.inline.is_empty() {
-            return Ok(Cow::Borrowed(state.entities()));
-        }
+    /// The inline entities as Cedar reads them.
+    #[cfg(test)]
+    pub(super) fn inline(&self) -> &[Entity] {
+        &self.inline
+    }
+
+    /// What Cedar can reach for this request and `policies` of the stored entities, under the inline
+    /// ones; at most `most`.
+    pub(super) fn entities<'p>(
+        &self,
+        state: &State,
+        policies: impl Iterator<Item = &'p Policy>,
+        most: usize,
+    ) -> Result<Entities, NoEntities> {
         let request = &self.request;
+        let stored = Exporter {
+            version: state.store().version(),
+            locals: None,
+        };
         let parts = [request.principal(), request.action(), request.resource()];
         let mut roots: Vec<EntityUid> = parts.into_iter().flatten().cloned().collect();
         named_in(&self.context, &mut roots);
-        roots.extend(state.snapshot().literals().iter().cloned());
-        let reached = slice(state.entities(), self.inline.clone(), roots.into_iter());
-        Entities::from_entities(reached, state.snapshot().schema())
-            .map(Cow::Owned)
-            .map_err(|error| RequestError::invalid("/entities", chain(&error)))
+        let slice = || -> Result<Slice<'_>, TooLarge> {
+            let mut slice = Slice::new(stored, self.inline.clone(), most)?;
+            slice.reach(roots)?;
+            slice.reach_literals(request, policies)?;
+            Ok(slice)
+        };
+        let slice = slice().map_err(|TooLarge| NoEntities::TooLarge)?;
+        Entities::from_entities(slice.into_entities(), state.snapshot().schema())
+            .map_err(|error| NoEntities::Faulty(RequestError::invalid("/entities", chain(&error))))
     }
 }
 
-pub(super) fn resolve(enriched: Enriched<'_>, limits: &Limits) -> Result<Resolved, RequestError> {
-    let Enriched {
-        request,
-        state,
-        context,
-        mut faults,
-        ..
-    } = enriched;
+pub(super) fn resolve(enriched: &Enriched<'_>, limits: &Limits) -> Result<Resolved, RequestError> {
+    let Enriched { request, state, .. } = enriched;
+    let mut faults = enriched.faults.clone();
     let schema = state.snapshot().schema_set();
     let principal = uid(request.principal(), "/principal", &mut faults);
     let action = uid(request.action(), "/action", &mut faults);
@@ -64,7 +84,10 @@ pub(super) fn resolve(enriched: Enriched<'_>, limits: &Limits) -> Result<Resolve
         Vec::new()
     } else {
         let merge = Merge {
-            stored: state.entities(),
+            stored: Exporter {
+                version: state.store().version(),
+                locals: None,
+            },
             schema: schema.map(|schema| &schema.schema),
             rule: request.caller().inline(),
             parent_depth: limits.inline_parent_depth,
@@ -75,8 +98,12 @@ pub(super) fn resolve(enriched: Enriched<'_>, limits: &Limits) -> Result<Resolve
         })
     };
     let action_known = !faults.iter().any(|fault| fault.pointer == "/action");
-    let context = if action_known {
-        read_context(context, action.as_ref(), checked)
+    let given = Value::Object(enriched.context());
+    let context = if enriched.request.context.values().any(has_unknown) {
+        faults.push(InputFault::new("/context", "`unknown` is not a value"));
+        None
+    } else if action_known {
+        read_context(&given, action.as_ref(), checked)
             .map_err(|found| faults.extend(found))
             .ok()
     } else {
@@ -84,14 +111,11 @@ pub(super) fn resolve(enriched: Enriched<'_>, limits: &Limits) -> Result<Resolve
     };
     match (principal, action, resource, context) {
         (Some(principal), Some(action), Some(resource), Some(context)) if faults.is_empty() => {
-            let explicit = context
-                .to_json_value()
-                .map_err(|error| RequestError::invalid("/context", chain(&error)))?;
             let schema = checked.map(|schema| &schema.schema);
             cedar_policy::Request::new(principal, action, resource, context, schema)
                 .map(|request| Resolved {
                     request,
-                    context: explicit,
+                    context: given,
                     inline,
                 })
                 .map_err(|error| RequestError::invalid("", chain(&error)))
@@ -116,10 +140,14 @@ fn uid(entity: &EntityRef, at: &str, faults: &mut Vec<InputFault>) -> Option<Ent
 
 /// Checks principal, action and resource against what the schema declares.
 fn declared(model: &Model, request: &crate::request::Request, faults: &mut Vec<InputFault>) {
+    let action_model = model.action(request.action().type_name(), request.action().id());
     let action = request.action().to_string();
-    let action_model = model.action(&action);
     if action_model.is_none() {
-        let hint = match nearest(&action, model.actions()) {
+        let known: Vec<String> = model
+            .actions()
+            .map(|(ty, id)| format!("{ty}::\"{}\"", id.escape_debug()))
+            .collect();
+        let hint = match nearest(&action, known.iter().map(String::as_str)) {
             Some(near) => format!("; did you mean `{near}`?"),
             None => String::new(),
         };
@@ -167,17 +195,14 @@ fn declared(model: &Model, request: &crate::request::Request, faults: &mut Vec<I
 }
 
 fn read_context(
-    context: serde_json::Map<String, Value>,
+    context: &Value,
     action: Option<&EntityUid>,
     schema: Option<&SchemaSet>,
 ) -> Result<Context, Vec<InputFault>> {
-    if context.is_empty() && schema.is_none() {
-        return Ok(Context::empty());
-    }
     let typed = schema
         .zip(action)
         .map(|(schema, action)| (&schema.schema, action));
-    let read = Context::from_json_value(Value::Object(context.clone()), typed)
+    let read = Context::from_json_value(context.clone(), typed)
         .map_err(|error| chain(&error))
         .and_then(|read| match typed {
             // Reading alone does not notice what the type leaves open; validation does.
@@ -190,17 +215,17 @@ fn read_context(
     read.map_err(|message| {
         let declared = schema
             .zip(action)
-            .and_then(|(schema, action)| schema.model.action(&action_key(action)))
+            .and_then(|(schema, action)| {
+                let ty = action.type_name().to_string();
+                schema.model.action(&ty, action.id().unescaped())
+            })
             .map(|action| &action.context);
-        let found = locate(&context, declared);
+        let empty = Map::new();
+        let found = locate(context.as_object().unwrap_or(&empty), declared);
         if found.is_empty() {
             vec![InputFault::new("/context", message)]
         } else {
             found
         }
     })
-}
-
-fn action_key(action: &EntityUid) -> String {
-    EntityRef::from(action).to_string()
 }

@@ -1,83 +1,61 @@
-//! A resolved request through the compiled policies.
+//! A request through the compiled policies.
 
-use std::sync::{Mutex, PoisonError};
+use std::cell::RefCell;
 
 use super::compiled::{
     self, Budget, Decision, EngineRequest, ErrorCode, EvaluateError, Scratch, Silent,
 };
-use super::resolve::Resolved;
-use super::{Found, PolicyError, PolicyErrorCode, reference};
-use crate::entities::{NewEntity, Overlay};
-use crate::fault::chain;
-use crate::request::{Limits, Request, RequestError};
-use crate::state::State;
+use super::read::{Refused, read};
+use super::resolve::resolve;
+use super::{Counts, Found, PolicyError, PolicyErrorCode, reference};
+use crate::enrich::Enriched;
+use crate::request::{Limits, RequestError};
 
-/// Room that decisions leave to later ones; as much as were ever under way at once.
-#[derive(Debug, Default)]
-pub(crate) struct Room(Mutex<Vec<(EngineRequest, Scratch)>>);
-
-impl Room {
-    fn take(&self) -> (EngineRequest, Scratch) {
-        let taken = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        taken.unwrap_or_else(|| (EngineRequest::new(), Scratch::new()))
-    }
-
-    fn give(&self, room: (EngineRequest, Scratch)) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(room);
-    }
+#[derive(Default)]
+struct Room {
+    bound: EngineRequest,
+    scratch: Scratch,
 }
 
-/// Evaluates by the compiled policies.
+thread_local! {
+    /// Room that a decision leaves to the next one on its thread.
+    static ROOM: RefCell<Room> = RefCell::default();
+}
+
+/// Evaluates by the compiled policies; by the reference where only Cedar reads the request.
 pub(super) fn evaluate(
-    state: &State,
-    request: &Request,
-    resolved: &Resolved,
+    enriched: &Enriched<'_>,
     limits: &Limits,
-    room: &Room,
+    counts: &Counts,
 ) -> Result<Found, RequestError> {
-    let mut taken = room.take();
-    let done = evaluate_in(state, request, resolved, limits, &mut taken);
-    room.give(taken);
-    done
+    ROOM.with(|room| match room.try_borrow_mut() {
+        Ok(mut room) => evaluate_in(enriched, limits, counts, &mut room),
+        Err(_) => evaluate_in(enriched, limits, counts, &mut Room::default()),
+    })
 }
 
 fn evaluate_in(
-    state: &State,
-    request: &Request,
-    resolved: &Resolved,
+    enriched: &Enriched<'_>,
     limits: &Limits,
-    (bound, scratch): &mut (EngineRequest, Scratch),
+    counts: &Counts,
+    Room { bound, scratch }: &mut Room,
 ) -> Result<Found, RequestError> {
-    let version = state.store().version();
-    let name = |entity: &crate::request::EntityRef| {
-        (entity.type_name().to_owned(), entity.id().to_owned())
+    let overlay = match read(enriched, limits, bound) {
+        Ok(overlay) => overlay,
+        Err(Refused) => {
+            let found = reference::decide(enriched, limits)?;
+            counts.fell_back();
+            return Ok(found);
+        }
     };
-    let (principal, action, resource) = (
-        name(request.principal()),
-        name(request.action()),
-        name(request.resource()),
-    );
-    bound.bind(
-        version,
-        (&principal.0, &principal.1),
-        (&action.0, &action.1),
-        (&resource.0, &resource.1),
-    );
-    bound
-        .read_context(version, &resolved.context)
-        .map_err(|error| RequestError::invalid("/context", error.to_string()))?;
-    let overlay = overlay(state, resolved, bound)?;
-    let budget = Budget(limits.decision_steps);
+    let state = enriched.state;
     let evaluated = compiled::evaluate(
         state.compiled(),
-        version,
+        state.store().version(),
         overlay.as_ref(),
         bound,
         scratch,
-        budget,
+        Budget(limits.decision_steps),
         &mut Silent,
     );
     let evaluation = evaluated.map_err(|error| match error {
@@ -85,51 +63,27 @@ fn evaluate_in(
         // INVARIANT: version, policies and request are all of this state.
         EvaluateError::Mismatched => RequestError::invalid("", error.to_string()),
     })?;
-    let determining = evaluation.determining_policies();
-    let mut errors: Vec<PolicyError> = evaluation
-        .errors()
-        .iter()
-        .map(|(policy, code)| PolicyError {
-            policy: policy.index(),
-            code: code_of(*code),
-            message: None,
-        })
-        .collect();
-    if request.explain() && !errors.is_empty() {
-        let entities = resolved.entities(state)?;
-        for error in &mut errors {
-            error.message =
-                reference::message(state.snapshot(), error.policy, &resolved.request, &entities);
+    let determining = evaluation.determining_policies().iter();
+    let mut found = Found {
+        allow: evaluation.decision() == Decision::Allow,
+        determining: determining.map(|policy| policy.index()).collect(),
+        errors: evaluation.errors().iter().map(error_of).collect(),
+    };
+    if enriched.request.explain() && !found.errors.is_empty() {
+        let resolved = resolve(enriched, limits)?;
+        for error in &mut found.errors {
+            error.message = reference::message(state, error.policy, &resolved);
         }
     }
-    Ok(Found {
-        allow: evaluation.decision() == Decision::Allow,
-        determining: determining.iter().map(|policy| policy.index()).collect(),
-        errors,
-    })
+    Ok(found)
 }
 
-/// The inline entities as the engine reads them, in front of the store.
-fn overlay(
-    state: &State,
-    resolved: &Resolved,
-    bound: &mut EngineRequest,
-) -> Result<Option<Overlay>, RequestError> {
-    if resolved.inline.is_empty() {
-        return Ok(None);
+fn error_of((policy, code): &(compiled::PolicyIndex, ErrorCode)) -> PolicyError {
+    PolicyError {
+        policy: policy.index(),
+        code: code_of(*code),
+        message: None,
     }
-    let refuse = |message: String| RequestError::invalid("/entities", message);
-    let mut entities = Vec::with_capacity(resolved.inline.len());
-    for (at, entity) in resolved.inline.iter().enumerate() {
-        let json = entity
-            .to_json_value()
-            .map_err(|error| refuse(chain(&error)))?;
-        let entity = NewEntity::from_json(at, &json).map_err(|error| refuse(error.to_string()))?;
-        entities.push(entity);
-    }
-    Overlay::new(state.store().version(), bound.locals(), &entities)
-        .map(Some)
-        .map_err(|error| refuse(error.to_string()))
 }
 
 fn code_of(code: ErrorCode) -> PolicyErrorCode {

@@ -6,32 +6,60 @@
 
 use std::collections::{HashMap, HashSet};
 
-use cedar_policy::{Entities, Entity, EntityUid, EvalResult};
+use cedar_policy::{
+    ActionConstraint, Entity, EntityTypeName, EntityUid, EvalResult, Policy, PrincipalConstraint,
+    Request, ResourceConstraint,
+};
 
-/// Entities reachable from `roots`; the `inline` ones stand in place of stored ones, and are roots too.
-pub(super) fn slice(
-    stored: &Entities,
-    inline: Vec<Entity>,
-    roots: impl Iterator<Item = EntityUid>,
-) -> Vec<Entity> {
-    let mut pending: Vec<EntityUid> = roots.collect();
-    pending.extend(inline.iter().map(Entity::uid));
-    let mut inline: HashMap<EntityUid, Entity> = inline
-        .into_iter()
-        .map(|entity| (entity.uid(), entity))
-        .collect();
-    let mut visited: HashSet<EntityUid> = HashSet::new();
-    let mut reached = Vec::new();
-    while let Some(uid) = pending.pop() {
-        if visited.contains(&uid) {
-            continue;
-        }
-        let entity = match inline.remove(&uid) {
-            Some(entity) => Some(entity),
-            None => stored.get(&uid).cloned(),
+use crate::entities::Exporter;
+
+/// More entities than a slice may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TooLarge;
+
+/// Entities reachable from the roots given so far; inline ones stand in place of stored ones.
+#[derive(Debug)]
+pub(super) struct Slice<'a> {
+    stored: Exporter<'a>,
+    inline: HashMap<EntityUid, Entity>,
+    visited: HashSet<EntityUid>,
+    reached: HashMap<EntityUid, Entity>,
+    most: usize,
+}
+
+impl<'a> Slice<'a> {
+    /// A slice of at most `most` entities; the inline ones are its first roots.
+    pub(super) fn new(
+        stored: Exporter<'a>,
+        inline: Vec<Entity>,
+        most: usize,
+    ) -> Result<Self, TooLarge> {
+        let roots: Vec<EntityUid> = inline.iter().map(Entity::uid).collect();
+        let mut slice = Self {
+            stored,
+            inline: inline.into_iter().map(|e| (e.uid(), e)).collect(),
+            visited: HashSet::new(),
+            reached: HashMap::new(),
+            most,
         };
-        visited.insert(uid);
-        if let Some(entity) = entity {
+        slice.reach(roots)?;
+        Ok(slice)
+    }
+
+    /// Adds what is reachable from `roots`.
+    pub(super) fn reach(
+        &mut self,
+        roots: impl IntoIterator<Item = EntityUid>,
+    ) -> Result<(), TooLarge> {
+        let mut pending: Vec<EntityUid> = roots.into_iter().collect();
+        while let Some(uid) = pending.pop() {
+            if self.visited.contains(&uid) {
+                continue;
+            }
+            let inline = self.inline.remove(&uid);
+            let entity = inline.or_else(|| self.stored.stored(&uid));
+            self.visited.insert(uid.clone());
+            let Some(entity) = entity else { continue };
             let (_, _, parents) = entity.clone().into_inner();
             pending.extend(parents);
             let attributes = entity.attrs().filter_map(|(_, value)| value.ok());
@@ -39,11 +67,90 @@ pub(super) fn slice(
             for value in attributes.chain(tags) {
                 collect(value, &mut pending);
             }
-            reached.push(entity);
+            self.reached.insert(uid, entity);
+            if self.reached.len() > self.most {
+                return Err(TooLarge);
+            }
         }
+        Ok(())
     }
-    reached
+
+    /// Adds what the policies name whose scope fits the request: nothing else of them is evaluated.
+    pub(super) fn reach_literals<'p>(
+        &mut self,
+        request: &Request,
+        policies: impl Iterator<Item = &'p Policy>,
+    ) -> Result<(), TooLarge> {
+        let above = |uid: Option<&EntityUid>| uid.map(|uid| (uid.clone(), self.ancestors(uid)));
+        let (principal, action, resource) = (
+            above(request.principal()),
+            above(request.action()),
+            above(request.resource()),
+        );
+        let (Some(principal), Some(action), Some(resource)) = (principal, action, resource) else {
+            return Ok(());
+        };
+        let fits = |policy: &Policy| {
+            let under = |(_, above): &Above, target: &EntityUid| above.contains(target);
+            let is = |(uid, _): &Above, ty: &EntityTypeName| uid.type_name() == ty;
+            let by_principal = match policy.principal_constraint() {
+                PrincipalConstraint::Any => true,
+                PrincipalConstraint::Eq(uid) => principal.0 == uid,
+                PrincipalConstraint::In(uid) => under(&principal, &uid),
+                PrincipalConstraint::Is(ty) => is(&principal, &ty),
+                PrincipalConstraint::IsIn(ty, uid) => {
+                    is(&principal, &ty) && under(&principal, &uid)
+                }
+            };
+            by_principal
+                && match policy.action_constraint() {
+                    ActionConstraint::Any => true,
+                    ActionConstraint::Eq(uid) => action.0 == uid,
+                    ActionConstraint::In(uids) => uids.iter().any(|uid| under(&action, uid)),
+                }
+                && match policy.resource_constraint() {
+                    ResourceConstraint::Any => true,
+                    ResourceConstraint::Eq(uid) => resource.0 == uid,
+                    ResourceConstraint::In(uid) => under(&resource, &uid),
+                    ResourceConstraint::Is(ty) => is(&resource, &ty),
+                    ResourceConstraint::IsIn(ty, uid) => {
+                        is(&resource, &ty) && under(&resource, &uid)
+                    }
+                }
+        };
+        let named: HashSet<EntityUid> = policies
+            .filter(|policy| fits(policy))
+            .flat_map(Policy::entity_literals)
+            .collect();
+        self.reach(named)
+    }
+
+    /// The entities.
+    pub(super) fn into_entities(self) -> impl Iterator<Item = Entity> {
+        self.reached.into_values()
+    }
+
+    /// `uid` and all that is above it.
+    fn ancestors(&self, uid: &EntityUid) -> HashSet<EntityUid> {
+        let mut found = HashSet::from([uid.clone()]);
+        let mut pending = vec![uid.clone()];
+        while let Some(uid) = pending.pop() {
+            let Some(entity) = self.reached.get(&uid) else {
+                continue;
+            };
+            let (_, _, parents) = entity.clone().into_inner();
+            for parent in parents {
+                if found.insert(parent.clone()) {
+                    pending.push(parent);
+                }
+            }
+        }
+        found
+    }
 }
+
+/// An entity, and itself with all that is above it.
+type Above = (EntityUid, HashSet<EntityUid>);
 
 /// The entities named anywhere in a value.
 fn collect(value: EvalResult, found: &mut Vec<EntityUid>) {
@@ -87,6 +194,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::entities::{Batch, EntityStore};
 
     #[test]
     fn everything_reachable_and_nothing_else() {
@@ -98,24 +206,29 @@ mod tests {
             json!({"uid": {"type": "E", "id": id}, "attrs": attrs, "parents": parents})
         };
         let to = |id: &str| json!({"__entity": {"type": "E", "id": id}});
-        let stored = Entities::from_json_value(
-            json!([
-                entity("a", json!({"deep": [{"x": to("b")}]}), &["p"]),
-                entity("b", json!({}), &[]),
-                entity("p", json!({}), &["g"]),
-                entity("g", json!({"owner": to("o")}), &[]),
-                entity("o", json!({}), &[]),
-                entity("far", json!({"back": to("a")}), &["g"]),
-            ]),
-            None,
-        )
-        .unwrap();
+        let stored = json!([
+            entity("a", json!({"deep": [{"x": to("b")}]}), &["p"]),
+            entity("b", json!({}), &[]),
+            entity("p", json!({}), &["g"]),
+            entity("g", json!({"owner": to("o")}), &[]),
+            entity("o", json!({}), &[]),
+            entity("far", json!({"back": to("a")}), &["g"]),
+        ]);
+        let mut batch = Batch::new();
+        batch.upsert_json(stored.as_array().unwrap()).unwrap();
+        let version = EntityStore::new().apply(&batch).unwrap();
+        let stored = Exporter {
+            version: &version,
+            locals: None,
+        };
         let inline =
             Entity::from_json_value(entity("b", json!({"to": to("missing")}), &["far"]), None);
         let root = |id: &str| format!("E::\"{id}\"").parse::<EntityUid>().unwrap();
         let ids = |inline: Vec<Entity>| {
-            let mut ids: Vec<_> = slice(&stored, inline, [root("a")].into_iter())
-                .iter()
+            let mut slice = Slice::new(stored, inline, 10).unwrap();
+            slice.reach([root("a")]).unwrap();
+            let mut ids: Vec<_> = slice
+                .into_entities()
                 .map(|e| e.uid().id().unescaped().to_owned())
                 .collect();
             ids.sort();

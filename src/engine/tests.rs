@@ -3,4 +3,5 @@
 mod differential;
 mod generate;
 mod harness;
+mod reading;
 mod store;

@@ -1,10 +1,8 @@
-//! Facts of the decision itself, put into the raw context before it is parsed.
-
-use serde_json::json;
+//! Facts of the decision itself, put into the raw context before it is read.
 
 use super::Enriched;
+use crate::json::{InputFault, pointer};
 use crate::policy::ENV_TYPE;
-use crate::request::{InputFault, pointer};
 
 /// Sets the `env` member (its name is a setting) to `{now}`, for actions that declare it as
 /// `Deodar::Env`; elsewhere the member is the caller's.
@@ -13,19 +11,17 @@ pub(super) fn env(enriched: &mut Enriched<'_>) {
     let inject = &snapshot.settings().inject;
     let wanted = match snapshot.schema_set() {
         Some(schema) => {
-            let action = enriched.request.action().to_string();
-            schema.model.injects(&action, &inject.env, ENV_TYPE)
+            let action = enriched.request.action();
+            let action = schema.model.action(action.type_name(), action.id());
+            action.is_some_and(|action| action.injects(&inject.env, ENV_TYPE))
         }
         None => inject.without_schema,
     };
     if !wanted {
         return;
     }
-    let now = json!({"__extn": {"fn": "datetime", "arg": enriched.now.to_string()}});
-    let previous = enriched
-        .context
-        .insert(inject.env.clone(), json!({"now": now}));
-    if previous.is_some() {
+    enriched.env = Some(&inject.env);
+    if enriched.request.context.contains_key(&inject.env) {
         enriched.faults.push(InputFault::new(
             pointer("/context", &inject.env),
             "is set by the decision point for this action; leave it out",

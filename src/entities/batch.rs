@@ -2,6 +2,7 @@
 
 use super::convert::RawValue;
 use super::json::{ValueError, entity_ref};
+use super::typed::Typed;
 use cedar_policy::pst::SmolStr;
 use thiserror::Error;
 
@@ -76,6 +77,24 @@ impl NewEntity {
 
     /// The entity of Cedar's JSON format with explicit escapes; `at` is for the error.
     pub(crate) fn from_json(at: usize, json: &serde_json::Value) -> Result<Self, BatchError> {
+        Self::read(at, json, None)
+    }
+
+    /// The entity of Cedar's JSON format that fits what a schema declares for its type: escapes may be
+    /// left out. Actions are not read here: they are the schema's.
+    pub(crate) fn from_json_as(
+        at: usize,
+        json: &serde_json::Value,
+        typed: Typed<'_>,
+    ) -> Result<Self, BatchError> {
+        Self::read(at, json, Some(typed))
+    }
+
+    fn read(
+        at: usize,
+        json: &serde_json::Value,
+        typed: Option<Typed<'_>>,
+    ) -> Result<Self, BatchError> {
         let value = |error| BatchError::Value(at, error);
         let part = |name, place: usize| match json {
             serde_json::Value::Array(parts) if parts.len() <= 4 => parts.get(place),
@@ -89,19 +108,42 @@ impl NewEntity {
             ))
         };
         let (ty, id) = entity_ref(required("uid", 0)?).map_err(value)?;
-        let fields_of = |json: &serde_json::Value| -> Result<Vec<(SmolStr, RawValue)>, BatchError> {
-            let fields = json
-                .as_object()
-                .ok_or(BatchError::Malformed(at, "`attrs` and `tags` are objects"))?;
-            fields
-                .iter()
-                .map(|(name, json)| {
-                    Ok((
-                        name.as_str().into(),
-                        RawValue::from_json(json).map_err(value)?,
-                    ))
-                })
-                .collect()
+        let declared = typed.map(|typed| {
+            let declared = typed.0.entity(ty).filter(|entity| entity.known);
+            let declared = declared.filter(|_| typed.is_declared(ty, id));
+            let unknown = BatchError::Malformed(at, "its type or id is not declared");
+            declared.map(|entity| (typed, entity)).ok_or(unknown)
+        });
+        let declared = declared.transpose()?;
+        let attrs = required("attrs", 1)?;
+        let tags = part("tags", 3);
+        let (attrs, tags) = match declared {
+            None => (
+                plain_fields(at, attrs)?,
+                tags.map(|tags| plain_fields(at, tags)).transpose()?,
+            ),
+            Some((typed, entity)) => {
+                let object = |json| object_of(at, json);
+                let mut fields = Vec::new();
+                let take = |name: &str, value| fields.push((name.into(), value));
+                let read = typed.members(object(attrs)?, entity.attrs(), None, take);
+                read.map_err(value)?;
+                let each = |(name, json): (&String, _), ty| {
+                    let read = typed.value(json, ty).map_err(value)?;
+                    Ok((name.as_str().into(), read))
+                };
+                let tags = match (tags.map(object).transpose()?, &entity.tags) {
+                    (None, _) => None,
+                    (Some(tags), None) if tags.is_empty() => None,
+                    (Some(_), None) => return Err(value(ValueError::Unexpected)),
+                    (Some(tags), Some(ty)) => Some(
+                        tags.iter()
+                            .map(|tag| each(tag, ty))
+                            .collect::<Result<_, _>>()?,
+                    ),
+                };
+                (fields, tags)
+            }
         };
         let parents = required("parents", 2)?
             .as_array()
@@ -116,20 +158,46 @@ impl NewEntity {
                 "the parents of an action are actions",
             ));
         }
-        let tags = part("tags", 3)
-            .map(fields_of)
-            .transpose()?
-            .unwrap_or_default();
+        if let Some((typed, entity)) = declared {
+            let fits = |(ty, id): &(SmolStr, SmolStr)| {
+                entity.above.contains(ty.as_str()) && typed.is_declared(ty, id)
+            };
+            if !parents.iter().all(fits) {
+                return Err(BatchError::Malformed(
+                    at,
+                    "a parent is not of a declared type",
+                ));
+            }
+        }
         Ok(Self {
             uid: owned((ty, id)),
-            attrs: fields_of(required("attrs", 1)?)?,
-            tags,
+            attrs,
+            tags: tags.unwrap_or_default(),
             parents,
         })
     }
 }
 
-fn is_action(ty: &str) -> bool {
+fn object_of(
+    at: usize,
+    json: &serde_json::Value,
+) -> Result<&serde_json::Map<String, serde_json::Value>, BatchError> {
+    json.as_object()
+        .ok_or(BatchError::Malformed(at, "`attrs` and `tags` are objects"))
+}
+
+fn plain_fields(
+    at: usize,
+    json: &serde_json::Value,
+) -> Result<Vec<(SmolStr, RawValue)>, BatchError> {
+    let read = |(name, json): (&String, _)| {
+        let value = RawValue::from_json(json).map_err(|error| BatchError::Value(at, error))?;
+        Ok((name.as_str().into(), value))
+    };
+    object_of(at, json)?.iter().map(read).collect()
+}
+
+pub(crate) fn is_action(ty: &str) -> bool {
     ty.rsplit("::").next() == Some("Action")
 }
 

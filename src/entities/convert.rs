@@ -47,6 +47,14 @@ pub(crate) enum RawValue {
 }
 
 impl RawValue {
+    /// As [`RawValue::resolve`], of a value that nobody needs any more.
+    pub(crate) fn into_value(self, symbols: &mut impl Symbols) -> Value {
+        match self {
+            Self::Plain(value) => value,
+            other => other.resolve(symbols),
+        }
+    }
+
     pub(crate) fn resolve(&self, symbols: &mut impl Symbols) -> Value {
         match self {
             Self::Plain(value) => value.clone(),

@@ -33,6 +33,35 @@ impl ExtFn {
         })
     }
 
+    /// The name of the type it makes, in schemas.
+    pub(crate) fn type_name(self) -> &'static str {
+        match self {
+            Self::Ip => "ipaddr",
+            Self::Decimal => "decimal",
+            Self::Datetime => "datetime",
+            Self::Duration => "duration",
+        }
+    }
+
+    /// The name of the function.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Ip => "ip",
+            _ => self.type_name(),
+        }
+    }
+
+    /// Whether `value` is of the type it makes.
+    pub(crate) fn makes(self, value: &Value) -> bool {
+        matches!(
+            (self, value),
+            (Self::Ip, Value::Ip(_))
+                | (Self::Decimal, Value::Decimal(_))
+                | (Self::Datetime, Value::Datetime(_))
+                | (Self::Duration, Value::Duration(_))
+        )
+    }
+
     /// The value of `text`, or `None` where the call fails.
     pub(crate) fn call(self, text: &str) -> Option<Value> {
         match self {

@@ -9,13 +9,18 @@ pub(crate) enum GraphFault {
     TooDeep(usize),
 }
 
-/// Checks that the graph of `parents` (a list of node numbers per node) has no cycle, and that no
-/// chain has more than `max_depth` edges. Visits each node and edge once.
-pub(crate) fn check(parents: &[Vec<usize>], max_depth: usize) -> Result<(), GraphFault> {
+/// Checks that a graph has no cycle, and that no chain has more than `max_depth` edges. Visits each node
+/// and edge once. `parent` gives the parents of a node one after the other: `None` after the last,
+/// `Some(None)` for one outside the graph.
+pub(crate) fn check(
+    nodes: usize,
+    parent: impl Fn(usize, usize) -> Option<Option<usize>>,
+    max_depth: usize,
+) -> Result<(), GraphFault> {
     // Height of a node: edges of its longest chain of parents. `None` until it is known.
-    let mut height: Vec<Option<usize>> = vec![None; parents.len()];
-    let mut on_path = vec![false; parents.len()];
-    for root in 0..parents.len() {
+    let mut height: Vec<Option<usize>> = vec![None; nodes];
+    let mut on_path = vec![false; nodes];
+    for root in 0..nodes {
         // A path of (node, next parent to visit, height so far).
         let mut path: Vec<(usize, usize, usize)> = Vec::new();
         if height.get(root).copied().flatten().is_none() {
@@ -24,7 +29,7 @@ pub(crate) fn check(parents: &[Vec<usize>], max_depth: usize) -> Result<(), Grap
         }
         while let Some((node, next, so_far)) = path.last_mut() {
             let (node, here) = (*node, *so_far);
-            let Some(parent) = parents.get(node).and_then(|list| list.get(*next)).copied() else {
+            let Some(parent) = parent(node, *next) else {
                 if here > max_depth {
                     return Err(GraphFault::TooDeep(node));
                 }
@@ -39,6 +44,9 @@ pub(crate) fn check(parents: &[Vec<usize>], max_depth: usize) -> Result<(), Grap
                 continue;
             };
             *next += 1;
+            let Some(parent) = parent else {
+                continue;
+            };
             if let Some(known) = height.get(parent).copied().flatten() {
                 *so_far = here.max(known + 1);
             } else if on_path.get(parent).copied().unwrap_or(false) {
@@ -65,7 +73,12 @@ fn mark(on_path: &mut [bool], node: usize, value: bool) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{GraphFault, check as check_by};
+
+    fn check(parents: &[Vec<usize>], max_depth: usize) -> Result<(), GraphFault> {
+        let parent = |node: usize, nth: usize| parents[node].get(nth).map(|at| Some(*at));
+        check_by(parents.len(), parent, max_depth)
+    }
 
     #[test]
     fn long_chains_are_measured_without_recursion() {

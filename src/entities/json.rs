@@ -30,6 +30,12 @@ pub(crate) enum ValueError {
     /// A call that is of no extension function, or that fails.
     #[error("the call of `{0}` has no value")]
     Function(String),
+    /// A declared member that is required and not there.
+    #[error("a required member is missing")]
+    Missing,
+    /// A member that the declared type does not have.
+    #[error("a member that is not declared")]
+    Unexpected,
     /// Something of another kind than the declared type asks for.
     #[error("expected {0}")]
     Expected(&'static str),
@@ -44,11 +50,41 @@ type Object = serde_json::Map<String, Json>;
 impl RawValue {
     /// The value of Cedar's JSON format with explicit escapes.
     pub(crate) fn from_json(json: &Json) -> Result<Self, ValueError> {
+        if has_unknown(json) {
+            return Err(ValueError::Escape("__extn"));
+        }
         plain(json, VALUE_DEPTH)
     }
 }
 
-fn plain(json: &Json, depth: usize) -> Result<RawValue, ValueError> {
+/// Whether a value holds what would be an unknown to Cedar, or is too deep to tell. Nothing here is
+/// evaluated in part.
+pub(crate) fn has_unknown(json: &Json) -> bool {
+    fn within(json: &Json, depth: usize) -> bool {
+        match json {
+            Json::Object(object) => {
+                let function = object.get("__extn").and_then(|call| call.get("fn"));
+                depth == 0
+                    || function.and_then(Json::as_str) == Some("unknown")
+                    || object.values().any(|value| within(value, depth - 1))
+            }
+            Json::Array(items) => depth == 0 || items.iter().any(|item| within(item, depth - 1)),
+            _ => false,
+        }
+    }
+    within(json, 2 * VALUE_DEPTH)
+}
+
+/// Whether an attribute or a tag of an entity does.
+pub(crate) fn entity_has_unknown(json: &Json) -> bool {
+    let object = |member: &str| json.get(member).and_then(Json::as_object);
+    let attrs = object("attrs").into_iter().flatten();
+    attrs
+        .chain(object("tags").into_iter().flatten())
+        .any(|(_, value)| has_unknown(value))
+}
+
+pub(super) fn plain(json: &Json, depth: usize) -> Result<RawValue, ValueError> {
     let inner = depth.checked_sub(1).ok_or(ValueError::TooDeep)?;
     Ok(match json {
         Json::Null => return Err(ValueError::Null),
@@ -176,7 +212,17 @@ fn call_of(json: &Json) -> Option<(&str, &[Json])> {
     Some((function, args))
 }
 
-fn called(function: &str, args: &[RawValue]) -> Result<RawValue, ValueError> {
+/// The same where a part that cannot be read is as good as none.
+pub(super) fn call_of_readable(json: &Json) -> Option<(&str, &[Json])> {
+    let function = json.get("fn")?.as_str()?;
+    if let Some(arg) = json.get("arg").filter(|arg| is_readable(arg)) {
+        return Some((function, std::slice::from_ref(arg)));
+    }
+    let args = json.get("args")?.as_array()?;
+    args.iter().all(is_readable).then_some((function, args))
+}
+
+pub(super) fn called(function: &str, args: &[RawValue]) -> Result<RawValue, ValueError> {
     let plain: Option<Vec<Value>> = args
         .iter()
         .map(|arg| {

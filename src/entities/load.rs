@@ -1,120 +1,133 @@
-//! Entity files, JSON arrays or NDJSON, to one closed set; every fault of every file at once.
+//! Entity files, JSON arrays or NDJSON, to entities for the store; every fault of every file at once.
+//!
+//! An entity is read by our own reader. What that refuses Cedar is asked about: its message is the fault,
+//! and should it take the entity after all, so do we, and count it.
 
-use std::collections::HashMap;
-
-use cedar_policy::{Entities, Entity, EntityUid, Schema};
+use cedar_policy::{Entities, Entity};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::batch::is_action;
 use super::graph::{GraphFault, check};
+use super::index::Table;
+use super::json::entity_has_unknown;
+use super::symbol::hash_text;
+use super::typed::Typed;
 use super::{Batch, EntityStore, NewEntity};
-use crate::fault::{Fault, Faults, Place};
-use crate::policy::source::{Form, SourceFile};
+use crate::fault::{Fault, Faults, Place, chain};
+use crate::json;
+use crate::policy::schema::SchemaSet;
+use crate::policy::source::Form;
+use crate::policy::source::SourceFile;
 use crate::policy::{json_fault, offset_in};
 
 /// Faults reported for one load; a file of a million bad lines needs no million messages.
 const MAX_FAULTS: usize = 100;
+/// Nesting of the JSON of an entity.
+const JSON_DEPTH: usize = 127;
 
-/// Reads the files, adds the entities handed over already parsed, checks the graph and closes it.
-/// With a schema every entity must conform, and the schema's actions are added.
-pub(crate) fn load(
-    files: &[SourceFile],
-    parsed: &[Entities],
-    schema: Option<&Schema>,
-    max_depth: usize,
-) -> Result<Entities, Faults> {
+/// Where entities come from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Material<'a> {
+    pub(crate) files: &'a [&'a SourceFile],
+    /// Entities that Cedar holds already.
+    pub(crate) parsed: &'a [Entities],
+    /// Entities in Cedar's JSON form that stand in place of those of the same id.
+    pub(crate) given: &'a [Value],
+    /// With a schema every entity must conform, and the schema's actions are added.
+    pub(crate) schema: Option<&'a SchemaSet>,
+    /// Edges of the longest chain of parents.
+    pub(crate) max_depth: usize,
+}
+
+/// Entities that were read.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    batch: Batch,
+    by_cedar: u64,
+}
+
+impl Loaded {
+    /// Puts them into a store.
+    pub(crate) fn store(&self, store: &EntityStore) -> Result<(), Faults> {
+        if self.by_cedar > 0 {
+            tracing::info!(entities = self.by_cedar, "read by Cedar's reader alone");
+        }
+        let stored = store.apply(&self.batch);
+        stored
+            .map(|_| ())
+            .map_err(|error| Fault::new("entities", error.to_string()).into())
+    }
+}
+
+/// Reads everything and checks the graph.
+pub(crate) fn load(material: &Material<'_>) -> Result<Loaded, Faults> {
     let mut loader = Loader {
-        schema,
+        material,
         entities: Vec::new(),
         places: Vec::new(),
-        index: HashMap::new(),
+        index: Table::default(),
         faults: Faults::new(),
+        by_cedar: 0,
     };
-    for file in files {
+    for (at, file) in (0..).zip(material.files) {
         match file.form {
-            Form::EntitiesJson => loader.array(file),
-            Form::EntitiesNdjson => loader.lines(file),
+            Form::EntitiesJson => loader.array(at, file),
+            Form::EntitiesNdjson => loader.lines(at, file),
             _ => {}
         }
     }
-    for entities in parsed {
-        for entity in entities.iter() {
-            // A set built with a schema holds the schema's actions already.
-            let action = schema.is_some() && is_action(&entity.uid());
-            if !action {
-                loader.add(entity.clone(), None);
-            }
+    loader.parsed();
+    for json in material.given {
+        match loader.read(json, || json.to_string()) {
+            Ok(entity) => loader.replace(entity),
+            Err(fault) => loader.faults.push(fault),
         }
     }
-    let loader = loader.checked(max_depth)?;
-    Entities::from_entities(loader.entities, schema)
-        .map_err(|error| Fault::from_cedar("entities", &error, None).into())
-}
-
-/// Puts `given` (entities in Cedar's JSON form) in place of stored entities of the same id.
-pub(crate) fn replace(
-    stored: Entities,
-    given: &[serde_json::Value],
-    schema: Option<&Schema>,
-) -> Result<Entities, Faults> {
-    let fault =
-        |error: &dyn miette::Diagnostic| Faults::from(Fault::from_cedar("entities", error, None));
-    let mut entities = Vec::with_capacity(given.len());
-    for value in given {
-        let entity = Entity::from_json_value(value.clone(), schema).map_err(|e| fault(&e))?;
-        entities.push(entity);
-    }
-    stored
-        .upsert_entities(entities, schema)
-        .map_err(|error| fault(&error))
-}
-
-/// Puts what Cedar holds into the store that the compiled engine reads.
-pub(crate) fn fill(store: &EntityStore, entities: &Entities) -> Result<(), Faults> {
+    loader.check_graph();
+    loader.actions();
     let mut batch = Batch::new();
-    for (at, entity) in entities.iter().enumerate() {
-        let json = entity
-            .to_json_value()
-            .map_err(|error| Faults::from(Fault::from_cedar("entities", &error, None)))?;
-        let entity = NewEntity::from_json(at, &json)
-            .map_err(|error| Faults::from(Fault::new("entities", error.to_string())))?;
+    for entity in loader.entities {
         batch.upsert(entity);
     }
-    store
-        .apply(&batch)
-        .map(|_| ())
-        .map_err(|error| Fault::new("entities", error.to_string()).into())
+    let by_cedar = loader.by_cedar;
+    loader.faults.or(Loaded { batch, by_cedar })
 }
 
-fn is_action(uid: &EntityUid) -> bool {
-    uid.type_name().basename() == "Action"
+/// What Cedar holds, spelled out.
+pub(crate) fn spell_out(entity: &Entity) -> Result<NewEntity, Fault> {
+    let json = entity
+        .to_json_value()
+        .map_err(|error| Fault::from_cedar("entities", &error, None))?;
+    NewEntity::from_json(0, &json).map_err(|error| Fault::new("entities", error.to_string()))
 }
 
-/// The members of an entity: Cedar ignores others, and `tag` for `tags` would lose them in silence.
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "only the names are looked at")]
-struct Members {
-    uid: serde::de::IgnoredAny,
-    attrs: Option<serde::de::IgnoredAny>,
-    parents: Option<serde::de::IgnoredAny>,
-    tags: Option<serde::de::IgnoredAny>,
-}
+const MEMBERS: [&str; 4] = ["uid", "attrs", "parents", "tags"];
+
+/// Where an entity stands: the number of its file, and offset and length in it.
+type Spot = (u32, usize, usize);
 
 struct Loader<'a> {
-    schema: Option<&'a Schema>,
-    entities: Vec<Entity>,
-    places: Vec<Option<Place>>,
-    index: HashMap<EntityUid, usize>,
+    material: &'a Material<'a>,
+    entities: Vec<NewEntity>,
+    places: Vec<Option<Spot>>,
+    /// Places in `entities` by id.
+    index: Table,
     faults: Faults,
+    by_cedar: u64,
+}
+
+fn hash(ty: &str, id: &str) -> u64 {
+    hash_text(hash_text(0, ty), id)
 }
 
 impl Loader<'_> {
-    fn array(&mut self, file: &SourceFile) {
+    fn array(&mut self, number: u32, file: &SourceFile) {
         let text = &file.source.text;
         match serde_json::from_str::<Vec<&RawValue>>(text) {
             Ok(items) => {
                 for item in items {
-                    self.entity(file, item.get(), offset_in(text, item.get()));
+                    self.entity(number, item.get(), offset_in(text, item.get()));
                 }
             }
             Err(error) => self.faults.push(json_fault("entities", &error, file).help(
@@ -124,106 +137,206 @@ impl Loader<'_> {
         }
     }
 
-    fn lines(&mut self, file: &SourceFile) {
+    fn lines(&mut self, number: u32, file: &SourceFile) {
         let text = &file.source.text;
         for line in text.lines() {
             let item = line.trim();
             if !item.is_empty() {
-                self.entity(file, item, offset_in(text, item));
+                self.entity(number, item, offset_in(text, item));
             }
         }
     }
 
-    fn entity(&mut self, file: &SourceFile, text: &str, offset: usize) {
+    fn entity(&mut self, number: u32, text: &str, offset: usize) {
         if self.faults.len() >= MAX_FAULTS {
             return;
         }
-        let place = Place {
-            source: file.source.clone(),
-            offset,
-            length: text.lines().next().map_or(0, str::len),
-            label: None,
+        let spot = (number, offset, text.lines().next().map_or(0, str::len));
+        let read = match json::read(text.as_bytes(), JSON_DEPTH) {
+            Ok(json) => known_members(&json).and_then(|()| self.read(&json, || text.to_owned())),
+            Err(faults) => Err(self.cedars_fault(text).unwrap_or_else(|| {
+                let first = faults.first().map(ToString::to_string).unwrap_or_default();
+                Fault::new("entities", first)
+            })),
         };
-        let known = serde_json::from_str::<Members>(text).map_err(|error| {
-            let message = error.to_string();
-            let at = message.rfind(" at line").unwrap_or(message.len());
-            Fault::new("entities", message.get(..at).unwrap_or_default())
-                .help("an entity is {\"uid\", \"attrs\", \"parents\", \"tags\"?}")
-        });
-        let read = known.and_then(|_| {
-            Entity::from_json_str(text, self.schema)
-                .map_err(|error| Fault::from_cedar("entities", &error, None))
-        });
         match read {
-            Ok(entity) => self.add(entity, Some(place)),
-            Err(fault) => self.faults.push(fault.at(place)),
+            Ok(entity) => self.add(entity, Some(spot)),
+            Err(fault) => {
+                let fault = match self.place(spot) {
+                    Some(place) => fault.at(place),
+                    None => fault,
+                };
+                self.faults.push(fault);
+            }
         }
     }
 
-    fn add(&mut self, entity: Entity, place: Option<Place>) {
-        let uid = entity.uid();
-        if let Some(first) = self.index.get(&uid) {
-            let mut fault =
-                Fault::new("duplicate_entity", format!("entity `{uid}` is given twice"))
-                    .help("keep one of them");
-            let first = self.places.get(*first).cloned().flatten();
-            for (place, label) in [(place, "second time"), (first, "first time")] {
-                if let Some(mut place) = place {
+    /// One entity; `text` is its JSON, should Cedar have to be asked.
+    fn read(&mut self, json: &Value, text: impl Fn() -> String) -> Result<NewEntity, Fault> {
+        let ours = match self.material.schema {
+            Some(schema) => NewEntity::from_json_as(0, json, Typed(&schema.model)),
+            None => NewEntity::from_json(0, json),
+        };
+        if let Ok(entity) = ours {
+            return Ok(entity);
+        }
+        let schema = self.material.schema.map(|schema| &schema.schema);
+        let entity = Entity::from_json_str(text(), schema)
+            .map_err(|error| Fault::from_cedar("entities", &error, None))?;
+        if entity_has_unknown(json) {
+            return Err(Fault::new("entities", "`unknown` is not a value"));
+        }
+        if !is_action(&entity.uid().type_name().to_string()) {
+            self.by_cedar += 1;
+        }
+        spell_out(&entity)
+    }
+
+    fn cedars_fault(&self, text: &str) -> Option<Fault> {
+        let schema = self.material.schema.map(|schema| &schema.schema);
+        let error = Entity::from_json_str(text, schema).err()?;
+        Some(Fault::from_cedar("entities", &error, None))
+    }
+
+    fn parsed(&mut self) {
+        let has_schema = self.material.schema.is_some();
+        for entities in self.material.parsed {
+            for entity in entities.iter() {
+                // A set built with a schema holds the schema's actions already.
+                if has_schema && is_action(&entity.uid().type_name().to_string()) {
+                    continue;
+                }
+                let json = entity.to_json_value();
+                let json = json.map_err(|error| Fault::new("entities", chain(&error)));
+                match json.and_then(|json| self.read(&json, || json.to_string())) {
+                    Ok(entity) => self.add(entity, None),
+                    Err(fault) => self.faults.push(fault),
+                }
+            }
+        }
+    }
+
+    /// The schema's actions, in place of what was read for them.
+    fn actions(&mut self) {
+        let schema = self.material.schema.map(|schema| &schema.schema);
+        let Some(Ok(actions)) = schema.map(cedar_policy::Schema::action_entities) else {
+            return;
+        };
+        for action in actions.iter() {
+            match spell_out(action) {
+                Ok(action) => self.replace(action),
+                Err(fault) => self.faults.push(fault),
+            }
+        }
+    }
+
+    fn find(&self, ty: &str, id: &str) -> Option<usize> {
+        let found = self.index.find(hash(ty, id), |at| {
+            let known = self.entities.get(at as usize);
+            known.is_some_and(|entity| entity.uid.0 == ty && entity.uid.1 == id)
+        });
+        found.map(|at| at as usize)
+    }
+
+    fn add(&mut self, entity: NewEntity, spot: Option<Spot>) {
+        let (ty, id) = &entity.uid;
+        if let Some(first) = self.find(ty, id) {
+            let name = format!("{ty}::\"{}\"", id.escape_debug());
+            let message = format!("entity `{name}` is given twice");
+            let mut fault = Fault::new("duplicate_entity", message).help("keep one of them");
+            let first = self.places.get(first).copied().flatten();
+            for (spot, label) in [(spot, "second time"), (first, "first time")] {
+                if let Some(mut place) = spot.and_then(|spot| self.place(spot)) {
                     place.label = Some(label.to_owned());
                     fault = fault.at(place);
                 }
             }
             return self.faults.push(fault);
         }
-        self.index.insert(uid, self.entities.len());
+        let at = u32::try_from(self.entities.len()).unwrap_or(u32::MAX);
+        self.index.insert(hash(ty, id), at);
         self.entities.push(entity);
-        self.places.push(place);
+        self.places.push(spot);
     }
 
-    /// Refuses cycles and chains that Cedar's recursive closure would not survive.
-    fn checked(mut self, max_depth: usize) -> Result<Self, Faults> {
-        let parents: Vec<Vec<usize>> = self
-            .entities
-            .iter()
-            .map(|entity| {
-                let (_, _, parents) = entity.clone().into_inner();
-                let known = parents.iter().filter_map(|uid| self.index.get(uid));
-                known.copied().collect()
-            })
-            .collect();
-        if let Err(fault) = check(&parents, max_depth) {
-            let name = |at: &usize| self.entities.get(*at).map(|e| e.uid().to_string());
-            let (at, message, help) = match &fault {
-                GraphFault::Cycle(nodes) => {
-                    let mut names: Vec<_> = nodes.iter().take(10).filter_map(name).collect();
-                    if nodes.len() > 10 {
-                        names.push("...".to_owned());
-                    }
-                    names.extend(nodes.first().and_then(name));
-                    (
-                        nodes.first().copied(),
-                        format!("entities are their own ancestors: {}", names.join(" in ")),
-                        "remove one of these parents".to_owned(),
-                    )
+    /// Adds an entity, in place of what was read under its id.
+    fn replace(&mut self, entity: NewEntity) {
+        match self.find(&entity.uid.0, &entity.uid.1) {
+            Some(at) => {
+                if let Some(known) = self.entities.get_mut(at) {
+                    *known = entity;
                 }
-                GraphFault::TooDeep(at) => (
-                    Some(*at),
-                    format!(
-                        "`{}` has a chain of more than {max_depth} parents",
-                        name(at).unwrap_or_default()
-                    ),
-                    "shorten it or raise `limits.entity_parent_depth`".to_owned(),
-                ),
-            };
-            let mut fault = Fault::new("entity_graph", message).help(help);
-            if let Some(place) = at.and_then(|at| self.places.get(at).cloned().flatten()) {
-                fault = fault.at(place);
             }
-            self.faults.push(fault);
+            None => self.add(entity, None),
         }
-        let faults = std::mem::take(&mut self.faults);
-        faults.or(self)
     }
+
+    fn place(&self, (number, offset, length): Spot) -> Option<Place> {
+        let file = self.material.files.get(number as usize)?;
+        Some(Place {
+            source: file.source.clone(),
+            offset,
+            length,
+            label: None,
+        })
+    }
+
+    /// Refuses cycles, and chains of parents beyond the bound: what a decision walks is bounded.
+    fn check_graph(&mut self) {
+        let max_depth = self.material.max_depth;
+        let parent = |node: usize, nth: usize| {
+            let (ty, id) = self.entities.get(node)?.parents.get(nth)?;
+            Some(self.find(ty, id))
+        };
+        let Err(fault) = check(self.entities.len(), parent, max_depth) else {
+            return;
+        };
+        let name = |at: &usize| {
+            let (ty, id) = &self.entities.get(*at)?.uid;
+            Some(format!("{ty}::\"{}\"", id.escape_debug()))
+        };
+        let (at, message, help) = match &fault {
+            GraphFault::Cycle(nodes) => {
+                let mut names: Vec<_> = nodes.iter().take(10).filter_map(name).collect();
+                if nodes.len() > 10 {
+                    names.push("...".to_owned());
+                }
+                names.extend(nodes.first().and_then(name));
+                (
+                    nodes.first().copied(),
+                    format!("entities are their own ancestors: {}", names.join(" in ")),
+                    "remove one of these parents".to_owned(),
+                )
+            }
+            GraphFault::TooDeep(at) => (
+                Some(*at),
+                format!(
+                    "`{}` has a chain of more than {max_depth} parents",
+                    name(at).unwrap_or_default()
+                ),
+                "shorten it or raise `limits.entity_parent_depth`".to_owned(),
+            ),
+        };
+        let mut fault = Fault::new("entity_graph", message).help(help);
+        let spot = at.and_then(|at| self.places.get(at).copied().flatten());
+        if let Some(place) = spot.and_then(|spot| self.place(spot)) {
+            fault = fault.at(place);
+        }
+        self.faults.push(fault);
+    }
+}
+
+/// Cedar ignores other members, and `tag` for `tags` would lose them in silence.
+fn known_members(json: &Value) -> Result<(), Fault> {
+    let names = json.as_object().into_iter().flatten();
+    for (name, _) in names {
+        if !MEMBERS.contains(&name.as_str()) {
+            let message = format!("unknown member `{}`", json::shown(name));
+            return Err(Fault::new("entities", message)
+                .help("an entity is {\"uid\", \"attrs\", \"parents\", \"tags\"?}"));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -233,6 +346,17 @@ mod tests {
     fn file(name: &str, text: &str) -> SourceFile {
         let form = Form::of_file(crate::policy::source::Kind::Entities, name);
         SourceFile::new(name, name, text, form)
+    }
+
+    fn read(files: &[SourceFile], max_depth: usize) -> Result<Loaded, Faults> {
+        let files: Vec<&SourceFile> = files.iter().collect();
+        load(&Material {
+            files: &files,
+            parsed: &[],
+            given: &[],
+            schema: None,
+            max_depth,
+        })
     }
 
     fn entity(id: usize, parent: Option<usize>) -> String {
@@ -249,9 +373,16 @@ mod tests {
                 &format!("{}\n\n{}\n", entity(2, Some(3)), entity(3, None)),
             ),
         ];
-        let entities = load(&files, &[], None, 100).unwrap();
-        let uid = |id: &str| format!("G::\"{id}\"").parse().unwrap();
-        assert!(entities.is_ancestor_of(&uid("3"), &uid("1")));
+        let store = EntityStore::new();
+        read(&files, 100).unwrap().store(&store).unwrap();
+        let version = store.version();
+        let uid = |id: &str| version.find("G", id).unwrap();
+        assert!(
+            version
+                .ancestors(uid("1"), usize::MAX)
+                .unwrap()
+                .contains(&uid("3"))
+        );
     }
 
     #[test]
@@ -263,7 +394,7 @@ mod tests {
             ),
             file("b.json", "[{]"),
         ];
-        let faults = load(&files, &[], None, 100).unwrap_err();
+        let faults = read(&files, 100).unwrap_err();
         let places: Vec<_> = faults
             .iter()
             .map(|f| (f.file().unwrap().to_owned(), f.position().unwrap().0))
@@ -281,10 +412,10 @@ mod tests {
     #[test]
     fn cycles_and_endless_chains_are_refused() {
         let cycle = format!("{}\n{}", entity(1, Some(2)), entity(2, Some(1)));
-        let faults = load(&[file("a.ndjson", &cycle)], &[], None, 100).unwrap_err();
+        let faults = read(&[file("a.ndjson", &cycle)], 100).unwrap_err();
         assert!(faults.summary().contains("their own ancestors"), "{faults}");
         let chain: Vec<_> = (0..100_000).map(|n| entity(n, Some(n + 1))).collect();
-        let faults = load(&[file("a.ndjson", &chain.join("\n"))], &[], None, 1_000).unwrap_err();
+        let faults = read(&[file("a.ndjson", &chain.join("\n"))], 1_000).unwrap_err();
         assert!(
             faults.summary().contains("more than 1000 parents"),
             "{faults}"

@@ -100,6 +100,17 @@ impl Locals {
         at.map(Uid::local)
     }
 
+    /// Type and id behind a number of this request.
+    pub(crate) fn id(&self, uid: Uid) -> Option<(Sym, &str)> {
+        let (ty, id) = self.ids.get(uid.index() as usize)?;
+        Some((*ty, id))
+    }
+
+    /// The text behind a name of this request.
+    pub(crate) fn name_text(&self, name: Sym) -> Option<&str> {
+        self.names.get(name.index() as usize).map(SmolStr::as_str)
+    }
+
     /// The type of an id of this request.
     pub(crate) fn type_of(&self, uid: Uid) -> Sym {
         self.ids

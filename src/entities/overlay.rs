@@ -3,9 +3,6 @@
 //! Enters: complete entities (what the caller may assert and how it merges with what is stored is decided
 //! before). Leaves: a small table that a decision asks first. Edges stay acyclic across both.
 
-use super::batch::NewEntity;
-use super::convert::{RequestSymbols, Symbols, resolve_fields};
-use super::locals::Locals;
 use super::symbol::{Sym, Uid};
 use super::value::{Record, Value};
 use super::version::{EntityRef, EntityVersion};
@@ -21,6 +18,9 @@ pub(crate) enum OverlayError {
     /// More ancestors than may be walked to find cycles.
     #[error("inline entities reach more than {0} ancestors")]
     TooWide(usize),
+    /// A chain of parents that is too long.
+    #[error("a chain of more than {0} parents")]
+    TooDeep(usize),
 }
 
 #[derive(Debug, Clone)]
@@ -41,38 +41,45 @@ pub(crate) struct Overlay {
 const WALKED: usize = 100_000;
 
 impl Overlay {
-    /// The overlay of these entities; a later one replaces an earlier one of the same id.
-    pub(crate) fn new(
-        version: &EntityVersion,
-        locals: &mut Locals,
-        entities: &[NewEntity],
-    ) -> Result<Self, OverlayError> {
-        let mut symbols = RequestSymbols { version, locals };
-        let mut overlay = Self {
+    /// No entities yet, over this version.
+    pub(crate) fn begin(version: &EntityVersion) -> Self {
+        Self {
             bound: version.identity(),
             ..Self::default()
+        }
+    }
+
+    /// Adds an entity, in place of one of the same id.
+    pub(crate) fn insert(&mut self, uid: Uid, attrs: Record, tags: Record, mut parents: Vec<Uid>) {
+        parents.sort_unstable();
+        parents.dedup();
+        let inline = Inline {
+            attrs: attrs.into_fields(),
+            tags: tags.into_fields(),
+            parents,
         };
+        self.entities.insert(uid, inline);
+    }
+
+    /// The overlay of these entities; a later one replaces an earlier one of the same id.
+    #[cfg(test)]
+    pub(crate) fn new(
+        version: &EntityVersion,
+        locals: &mut super::Locals,
+        entities: &[super::NewEntity],
+    ) -> Result<Self, OverlayError> {
+        use super::convert::{RequestSymbols, Symbols, resolve_fields};
+        let mut symbols = RequestSymbols { version, locals };
+        let mut overlay = Self::begin(version);
         for entity in entities {
             let uid = symbols.entity(&entity.uid.0, &entity.uid.1);
-            let attrs = Record::new(resolve_fields(&entity.attrs, &mut symbols)).into_fields();
-            let tags = Record::new(resolve_fields(&entity.tags, &mut symbols)).into_fields();
-            let mut parents: Vec<Uid> = entity
-                .parents
-                .iter()
-                .map(|(ty, id)| symbols.entity(ty, id))
-                .collect();
-            parents.sort_unstable();
-            parents.dedup();
-            overlay.entities.insert(
-                uid,
-                Inline {
-                    attrs,
-                    tags,
-                    parents,
-                },
-            );
+            let attrs = Record::new(resolve_fields(&entity.attrs, &mut symbols));
+            let tags = Record::new(resolve_fields(&entity.tags, &mut symbols));
+            let parents = entity.parents.iter();
+            let parents = parents.map(|(ty, id)| symbols.entity(ty, id)).collect();
+            overlay.insert(uid, attrs, tags, parents);
         }
-        overlay.refuse_cycles(version)?;
+        overlay.check(version, usize::MAX)?;
         Ok(overlay)
     }
 
@@ -92,6 +99,13 @@ impl Overlay {
         })
     }
 
+    /// All of them.
+    #[cfg(test)]
+    pub(crate) fn entities(&self) -> impl Iterator<Item = (Uid, EntityRef<'_>)> {
+        let uids = self.entities.keys().copied();
+        uids.filter_map(|uid| Some((uid, self.entity(uid)?)))
+    }
+
     /// Whether there are none.
     pub(crate) fn is_empty(&self) -> bool {
         self.entities.is_empty()
@@ -104,33 +118,44 @@ impl Overlay {
         }
     }
 
-    fn refuse_cycles(&self, version: &EntityVersion) -> Result<(), OverlayError> {
-        let mut closed: HashMap<Uid, bool, foldhash::fast::FixedState> = HashMap::default();
-        let mut open: Vec<(Uid, usize)> = Vec::new();
+    /// Refuses cycles, and chains that run through more than `depth` further inline entities.
+    pub(crate) fn check(&self, version: &EntityVersion, depth: usize) -> Result<(), OverlayError> {
+        // The longest chain upwards of each entity, in inline entities; `None` while it is open.
+        let mut closed: HashMap<Uid, Option<usize>, foldhash::fast::FixedState> =
+            HashMap::default();
+        let mut open: Vec<(Uid, usize, usize)> = Vec::new();
         for start in self.entities.keys() {
             if closed.contains_key(start) {
                 continue;
             }
-            closed.insert(*start, false);
-            open.push((*start, 0));
-            while let Some((uid, next)) = open.last_mut() {
+            closed.insert(*start, None);
+            open.push((*start, 0, 0));
+            while let Some((uid, next, above)) = open.last_mut() {
                 let uid = *uid;
                 if let Some(parent) = self.parents(version, uid).get(*next).copied() {
                     *next += 1;
                     match closed.get(&parent) {
-                        Some(true) => {}
-                        Some(false) => return Err(OverlayError::Cycle),
+                        Some(Some(length)) => *above = (*above).max(*length),
+                        Some(None) => return Err(OverlayError::Cycle),
                         None if closed.len() >= WALKED => {
                             return Err(OverlayError::TooWide(WALKED));
                         }
                         None => {
-                            closed.insert(parent, false);
-                            open.push((parent, 0));
+                            closed.insert(parent, None);
+                            open.push((parent, 0, 0));
                         }
                     }
                 } else {
-                    closed.insert(uid, true);
+                    let inline = usize::from(self.entities.contains_key(&uid));
+                    let length = *above + inline;
+                    if length > depth.saturating_add(1) {
+                        return Err(OverlayError::TooDeep(depth));
+                    }
+                    closed.insert(uid, Some(length));
                     open.pop();
+                    if let Some((_, _, below)) = open.last_mut() {
+                        *below = (*below).max(length);
+                    }
                 }
             }
         }

@@ -10,6 +10,7 @@ use super::pages::PageVec;
 use super::symbol::{Sym, Uid, hash_uid};
 use super::value::Fields;
 use cedar_policy::pst::SmolStr;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Direct parents: up to three in place.
@@ -119,7 +120,6 @@ impl EntityVersion {
     }
 
     /// How many entities are stored.
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.stored as usize
     }
@@ -198,11 +198,10 @@ impl EntityVersion {
             .flat_map(|members| members.ids.iter())
     }
 
-    /// All ancestors of `uid` and `uid` itself, nearest first.
-    #[cfg(test)]
-    pub(crate) fn ancestors(&self, uid: Uid) -> Vec<Uid> {
+    /// `uid` and all its ancestors, nearest first; `None` when there are more than `most`.
+    pub(crate) fn ancestors(&self, uid: Uid, most: usize) -> Option<Vec<Uid>> {
         let mut found = vec![uid];
-        let mut seen: std::collections::HashSet<Uid> = [uid].into();
+        let mut seen: HashSet<Uid> = [uid].into();
         let mut at = 0;
         while let Some(next) = found.get(at).copied() {
             at += 1;
@@ -211,8 +210,11 @@ impl EntityVersion {
                     found.push(*parent);
                 }
             }
+            if found.len() > most {
+                return None;
+            }
         }
-        found
+        Some(found)
     }
 }
 

@@ -7,6 +7,7 @@ use cedar_policy::{Entities, PolicySet, SchemaFragment};
 
 use super::Pdp;
 use super::reload::{Reloader, Sources};
+use crate::engine::{Engine, Shadow, ShadowSettings};
 use crate::fault::Faults;
 #[cfg(feature = "cli")]
 use crate::policy::Ids;
@@ -24,6 +25,9 @@ pub enum BuildError {
     /// The state directory cannot be used.
     #[error("{0}")]
     StateDir(#[from] crate::policy::StateDirError),
+    /// The thread for shadow checks could not be started.
+    #[error("cannot check in the shadow: {0}")]
+    Shadow(std::io::Error),
     /// The watching thread could not be started.
     #[error("cannot watch the sources: {0}")]
     Watch(std::io::Error),
@@ -46,6 +50,7 @@ pub struct PdpBuilder {
     state_dir: Option<PathBuf>,
     strict_start: bool,
     watch: Option<Watch>,
+    shadow: ShadowSettings,
 }
 
 impl PdpBuilder {
@@ -130,6 +135,14 @@ impl PdpBuilder {
     #[must_use]
     pub fn engine(mut self, engine: EngineChoice) -> Self {
         self.settings.engine = engine;
+        self
+    }
+
+    /// Decides a share of requests again by the reference, on a thread of its own; answers neither wait
+    /// for it nor change. Nothing is checked unless set.
+    #[must_use]
+    pub fn shadow(mut self, settings: ShadowSettings) -> Self {
+        self.shadow = settings;
         self
     }
 
@@ -265,7 +278,12 @@ impl PdpBuilder {
             guard: !self.unguarded,
             state_dir,
         };
-        let pdp = Pdp::start(reloader, self.limits, self.read_limits, self.strict_start)?;
+        let engine = Engine {
+            shadow: Shadow::start(self.shadow).map_err(BuildError::Shadow)?,
+            ..Engine::default()
+        };
+        let strict = self.strict_start;
+        let pdp = Pdp::start(reloader, self.limits, self.read_limits, strict, engine)?;
         if let Some(watch) = self.watch {
             pdp.watch(watch).map_err(BuildError::Watch)?;
         }

@@ -99,26 +99,25 @@ impl Reloader {
         // Faults of entities are named along with those of policies, unless the schema itself is
         // missing: then every entity would be at fault.
         let schema = match &snapshot {
-            Ok(snapshot) => snapshot.schema().cloned(),
+            Ok(snapshot) => snapshot.schema_set(),
             Err(_) => None,
         };
-        let stored = entities::load(
-            &of_entities,
-            &self.sources.entities,
-            schema.as_ref(),
-            limits.entity_parent_depth,
-        )
-        .and_then(|stored| match &self.sources.given {
-            Some((given, _)) => entities::replace(stored, given, schema.as_ref()),
-            None => Ok(stored),
+        let files: Vec<&SourceFile> = of_entities.iter().collect();
+        let given = self.sources.given.as_ref();
+        let stored = entities::load(&entities::Material {
+            files: &files,
+            parsed: &self.sources.entities,
+            given: given.map_or(&[], |(given, _)| given),
+            schema,
+            max_depth: limits.entity_parent_depth,
         });
         match (snapshot, stored) {
             (Ok(snapshot), Ok(stored)) => {
                 let store = EntityStore::new();
-                entities::fill(&store, &stored)?;
+                stored.store(&store)?;
                 let compiled = snapshot.compile(&store)?;
                 // Compiling names entities in the store, so its version comes after.
-                let stored = Stored::new(stored, store.version(), hash(&of_entities));
+                let stored = Stored::new(store.version(), hash(&of_entities));
                 Ok(State::new(
                     Arc::new(snapshot),
                     Arc::new(stored),

@@ -12,7 +12,7 @@ use super::nesting;
 use super::source::{Form, SourceFile};
 use crate::fault::{Fault, Faults};
 
-pub(crate) use model::{Member, Model, Type};
+pub(crate) use model::{ActionModel, EntityModel, Member, Model, Type};
 
 /// The types whose values Deodar injects, shipped as `schemas/deodar.cedarschema`. Added by itself to
 /// a schema that does not bring it.
@@ -186,11 +186,9 @@ mod tests {
         let set = load(&files, &[]).unwrap().unwrap();
         assert!(
             set.model
-                .injects(r#"A::Action::"go""#, "env", "Deodar::Env")
-        );
-        assert!(
-            !set.model
-                .injects(r#"A::Action::"go""#, "env", "Deodar::Trust")
+                .action("A::Action", "go")
+                .is_some_and(|action| action.injects("env", "Deodar::Env")
+                    && !action.injects("env", "Deodar::Trust"))
         );
         let shipped = [file("entity U;"), file(SHIPPED)];
         assert!(load(&shipped, &[]).is_ok());

@@ -1,12 +1,9 @@
 //! The immutable result of loading: policies, schema and the settings that decisions depend on.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::OnceLock;
 
-use cedar_policy::{
-    Effect, EntityUid, PolicyId, PolicySet, SchemaFragment, ValidationMode, Validator,
-};
+use cedar_policy::{Effect, PolicyId, PolicySet, SchemaFragment, ValidationMode, Validator};
 use sha2::{Digest, Sha256};
 
 use super::annotations::{self, Meaning, OnError, Vocabulary};
@@ -104,7 +101,6 @@ pub struct Snapshot {
     settings: Settings,
     revision: Revision,
     warnings: Vec<Fault>,
-    literals: OnceLock<Vec<EntityUid>>,
     #[cfg(feature = "cli")]
     places: HashMap<PolicyId, Place>,
 }
@@ -182,7 +178,6 @@ impl Snapshot {
             settings,
             revision,
             warnings,
-            literals: OnceLock::new(),
             #[cfg(feature = "cli")]
             places: loaded.places,
         })
@@ -222,15 +217,6 @@ impl Snapshot {
                 faults.push(Fault::new("compile", error.to_string()));
             }
             faults
-        })
-    }
-
-    /// The entities that policies name, each once.
-    pub(crate) fn literals(&self) -> &[EntityUid] {
-        self.literals.get_or_init(|| {
-            let policies = self.set.policies();
-            let literals: HashSet<_> = policies.flat_map(|p| p.entity_literals()).collect();
-            literals.into_iter().collect()
         })
     }
 

@@ -1,35 +1,7 @@
 //! Why a request could not be decided. None of these is a decision: a Deny is an
 //! [`Outcome`](crate::Outcome).
 
-use std::fmt;
-
-/// One fault of a request, and where it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InputFault {
-    /// JSON pointer (RFC 6901) into the request; empty for the whole of it.
-    pub pointer: String,
-    /// What is wrong there and what would be right.
-    pub detail: String,
-}
-
-impl InputFault {
-    pub(crate) fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self {
-            pointer: pointer.into(),
-            detail: detail.into(),
-        }
-    }
-}
-
-impl fmt::Display for InputFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.pointer.is_empty() {
-            f.write_str(&self.detail)
-        } else {
-            write!(f, "{}: {}", self.pointer, self.detail)
-        }
-    }
-}
+use crate::json::InputFault;
 
 /// A request that could not be decided.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -94,9 +66,4 @@ impl RequestError {
 fn join(faults: &[InputFault]) -> String {
     let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
     texts.join("; ")
-}
-
-/// `base` extended by one member name or index, escaped as RFC 6901 section 3 says.
-pub(crate) fn pointer(base: &str, token: &str) -> String {
-    format!("{base}/{}", token.replace('~', "~0").replace('/', "~1"))
 }

@@ -1,23 +1,26 @@
-//! Inline entities: merged over the stored ones for one request, attribute by attribute, within what
-//! the caller may assert.
+//! Inline entities by Cedar's reader: merged over the stored ones for one request, attribute by
+//! attribute, within what the caller may assert. Every fault is named.
 
 use std::collections::HashMap;
 
-use cedar_policy::{Entities, Entity, EntityUid, Schema};
+use cedar_policy::{Entity, EntityUid, Schema};
 use serde_json::{Map, Value};
 
-use super::error::{InputFault, pointer};
-use super::read::{kind, read_entity_ref};
+use super::read::read_entity_ref;
 use crate::caller::InlineRule;
-use crate::entities::{GraphFault, check_graph};
+use crate::entities::{Exporter, GraphFault, check_graph, entity_has_unknown};
 use crate::fault::chain;
+use crate::json::{InputFault, MAX_FAULTS, kind, pointer};
 
-const MEMBERS: &[&str] = &["uid", "attrs", "parents", "tags"];
+pub(crate) const MEMBERS: &[&str] = &["uid", "attrs", "parents", "tags"];
+
+/// Stored ancestors that are looked at for one request.
+const MOST_ABOVE: usize = 100_000;
 
 /// What inline entities are merged into, and by which rule.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Merge<'a> {
-    pub(crate) stored: &'a Entities,
+    pub(crate) stored: Exporter<'a>,
     pub(crate) schema: Option<&'a Schema>,
     pub(crate) rule: InlineRule,
     pub(crate) parent_depth: usize,
@@ -55,7 +58,7 @@ impl Merge<'_> {
             faults.extend(self.graph(&merged, &index));
         }
         if !faults.is_empty() {
-            faults.truncate(super::json::MAX_FAULTS);
+            faults.truncate(MAX_FAULTS);
             return Err(faults);
         }
         Ok(merged)
@@ -88,7 +91,12 @@ impl Merge<'_> {
         if !faults.is_empty() {
             return Err(faults);
         }
-        let stored = self.stored.get(&uid);
+        if entity_has_unknown(value) {
+            faults.push(InputFault::new(at, "`unknown` is not a value"));
+            return Err(faults);
+        }
+        let stored = self.stored.stored(&uid);
+        let stored = stored.as_ref();
         let combined = match stored {
             Some(stored) => self.over(stored, object, at)?,
             None => object.clone(),
@@ -185,12 +193,10 @@ impl Merge<'_> {
                 }
             }
         }
-        let uid = stored.uid();
+        let above = self.stored.above(&stored.uid(), MOST_ABOVE);
+        let above = above.unwrap_or_default();
         let (_, _, parents) = entity.clone().into_inner();
-        if parents
-            .iter()
-            .any(|parent| !self.stored.is_ancestor_of(parent, &uid))
-        {
+        if parents.iter().any(|parent| !above.contains(parent)) {
             faults.push(InputFault::new(
                 pointer(at, "parents"),
                 "this caller may not give a stored entity a parent",
@@ -202,30 +208,36 @@ impl Merge<'_> {
     /// Refuses cycles across the merge and chains that are too long. A cycle must run through an
     /// inline entity, so stored entities count as edges to the inline ones above them.
     fn graph(&self, merged: &[Entity], index: &HashMap<EntityUid, usize>) -> Option<InputFault> {
-        let edges: Vec<Vec<usize>> = merged
-            .iter()
-            .map(|entity| {
-                let (_, _, parents) = entity.clone().into_inner();
-                let mut above = Vec::new();
-                for parent in &parents {
-                    match index.get(parent) {
-                        Some(at) => above.push(*at),
-                        None => {
-                            let ancestors = self.stored.ancestors(parent).into_iter().flatten();
-                            above.extend(ancestors.filter_map(|uid| index.get(uid)));
-                        }
+        let mut edges: Vec<Vec<usize>> = Vec::with_capacity(merged.len());
+        let mut left = MOST_ABOVE;
+        for (at, entity) in merged.iter().enumerate() {
+            let (_, _, parents) = entity.clone().into_inner();
+            let mut above = Vec::new();
+            for parent in &parents {
+                match index.get(parent) {
+                    Some(at) => above.push(*at),
+                    None => {
+                        let Some(ancestors) = self.stored.above(parent, left) else {
+                            return Some(InputFault::new(
+                                format!("/entities/{at}/parents"),
+                                format!("more than {MOST_ABOVE} ancestors to look at"),
+                            ));
+                        };
+                        left -= ancestors.len();
+                        above.extend(ancestors.iter().filter_map(|uid| index.get(uid)));
                     }
                 }
-                above
-            })
-            .collect();
+            }
+            edges.push(above);
+        }
         let name = |at: usize| {
             merged
                 .get(at)
                 .map(|e| e.uid().to_string())
                 .unwrap_or_default()
         };
-        match check_graph(&edges, self.parent_depth) {
+        let parent = |node: usize, nth: usize| Some(Some(*edges.get(node)?.get(nth)?));
+        match check_graph(edges.len(), parent, self.parent_depth) {
             Ok(()) => None,
             Err(GraphFault::Cycle(nodes)) => {
                 let names: Vec<_> = nodes.iter().take(10).map(|at| name(*at)).collect();
@@ -281,26 +293,32 @@ fn read_uid(
 
 #[cfg(test)]
 mod tests {
+    use cedar_policy::Entities;
     use serde_json::json;
 
     use super::*;
+    use crate::entities::{Batch, EntityStore};
 
-    fn stored() -> Entities {
-        Entities::from_json_value(
-            json!([
-                {"uid": {"type": "U", "id": "a"}, "attrs": {"level": 1, "name": "A"}, "parents": [{"type": "G", "id": "g"}]},
-                {"uid": {"type": "G", "id": "g"}, "attrs": {}, "parents": []},
-            ]),
-            None,
-        )
-        .unwrap()
+    fn stored() -> Value {
+        json!([
+            {"uid": {"type": "U", "id": "a"}, "attrs": {"level": 1, "name": "A"}, "parents": [{"type": "G", "id": "g"}]},
+            {"uid": {"type": "G", "id": "g"}, "attrs": {}, "parents": []},
+        ])
     }
 
     /// The stored entities with the inline ones over them.
     fn apply(rule: InlineRule, inline: Value) -> Result<Entities, Vec<String>> {
         let stored = stored();
+        let store = EntityStore::new();
+        let mut batch = Batch::new();
+        batch.upsert_json(stored.as_array().unwrap()).unwrap();
+        let version = store.apply(&batch).unwrap();
+        let stored = Entities::from_json_value(stored, None).unwrap();
         let merge = Merge {
-            stored: &stored,
+            stored: Exporter {
+                version: &version,
+                locals: None,
+            },
             schema: None,
             rule,
             parent_depth: 100,

@@ -7,10 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::error::InputFault;
-use super::json::MAX_FAULTS;
-use super::path::{Path, shown};
-use super::read::kind;
+use crate::json::{InputFault, MAX_FAULTS, Path, kind, shown};
 use crate::policy::schema::{Member, Type};
 
 /// The faults of `context` against its declared type, or against Cedar's values in general where
@@ -133,7 +130,7 @@ fn expected(ty: &Type) -> String {
         Type::Set(_) => "an array".to_owned(),
         Type::Record(_) => "an object".to_owned(),
         Type::Entity(name) => format!("an entity {{\"type\": \"{name}\", \"id\": ..}}"),
-        Type::Extension(name) => format!("the text of a `{name}`"),
+        Type::Extension(function) => format!("the text of a `{}`", function.type_name()),
         Type::Unknown | Type::Common(..) => "another type".to_owned(),
     }
 }
@@ -163,7 +160,10 @@ mod tests {
             ("mfa".to_owned(), member(Type::Bool, true)),
             (
                 "ips".to_owned(),
-                member(Type::Set(Box::new(Type::Extension("ipaddr".into()))), false),
+                member(
+                    Type::Set(Box::new(Type::Extension(crate::entities::ExtFn::Ip))),
+                    false,
+                ),
             ),
             ("level".to_owned(), member(Type::Long, true)),
         ]));

@@ -2,11 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::error::{InputFault, pointer};
-use super::json::{self, MAX_FAULTS};
-use super::path::{Path, shown};
 use super::{Client, EntityRef, Limits, Purpose, Request, RequestError};
 use crate::caller::{Caller, Scope};
+use crate::json::{self, InputFault, MAX_FAULTS, Path, kind, pointer, shown};
 
 const MEMBERS: &[&str] = &[
     "requestId",
@@ -370,18 +368,6 @@ fn unknown_members(object: &Map<String, Value>, known: &[&str], at: &str) -> Vec
             )
         })
         .collect()
-}
-
-/// A JSON value's kind, for messages.
-pub(super) fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
-    }
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ fn the_sample_is_as_large_as_it_says() {
     let pdp = suites[0].pdp(&suites[0].cases[0], &config()).unwrap();
     let state = pdp.state();
     assert!(state.snapshot().policies().num_of_policies() >= 25);
-    assert!(state.entities().len() >= 150);
+    assert!(state.entity_count() >= 150);
 }
 
 #[test]

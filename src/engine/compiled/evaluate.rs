@@ -50,6 +50,7 @@ pub(crate) struct Scratch {
 
 impl Scratch {
     /// Room for a first decision.
+    #[cfg(test)]
     pub(crate) fn new() -> Self {
         Self::default()
     }

@@ -1,8 +1,6 @@
 //! A request in numbers, ready to be evaluated.
 
-use crate::entities::{
-    EntityVersion, Locals, RawValue, Record, RequestSymbols, Symbols, Uid, ValueError,
-};
+use crate::entities::{EntityVersion, Locals, RawValue, Record, RequestSymbols, Sym, Symbols, Uid};
 
 /// Principal, action, resource and context, bound to one version. Made once and used again: binding the
 /// next request keeps the room of the last.
@@ -18,6 +16,7 @@ pub(crate) struct EngineRequest {
 
 impl EngineRequest {
     /// A request that is not bound yet.
+    #[cfg(test)]
     pub(crate) fn new() -> Self {
         Self::default()
     }
@@ -43,30 +42,19 @@ impl EngineRequest {
     }
 
     /// Sets one attribute of the context.
-    pub(crate) fn set_context(&mut self, version: &EntityVersion, name: &str, value: &RawValue) {
+    pub(crate) fn set_context(&mut self, version: &EntityVersion, name: &str, value: RawValue) {
         let mut symbols = RequestSymbols {
             version,
             locals: &mut self.locals,
         };
         let name = symbols.name(name);
-        let value = value.resolve(&mut symbols);
+        let value = value.into_value(&mut symbols);
         self.context.set(name, value);
     }
 
-    /// Reads the whole context from JSON with explicit escapes.
-    pub(crate) fn read_context(
-        &mut self,
-        version: &EntityVersion,
-        json: &serde_json::Value,
-    ) -> Result<(), ValueError> {
-        let raw = RawValue::from_json(json)?;
-        let RawValue::Record(fields) = raw else {
-            return Err(ValueError::Expected("a record"));
-        };
-        fields
-            .iter()
-            .for_each(|(name, value)| self.set_context(version, name, value));
-        Ok(())
+    /// The number of a name.
+    pub(crate) fn name(&mut self, version: &EntityVersion, name: &str) -> Sym {
+        self.locals.name(version, name)
     }
 
     /// The names and ids of this request, for making an overlay that belongs to it.

@@ -46,7 +46,7 @@ impl Ask {
             .map(|(ty, id)| (ty.as_str(), id.as_str()));
         request.bind(version, p, a, r);
         for (name, value) in self.context.as_object().unwrap() {
-            request.set_context(version, name, &RawValue::from_json(value).unwrap());
+            request.set_context(version, name, RawValue::from_json(value).unwrap());
         }
         request
     }

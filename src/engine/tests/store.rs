@@ -106,7 +106,8 @@ fn same(model: &Model, version: &EntityVersion, spread: usize) {
                 );
                 assert_eq!(
                     version
-                        .ancestors(uid)
+                        .ancestors(uid, usize::MAX)
+                        .unwrap()
                         .into_iter()
                         .map(name)
                         .collect::<BTreeSet<Id>>(),
@@ -309,7 +310,7 @@ fn requests_leave_no_text_behind_and_unknown_ids_are_themselves() {
         request.set_context(
             &version,
             "who",
-            &RawValue::Entity("User".into(), "ghost".into()),
+            RawValue::Entity("User".into(), "ghost".into()),
         );
         let done = evaluate(
             &policies,
@@ -367,7 +368,7 @@ fn an_observer_sees_what_was_evaluated_and_where_it_stands() {
     let (mut request, mut scratch, mut notes) =
         (EngineRequest::new(), Scratch::new(), Notes::default());
     request.bind(&version, ("User", "0"), ("Action", "a"), ("Doc", "d"));
-    request.set_context(&version, "x", &RawValue::Plain(Value::Bool(true)));
+    request.set_context(&version, "x", RawValue::Plain(Value::Bool(true)));
     evaluate(
         &policies,
         &version,
@@ -426,7 +427,7 @@ fn nesting_is_bounded_and_evaluates_on_a_small_stack() {
         let version = store.version();
         let (mut request, mut scratch) = (EngineRequest::new(), Scratch::new());
         request.bind(&version, ("User", "0"), ("Action", "a"), ("Doc", "d"));
-        request.set_context(&version, "b", &RawValue::Plain(Value::Bool(true)));
+        request.set_context(&version, "b", RawValue::Plain(Value::Bool(true)));
         evaluate(
             &policies,
             &version,

@@ -7,6 +7,8 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use crate::entities::ExtFn;
+
 use serde_json::{Map, Value};
 
 /// A declared type.
@@ -18,12 +20,15 @@ pub(crate) enum Type {
     Set(Box<Type>),
     Record(BTreeMap<String, Member>),
     Entity(String),
-    Extension(String),
+    Extension(ExtFn),
     /// A common type, by its full name, and what it stands for.
     Common(String, Arc<Type>),
     /// Something that this model does not know; it never leads to a fault.
     Unknown,
 }
+
+/// The members of a record type that declares none.
+static NO_MEMBERS: BTreeMap<String, Member> = BTreeMap::new();
 
 impl Type {
     /// The type behind the names of common types.
@@ -49,13 +54,39 @@ pub(crate) struct ActionModel {
     pub(crate) principals: Vec<String>,
     pub(crate) resources: Vec<String>,
     pub(crate) context: Type,
+    /// Whether every type of the context is known, so that the context can be read by them.
+    pub(crate) known: bool,
+}
+
+/// What an entity type declares.
+#[derive(Debug)]
+pub(crate) struct EntityModel {
+    attrs: Type,
+    pub(crate) tags: Option<Type>,
+    /// The ids there are, for an enumerated type.
+    pub(crate) ids: Option<Vec<String>>,
+    /// The types an entity of this type may have above it, at any distance.
+    pub(crate) above: HashSet<String>,
+    /// Whether everything declared is known, so that entities can be read by it.
+    pub(crate) known: bool,
+}
+
+impl EntityModel {
+    /// The declared attributes.
+    pub(crate) fn attrs(&self) -> &BTreeMap<String, Member> {
+        match self.attrs.resolved() {
+            Type::Record(members) => members,
+            _ => &NO_MEMBERS,
+        }
+    }
 }
 
 /// The declarations of all fragments.
 #[derive(Debug, Default)]
 pub(crate) struct Model {
-    entity_types: HashSet<String>,
-    actions: HashMap<String, ActionModel>,
+    entities: HashMap<String, EntityModel>,
+    /// By type, then by id.
+    actions: HashMap<String, HashMap<String, ActionModel>>,
     oversized: Option<String>,
 }
 
@@ -79,27 +110,40 @@ impl Model {
                     .insert(qualify(namespace, name), (namespace, definition));
             }
         }
-        let mut actions = HashMap::new();
-        for (namespace, body) in namespaces(fragments) {
-            for (name, declared) in members(body, "actions") {
-                let uid = format!(
-                    "{}::\"{}\"",
-                    qualify(namespace, "Action"),
-                    name.escape_debug()
-                );
-                actions.insert(uid, names.action(namespace, declared));
-            }
-        }
         let mut commons: Vec<_> = names.commons.keys().collect();
         commons.sort();
         for name in commons {
             names.common(name, MAX_DEPTH);
         }
-        let oversized = names.sizes.borrow();
-        let oversized = oversized.iter().filter(|(_, (_, size))| *size > MAX_SIZE);
+        let mut actions: HashMap<String, HashMap<String, ActionModel>> = HashMap::new();
+        let mut entities = HashMap::new();
+        let mut parents: HashMap<String, Vec<String>> = HashMap::new();
+        for (namespace, body) in namespaces(fragments) {
+            for (name, declared) in members(body, "actions") {
+                let of_type = actions.entry(qualify(namespace, "Action")).or_default();
+                of_type.insert(name.to_owned(), names.action(namespace, declared));
+            }
+            for (name, declared) in members(body, "entityTypes") {
+                let full = qualify(namespace, name);
+                parents.insert(full.clone(), names.parents(namespace, declared));
+                entities.insert(full, names.entity(namespace, declared));
+            }
+        }
+        for (name, model) in &mut entities {
+            let mut pending: Vec<&String> = parents.get(name).into_iter().flatten().collect();
+            while let Some(parent) = pending.pop() {
+                if model.above.insert(parent.clone()) {
+                    pending.extend(parents.get(parent).into_iter().flatten());
+                }
+            }
+        }
+        let oversized = names.resolved.borrow();
+        let oversized = oversized
+            .iter()
+            .filter(|(_, common)| common.size > MAX_SIZE);
         let oversized = oversized.map(|(name, _)| name.clone()).min();
         Self {
-            entity_types: names.entities,
+            entities,
             actions,
             oversized,
         }
@@ -112,27 +156,36 @@ impl Model {
 
     /// Whether the entity type is declared.
     pub(crate) fn has_entity_type(&self, name: &str) -> bool {
-        self.entity_types.contains(name)
+        self.entities.contains_key(name)
+    }
+
+    /// The declared entity type.
+    pub(crate) fn entity(&self, name: &str) -> Option<&EntityModel> {
+        self.entities.get(name)
     }
 
     /// The declared entity types.
     pub(crate) fn entity_types(&self) -> impl Iterator<Item = &str> {
-        self.entity_types.iter().map(String::as_str)
+        self.entities.keys().map(String::as_str)
     }
 
-    /// The declared action of this id, such as `Ns::Action::"read"`.
-    pub(crate) fn action(&self, uid: &str) -> Option<&ActionModel> {
-        self.actions.get(uid)
+    /// The declared action of this type and id.
+    pub(crate) fn action(&self, ty: &str, id: &str) -> Option<&ActionModel> {
+        self.actions.get(ty)?.get(id)
     }
 
-    /// The ids of the declared actions.
-    pub(crate) fn actions(&self) -> impl Iterator<Item = &str> {
-        self.actions.keys().map(String::as_str)
+    /// Types and ids of the declared actions.
+    pub(crate) fn actions(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.actions
+            .iter()
+            .flat_map(|(ty, ids)| ids.keys().map(|id| (ty.as_str(), id.as_str())))
     }
+}
 
+impl ActionModel {
     /// Whether the action declares the context member with exactly this common type.
-    pub(crate) fn injects(&self, action: &str, member: &str, common: &str) -> bool {
-        let Some(Type::Record(context)) = self.action(action).map(|a| a.context.resolved()) else {
+    pub(crate) fn injects(&self, member: &str, common: &str) -> bool {
+        let Type::Record(context) = self.context.resolved() else {
             return false;
         };
         matches!(context.get(member), Some(Member { ty: Type::Common(name, _), .. }) if name == common)
@@ -162,8 +215,16 @@ pub(super) fn common_types(namespace: &Value) -> BTreeMap<String, Value> {
 struct Names<'a> {
     entities: HashSet<String>,
     commons: HashMap<String, (&'a str, &'a Value)>,
-    /// Common types that were resolved, with their sizes.
-    sizes: RefCell<HashMap<String, (Arc<Type>, usize)>>,
+    resolved: RefCell<HashMap<String, Common>>,
+}
+
+/// A common type that was resolved.
+#[derive(Clone)]
+struct Common {
+    ty: Arc<Type>,
+    /// What it expands to.
+    size: usize,
+    known: bool,
 }
 
 impl Names<'_> {
@@ -178,13 +239,65 @@ impl Names<'_> {
                 .map(|name| self.entity_name(namespace, name))
                 .collect()
         };
+        let context = match applies.and_then(|applies| applies.get("context")) {
+            Some(context) => self.ty(namespace, context, MAX_DEPTH),
+            None => Type::Record(BTreeMap::new()),
+        };
         ActionModel {
             principals: types("principalTypes"),
             resources: types("resourceTypes"),
-            context: match applies.and_then(|applies| applies.get("context")) {
-                Some(context) => self.ty(namespace, context, MAX_DEPTH),
-                None => Type::Record(BTreeMap::new()),
-            },
+            known: self.is_known_record(&context) && only(declared, ACTION_PARTS),
+            context,
+        }
+    }
+
+    fn parents(&self, namespace: &str, declared: &Value) -> Vec<String> {
+        let listed = declared.get("memberOfTypes").and_then(Value::as_array);
+        let names = listed.into_iter().flatten().filter_map(Value::as_str);
+        names
+            .map(|name| self.entity_name(namespace, name))
+            .collect()
+    }
+
+    fn entity(&self, namespace: &str, declared: &Value) -> EntityModel {
+        let attrs = match declared.get("shape") {
+            Some(shape) => self.ty(namespace, shape, MAX_DEPTH),
+            None => Type::Record(BTreeMap::new()),
+        };
+        let tags = declared.get("tags");
+        let tags = tags.map(|tags| self.ty(namespace, tags, MAX_DEPTH));
+        let ids = declared.get("enum").and_then(Value::as_array);
+        let ids = ids.map(|ids| {
+            let texts = ids.iter().filter_map(Value::as_str);
+            texts.map(str::to_owned).collect()
+        });
+        let known = self.is_known_record(&attrs)
+            && tags.as_ref().is_none_or(|tags| self.is_known(tags))
+            && only(declared, ENTITY_PARTS);
+        EntityModel {
+            attrs,
+            tags,
+            ids,
+            above: HashSet::new(),
+            known,
+        }
+    }
+
+    fn is_known_record(&self, ty: &Type) -> bool {
+        matches!(ty.resolved(), Type::Record(_)) && self.is_known(ty)
+    }
+
+    /// Whether everything in it is known.
+    fn is_known(&self, ty: &Type) -> bool {
+        match ty {
+            Type::Unknown => false,
+            Type::Set(element) => self.is_known(element),
+            Type::Record(members) => members.values().all(|member| self.is_known(&member.ty)),
+            Type::Common(name, _) => {
+                let commons = self.resolved.borrow();
+                commons.get(name).is_some_and(|common| common.known)
+            }
+            _ => true,
         }
     }
 
@@ -213,7 +326,7 @@ impl Names<'_> {
                 Some(element) => self.ty(namespace, element, depth - 1),
                 None => Type::Unknown,
             })),
-            ("Record", _) => Type::Record(
+            ("Record", _) if !is_open(declared) => Type::Record(
                 members(declared, "attributes")
                     .map(|(name, member)| {
                         let required = member
@@ -225,31 +338,42 @@ impl Names<'_> {
                     })
                     .collect(),
             ),
-            ("Entity", Some(name)) => Type::Entity(self.entity_name(namespace, name)),
-            ("Extension", Some(name)) => Type::Extension(name.to_owned()),
+            ("Entity", Some(name)) => {
+                let full = self.entity_name(namespace, name);
+                if self.entities.contains(&full) {
+                    Type::Entity(full)
+                } else {
+                    Type::Unknown
+                }
+            }
+            ("Extension", Some(name)) => extension(name),
             ("EntityOrCommon", Some(name)) | (name, None) => self.named(namespace, name, depth - 1),
             _ => Type::Unknown,
         }
     }
 
-    /// The common type of this name, resolved once, and its size.
-    fn common(&self, full: &str, depth: usize) -> Option<(Arc<Type>, usize)> {
+    /// The common type of this name, resolved once.
+    fn common(&self, full: &str, depth: usize) -> Option<Arc<Type>> {
         let (home, definition) = self.commons.get(full)?;
-        if let Some(known) = self.sizes.borrow().get(full) {
-            return Some(known.clone());
+        if let Some(common) = self.resolved.borrow().get(full) {
+            return Some(Arc::clone(&common.ty));
         }
         let ty = Arc::new(self.ty(home, definition, depth));
-        let size = self.size(&ty);
-        let known = (ty, size);
-        self.sizes
-            .borrow_mut()
-            .insert(full.to_owned(), known.clone());
-        Some(known)
+        let common = Common {
+            size: self.size(&ty),
+            known: self.is_known(&ty),
+            ty: Arc::clone(&ty),
+        };
+        self.resolved.borrow_mut().insert(full.to_owned(), common);
+        Some(ty)
     }
 
     fn size(&self, ty: &Type) -> usize {
         match ty {
-            Type::Common(name, _) => self.sizes.borrow().get(name).map_or(1, |(_, size)| *size),
+            Type::Common(name, _) => {
+                let commons = self.resolved.borrow();
+                commons.get(name).map_or(1, |common| common.size)
+            }
             Type::Set(element) => 1 + self.size(element),
             Type::Record(members) => members
                 .values()
@@ -263,7 +387,7 @@ impl Names<'_> {
     /// empty namespace (Cedar schema documentation, "type name resolution").
     fn named(&self, namespace: &str, name: &str, depth: usize) -> Type {
         for full in [qualify(namespace, name), name.to_owned()] {
-            if let Some((inner, _)) = self.common(&full, depth) {
+            if let Some(inner) = self.common(&full, depth) {
                 return Type::Common(full, inner);
             }
             if self.entities.contains(&full) {
@@ -274,11 +398,36 @@ impl Names<'_> {
             "Bool" | "Boolean" => Type::Bool,
             "Long" => Type::Long,
             "String" => Type::String,
-            known @ ("ipaddr" | "decimal" | "datetime" | "duration") => {
-                Type::Extension(known.to_owned())
-            }
-            _ => Type::Unknown,
+            known => extension(known),
         }
+    }
+}
+
+/// The parts of declarations that this model understands; with any other the whole is left to Cedar.
+const ACTION_PARTS: &[&str] = &["appliesTo", "memberOf", "annotations"];
+const ENTITY_PARTS: &[&str] = &["memberOfTypes", "shape", "tags", "enum", "annotations"];
+
+fn only(declared: &Value, parts: &[&str]) -> bool {
+    let found = declared.as_object().into_iter().flatten();
+    found
+        .filter(|(_, value)| !value.is_null())
+        .all(|(name, _)| parts.contains(&name.as_str()))
+}
+
+fn is_open(record: &Value) -> bool {
+    record
+        .get("additionalAttributes")
+        .is_some_and(|open| open != &Value::Bool(false))
+}
+
+/// The extension type of this name in schemas.
+fn extension(name: &str) -> Type {
+    match name {
+        "ipaddr" => Type::Extension(ExtFn::Ip),
+        "decimal" => Type::Extension(ExtFn::Decimal),
+        "datetime" => Type::Extension(ExtFn::Datetime),
+        "duration" => Type::Extension(ExtFn::Duration),
+        _ => Type::Unknown,
     }
 }
 
@@ -335,7 +484,7 @@ mod tests {
         .unwrap();
         let json = fragment.to_json_value().unwrap();
         let model = Model::new([&json].into_iter());
-        let action = model.action(r#"W::Action::"go""#).unwrap();
+        let action = model.action("W::Action", "go").unwrap();
         assert_eq!(action.principals, ["W::User"]);
         let Type::Record(context) = action.context.resolved() else {
             unreachable!("{:?}", action.context)
@@ -346,8 +495,8 @@ mod tests {
         assert!(!context["at"].required);
         assert_eq!(
             context["at"].ty,
-            Type::Set(Box::new(Type::Extension("ipaddr".to_owned())))
+            Type::Set(Box::new(Type::Extension(ExtFn::Ip)))
         );
-        assert!(model.injects(r#"W::Action::"go""#, "env", "D::Env"));
+        assert!(action.injects("env", "D::Env"));
     }
 }

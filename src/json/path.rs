@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 /// A chain of member names and indexes up to the root; making one allocates nothing.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Path<'a> {
+pub(crate) enum Path<'a> {
     /// The whole value, by its own pointer.
     Root(&'a str),
     /// A member of an object.
@@ -20,7 +20,7 @@ const LONGEST: usize = 1_024;
 
 impl Path<'_> {
     /// The JSON pointer (RFC 6901). Long names and long pointers are cut, which `...` shows.
-    pub(super) fn pointer(&self) -> String {
+    pub(crate) fn pointer(&self) -> String {
         let mut parts = Vec::new();
         let mut here = *self;
         let mut text = loop {

@@ -4,14 +4,18 @@
 //! `serde_json` alone keeps the last of two members of one name in silence; a decision must not
 //! hang on which of them was meant.
 
+mod fault;
+mod path;
+
 use std::cell::RefCell;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::error::InputFault;
-use super::path::{Path, shown};
+pub use fault::InputFault;
+pub(crate) use fault::pointer;
+pub(crate) use path::{Path, shown};
 
 /// Reads one JSON value from `bytes`, which must be UTF-8 and nothing else besides.
 ///
@@ -165,6 +169,18 @@ impl<'de> Visitor<'de> for Strict<'_> {
             }
         }
         Ok(Value::Object(object))
+    }
+}
+
+/// A JSON value's kind, for messages.
+pub(crate) fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
     }
 }
 

@@ -1,0 +1,185 @@
+//! Inline entities by our own reader: laid over the stored ones in the engine's numbers.
+//!
+//! The rules are those of [`crate::request::inline`], which says what is wrong where this refuses.
+
+use serde_json::{Map, Value};
+
+use super::read::Refused;
+use crate::caller::InlineRule;
+use crate::entities::{
+    EntityVersion, Fields, Locals, Overlay, RawValue, Record, RequestSymbols, Symbols, Typed, Uid,
+    entity_ref, field, is_action,
+};
+use crate::policy::schema::EntityModel;
+use crate::request::inline::MEMBERS;
+
+/// What inline entities are merged into, and by which rule.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Merge<'a> {
+    pub(super) version: &'a EntityVersion,
+    pub(super) typed: Option<Typed<'a>>,
+    pub(super) rule: InlineRule,
+    pub(super) parent_depth: usize,
+}
+
+impl<'a> Merge<'a> {
+    /// The overlay of these entities.
+    pub(super) fn overlay(
+        &self,
+        inline: &[Value],
+        locals: &mut Locals,
+    ) -> Result<Overlay, Refused> {
+        if self.rule == InlineRule::Off {
+            return Err(Refused);
+        }
+        let mut symbols = RequestSymbols {
+            version: self.version,
+            locals,
+        };
+        let mut overlay = Overlay::begin(self.version);
+        for json in inline {
+            self.add(json, &mut symbols, &mut overlay)?;
+        }
+        let checked = overlay.check(self.version, self.parent_depth);
+        checked.map(|()| overlay).map_err(|_| Refused)
+    }
+
+    fn add(
+        &self,
+        json: &Value,
+        symbols: &mut RequestSymbols<'_>,
+        overlay: &mut Overlay,
+    ) -> Result<(), Refused> {
+        let object = json.as_object().ok_or(Refused)?;
+        if object.keys().any(|name| !MEMBERS.contains(&name.as_str())) {
+            return Err(Refused);
+        }
+        let (ty, id) = object.get("uid").and_then(strict_uid).ok_or(Refused)?;
+        if is_action(ty) {
+            return Err(Refused);
+        }
+        let declared = match self.typed {
+            None => None,
+            Some(typed) => {
+                let entity = typed.0.entity(ty).filter(|entity| entity.known);
+                let entity = entity.filter(|_| typed.is_declared(ty, id));
+                Some((typed, entity.ok_or(Refused)?))
+            }
+        };
+        let uid = symbols.entity(ty, id);
+        if overlay.entity(uid).is_some() {
+            return Err(Refused);
+        }
+        let stored = self.version.entity(uid);
+        let none: &Fields = &[];
+        let (stored_attrs, stored_tags) =
+            stored.map_or((none, none), |entity| (entity.attrs(), entity.tags()));
+        let attrs = members(object, "attrs", declared, symbols, |entity, name| {
+            entity.attrs().get(name).map(|member| &member.ty)
+        })?;
+        let tags = members(object, "tags", declared, symbols, |entity, _| {
+            entity.tags.as_ref()
+        })?;
+        if let (Some((_, entity)), None) = (declared, stored) {
+            let mut required = entity.attrs().iter().filter(|(_, member)| member.required);
+            if !required.all(|(name, _)| given(object, name)) {
+                return Err(Refused);
+            }
+        }
+        let parents = parents(object, declared, symbols)?;
+        let mut all = parents.clone();
+        if let Some(stored) = stored {
+            if self.rule == InlineRule::Add {
+                let changes = |new: &Fields, old: &Fields| {
+                    let mut new = new.iter();
+                    new.any(|(name, value)| field(old, *name).is_some_and(|old| old != value))
+                };
+                if changes(&attrs, stored_attrs) || changes(&tags, stored_tags) {
+                    return Err(Refused);
+                }
+                let above = self.version.ancestors(uid, usize::MAX).unwrap_or_default();
+                let above = above.get(1..).unwrap_or_default();
+                if parents.iter().any(|parent| !above.contains(parent)) {
+                    return Err(Refused);
+                }
+            }
+            all.extend(stored.parents());
+        }
+        overlay.insert(uid, over(stored_attrs, attrs), over(stored_tags, tags), all);
+        Ok(())
+    }
+}
+
+/// The new fields over the old ones.
+fn over(old: &Fields, new: Vec<(crate::entities::Sym, crate::entities::Value)>) -> Record {
+    if old.is_empty() {
+        return Record::new(new);
+    }
+    let mut record = Record::new(old.to_vec());
+    for (name, value) in new {
+        record.set(name, value);
+    }
+    record
+}
+
+fn given(object: &Map<String, Value>, attr: &str) -> bool {
+    let attrs = object.get("attrs").and_then(Value::as_object);
+    attrs.is_some_and(|attrs| attrs.contains_key(attr))
+}
+
+/// Type and id of `{"type", "id"}` or `{"__entity": {"type", "id"}}`, and nothing else besides.
+fn strict_uid(json: &Value) -> Option<(&str, &str)> {
+    let object = json.as_object()?;
+    let object = match object.get("__entity") {
+        Some(inner) if object.len() == 1 => inner.as_object()?,
+        _ => object,
+    };
+    let both = object.len() == 2 && object.contains_key("type") && object.contains_key("id");
+    if both { entity_ref(json).ok() } else { None }
+}
+
+type Members = Vec<(crate::entities::Sym, crate::entities::Value)>;
+
+fn members<'m>(
+    object: &Map<String, Value>,
+    member: &str,
+    declared: Option<(Typed<'m>, &'m EntityModel)>,
+    symbols: &mut RequestSymbols<'_>,
+    ty: impl Fn(&'m EntityModel, &str) -> Option<&'m crate::policy::schema::Type>,
+) -> Result<Members, Refused> {
+    let Some(values) = object.get(member) else {
+        return Ok(Vec::new());
+    };
+    let values = values.as_object().ok_or(Refused)?;
+    let mut read = Vec::with_capacity(values.len());
+    for (name, json) in values {
+        let value = match declared {
+            None => RawValue::from_json(json),
+            Some((typed, entity)) => typed.value(json, ty(entity, name).ok_or(Refused)?),
+        };
+        let value = value.map_err(|_| Refused)?.resolve(symbols);
+        read.push((symbols.name(name), value));
+    }
+    Ok(read)
+}
+
+fn parents(
+    object: &Map<String, Value>,
+    declared: Option<(Typed<'_>, &EntityModel)>,
+    symbols: &mut RequestSymbols<'_>,
+) -> Result<Vec<Uid>, Refused> {
+    let Some(listed) = object.get("parents") else {
+        return Ok(Vec::new());
+    };
+    let mut parents = Vec::new();
+    for parent in listed.as_array().ok_or(Refused)? {
+        let (ty, id) = entity_ref(parent).map_err(|_| Refused)?;
+        let fits = declared
+            .is_none_or(|(typed, entity)| entity.above.contains(ty) && typed.is_declared(ty, id));
+        if !fits {
+            return Err(Refused);
+        }
+        parents.push(symbols.entity(ty, id));
+    }
+    Ok(parents)
+}

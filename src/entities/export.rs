@@ -1,0 +1,107 @@
+//! What the store holds, as Cedar's own values: for the reference evaluator and for messages.
+
+use super::locals::Locals;
+use super::symbol::{Sym, Uid};
+use super::value::{Fields, Value};
+use super::version::{EntityRef, EntityVersion};
+use cedar_policy::{
+    Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression as Expression,
+};
+use std::collections::{HashMap, HashSet};
+use std::str::FromStr;
+
+/// Turns numbers of a version, and of one request over it, back into Cedar's values.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Exporter<'a> {
+    pub(crate) version: &'a EntityVersion,
+    pub(crate) locals: Option<&'a Locals>,
+}
+
+impl Exporter<'_> {
+    /// Cedar's form of an entity id; `None` for a number that nobody gave out.
+    pub(crate) fn uid(&self, uid: Uid) -> Option<EntityUid> {
+        let (ty, id) = match self.locals {
+            Some(locals) if uid.is_local() => {
+                let (ty, id) = locals.id(uid)?;
+                (self.name(ty)?, id)
+            }
+            _ => self.version.id_text(uid)?,
+        };
+        let ty = EntityTypeName::from_str(ty).ok()?;
+        Some(EntityUid::from_type_name_and_id(ty, EntityId::new(id)))
+    }
+
+    /// The number of one of Cedar's entity ids, if the store knows it.
+    pub(crate) fn find(&self, uid: &EntityUid) -> Option<Uid> {
+        self.version
+            .find(&uid.type_name().to_string(), uid.id().unescaped())
+    }
+
+    /// The stored entity of this id.
+    pub(crate) fn stored(&self, uid: &EntityUid) -> Option<Entity> {
+        let uid = self.find(uid)?;
+        self.entity(uid, self.version.entity(uid)?)
+    }
+
+    /// Everything above the stored entity of this id, which is not among it; `None` when there are more
+    /// than `most`.
+    pub(crate) fn above(&self, uid: &EntityUid, most: usize) -> Option<Vec<EntityUid>> {
+        let Some(uid) = self.find(uid) else {
+            return Some(Vec::new());
+        };
+        let all = self.version.ancestors(uid, most)?;
+        let above = all.get(1..).unwrap_or_default().iter();
+        Some(above.filter_map(|uid| self.uid(*uid)).collect())
+    }
+
+    /// Cedar's form of an entity.
+    pub(crate) fn entity(&self, uid: Uid, entity: EntityRef<'_>) -> Option<Entity> {
+        let fields = |fields: &Fields| -> Option<HashMap<String, Expression>> {
+            let each = fields.iter();
+            each.map(|(name, value)| Some((self.name(*name)?.to_owned(), self.value(value)?)))
+                .collect()
+        };
+        let parents: Option<HashSet<EntityUid>> =
+            entity.parents().iter().map(|uid| self.uid(*uid)).collect();
+        let (attrs, tags) = (fields(entity.attrs())?, fields(entity.tags())?);
+        Entity::new_with_tags(self.uid(uid)?, attrs, parents?, tags).ok()
+    }
+
+    fn name(&self, name: Sym) -> Option<&str> {
+        match self.locals {
+            Some(locals) if name.is_local() => locals.name_text(name),
+            _ => self.version.names.text(name),
+        }
+    }
+
+    fn value(&self, value: &Value) -> Option<Expression> {
+        Some(match value {
+            Value::Bool(value) => Expression::new_bool(*value),
+            Value::Long(value) => Expression::new_long(*value),
+            Value::Str(text) => Expression::new_string(text.to_string()),
+            Value::Entity(uid) => Expression::new_entity_uid(self.uid(*uid)?),
+            Value::Set(set) => {
+                let items = set.items().iter().map(|item| self.value(item));
+                Expression::new_set(items.collect::<Option<Vec<_>>>()?)
+            }
+            Value::Record(record) => {
+                let fields = record.fields().iter();
+                let fields = fields
+                    .map(|(name, value)| Some((self.name(*name)?.to_owned(), self.value(value)?)));
+                Expression::new_record(fields.collect::<Option<Vec<_>>>()?).ok()?
+            }
+            Value::Decimal(parts) => {
+                let (whole, part) = (parts.unsigned_abs() / 10_000, parts.unsigned_abs() % 10_000);
+                let sign = if *parts < 0 { "-" } else { "" };
+                Expression::new_decimal(format!("{sign}{whole}.{part:04}"))
+            }
+            // The text of a datetime ends with the year 9999; an offset reaches all of them.
+            Value::Datetime(ms) => {
+                let text = format!("datetime(\"1970-01-01\").offset(duration(\"{ms}ms\"))");
+                Expression::from_str(&text).ok()?
+            }
+            Value::Duration(ms) => Expression::new_duration(format!("{ms}ms")),
+            Value::Ip(ip) => Expression::new_ip(format!("{}/{}", ip.addr, ip.prefix)),
+        })
+    }
+}
