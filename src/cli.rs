@@ -2,6 +2,7 @@
 
 mod args;
 mod authorize;
+mod bench;
 mod config;
 mod health;
 mod logging;
@@ -93,6 +94,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Authorize(command) => authorize::run(command, &args, output),
         Command::Validate(command) => validate::run(command, &args, output),
         Command::Test(command) => test::run(command, &args, output),
+        Command::Bench(command) => bench::run(command, &args, output),
         Command::Health(command) => health::run(command, &args, output),
         Command::Reload(command) => reload::run(command, &args, output),
         Command::Config => config::run(&args, output),

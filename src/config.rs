@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::engine::ShadowSettings;
 use crate::fault::{Fault, Faults};
 use crate::pdp::{Pdp, PdpBuilder};
 use crate::policy::{EngineChoice, OnError, ReadLimits, WatchMode};
@@ -54,6 +55,8 @@ pub struct Config {
     pub on_error: OnError,
     /// What evaluates policies.
     pub engine: EngineChoice,
+    /// Which share of decisions the reference checks in the shadow.
+    pub shadow: ShadowSettings,
     /// The context member that carries `Deodar::Env`.
     pub env_member: String,
     /// Whether it is injected where there is no schema.
@@ -238,6 +241,11 @@ impl Config {
                 "reference" => EngineChoice::Reference,
                 _ => EngineChoice::Compiled,
             },
+            shadow: ShadowSettings {
+                share: number("decide.shadow_percent") as f64 / 100.0,
+                queue: size("decide.shadow_queue"),
+                entities: size("decide.shadow_entities"),
+            },
             env_member: text("decide.env_member"),
             inject_without_schema: flag("decide.inject_without_schema"),
             obligations: names("vocabulary.obligations"),
@@ -346,6 +354,7 @@ impl Config {
     pub fn settings(&self) -> PdpBuilder {
         Pdp::builder()
             .engine(self.engine)
+            .shadow(self.shadow)
             .on_error(self.on_error)
             .obligations(self.obligations.iter().cloned())
             .advice(self.advice.iter().cloned())

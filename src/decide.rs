@@ -69,7 +69,7 @@ fn unhandled(evaluation: &Evaluation<'_>) -> Vec<usize> {
     let handled = |name: &str| {
         names.contains(name) || evaluation.request.obligations.iter().any(|o| o == name)
     };
-    let carries_unhandled = |policy: &PolicyInfo| {
+    let carries_unhandled = |policy: PolicyInfo<'_>| {
         let mut obligations = policy.meaning.obligations.iter();
         obligations.any(|duty| !handled(duty.name()))
     };

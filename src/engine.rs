@@ -30,7 +30,7 @@ use crate::request::{Limits, Request, RequestError};
 use crate::state::State;
 use crate::timestamp::Timestamp;
 
-pub(crate) use compiled::CompiledPolicies;
+pub(crate) use compiled::{Body, Code, CompiledPolicies, Compiler, UnitCode};
 pub use error::PolicyErrorCode;
 pub(crate) use shadow::Shadow;
 pub use shadow::{EngineAnswer, ShadowCounts, ShadowMismatch, ShadowSettings};

@@ -7,6 +7,8 @@
 //!   unknown gets a number of the request's own ([`Locals`]);
 //! - edges are acyclic and are kept both ways; nothing recurses over edges.
 
+use std::sync::Arc;
+
 mod batch;
 mod convert;
 mod export;
@@ -49,16 +51,42 @@ pub(crate) use value::{
 pub(crate) use version::{EntityRef, EntityVersion};
 
 /// The stored entities of one state.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Stored {
-    version: std::sync::Arc<EntityVersion>,
-    hash: [u8; 32],
+    store: Arc<EntityStore>,
+    version: Arc<EntityVersion>,
+    hash: [u64; 2],
+}
+
+impl Default for Stored {
+    fn default() -> Self {
+        Self::new(Arc::new(EntityStore::new()), [0, 0])
+    }
 }
 
 impl Stored {
-    /// `hash` tells one content from another.
-    pub(crate) fn new(version: std::sync::Arc<EntityVersion>, hash: [u8; 32]) -> Self {
-        Self { version, hash }
+    /// The present version of a store; `hash` tells one content from another.
+    pub(crate) fn new(store: Arc<EntityStore>, hash: [u64; 2]) -> Self {
+        Self {
+            version: store.version(),
+            store,
+            hash,
+        }
+    }
+
+    /// The store, for whoever names entities in it.
+    pub(crate) fn entity_store(&self) -> &EntityStore {
+        &self.store
+    }
+
+    /// The same entities in the present version of their store, which knows the names given since.
+    pub(crate) fn refreshed(self) -> Self {
+        Self::new(self.store, self.hash)
+    }
+
+    /// Whether both are versions of one store.
+    pub(crate) fn shares_store(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.store, &other.store)
     }
 
     /// The version that decisions on this state read.
@@ -66,7 +94,7 @@ impl Stored {
         &self.version
     }
 
-    pub(crate) fn hash(&self) -> &[u8; 32] {
+    pub(crate) fn hash(&self) -> &[u64; 2] {
         &self.hash
     }
 }

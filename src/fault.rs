@@ -110,19 +110,25 @@ impl Fault {
         diagnostic: &dyn Diagnostic,
         source: Option<&SourceText>,
     ) -> Self {
+        Self::from_cedar_at(code, diagnostic, source, 0)
+    }
+
+    /// The same where Cedar saw `source` from an offset on.
+    pub(crate) fn from_cedar_at(
+        code: &'static str,
+        diagnostic: &dyn Diagnostic,
+        source: Option<&SourceText>,
+        base: usize,
+    ) -> Self {
         let mut fault = Self::new(code, chain(diagnostic));
         if let Some(source) = source {
             fault.file = Some(Arc::clone(&source.name));
             for label in diagnostic.labels().into_iter().flatten() {
+                let offset = (base + label.offset()).min(source.text.len());
                 fault.places.push(Place {
                     source: source.clone(),
-                    offset: label.offset().min(source.text.len()),
-                    length: label.len().min(
-                        source
-                            .text
-                            .len()
-                            .saturating_sub(label.offset().min(source.text.len())),
-                    ),
+                    offset,
+                    length: label.len().min(source.text.len() - offset),
                     label: label.label().map(str::to_owned),
                 });
             }

@@ -383,7 +383,7 @@ impl Inner {
         let files = self.reloader.read(&limits).map_err(ReloadError::Faulty)?;
         let next = self
             .reloader
-            .build(&files, &limits, now.sequence() + 1)
+            .build(&files, &limits, now.sequence() + 1, Some(&now))
             .map_err(ReloadError::Faulty)?;
         if next.revision() == now.revision() && next.store().hash() == now.store().hash() {
             let trouble = if self.trouble().unsaved {

@@ -5,13 +5,17 @@
 //! fault found. Nothing in between is ever published.
 
 mod annotations;
+mod cedar;
 mod last_good;
+mod links;
 mod load;
 mod nesting;
 pub(crate) mod schema;
 mod snapshot;
 pub(crate) mod source;
 mod statements;
+mod table;
+mod unit;
 mod watch;
 
 pub use annotations::{Duty, OnError, Vocabulary};
@@ -21,8 +25,9 @@ pub(crate) use last_good::{LastGood, StateDir};
 pub(crate) use load::Ids;
 pub(crate) use load::{json_fault, offset_in};
 pub use snapshot::{EngineChoice, Revision, Snapshot};
-pub(crate) use snapshot::{Material, PolicyInfo, Settings};
+pub(crate) use snapshot::{Material, ReadSchema, Settings};
 pub use source::ReadLimits;
+pub(crate) use table::PolicyInfo;
 pub use watch::WatchMode;
 pub(crate) use watch::{Watch, Watcher};
 

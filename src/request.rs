@@ -15,7 +15,7 @@ use std::str::FromStr;
 
 use cedar_policy::{EntityTypeName, EntityUid};
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::caller::Caller;
 use crate::json::{pointer, shown};
@@ -226,6 +226,33 @@ impl Request {
     #[must_use]
     pub fn at_least(&self) -> Option<u64> {
         self.at_least
+    }
+
+    /// The request as the JSON body of `POST /authorize`; without the members that only an answer needs
+    /// (`requestId`, `explain`, `atLeast`).
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let entity = |entity: &EntityRef| json!({"type": entity.type_name(), "id": entity.id()});
+        let mut body = json!({
+            "principal": entity(&self.principal),
+            "action": entity(&self.action),
+            "resource": entity(&self.resource),
+            "context": self.context,
+        });
+        for (member, list) in [
+            ("entities", self.entities.clone()),
+            (
+                "obligations",
+                self.obligations.iter().cloned().map(Value::from).collect(),
+            ),
+        ] {
+            if !list.is_empty()
+                && let Some(body) = body.as_object_mut()
+            {
+                body.insert(member.to_owned(), list.into());
+            }
+        }
+        body
     }
 
     /// The same request decided for this instant.

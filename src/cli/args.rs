@@ -40,6 +40,8 @@ pub(super) enum Command {
     Validate(Validate),
     /// Run case files
     Test(Test),
+    /// Measure how fast requests are decided
+    Bench(Bench),
     /// Ask a server how it is
     Health(Health),
     /// Have a server read its policies again
@@ -140,6 +142,32 @@ pub(super) struct Test {
     pub(super) entities: Vec<PathBuf>,
 }
 
+/// Which engine to measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum EngineFlag {
+    /// The compiled and indexed policies
+    Compiled,
+    /// Cedar's own authorizer
+    Reference,
+    /// One after the other, with their answers compared
+    Both,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Bench {
+    /// Requests: one body of POST /authorize a line
+    #[arg(long, value_name = "FILE")]
+    pub(super) requests: PathBuf,
+    /// What decides
+    #[arg(long, value_enum, default_value = "compiled")]
+    pub(super) engine: EngineFlag,
+    /// How long to measure each engine
+    #[arg(long, value_name = "SECONDS", default_value = "5")]
+    pub(super) seconds: f64,
+    #[command(flatten)]
+    pub(super) sources: Sources,
+}
+
 #[derive(Debug, ClapArgs)]
 pub(super) struct Health {
     /// The server [default: where the configuration says it listens]
@@ -207,6 +235,7 @@ impl Args {
             Command::Serve(command) => command.flags(),
             Command::Authorize(command) => command.sources.flags(),
             Command::Validate(command) => command.sources.flags(),
+            Command::Bench(command) => command.sources.flags(),
             _ => Vec::new(),
         };
         Config::load(self.config.as_deref(), &flags).map_err(Failure::Faulty)

@@ -223,7 +223,8 @@ impl Outcome {
     /// The determining policies, in order of their ids: on Allow the satisfied permits, on a
     /// forbidden Deny the satisfied forbids, otherwise none.
     pub fn determining_policies(&self) -> impl Iterator<Item = &PolicyId> {
-        self.policies(&self.parts.determining).map(|p| &p.id)
+        self.policies(&self.parts.determining)
+            .map(|policy| policy.id)
     }
 
     /// What the determining policies oblige the enforcement point to do.
@@ -241,7 +242,7 @@ impl Outcome {
     /// Satisfied permits that did not make an Allow, and what each lacks.
     pub fn unmet(&self) -> impl Iterator<Item = Unmet<'_>> {
         self.policies(&self.parts.unmet).map(|policy| Unmet {
-            policy: &policy.id,
+            policy: policy.id,
             obligations: duties(policy, &policy.meaning.obligations).collect(),
         })
     }
@@ -251,7 +252,7 @@ impl Outcome {
         let snapshot = self.parts.state.snapshot();
         self.parts.errors.iter().filter_map(|error| {
             Some(PolicyFailure {
-                policy: &snapshot.policy(error.policy)?.id,
+                policy: snapshot.policy(error.policy)?.id,
                 code: error.code,
                 message: error.message.as_deref(),
             })
@@ -270,18 +271,18 @@ impl Outcome {
         &self.parts.state
     }
 
-    fn policies<'a>(&'a self, places: &'a [usize]) -> impl Iterator<Item = &'a PolicyInfo> {
+    fn policies<'a>(&'a self, places: &'a [usize]) -> impl Iterator<Item = PolicyInfo<'a>> {
         let snapshot = self.parts.state.snapshot();
         places.iter().filter_map(|at| snapshot.policy(*at))
     }
 }
 
 fn duties<'a>(
-    policy: &'a PolicyInfo,
+    policy: PolicyInfo<'a>,
     duties: &'a [Duty],
 ) -> impl Iterator<Item = Obligation<'a>> + use<'a> {
     duties.iter().map(|duty| Obligation {
-        policy: &policy.id,
+        policy: policy.id,
         duty,
     })
 }

@@ -27,7 +27,9 @@ mod runtime;
 mod scope;
 mod walk;
 
-pub(crate) use compile::CompiledPolicies;
+#[cfg(test)]
+pub(crate) use compile::CompileError;
+pub(crate) use compile::{Body, Code, CompiledPolicies, Compiler, UnitCode};
 pub(crate) use evaluate::{Budget, EvaluateError, Scratch, evaluate};
 pub(crate) use observer::Silent;
 #[cfg(test)]

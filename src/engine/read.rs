@@ -109,7 +109,10 @@ fn plain_context(
 ) -> Result<(), Refused> {
     // A context could be one of the escapes as a whole.
     if context.len() == 1 && context.keys().any(|name| name.starts_with("__")) {
-        return Err(Refused);
+        let whole = RawValue::from_json(&Value::Object(context.clone()));
+        if !matches!(whole, Ok(RawValue::Record(_))) {
+            return Err(Refused);
+        }
     }
     for (name, json) in context {
         let value = RawValue::from_json(json).map_err(|_| Refused)?;

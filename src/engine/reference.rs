@@ -3,9 +3,7 @@
 //!
 //! It holds no entities of its own: each request gets the slice of the store that it can reach.
 
-use cedar_policy::{
-    AuthorizationError, Authorizer, Decision, Entities, PolicyId, PolicySet, Request,
-};
+use cedar_policy::{AuthorizationError, Authorizer, Decision, Entities, PolicyId, Request};
 
 use super::resolve::{NoEntities, Resolved, resolve};
 use super::{Found, PolicyError, PolicyErrorCode};
@@ -77,21 +75,10 @@ fn evaluate(snapshot: &Snapshot, request: &Request, entities: &Entities) -> Foun
 
 /// Cedar's message of the error of one policy.
 pub(super) fn message(state: &State, policy: usize, resolved: &Resolved) -> Option<String> {
-    let snapshot = state.snapshot();
-    let id = &snapshot.policy(policy)?.id;
-    let policy = snapshot.policies().policy(id)?;
+    let alone = state.snapshot().policy_alone(policy)?;
     let entities = resolved
-        .entities(state, std::iter::once(policy), usize::MAX)
+        .entities(state, alone.policies(), usize::MAX)
         .ok()?;
-    let mut alone = PolicySet::new();
-    match (policy.template_id(), policy.template_links()) {
-        (Some(template), Some(values)) => {
-            let template = snapshot.policies().template(template)?;
-            alone.add_template(template.clone()).ok()?;
-            alone.link(template.id().clone(), id.clone(), values).ok()?;
-        }
-        _ => alone.add(policy.clone()).ok()?,
-    }
     let response = Authorizer::new().is_authorized(&resolved.request, &alone, &entities);
     let AuthorizationError::PolicyEvaluationError(error) =
         response.diagnostics().errors().next()?;

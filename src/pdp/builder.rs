@@ -76,7 +76,7 @@ impl PdpBuilder {
     /// Policies that were parsed already; their ids stay.
     #[must_use]
     pub fn policy_set(mut self, set: PolicySet) -> Self {
-        self.sources.policies.push(set);
+        self.sources.policies.push(std::sync::Arc::new(set));
         self
     }
 

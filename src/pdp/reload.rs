@@ -1,15 +1,15 @@
 //! Sources to the next state, or the reasons why there is none.
 
-use std::collections::HashSet;
+use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
 use cedar_policy::{Entities, PolicySet, SchemaFragment};
-use sha2::{Digest, Sha256};
+use foldhash::quality::FixedState;
 
 use crate::entities::{self, EntityStore, Stored};
 use crate::fault::{Fault, Faults};
 use crate::policy::source::{Kind, Roots, SourceFile};
-use crate::policy::{LastGood, Material, ReadLimits, Settings, Snapshot, StateDir};
+use crate::policy::{LastGood, Material, ReadLimits, ReadSchema, Settings, Snapshot, StateDir};
 use crate::state::State;
 
 /// Where everything comes from.
@@ -17,7 +17,7 @@ use crate::state::State;
 pub(super) struct Sources {
     pub(super) roots: Roots,
     pub(super) texts: Vec<SourceFile>,
-    pub(super) policies: Vec<PolicySet>,
+    pub(super) policies: Vec<Arc<PolicySet>>,
     pub(super) schema: Vec<SchemaFragment>,
     pub(super) entities: Vec<Entities>,
     /// Entities that stand in place of stored ones of the same id, or (when the flag is set) of all.
@@ -55,18 +55,20 @@ impl Reloader {
     }
 
     /// Builds a state from files read from the roots, and all that was handed over in memory; on a
-    /// stack of its own, because parsing recurses as deep as the texts nest.
+    /// stack of its own, because parsing recurses as deep as the texts nest. What says the same as
+    /// `before` is taken over from it.
     pub(super) fn build(
         &self,
         files: &[SourceFile],
         limits: &ReadLimits,
         sequence: u64,
+        before: Option<&State>,
     ) -> Result<State, Faults> {
         std::thread::scope(|scope| {
             std::thread::Builder::new()
                 .name("deodar-load".to_owned())
                 .stack_size(LOAD_STACK)
-                .spawn_scoped(scope, || self.build_here(files, limits, sequence))
+                .spawn_scoped(scope, || self.build_here(files, limits, sequence, before))
                 .map_err(|error| {
                     Faults::from(Fault::new("io", format!("no thread to load on: {error}")))
                 })?
@@ -80,6 +82,7 @@ impl Reloader {
         files: &[SourceFile],
         limits: &ReadLimits,
         sequence: u64,
+        before: Option<&State>,
     ) -> Result<State, Faults> {
         self.no_schema_lost(files)?;
         let mut all = files.to_vec();
@@ -89,48 +92,88 @@ impl Reloader {
             policies: &self.sources.policies,
             schema: &self.sources.schema,
         };
-        let snapshot = Snapshot::build(&material, self.settings.clone());
+        let schema = match Snapshot::read_schema(&material, before.map(State::snapshot)) {
+            Ok(schema) => schema,
+            Err(mut faults) => {
+                // Every policy and entity would be at fault against no schema; their own are named.
+                let unchecked = Snapshot::read_schema(
+                    &Material {
+                        files: &[],
+                        schema: &[],
+                        ..material
+                    },
+                    None,
+                )?;
+                let store = EntityStore::new();
+                let built =
+                    Snapshot::build(&material, self.settings.clone(), unchecked, &store, None);
+                faults.extend(built.err().unwrap_or_default());
+                return Err(faults);
+            }
+        };
+        let before = before.filter(|_| schema.is_the_same);
+        let entities = self.entities(&all, &schema, limits, before);
+        let (stored, faults) = match entities {
+            Ok(stored) => (stored, Faults::new()),
+            Err(faults) => (Stored::default(), faults),
+        };
+        // Policies that were compiled against the numbers of another store are compiled again.
+        let before = before
+            .filter(|before| before.store().shares_store(&stored))
+            .map(|before| (before.snapshot(), before.compiled()));
+        let built = Snapshot::build(
+            &material,
+            self.settings.clone(),
+            schema,
+            stored.entity_store(),
+            before,
+        );
+        match (built, faults.is_empty()) {
+            (Ok((snapshot, compiled)), true) => Ok(State::new(
+                Arc::new(snapshot),
+                // Compiling names entities in the store, so its version comes after.
+                Arc::new(stored.refreshed()),
+                Arc::new(compiled),
+                sequence,
+            )),
+            (built, _) => {
+                let mut all = built.err().unwrap_or_default();
+                all.extend(faults);
+                Err(all)
+            }
+        }
+    }
+
+    /// The stored entities: those of `before`, where the files say the same, or read anew.
+    fn entities(
+        &self,
+        files: &[SourceFile],
+        schema: &ReadSchema,
+        limits: &ReadLimits,
+        before: Option<&State>,
+    ) -> Result<Stored, Faults> {
         let only_given = matches!(self.sources.given, Some((_, true)));
-        let of_entities: Vec<SourceFile> = all
+        let files: Vec<&SourceFile> = files
             .iter()
             .filter(|file| file.form.kind() == Kind::Entities && !only_given)
-            .cloned()
             .collect();
-        // Faults of entities are named along with those of policies, unless the schema itself is
-        // missing: then every entity would be at fault.
-        let schema = match &snapshot {
-            Ok(snapshot) => snapshot.schema_set(),
-            Err(_) => None,
-        };
-        let files: Vec<&SourceFile> = of_entities.iter().collect();
+        let hash = hash(&files);
+        if let Some(before) = before
+            && *before.store().hash() == hash
+        {
+            return Ok(before.store().clone());
+        }
         let given = self.sources.given.as_ref();
-        let stored = entities::load(&entities::Material {
+        let loaded = entities::load(&entities::Material {
             files: &files,
             parsed: &self.sources.entities,
             given: given.map_or(&[], |(given, _)| given),
-            schema,
+            schema: schema.set(),
             max_depth: limits.entity_parent_depth,
-        });
-        match (snapshot, stored) {
-            (Ok(snapshot), Ok(stored)) => {
-                let store = EntityStore::new();
-                stored.store(&store)?;
-                let compiled = snapshot.compile(&store)?;
-                // Compiling names entities in the store, so its version comes after.
-                let stored = Stored::new(store.version(), hash(&of_entities));
-                Ok(State::new(
-                    Arc::new(snapshot),
-                    Arc::new(stored),
-                    Arc::new(compiled),
-                    sequence,
-                ))
-            }
-            (snapshot, stored) => {
-                let mut faults = snapshot.err().unwrap_or_default();
-                faults.extend(stored.err().unwrap_or_default());
-                Err(faults)
-            }
-        }
+        })?;
+        let store = EntityStore::new();
+        loaded.store(&store)?;
+        Ok(Stored::new(Arc::new(store), hash))
     }
 
     /// Where a schema was asked for there has to be one: without it nothing would be validated.
@@ -166,13 +209,10 @@ impl Reloader {
             Some(format!("all {forbids} forbids would be gone"))
         } else if now.has_own_entities() && !next.has_own_entities() {
             Some("all entities would be gone".to_owned())
-        } else if policies > 0 && lost(now, next) * 2 >= policies {
-            Some(format!(
-                "{} of {policies} policies would be gone",
-                lost(now, next)
-            ))
         } else {
-            None
+            let lost = now.snapshot().lost_in(next.snapshot());
+            (policies > 0 && lost * 2 >= policies)
+                .then(|| format!("{lost} of {policies} policies would be gone"))
         }
     }
 
@@ -189,7 +229,7 @@ impl Reloader {
         };
         let next_sequence = last.as_ref().map_or(1, |last| last.sequence + 1);
         let built = self.read(limits).and_then(|files| {
-            let state = self.build(&files, limits, next_sequence)?;
+            let state = self.build(&files, limits, next_sequence, None)?;
             if state.snapshot().is_empty() {
                 return Err(nothing(&self.sources));
             }
@@ -208,7 +248,7 @@ impl Reloader {
             }
             Err(faults) => match last {
                 Some(last) if !strict => {
-                    match self.build(&last.files, limits, last.sequence) {
+                    match self.build(&last.files, limits, last.sequence, None) {
                         Ok(state) => Ok((state, Some(faults))),
                         // What is to be mended are the present sources, not the kept ones.
                         Err(_) => Err(super::BuildError::Sources(faults)),
@@ -218,19 +258,6 @@ impl Reloader {
             },
         }
     }
-}
-
-/// How many of the policies that decide now are neither in `next` by id nor replaced by another: a
-/// policy that was edited and has no id of its own changes its id.
-fn lost(now: &State, next: &State) -> usize {
-    let ids = |state: &State| -> HashSet<String> {
-        let policies = state.snapshot().policies().policies();
-        policies.map(|policy| policy.id().to_string()).collect()
-    };
-    let (before, after) = (ids(now), ids(next));
-    let gone = before.difference(&after).count();
-    let new = after.difference(&before).count();
-    gone.saturating_sub(new)
 }
 
 fn same(last: &LastGood, state: &State, files: &[SourceFile]) -> bool {
@@ -256,13 +283,16 @@ fn nothing(sources: &Sources) -> Faults {
     fault.into()
 }
 
-fn hash(files: &[SourceFile]) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    for file in files {
-        for part in [&file.relative, &file.source.text] {
-            hash.update((part.len() as u64).to_le_bytes());
-            hash.update(part.as_bytes());
+/// Tells one content from another; not for keeping secrets.
+fn hash(files: &[&SourceFile]) -> [u64; 2] {
+    [1, 2].map(|seed| {
+        let mut hasher = FixedState::with_seed(seed).build_hasher();
+        for file in files {
+            for part in [&file.relative, &file.source.text] {
+                hasher.write_usize(part.len());
+                hasher.write(part.as_bytes());
+            }
         }
-    }
-    hash.finalize().into()
+        hasher.finish()
+    })
 }

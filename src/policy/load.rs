@@ -1,17 +1,33 @@
-//! Policy texts, policy-set JSON and links files to one Cedar policy set with stable ids.
+//! Sources of policies to units and compiled code: parsed and validated on all cores, compiled as they
+//! come.
 //!
-//! Every fault of every file is gathered; nothing is returned unless there is none.
+//! Only sources that changed are read again; the others lend their unit and their code. Every fault of
+//! every source is gathered; nothing is returned unless there is none. What Cedar makes of a text lives
+//! only while its part of the text is looked at, so memory does not grow with the number of policies
+//! that are read.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
 
-use cedar_policy::{EntityUid, ParseErrors, Policy, PolicyId, PolicySet, SlotId, Template};
-use serde::Deserialize;
+use cedar_policy::{
+    ParseErrors, Policy, PolicyId, PolicySet, SlotId, Template, ValidationMode, Validator,
+};
 use sha2::{Digest, Sha256};
 
+use super::annotations;
+use super::links::{self, Values};
 use super::nesting;
+use super::snapshot::Settings;
 use super::source::{Form, SourceFile};
 use super::statements::statements;
+use super::table::{Table, Which};
+use super::unit::{Entry, Source, Span, Unit};
+use crate::engine::{Body, Code, CompiledPolicies, Compiler, UnitCode};
+use crate::entities::{EntityStore, Uid};
 use crate::fault::{Fault, Faults, Place};
 
 /// How policies get their ids.
@@ -24,90 +40,465 @@ pub(crate) enum Ids {
     Cedar,
 }
 
-/// The policies that were read, and where each of them stands.
-#[derive(Debug, Default)]
-pub(crate) struct Loaded {
-    pub(crate) set: PolicySet,
-    pub(crate) places: HashMap<PolicyId, Place>,
+/// What policies are read against.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Against<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) schema: Option<&'a cedar_policy::Schema>,
+    pub(crate) store: &'a EntityStore,
+    /// What was read before against the same settings, schema and store.
+    pub(crate) previous: Option<(&'a Table, &'a CompiledPolicies)>,
 }
 
-/// Reads the files, then adds the sets that were handed over already parsed.
-pub(crate) fn load(files: &[SourceFile], parsed: &[PolicySet], ids: Ids) -> Result<Loaded, Faults> {
-    let mut loader = Loader {
-        ids,
-        loaded: Loaded::default(),
-        faults: Faults::new(),
+/// Policies of a text that are read together.
+const PART: usize = 500;
+/// Links that are validated together.
+const LINKS: usize = 5_000;
+/// Stack of a reading thread, in bytes; only what is used of it takes memory.
+const STACK: usize = 64 << 20;
+
+/// Reads the sources.
+pub(crate) fn load(
+    sources: Vec<Source>,
+    against: &Against<'_>,
+) -> Result<(Table, CompiledPolicies), Faults> {
+    let previous = against
+        .previous
+        .filter(|(_, compiled)| !compiled.is_worn_out());
+    let known = previous.map(|(table, compiled)| Known::new(table, compiled));
+    let base = previous.map(|(_, compiled)| compiled);
+    let validator = against
+        .schema
+        .filter(|_| !against.settings.lenient)
+        .map(|schema| Validator::new(schema.clone()));
+    let reader = Reader {
+        settings: against.settings,
+        validator: validator.as_ref(),
     };
-    for file in files {
-        match file.form {
-            Form::Cedar => loader.text(file),
-            Form::PolicySetJson => loader.json(file),
-            // Links come last: they may name templates of any file.
-            _ => {}
+    let (done, pins, version) = against.store.intern(|symbols| {
+        let mut compiler = Compiler::begin(symbols, base);
+        let mut faults = Faults::new();
+        let (links, others): (Vec<_>, Vec<_>) = sources
+            .into_iter()
+            .map(|source| {
+                known
+                    .as_ref()
+                    .map_or(Read::New(source.clone()), |k| k.find(source))
+            })
+            .partition(|read| read.is_links());
+        let mut units = read_texts(&reader, others, &mut compiler, &mut faults);
+        // Links come last: they may name templates of any source.
+        // What is used twice is said of the whole table below.
+        let table = Table::gather(units.iter().map(|(unit, _)| Arc::clone(unit)).collect());
+        for read in links {
+            let read = read.unless(|unit| !known.as_ref().is_some_and(|k| k.keeps(unit, &table)));
+            units.push(match read {
+                Read::Before(unit, code) => (unit, code),
+                Read::New(Source::File(file)) => {
+                    read_links(&reader, &file, &table, &mut compiler, &mut faults)
+                }
+                Read::New(source) => (Arc::new(Unit::new(source)), Arc::default()),
+            });
         }
-    }
-    for set in parsed {
-        loader.merge(set, None);
-    }
-    for file in files.iter().filter(|file| file.form == Form::Links) {
-        loader.links(file);
-    }
-    loader.faults.or(loader.loaded)
-}
-
-struct Loader {
-    ids: Ids,
-    loaded: Loaded,
-    faults: Faults,
-}
-
-impl Loader {
-    fn text(&mut self, file: &SourceFile) {
-        if let Some(fault) = nesting_fault(file, nesting::too_deep, nesting::POLICY) {
-            return self.faults.push(fault);
-        }
-        let set = match PolicySet::from_str(&file.source.text) {
-            Ok(set) => set,
-            Err(errors) => return self.faults.extend(parse_faults(&errors, file)),
+        let (units, codes): (Vec<_>, Vec<_>) = units.into_iter().unzip();
+        let table = Table::new(units);
+        let table = match (table, faults.is_empty()) {
+            (Ok(table), true) => table,
+            (table, _) => {
+                faults.extend(table.err().unwrap_or_default());
+                return Err(faults);
+            }
         };
-        let spans = statements(&file.source.text);
+        let rows = rows(&table, &codes);
+        Ok((table, compiler.finish(codes, rows)))
+    });
+    let (table, compiled) = done?;
+    Ok((table, compiled.bound(&version, pins)))
+}
+
+/// What each policy is compiled to, in the order of ids: its body's code, and the entities of its slots.
+fn rows(table: &Table, codes: &[Arc<UnitCode>]) -> Vec<(Code, Uid, Uid)> {
+    let policies = table.iter().map(|(unit, which, template)| {
+        let code = codes.get(unit)?;
+        match which {
+            Which::Static(at) => Some((code.statics.get(at)?.clone(), Uid::NONE, Uid::NONE)),
+            Which::Link(at) => {
+                let template = template?;
+                let body = codes.get(template.unit as usize)?;
+                let body = body.templates.get(template.entry as usize)?.clone();
+                let (principal, resource) = *code.links.get(at)?;
+                Some((body, principal, resource))
+            }
+        }
+    });
+    // INVARIANT: every unit of the table has its code, and links whose template is missing are faults.
+    policies.flatten().collect()
+}
+
+/// The units that were read before.
+struct Known<'a> {
+    table: &'a Table,
+    compiled: &'a CompiledPolicies,
+    by_name: HashMap<String, Vec<usize>>,
+}
+
+fn name(source: &Source) -> String {
+    match source {
+        Source::File(file) => file.source.name.to_string(),
+        Source::Set(n, _) => n.to_string(),
+    }
+}
+
+impl<'a> Known<'a> {
+    fn new(table: &'a Table, compiled: &'a CompiledPolicies) -> Self {
+        let mut by_name: HashMap<String, Vec<usize>> = HashMap::new();
+        for (n, unit) in table.units.iter().enumerate() {
+            by_name.entry(name(&unit.source)).or_default().push(n);
+        }
+        Self {
+            table,
+            compiled,
+            by_name,
+        }
+    }
+
+    fn find(&self, source: Source) -> Read {
+        let same = self.by_name.get(&name(&source)).into_iter().flatten();
+        for n in same {
+            if let (Some(unit), Some(code)) = (self.table.units.get(*n), self.compiled.unit(*n))
+                && unit.source.says_the_same(&source)
+            {
+                return Read::Before(Arc::clone(unit), Arc::clone(code));
+            }
+        }
+        Read::New(source)
+    }
+
+    /// Whether the templates that the links of a unit name are all as they were.
+    fn keeps(&self, unit: &Unit, table: &Table) -> bool {
+        unit.linked.iter().all(|id| {
+            let (now, before) = (table.find_template(id), self.table.find_template(id));
+            let of = |table: &Table, at: Option<super::table::At>| {
+                at.and_then(|at| table.units.get(at.unit as usize).map(Arc::as_ptr))
+            };
+            let now = of(table, now);
+            now.is_some() && now == of(self.table, before)
+        })
+    }
+}
+
+/// A source: read before, or to be read.
+enum Read {
+    Before(Arc<Unit>, Arc<UnitCode>),
+    New(Source),
+}
+
+impl Read {
+    fn is_links(&self) -> bool {
+        let source = match self {
+            Self::Before(unit, _) => &unit.source,
+            Self::New(source) => source,
+        };
+        matches!(source, Source::File(file) if file.form == Form::Links)
+    }
+
+    fn unless(self, outdated: impl Fn(&Unit) -> bool) -> Self {
+        match self {
+            Self::Before(unit, _) if outdated(&unit) => Self::New(unit.source.clone()),
+            other => other,
+        }
+    }
+}
+
+/// A part of a source that is read in one go.
+struct Task {
+    unit: usize,
+    source: Source,
+    /// Bytes of a text, and how many policies stand before them.
+    part: (Span, usize),
+}
+
+/// What became of a part.
+#[derive(Default)]
+struct Parsed {
+    statics: Vec<(Entry, Body)>,
+    templates: Vec<(Entry, Body)>,
+    links: Vec<(PolicyId, PolicyId, Span, Values)>,
+    faults: Faults,
+    warnings: Vec<Fault>,
+}
+
+type Units = Vec<(Arc<Unit>, Arc<UnitCode>)>;
+
+fn read_texts(
+    reader: &Reader<'_>,
+    reads: Vec<Read>,
+    compiler: &mut Compiler<'_>,
+    faults: &mut Faults,
+) -> Units {
+    let mut tasks = Vec::new();
+    for (unit, read) in reads.iter().enumerate() {
+        if let Read::New(source) = read {
+            reader.split(unit, source, &mut tasks, faults);
+        }
+    }
+    let mut parts: Vec<Vec<(usize, Unit, UnitCode, Faults)>> = Vec::new();
+    parts.resize_with(reads.len(), Vec::new);
+    reader.run(&tasks, |n, parsed| {
+        let Some(task) = tasks.get(n) else { return };
+        if let Some(parts) = parts.get_mut(task.unit) {
+            let (unit, code, found) = compile(task.source.clone(), parsed, compiler);
+            parts.push((n, unit, code, found));
+        }
+    });
+    let mut units = Units::new();
+    for (read, mut parts) in reads.into_iter().zip(parts) {
+        let source = match read {
+            Read::Before(unit, code) => {
+                units.push((unit, code));
+                continue;
+            }
+            Read::New(source) => source,
+        };
+        parts.sort_by_key(|(n, ..)| *n);
+        let (mut unit, mut code) = (Unit::new(source), UnitCode::default());
+        for (_, part, part_code, found) in parts {
+            unit.take(part);
+            code.take(part_code);
+            faults.extend(found);
+        }
+        unit.shrink();
+        units.push((Arc::new(unit), Arc::new(code)));
+    }
+    units
+}
+
+fn compile(
+    source: Source,
+    parsed: Parsed,
+    compiler: &mut Compiler<'_>,
+) -> (Unit, UnitCode, Faults) {
+    let mut unit = Unit::new(source);
+    let mut code = UnitCode::default();
+    let mut faults = parsed.faults;
+    let mut bodies = |of: Vec<(Entry, Body)>, entries: &mut Vec<Entry>, codes: &mut Vec<Code>| {
+        for (entry, body) in of {
+            match compiler.body(&body) {
+                Ok(code) => codes.push(code),
+                Err(error) => faults.push(Fault::new("compile", error.to_string())),
+            }
+            entries.push(entry);
+        }
+    };
+    bodies(parsed.statics, &mut unit.statics, &mut code.statics);
+    bodies(parsed.templates, &mut unit.templates, &mut code.templates);
+    for (id, template, span, values) in parsed.links {
+        unit.link(id, &template, span);
+        code.links.push(values.numbers(compiler));
+    }
+    unit.warnings = parsed.warnings;
+    (unit, code, faults)
+}
+
+fn read_links(
+    reader: &Reader<'_>,
+    file: &SourceFile,
+    table: &Table,
+    compiler: &mut Compiler<'_>,
+    faults: &mut Faults,
+) -> (Arc<Unit>, Arc<UnitCode>) {
+    let mut unit = Unit::new(Source::File(file.clone()));
+    let mut code = UnitCode::default();
+    let mut templates = links::Templates::new(table);
+    let mut set = PolicySet::new();
+    let mut pending = 0;
+    let check = |set: &mut PolicySet, unit: &mut Unit, faults: &mut Faults| {
+        let mut parsed = Parsed::default();
         let place = |id: &PolicyId| {
-            let id: &str = id.as_ref();
-            let number: usize = id.strip_prefix("policy")?.parse().ok()?;
-            let span = spans.get(number)?;
-            Some(Place {
-                source: file.source.clone(),
-                offset: span.start,
-                length: span.len(),
-                label: None,
+            let link = unit.links.iter().find(|link| link.id == *id)?;
+            unit.place(link.span)
+        };
+        reader.validate(set, None, &place, &mut parsed);
+        unit.warnings.extend(parsed.warnings);
+        faults.extend(parsed.faults);
+        *set = PolicySet::new();
+    };
+    links::read(file, |link| match link {
+        Ok(link) => match templates.fits(&link) {
+            Ok(()) => {
+                if reader.validator.is_some() {
+                    templates.link(&mut set, &link);
+                    pending += 1;
+                }
+                unit.link(link.id, &link.template, link.span);
+                code.links.push(link.values.numbers(compiler));
+                if pending >= LINKS {
+                    check(&mut set, &mut unit, faults);
+                    pending = 0;
+                }
+            }
+            Err(fault) => faults.push(match unit.place(link.span) {
+                Some(place) => fault.at(place),
+                None => fault,
+            }),
+        },
+        Err(fault) => faults.push(fault),
+    });
+    if pending > 0 {
+        check(&mut set, &mut unit, faults);
+    }
+    unit.shrink();
+    (Arc::new(unit), Arc::new(code))
+}
+
+/// Reads parts of sources; shared by the reading threads.
+struct Reader<'a> {
+    settings: &'a Settings,
+    validator: Option<&'a Validator>,
+}
+
+impl Reader<'_> {
+    /// The parts of a source; a text that nests too deeply has none.
+    fn split(&self, unit: usize, source: &Source, tasks: &mut Vec<Task>, faults: &mut Faults) {
+        let whole = |tasks: &mut Vec<Task>| {
+            tasks.push(Task {
+                unit,
+                source: source.clone(),
+                part: (Span::default(), 0),
+            });
+        };
+        let Source::File(file) = source else {
+            return whole(tasks);
+        };
+        if file.form != Form::Cedar {
+            return whole(tasks);
+        }
+        if let Some(fault) = nesting_fault(file, nesting::too_deep, nesting::POLICY) {
+            return faults.push(fault);
+        }
+        let text = &file.source.text;
+        let all = statements(text);
+        let (mut start, mut first) = (0, 0);
+        while first == 0 || first < all.len() {
+            let next = (first + PART).min(all.len());
+            // A part ends behind its last statement; what follows the last one belongs to it.
+            let end = match next.checked_sub(1).and_then(|last| all.get(last)) {
+                Some(last) if next < all.len() => last.end,
+                _ => text.len(),
+            };
+            tasks.push(Task {
+                unit,
+                source: source.clone(),
+                part: (Span::new(start, end - start), first),
+            });
+            start = end;
+            first = next.max(1);
+        }
+    }
+
+    /// Reads all tasks and hands on each result as it comes, by the task's number.
+    fn run(&self, tasks: &[Task], mut take: impl FnMut(usize, Parsed)) {
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let threads = cores.min(tasks.len());
+        if threads <= 1 {
+            for (n, task) in tasks.iter().enumerate() {
+                take(n, self.read(task));
+            }
+            return;
+        }
+        let next = AtomicUsize::new(0);
+        let (results, received) = sync_channel(threads);
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                let results: SyncSender<(usize, Parsed)> = results.clone();
+                let next = &next;
+                let work = move || {
+                    while let n = next.fetch_add(1, Ordering::Relaxed)
+                        && let Some(task) = tasks.get(n)
+                        && results.send((n, self.read(task))).is_ok()
+                    {}
+                };
+                let builder = std::thread::Builder::new().name("deodar-read".to_owned());
+                // Fewer threads read as well; without any, the loop below ends at once.
+                let _ = builder.stack_size(STACK).spawn_scoped(scope, work);
+            }
+            drop(results);
+            for (n, parsed) in received {
+                take(n, parsed);
+            }
+        });
+        while let n = next.fetch_add(1, Ordering::Relaxed)
+            && let Some(task) = tasks.get(n)
+        {
+            take(n, self.read(task));
+        }
+    }
+
+    fn read(&self, task: &Task) -> Parsed {
+        let mut parsed = Parsed::default();
+        match &task.source {
+            Source::Set(_, set) => self.set(set, &|_| None, &mut parsed),
+            Source::File(file) if file.form == Form::Cedar => {
+                self.text(file, task.part, &mut parsed);
+            }
+            Source::File(file) => self.json(file, &mut parsed),
+        }
+        parsed
+    }
+
+    fn text(&self, file: &SourceFile, (span, before): (Span, usize), parsed: &mut Parsed) {
+        let start = span.start as usize;
+        let text = file.source.text.get(start..start + span.length as usize);
+        let text = text.unwrap_or_default();
+        let set = match PolicySet::from_str(text) {
+            Ok(set) => set,
+            Err(errors) => return parsed.faults.extend(parse_faults(&errors, file, start)),
+        };
+        let spans = statements(text);
+        let span_of = |number: usize| {
+            spans.get(number).map_or(Span::default(), |span| {
+                Span::new(start + span.start, span.len())
             })
         };
+        let mut named = PolicySet::new();
+        let mut names: HashMap<PolicyId, Span> = HashMap::new();
         // Cedar counts in text order; its own iteration order is random.
         let mut templates: Vec<_> = set.templates().collect();
         templates.sort_by_key(|template| order(template.id()));
         for template in templates {
+            let number = order(template.id());
             let canonical = || canonical_template(template);
-            let id = self.name(template.annotation("id"), template.id(), file, canonical);
-            self.add_template(template.new_id(id), place(template.id()));
+            let id = self.name(template.annotation("id"), before + number, file, canonical);
+            let template = template.new_id(id.clone());
+            names.insert(id, span_of(number));
+            self.template(&template, span_of(number), file, parsed);
+            // A second one of the same id is a fault of the table.
+            let _ = named.add_template(template);
         }
         let mut policies: Vec<_> = set.policies().collect();
         policies.sort_by_key(|policy| order(policy.id()));
         for policy in policies {
+            let number = order(policy.id());
             let canonical = || canonical_policy(policy);
-            let id = self.name(policy.annotation("id"), policy.id(), file, canonical);
-            self.add_policy(policy.new_id(id), place(policy.id()));
+            let id = self.name(policy.annotation("id"), before + number, file, canonical);
+            let policy = policy.new_id(id.clone());
+            names.insert(id, span_of(number));
+            self.policy(&policy, span_of(number), Some(file), parsed);
+            let _ = named.add(policy);
         }
+        let place = |id: &PolicyId| names.get(id).and_then(|span| place(file, *span));
+        self.validate(&named, Some((file, start)), &place, parsed);
     }
 
     fn name(
         &self,
         annotation: Option<&str>,
-        counted: &PolicyId,
+        number: usize,
         file: &SourceFile,
         canonical: impl FnOnce() -> String,
     ) -> PolicyId {
-        match (self.ids, annotation) {
-            (Ids::Cedar, _) => counted.clone(),
+        match (self.settings.ids, annotation) {
+            (Ids::Cedar, _) => PolicyId::new(format!("policy{number}")),
             (Ids::Named, Some(id)) if !id.is_empty() => PolicyId::new(id),
             (Ids::Named, _) => {
                 let digest = Sha256::digest(canonical().as_bytes());
@@ -117,232 +508,195 @@ impl Loader {
         }
     }
 
-    fn json(&mut self, file: &SourceFile) {
+    fn json(&self, file: &SourceFile, parsed: &mut Parsed) {
         match PolicySet::from_json_str(&file.source.text) {
-            Ok(set) => self.merge(&set, Some(file)),
+            Ok(set) => {
+                let span = |id: &PolicyId| {
+                    let key = serde_json::to_string(id.as_ref() as &str).ok()?;
+                    let offset = file.source.text.find(&key)?;
+                    Some(Span::new(offset, key.len()))
+                };
+                self.set_in(&set, &span, Some(file), parsed);
+            }
             Err(error) => {
                 let fault = Fault::from_cedar("parse", &error, None)
-                    .in_file(std::sync::Arc::clone(&file.source.name))
+                    .in_file(Arc::clone(&file.source.name))
                     .help(
                         "a policy set is {\"staticPolicies\": {..}, \"templates\": {..}, \
                          \"templateLinks\": [..]}; name a file of links `*.links.json` and one of \
                          entities `*.entities.json`",
                     );
-                self.faults.push(fault);
+                parsed.faults.push(fault);
             }
         }
     }
 
-    /// Adds a whole set under its own ids.
-    fn merge(&mut self, set: &PolicySet, file: Option<&SourceFile>) {
-        let place = |id: &PolicyId| {
-            let file = file?;
-            let key = serde_json::to_string(id.as_ref() as &str).ok()?;
-            let offset = file.source.text.find(&key)?;
-            Some(Place {
-                source: file.source.clone(),
-                offset,
-                length: key.len(),
-                label: None,
-            })
-        };
-        let mut templates: Vec<_> = set.templates().collect();
-        templates.sort_by(|a, b| a.id().cmp(b.id()));
-        for template in templates {
-            self.add_template(template.clone(), place(template.id()));
-        }
-        let mut policies: Vec<_> = set.policies().collect();
-        policies.sort_by(|a, b| a.id().cmp(b.id()));
-        for policy in policies {
-            match (policy.template_id(), policy.template_links()) {
-                (Some(template), Some(values)) => {
-                    self.link(template, policy.id().clone(), values, place(policy.id()));
-                }
-                _ => self.add_policy(policy.clone(), place(policy.id())),
-            }
-        }
+    fn set(&self, set: &PolicySet, span: &dyn Fn(&PolicyId) -> Option<Span>, parsed: &mut Parsed) {
+        self.set_in(set, span, None, parsed);
     }
 
-    /// Whether the id is still free; a duplicate is a fault that names both places.
-    fn free(&mut self, id: &PolicyId, place: Option<&Place>) -> bool {
-        let set = &self.loaded.set;
-        if set.policy(id).is_none() && set.template(id).is_none() {
-            return true;
-        }
-        let mut fault = Fault::new("duplicate_id", format!("policy id `{id}` is used twice"))
-            .help("give one of them another `@id(\"..\")`");
-        if let Some(place) = place {
-            fault = fault.at(place.clone().labelled("second use"));
-        }
-        if let Some(first) = self.loaded.places.get(id) {
-            fault = fault.at(first.clone().labelled("first use"));
-        }
-        self.faults.push(fault);
-        false
-    }
-
-    fn keep(&mut self, id: PolicyId, place: Option<Place>) {
-        if let Some(place) = place {
-            self.loaded.places.insert(id, place);
-        }
-    }
-
-    fn refuse(&mut self, error: &dyn miette::Diagnostic, place: Option<&Place>) {
-        let mut fault = Fault::from_cedar("policy_set", error, None);
-        if let Some(place) = place {
-            fault = fault.at(place.clone());
-        }
-        self.faults.push(fault);
-    }
-
-    fn add_policy(&mut self, policy: Policy, place: Option<Place>) {
-        let id = policy.id().clone();
-        if !self.free(&id, place.as_ref()) {
-            return;
-        }
-        match self.loaded.set.add(policy) {
-            Ok(()) => self.keep(id, place),
-            Err(error) => self.refuse(&error, place.as_ref()),
-        }
-    }
-
-    fn add_template(&mut self, template: Template, place: Option<Place>) {
-        let id = template.id().clone();
-        if !self.free(&id, place.as_ref()) {
-            return;
-        }
-        match self.loaded.set.add_template(template) {
-            Ok(()) => self.keep(id, place),
-            Err(error) => self.refuse(&error, place.as_ref()),
-        }
-    }
-
-    fn link(
-        &mut self,
-        template: &PolicyId,
-        id: PolicyId,
-        values: HashMap<SlotId, EntityUid>,
-        place: Option<Place>,
+    /// A whole set under its own ids.
+    fn set_in(
+        &self,
+        set: &PolicySet,
+        span: &dyn Fn(&PolicyId) -> Option<Span>,
+        file: Option<&SourceFile>,
+        parsed: &mut Parsed,
     ) {
-        if !self.free(&id, place.as_ref()) {
-            return;
+        let span_of = |id: &PolicyId| span(id).unwrap_or_default();
+        for template in set.templates() {
+            let entry = self.entry(
+                template.id(),
+                template.effect(),
+                slots(template),
+                span_of(template.id()),
+                template.annotations(),
+                file,
+                parsed,
+            );
+            match Body::of_template(template) {
+                Ok(body) => parsed.templates.push((entry, body)),
+                Err(error) => parsed.faults.push(Fault::new("compile", error.to_string())),
+            }
         }
-        match self.loaded.set.link(template.clone(), id.clone(), values) {
-            Ok(()) => self.keep(id, place),
-            Err(error) => self.refuse(&error, place.as_ref()),
+        for policy in set.policies() {
+            match (policy.template_id(), policy.template_links()) {
+                (Some(template), Some(values)) => parsed.links.push((
+                    policy.id().clone(),
+                    template.clone(),
+                    span_of(policy.id()),
+                    Values::of(&values),
+                )),
+                _ => self.policy(policy, span_of(policy.id()), file, parsed),
+            }
+        }
+        let place = |id: &PolicyId| file.and_then(|file| place(file, span(id)?));
+        self.validate(set, None, &place, parsed);
+    }
+
+    fn template(&self, template: &Template, span: Span, file: &SourceFile, parsed: &mut Parsed) {
+        let entry = self.entry(
+            template.id(),
+            template.effect(),
+            slots(template),
+            span,
+            template.annotations(),
+            Some(file),
+            parsed,
+        );
+        match Body::of_template(template) {
+            Ok(body) => parsed.templates.push((entry, body)),
+            Err(error) => parsed.faults.push(Fault::new("compile", error.to_string())),
         }
     }
 
-    fn links(&mut self, file: &SourceFile) {
-        let text = &file.source.text;
-        let items: Vec<&serde_json::value::RawValue> = match serde_json::from_str(text) {
-            Ok(items) => items,
-            Err(error) => {
-                return self
-                    .faults
-                    .push(json_fault("parse", &error, file).help(LINKS_HELP));
+    fn policy(&self, policy: &Policy, span: Span, file: Option<&SourceFile>, parsed: &mut Parsed) {
+        let entry = self.entry(
+            policy.id(),
+            policy.effect(),
+            (false, false),
+            span,
+            policy.annotations(),
+            file,
+            parsed,
+        );
+        match Body::of_policy(policy) {
+            Ok(body) => parsed.statics.push((entry, body)),
+            Err(error) => parsed.faults.push(Fault::new("compile", error.to_string())),
+        }
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what Cedar gives by one method each, for policies and templates alike"
+    )]
+    fn entry<'t>(
+        &self,
+        id: &PolicyId,
+        effect: cedar_policy::Effect,
+        slots: (bool, bool),
+        span: Span,
+        found: impl Iterator<Item = (&'t str, &'t str)>,
+        file: Option<&SourceFile>,
+        parsed: &mut Parsed,
+    ) -> Entry {
+        let meaning = match self.settings.ids {
+            Ids::Cedar => Ok(annotations::Meaning::default()),
+            Ids::Named => annotations::read(found, &self.settings.vocabulary),
+        };
+        let meaning = meaning.unwrap_or_else(|found| {
+            for (message, help) in found {
+                let message = format!("policy `{id}`: {message}");
+                let mut fault = Fault::new("annotation", message).help(help);
+                if let Some(place) = file.and_then(|file| place(file, span)) {
+                    fault = fault.at(place);
+                }
+                parsed.faults.push(fault);
+            }
+            annotations::Meaning::default()
+        });
+        Entry::new(id.clone(), effect, slots, span, meaning)
+    }
+
+    /// Validates a set; its text, if it has one, begins at an offset of a file.
+    fn validate(
+        &self,
+        set: &PolicySet,
+        text: Option<(&SourceFile, usize)>,
+        place: &dyn Fn(&PolicyId) -> Option<Place>,
+        parsed: &mut Parsed,
+    ) {
+        let Some(validator) = self.validator else {
+            return;
+        };
+        let result = validator.validate(set, ValidationMode::Strict);
+        let fault = |code, id: &PolicyId, found: &dyn miette::Diagnostic| {
+            let (source, base) = match text {
+                Some((file, base)) => (Some(&file.source), base),
+                None => (None, 0),
+            };
+            let fault = Fault::from_cedar_at(code, found, source, base);
+            match (place(id), fault.position()) {
+                (Some(place), None) => fault.at(place),
+                _ => fault,
             }
         };
-        for item in items {
-            let offset = offset_in(text, item.get());
-            let place = Place {
-                source: file.source.clone(),
-                offset,
-                length: item.get().len(),
-                label: None,
-            };
-            match read_link(item.get()) {
-                Ok(link) => {
-                    let template = PolicyId::new(link.template_id);
-                    if self.loaded.set.template(&template).is_none() {
-                        let near = nearest_template(&self.loaded.set, template.as_ref());
-                        self.faults.push(
-                            Fault::new("link", format!("there is no template `{template}`"))
-                                .at(place)
-                                .help(near),
-                        );
-                        continue;
-                    }
-                    self.link(
-                        &template,
-                        PolicyId::new(link.link_id),
-                        link.values,
-                        Some(place),
-                    );
-                }
-                Err(message) => self
-                    .faults
-                    .push(Fault::new("link", message).at(place).help(LINKS_HELP)),
-            }
+        let mut errors: Vec<_> = result.validation_errors().collect();
+        errors.sort_by(|a, b| (a.policy_id(), a.to_string()).cmp(&(b.policy_id(), b.to_string())));
+        for error in errors {
+            let fault = fault("validation", error.policy_id(), error);
+            parsed.faults.push(fault);
+        }
+        for warning in result.validation_warnings() {
+            let fault = fault("warning", warning.policy_id(), warning);
+            parsed.warnings.push(fault);
         }
     }
 }
 
-const LINKS_HELP: &str = "a links file is [{\"template_id\", \"link_id\", \"args\": \
-                          {\"?principal\": \"User::\\\"x\\\"\"}}]";
-
-impl Place {
-    fn labelled(mut self, label: &str) -> Self {
-        self.label = Some(label.to_owned());
-        self
-    }
+fn slots(template: &Template) -> (bool, bool) {
+    let has = |slot: &SlotId| template.slots().any(|known| known == slot);
+    (has(&SlotId::principal()), has(&SlotId::resource()))
 }
 
-fn nearest_template(set: &PolicySet, id: &str) -> String {
-    let known: Vec<_> = set.templates().map(Template::id).collect();
-    match crate::nearest::nearest(id, known.iter().map(|id| id.as_ref() as &str)) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => "a link names the id of a template of the same policies".to_owned(),
-    }
-}
-
-struct Link {
-    template_id: String,
-    link_id: String,
-    values: HashMap<SlotId, EntityUid>,
-}
-
-fn read_link(text: &str) -> Result<Link, String> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Wire {
-        template_id: String,
-        link_id: String,
-        args: Args,
-    }
-    /// As members of a struct, a slot given twice is refused.
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Args {
-        #[serde(rename = "?principal")]
-        principal: Option<String>,
-        #[serde(rename = "?resource")]
-        resource: Option<String>,
-    }
-    let wire: Wire = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    let mut values = HashMap::new();
-    let slots = [
-        (SlotId::principal(), wire.args.principal),
-        (SlotId::resource(), wire.args.resource),
-    ];
-    for (slot_id, entity) in slots {
-        let Some(entity) = entity else { continue };
-        let uid = EntityUid::from_str(&entity)
-            .map_err(|_| format!("`{entity}` is not an entity such as `User::\"alice\"`"))?;
-        values.insert(slot_id, uid);
-    }
-    Ok(Link {
-        template_id: wire.template_id,
-        link_id: wire.link_id,
-        values,
+fn place(file: &SourceFile, span: Span) -> Option<Place> {
+    (span.length > 0).then(|| Place {
+        source: file.source.clone(),
+        offset: span.start as usize,
+        length: span.length as usize,
+        label: None,
     })
 }
 
-fn parse_faults(errors: &ParseErrors, file: &SourceFile) -> Faults {
+fn parse_faults(errors: &ParseErrors, file: &SourceFile, base: usize) -> Faults {
     let mut faults = Faults::new();
     for error in errors.iter() {
-        let fault = Fault::from_cedar("parse", error, Some(&file.source));
-        faults.push(fault);
+        faults.push(Fault::from_cedar_at(
+            "parse",
+            error,
+            Some(&file.source),
+            base,
+        ));
     }
     faults
 }
@@ -424,10 +778,25 @@ mod tests {
         SourceFile::new(name, name, text, Form::of_file(Kind::Policies, name))
     }
 
-    fn ids(loaded: &Loaded) -> Vec<String> {
-        let mut ids: Vec<_> = loaded.set.policies().map(|p| p.id().to_string()).collect();
-        ids.sort();
-        ids
+    fn load(files: &[SourceFile], ids: Ids) -> Result<Table, Faults> {
+        let settings = Settings {
+            ids,
+            ..Settings::default()
+        };
+        let against = Against {
+            settings: &settings,
+            schema: None,
+            store: &EntityStore::new(),
+            previous: None,
+        };
+        let sources = files.iter().cloned().map(Source::File).collect();
+        super::load(sources, &against).map(|(table, _)| table)
+    }
+
+    fn ids(table: &Table) -> Vec<String> {
+        (0..table.len())
+            .map(|n| table.policy(n).unwrap().id.to_string())
+            .collect()
     }
 
     const TEMPLATE: &str =
@@ -446,7 +815,7 @@ mod tests {
             file("t.cedar", TEMPLATE),
             file("s.json", json),
         ];
-        let loaded = load(&files, &[], Ids::Named).unwrap();
+        let loaded = load(&files, Ids::Named).unwrap();
         let got = ids(&loaded);
         assert_eq!(got.len(), 4);
         assert!(got[0].starts_with("a.cedar#") && got[0].len() == "a.cedar#".len() + 12);
@@ -456,7 +825,7 @@ mod tests {
             "a.cedar",
             "permit ( principal, action, resource )\n// note\nwhen { 1==1 };",
         );
-        let again = load(&[other_layout], &[], Ids::Named).unwrap();
+        let again = load(&[other_layout], Ids::Named).unwrap();
         assert_eq!(ids(&again)[0], got[0]);
     }
 
@@ -465,7 +834,6 @@ mod tests {
         let text = "@id(\"x\") permit(principal, action, resource);";
         let faults = load(
             &[file("a.cedar", text), file("b.cedar", &format!("\n{text}"))],
-            &[],
             Ids::Named,
         )
         .unwrap_err();
@@ -491,7 +859,7 @@ mod tests {
             ),
             file("t.cedar", TEMPLATE),
         ];
-        let faults = load(&files, &[], Ids::Named).unwrap_err();
+        let faults = load(&files, Ids::Named).unwrap_err();
         let lines: Vec<_> = faults.iter().map(Fault::one_line).collect();
         for start in [
             "a.cedar:",
@@ -512,7 +880,6 @@ mod tests {
                 "a.cedar",
                 "@id(\"x\") permit(principal, action, resource);",
             )],
-            &[],
             Ids::Cedar,
         )
         .unwrap();

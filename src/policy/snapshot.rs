@@ -1,15 +1,18 @@
 //! The immutable result of loading: policies, schema and the settings that decisions depend on.
 
-use std::collections::HashMap;
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 
-use cedar_policy::{Effect, PolicyId, PolicySet, SchemaFragment, ValidationMode, Validator};
+use cedar_policy::{PolicyId, PolicySet, SchemaFragment};
 use sha2::{Digest, Sha256};
 
-use super::annotations::{self, Meaning, OnError, Vocabulary};
-use super::load::{self, Ids, Loaded};
+use super::annotations::{OnError, Vocabulary};
+use super::cedar;
+use super::load::{self, Against, Ids};
 use super::schema::{self, SchemaSet};
 use super::source::{Kind, SourceFile};
+use super::table::{PolicyInfo, Table};
+use super::unit::Source;
 use crate::engine::CompiledPolicies;
 use crate::entities::EntityStore;
 #[cfg(feature = "cli")]
@@ -83,104 +86,101 @@ impl fmt::Debug for Revision {
     }
 }
 
-/// A policy that can determine a decision: static or linked.
-#[derive(Debug)]
-pub(crate) struct PolicyInfo {
-    pub(crate) id: PolicyId,
-    pub(crate) effect: Effect,
-    pub(crate) meaning: Meaning,
-}
-
 /// Policies, schema and settings, published together.
 #[derive(Debug)]
 pub struct Snapshot {
-    set: PolicySet,
-    table: Vec<PolicyInfo>,
-    index: HashMap<PolicyId, usize>,
-    schema: Option<SchemaSet>,
+    table: Table,
+    forbids: usize,
+    schema: Schema,
     settings: Settings,
     revision: Revision,
-    warnings: Vec<Fault>,
-    #[cfg(feature = "cli")]
-    places: HashMap<PolicyId, Place>,
+    set: OnceLock<PolicySet>,
+}
+
+/// A schema and the sources it was made from.
+#[derive(Debug, Clone, Default)]
+struct Schema {
+    files: Vec<SourceFile>,
+    set: Option<Arc<SchemaSet>>,
 }
 
 /// What a snapshot is made from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Material<'a> {
     pub(crate) files: &'a [SourceFile],
-    pub(crate) policies: &'a [PolicySet],
+    pub(crate) policies: &'a [Arc<PolicySet>],
     pub(crate) schema: &'a [SchemaFragment],
 }
 
+/// A schema that was read, or what is wrong with it.
+#[derive(Debug)]
+pub(crate) struct ReadSchema {
+    schema: Schema,
+    /// Whether it is the one of the snapshot before.
+    pub(crate) is_the_same: bool,
+}
+
+impl ReadSchema {
+    pub(crate) fn set(&self) -> Option<&SchemaSet> {
+        self.schema.set.as_deref()
+    }
+}
+
 impl Snapshot {
-    /// Parses, merges and validates; every fault of policies and schema is returned at once.
-    pub(crate) fn build(material: &Material<'_>, settings: Settings) -> Result<Self, Faults> {
-        let of = |kind: Kind| -> Vec<SourceFile> {
-            let files = material.files.iter();
-            files
-                .filter(|file| file.form.kind() == kind)
-                .cloned()
-                .collect()
-        };
-        let schema = schema::load(&of(Kind::Schema), material.schema);
-        let loaded = load::load(&of(Kind::Policies), material.policies, settings.ids);
-        let (schema, loaded) = match (schema, loaded) {
-            (Ok(schema), Ok(loaded)) => (schema, loaded),
-            (schema, loaded) => {
-                let mut faults = Faults::new();
-                faults.extend(schema.err().unwrap_or_default());
-                faults.extend(loaded.err().unwrap_or_default());
-                return Err(faults);
-            }
-        };
-        let mut faults = Faults::new();
-        let mut warnings = Vec::new();
-        if let Some(schema) = schema.as_ref().filter(|_| !settings.lenient) {
-            validate(schema, &loaded, &mut faults, &mut warnings);
-        }
-        let mut table = Vec::new();
-        let mut policies: Vec<_> = loaded.set.policies().collect();
-        policies.sort_by(|a, b| a.id().cmp(b.id()));
-        for policy in policies {
-            let meaning = meaning(
-                policy.id(),
-                policy.annotations(),
-                &loaded,
-                &settings,
-                &mut faults,
-            );
-            table.push(PolicyInfo {
-                id: policy.id().clone(),
-                effect: policy.effect(),
-                meaning,
-            });
-        }
-        // A link has its template's annotations; a template that has no link yet has its own.
-        for template in loaded.set.templates() {
-            let links = loaded.set.get_linked_policies(template.id().clone());
-            if links.is_ok_and(|mut links| links.next().is_none()) {
-                let found = template.annotations();
-                meaning(template.id(), found, &loaded, &settings, &mut faults);
+    /// Reads the schema, unless it is that of the snapshot before.
+    pub(crate) fn read_schema(
+        material: &Material<'_>,
+        before: Option<&Self>,
+    ) -> Result<ReadSchema, Faults> {
+        let files: Vec<SourceFile> = of_kind(material, Kind::Schema).cloned().collect();
+        if let Some(before) = before {
+            let known = &before.schema.files;
+            let same = |(a, b): (&SourceFile, &SourceFile)| {
+                Source::File(a.clone()).says_the_same(&Source::File(b.clone()))
+            };
+            if known.len() == files.len() && known.iter().zip(&files).all(same) {
+                return Ok(ReadSchema {
+                    schema: before.schema.clone(),
+                    is_the_same: true,
+                });
             }
         }
-        let index = table
-            .iter()
-            .enumerate()
-            .map(|(n, info)| (info.id.clone(), n))
-            .collect();
+        let set = schema::load(&files, material.schema)?.map(Arc::new);
+        Ok(ReadSchema {
+            schema: Schema { files, set },
+            is_the_same: false,
+        })
+    }
+
+    /// Parses, validates and compiles against the numbers of `store`; every fault is returned at once.
+    /// What is the same as `before` is taken over.
+    pub(crate) fn build(
+        material: &Material<'_>,
+        settings: Settings,
+        schema: ReadSchema,
+        store: &EntityStore,
+        before: Option<(&Self, &CompiledPolicies)>,
+    ) -> Result<(Self, CompiledPolicies), Faults> {
+        let sets = material.policies.iter().enumerate();
+        let sets = sets.map(|(n, set)| Source::Set(n, Arc::clone(set)));
+        let sources = of_kind(material, Kind::Policies).cloned().map(Source::File);
+        let against = Against {
+            settings: &settings,
+            schema: schema.set().map(|schema| &schema.schema),
+            store,
+            previous: before.map(|(snapshot, compiled)| (&snapshot.table, compiled)),
+        };
+        let (table, compiled) = load::load(sources.chain(sets).collect(), &against)?;
         let revision = revision(material, &settings)?;
-        faults.or(Self {
-            set: loaded.set,
+        let snapshot = Self {
+            forbids: table.forbids(),
             table,
-            index,
-            schema,
+            schema: schema.schema,
             settings,
             revision,
-            warnings,
-            #[cfg(feature = "cli")]
-            places: loaded.places,
-        })
+            set: OnceLock::new(),
+        };
+        Ok((snapshot, compiled))
     }
 
     /// The hash of sources and settings.
@@ -189,123 +189,73 @@ impl Snapshot {
         &self.revision
     }
 
-    /// The policies as Cedar holds them.
+    /// The policies as Cedar holds them; read from their sources when first asked for.
     #[must_use]
     pub fn policies(&self) -> &PolicySet {
-        &self.set
+        self.set.get_or_init(|| cedar::policy_set(&self.table))
+    }
+
+    /// The policy at a place of the table as Cedar holds it, alone in a set.
+    pub(crate) fn policy_alone(&self, at: usize) -> Option<PolicySet> {
+        cedar::alone(&self.table, at)
     }
 
     /// The schema, where there is one.
     #[must_use]
     pub fn schema(&self) -> Option<&cedar_policy::Schema> {
-        self.schema.as_ref().map(|schema| &schema.schema)
+        self.schema_set().map(|schema| &schema.schema)
     }
 
     pub(crate) fn schema_set(&self) -> Option<&SchemaSet> {
-        self.schema.as_ref()
+        self.schema.set.as_deref()
     }
 
     pub(crate) fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// Compiles the policies against the names of `store`.
-    pub(crate) fn compile(&self, store: &EntityStore) -> Result<CompiledPolicies, Faults> {
-        CompiledPolicies::compile(store, &self.set).map_err(|errors| {
-            let mut faults = Faults::new();
-            for error in errors.0 {
-                faults.push(Fault::new("compile", error.to_string()));
-            }
-            faults
-        })
-    }
-
     /// What validation found worth a look without being wrong.
-    pub(crate) fn warnings(&self) -> &[Fault] {
-        &self.warnings
+    pub(crate) fn warnings(&self) -> impl Iterator<Item = &Fault> {
+        self.table.units.iter().flat_map(|unit| &unit.warnings)
     }
 
     /// Where a policy or template stands.
     #[cfg(feature = "cli")]
-    pub(crate) fn source_of(&self, id: &PolicyId) -> Option<&Place> {
-        self.places.get(id)
+    pub(crate) fn source_of(&self, id: &PolicyId) -> Option<Place> {
+        self.table.place(id)
     }
 
     /// The policy at a place of the table, which is sorted by id.
-    pub(crate) fn policy(&self, at: usize) -> Option<&PolicyInfo> {
-        self.table.get(at)
+    pub(crate) fn policy(&self, at: usize) -> Option<PolicyInfo<'_>> {
+        self.table.policy(at)
     }
 
     /// The place of a policy in the table.
     pub(crate) fn position(&self, id: &PolicyId) -> Option<usize> {
-        self.index.get(id).copied()
+        self.table.position(id)
     }
 
     /// How many policies can determine a decision, and how many of them forbid.
     pub(crate) fn counts(&self) -> (usize, usize) {
-        let forbids = self.table.iter().filter(|p| p.effect == Effect::Forbid);
-        (self.table.len(), forbids.count())
+        (self.table.len(), self.forbids)
+    }
+
+    /// How many policies are neither in `next` by id nor replaced by another: a policy that was edited
+    /// and has no id of its own changes its id.
+    pub(crate) fn lost_in(&self, next: &Self) -> usize {
+        let (gone, new) = self.table.differences(&next.table);
+        gone.saturating_sub(new)
     }
 
     /// Whether there is neither a policy nor a template.
     pub(crate) fn is_empty(&self) -> bool {
-        self.set.is_empty() && self.set.num_of_templates() == 0
+        self.table.len() == 0 && self.table.template_ids().next().is_none()
     }
 }
 
-fn validate(schema: &SchemaSet, loaded: &Loaded, faults: &mut Faults, warnings: &mut Vec<Fault>) {
-    let result =
-        Validator::new(schema.schema.clone()).validate(&loaded.set, ValidationMode::Strict);
-    let fault = |code, id: &PolicyId, found: &dyn miette::Diagnostic| {
-        // A link has no text of its own; what is wrong with it stands in its template.
-        let template = loaded
-            .set
-            .policy(id)
-            .and_then(|policy| policy.template_id());
-        let place = loaded.places.get(id);
-        let home = template
-            .and_then(|template| loaded.places.get(template))
-            .or(place);
-        let fault = Fault::from_cedar(code, found, home.map(|place| &place.source));
-        match (place, fault.position()) {
-            (Some(place), None) => fault.at(place.clone()),
-            _ => fault,
-        }
-    };
-    let mut errors: Vec<_> = result.validation_errors().collect();
-    errors.sort_by(|a, b| (a.policy_id(), a.to_string()).cmp(&(b.policy_id(), b.to_string())));
-    for error in errors {
-        faults.push(fault("validation", error.policy_id(), error));
-    }
-    for warning in result.validation_warnings() {
-        warnings.push(fault("warning", warning.policy_id(), warning));
-    }
-}
-
-fn meaning<'a>(
-    id: &PolicyId,
-    found: impl Iterator<Item = (&'a str, &'a str)>,
-    loaded: &Loaded,
-    settings: &Settings,
-    faults: &mut Faults,
-) -> Meaning {
-    if settings.ids == Ids::Cedar {
-        return Meaning::default();
-    }
-    match annotations::read(found, &settings.vocabulary) {
-        Ok(meaning) => meaning,
-        Err(found) => {
-            for (message, help) in found {
-                let message = format!("policy `{id}`: {message}");
-                let mut fault = Fault::new("annotation", message).help(help);
-                if let Some(place) = loaded.places.get(id) {
-                    fault = fault.at(place.clone());
-                }
-                faults.push(fault);
-            }
-            Meaning::default()
-        }
-    }
+fn of_kind<'a>(material: &Material<'a>, kind: Kind) -> impl Iterator<Item = &'a SourceFile> {
+    let files = material.files.iter();
+    files.filter(move |file| file.form.kind() == kind)
 }
 
 fn revision(material: &Material<'_>, settings: &Settings) -> Result<Revision, Faults> {
@@ -387,7 +337,9 @@ mod tests {
             policies: &[],
             schema: &[],
         };
-        Snapshot::build(&material, settings)
+        let schema = Snapshot::read_schema(&material, None)?;
+        let store = EntityStore::new();
+        Snapshot::build(&material, settings, schema, &store, None).map(|(snapshot, _)| snapshot)
     }
 
     const SCHEMA: &str =
@@ -418,16 +370,5 @@ mod tests {
             ..Settings::default()
         };
         assert_ne!(one.revision(), build(&[policy], deny).unwrap().revision());
-    }
-
-    #[test]
-    fn schema_and_policy_faults_come_together() {
-        let faults = build(
-            &[("s.cedarschema", "entity"), ("p.cedar", "permit")],
-            Settings::default(),
-        )
-        .unwrap_err();
-        assert!(faults.iter().any(|f| f.code() == "schema"));
-        assert!(faults.iter().any(|f| f.code() == "parse"));
     }
 }

@@ -1,4 +1,4 @@
-//! `POST /admin/reload`: what `deodar reload` asks of a running server.
+//! `POST /admin/reload`, what `deodar reload` asks of a running server, and `GET /admin/mismatches`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use subtle::ConstantTimeEq;
 use super::app::App;
 use super::authorize::read_body;
 use super::problem::Problem;
+use crate::engine::EngineAnswer;
 use crate::pdp::{ReloadError, Reloaded};
 
 /// The other end of a connection.
@@ -83,6 +84,39 @@ pub(super) async fn reload(
     })
 }
 
+/// The decisions on which a shadow check found that the engines differ, each with what it takes to
+/// decide it again.
+pub(super) async fn mismatches(
+    State(app): State<Arc<App>>,
+    peer: Option<Extension<Peer>>,
+    http: HttpRequest,
+) -> Result<Response, Problem> {
+    admit(&app, peer.map(|peer| peer.0), http.headers())?;
+    let pdp = app.pdp().ok_or_else(Problem::not_ready)?;
+    let answer = |answer: &EngineAnswer| {
+        let errors = answer.errors.iter();
+        let errors: Vec<_> = errors
+            .map(|(policy, code)| json!({"policy": policy, "code": code.as_str()}))
+            .collect();
+        json!({"allow": answer.allow, "reasons": answer.reasons, "policyErrors": errors})
+    };
+    let kept: Vec<_> = pdp
+        .shadow_mismatches()
+        .iter()
+        .map(|mismatch| {
+            json!({
+                "revision": mismatch.revision.as_str(),
+                "sequence": mismatch.sequence,
+                "now": mismatch.now.to_string(),
+                "request": mismatch.request.to_json(),
+                "compiled": answer(&mismatch.compiled),
+                "reference": mismatch.reference.as_ref().map(answer),
+            })
+        })
+        .collect();
+    Ok(Json(json!({ "mismatches": kept })).into_response())
+}
+
 fn admit(app: &App, peer: Option<Peer>, headers: &HeaderMap) -> Result<(), Problem> {
     match &app.admin_token {
         Some(token) => {
@@ -105,7 +139,7 @@ fn admit(app: &App, peer: Option<Peer>, headers: &HeaderMap) -> Result<(), Probl
         None => Err(Problem::new(
             StatusCode::FORBIDDEN,
             "forbidden",
-            "only this machine may reload, unless `server.admin_token` is configured",
+            "only this machine may do this, unless `server.admin_token` is configured",
         )),
     }
 }

@@ -129,6 +129,30 @@ impl Collector for PdpCollector {
             let labels = [("result", result)];
             ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
         }
+        let mut family = encoder.encode_descriptor(
+            "shadow_checks",
+            "Decisions that the reference decided again, by result",
+            None,
+            prometheus_client::metrics::MetricType::Counter,
+        )?;
+        let checks = self.0.shadow_counts();
+        for (result, count) in [
+            ("matched", checks.matched),
+            ("mismatched", checks.mismatched),
+            ("dropped", checks.dropped),
+            ("not_checked", checks.not_checked),
+        ] {
+            let labels = [("result", result)];
+            ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+        }
+        let fallbacks = ConstCounter::new(self.0.engine_fallbacks());
+        let descriptor = encoder.encode_descriptor(
+            "engine_fallbacks",
+            "Decisions by the reference because only Cedar's reader took the request",
+            None,
+            fallbacks.metric_type(),
+        )?;
+        fallbacks.encode(descriptor)?;
         let gauges = [
             (
                 "sequence",

@@ -19,6 +19,7 @@ use super::{admin, probes};
 const PATHS: &[&str] = &[
     "/authorize",
     "/admin/reload",
+    "/admin/mismatches",
     "/healthz",
     "/readyz",
     "/metrics",
@@ -29,6 +30,7 @@ pub(super) fn main(app: Arc<App>) -> Router {
     let router = Router::new()
         .route("/authorize", post(authorize))
         .route("/admin/reload", post(admin::reload))
+        .route("/admin/mismatches", get(admin::mismatches))
         .merge(operations())
         .layer(from_fn_with_state(Arc::clone(&app), known_host));
     finish(router, app)

@@ -7,6 +7,7 @@
     reason = "a test stops where something is not as it says"
 )]
 
+mod allocations;
 mod bad_input;
 mod cases;
 mod cli;

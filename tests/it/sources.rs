@@ -193,7 +193,7 @@ fn schemas_that_would_exhaust_the_stack() {
 fn entities() {
     check("b.entities.json", "[{]", "not valid JSON");
     let typo = r#"[{"uid":{"type":"U","id":"x"},"attrs":{},"parents":[],"tag":{"a":1}}]"#;
-    check("b.entities.json", typo, "unknown field `tag`");
+    check("b.entities.json", typo, "unknown member `tag`");
     check(
         "b.entities.json",
         r#"[{"uid":{"type":"U","id":"x"},"attrs":{"a":null},"parents":[]}]"#,

@@ -1,19 +1,18 @@
-//! Policy sets in, compiled policies out.
+//! Policies in, compiled policies out, one body after the other.
 //!
-//! Enters: static policies, templates and links as Cedar holds them. Leaves: one program, one index. A link
-//! costs its row in the index, its id, and two numbers; the code is its template's. All faults of a set are
-//! reported together. Policies share the numbers of one [`EntityStore`] and pin the ids they name there.
+//! Enters: bodies of static policies and templates as Cedar holds them. Leaves: one program, one index. A
+//! link costs its row in the index and two numbers; the code is its template's. A compiler may continue the
+//! program of an earlier set: what did not change is not compiled again. Policies share the numbers of one
+//! store and pin the ids they name there.
 
 use super::arity;
 use super::index::Index;
 use super::ir::{Ix, NO_NODE, Program};
 use super::lower::{DEPTH, LowerError, Lowering, Origin};
-#[cfg(test)]
-use super::outcome::PolicyIndex;
 use super::scope::{ActionScope, Kind, Row, Shape};
-use crate::entities::{EntityStore, Interning, Pins, Uid};
+use crate::entities::{EntityVersion, Interning, Pins, Uid};
 use cedar_policy::pst::{self, SmolStr};
-use cedar_policy::{Policy, PolicySet, SlotId, Template};
+use cedar_policy::{Policy, Template};
 use std::collections::HashMap;
 use std::sync::Arc;
 use thiserror::Error;
@@ -30,18 +29,68 @@ pub(crate) enum CompileError {
     /// Cedar cannot give its syntax tree.
     #[error("policy `{0}`: {1}")]
     Syntax(SmolStr, String),
-    /// A link without its template, or without a value for a slot.
-    #[error("link `{0}` does not fit its template")]
-    Link(SmolStr),
-    /// Two policies with one id.
-    #[error("policy id `{0}` is used twice")]
-    Duplicate(SmolStr),
 }
 
-/// Every fault of a set.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{} of the policies cannot be compiled", .0.len())]
-pub(crate) struct CompileErrors(pub(crate) Vec<CompileError>);
+/// A static policy or a template, with its scope and conditions in Cedar's syntax tree.
+#[derive(Debug, Clone)]
+pub(crate) struct Body(pst::Template);
+
+impl Body {
+    /// The body of a static policy.
+    pub(crate) fn of_policy(policy: &Policy) -> Result<Self, CompileError> {
+        match static_pst(policy) {
+            Ok(pst) => Ok(Self(pst.body().clone())),
+            Err(error) => Err(CompileError::Syntax(text(policy.id()), error.to_string())),
+        }
+    }
+
+    /// The body of a template.
+    pub(crate) fn of_template(template: &Template) -> Result<Self, CompileError> {
+        match template_pst(template) {
+            Ok(pst) => Ok(Self(pst)),
+            Err(error) => Err(CompileError::Syntax(text(template.id()), error.to_string())),
+        }
+    }
+}
+
+/// What a body becomes: the number of its shape, and the entities its scope names itself.
+#[derive(Debug, Clone)]
+pub(crate) struct Code {
+    shape: u32,
+    principal: Uid,
+    resource: Uid,
+    /// Which expression each node was: what an observer saw, by clause and place.
+    #[cfg_attr(
+        not(test),
+        expect(
+            dead_code,
+            reason = "read by whoever turns what an observer saw into places"
+        )
+    )]
+    pub(crate) origins: Arc<[Origin]>,
+}
+
+/// The code of the policies of one source, in their order there.
+#[derive(Debug, Default)]
+pub(crate) struct UnitCode {
+    pub(crate) statics: Vec<Code>,
+    pub(crate) templates: Vec<Code>,
+    /// What fills the slots of each link.
+    pub(crate) links: Vec<(Uid, Uid)>,
+}
+
+impl UnitCode {
+    /// Adds the code of a part of the same source.
+    pub(crate) fn take(&mut self, part: Self) {
+        self.statics.extend(part.statics);
+        self.templates.extend(part.templates);
+        self.links.extend(part.links);
+    }
+
+    fn bodies(&self) -> usize {
+        self.statics.len() + self.templates.len()
+    }
+}
 
 /// Policies ready to be decided.
 #[derive(Debug)]
@@ -50,130 +99,115 @@ pub(crate) struct CompiledPolicies {
     pub(crate) index: Index,
     pub(crate) store: u64,
     pub(crate) sequence: u64,
-    /// Ordered.
-    #[allow(
-        dead_code,
-        reason = "who reads what an observer saw needs the names and places behind the numbers"
-    )]
-    ids: Vec<SmolStr>,
-    /// The body of each policy.
-    #[allow(
-        dead_code,
-        reason = "who reads what an observer saw needs the names and places behind the numbers"
-    )]
-    bodies: Vec<u32>,
-    #[allow(
-        dead_code,
-        reason = "who reads what an observer saw needs the names and places behind the numbers"
-    )]
-    origins: Vec<Box<[Origin]>>,
-    _pins: Pins,
+    units: Vec<Arc<UnitCode>>,
+    /// Bodies ever compiled into the program.
+    bodies: usize,
+    pins: Vec<Pins>,
+    #[cfg(test)]
+    pub(crate) ids: Vec<SmolStr>,
+    #[cfg(test)]
+    pub(crate) codes: Vec<Code>,
 }
 
-/// A static policy or a template, with its scope and conditions in Cedar's syntax tree.
-#[derive(Debug, Clone)]
-pub(crate) struct Body(Arc<pst::Template>);
+impl CompiledPolicies {
+    /// The code of a unit, by its number among the units that were compiled.
+    pub(crate) fn unit(&self, unit: usize) -> Option<&Arc<UnitCode>> {
+        self.units.get(unit)
+    }
 
-/// A policy: its id, its body and what fills its slots.
-#[derive(Debug, Clone)]
-struct Source {
-    id: SmolStr,
-    body: u32,
-    principal: Option<pst::EntityUID>,
-    resource: Option<pst::EntityUID>,
+    /// Whether so much of the program is no longer used that it is better compiled anew.
+    pub(crate) fn is_worn_out(&self) -> bool {
+        let live: usize = self.units.iter().map(|unit| unit.bodies()).sum();
+        self.bodies > 2 * live + 1_000
+    }
+
+    /// The same, tied to the version of the store whose numbers it uses.
+    pub(crate) fn bound(mut self, version: &EntityVersion, pins: Pins) -> Self {
+        (self.store, self.sequence) = version.identity();
+        self.pins.push(pins);
+        self
+    }
 }
 
-/// Bodies and policies of a set: what is expensive to get from Cedar, gathered without holding the store.
-#[derive(Debug, Default)]
-struct Sources {
-    bodies: Vec<Body>,
-    policies: Vec<Source>,
-    errors: Vec<CompileError>,
+/// Compiles bodies into one program.
+pub(crate) struct Compiler<'s> {
+    lowering: Lowering<'s>,
+    shapes: Vec<Shape>,
+    known: HashMap<Shape, u32>,
+    bodies: usize,
+    pins: Vec<Pins>,
 }
 
-impl Sources {
-    fn gather(set: &PolicySet) -> Self {
-        let mut all = Self::default();
-        let mut templates: HashMap<SmolStr, u32> = HashMap::new();
-        for policy in set.policies() {
-            let id = text(policy.id());
-            let Some(template_id) = policy.template_id() else {
-                match static_pst(policy) {
-                    Ok(pst) => all.add_static(id, pst),
-                    Err(error) => all.errors.push(CompileError::Syntax(id, error.to_string())),
-                }
-                continue;
+impl<'s> Compiler<'s> {
+    /// A compiler that gets its numbers from `symbols`, and continues the program of `base`.
+    pub(crate) fn begin(symbols: &'s mut dyn Interning, base: Option<&CompiledPolicies>) -> Self {
+        let Some(base) = base else {
+            return Self {
+                lowering: Lowering::new(symbols, Program::default()),
+                shapes: Vec::new(),
+                known: HashMap::new(),
+                bodies: 0,
+                pins: Vec::new(),
             };
-            let key = text(template_id);
-            let body = match templates.get(&key) {
-                Some(body) => *body,
-                None => match set.template(template_id).map(template_pst) {
-                    Some(Ok(template)) => {
-                        let body = all.add_body(Arc::new(template));
-                        templates.insert(key, body);
-                        body
-                    }
-                    Some(Err(error)) => {
-                        all.errors.push(CompileError::Syntax(id, error.to_string()));
-                        continue;
-                    }
-                    None => {
-                        all.errors.push(CompileError::Link(id));
-                        continue;
-                    }
-                },
-            };
-            let slots = policy.template_links().unwrap_or_default();
-            let slot = |slot: &SlotId| slots.get(slot).map(|uid| pst::EntityUID::from(uid.clone()));
-            let (principal, resource) = (slot(&SlotId::principal()), slot(&SlotId::resource()));
-            all.policies.push(Source {
-                id,
-                body,
-                principal,
-                resource,
-            });
-        }
-        all.policies.sort_by(|a, b| a.id.cmp(&b.id));
-        for pair in all.policies.windows(2) {
-            if let [a, b] = pair
-                && a.id == b.id
-            {
-                all.errors.push(CompileError::Duplicate(a.id.clone()));
-            }
-        }
-        all
-    }
-
-    fn add_static(&mut self, id: SmolStr, policy: pst::Policy) {
-        match policy {
-            pst::Policy::Static(policy) => {
-                let body = self.add_body(Arc::new(policy.body().clone()));
-                self.policies.push(Source {
-                    id,
-                    body,
-                    principal: None,
-                    resource: None,
-                });
-            }
-            pst::Policy::Linked(link) => {
-                let slot = |slot| link.values().get(&slot).cloned();
-                let (principal, resource) =
-                    (slot(pst::SlotId::Principal), slot(pst::SlotId::Resource));
-                let body = self.add_body(Arc::new(link.body().clone()));
-                self.policies.push(Source {
-                    id,
-                    body,
-                    principal,
-                    resource,
-                });
-            }
+        };
+        let shapes = base.index.shapes.clone();
+        let known = (0..).zip(&shapes).map(|(at, shape)| (shape.clone(), at));
+        Self {
+            lowering: Lowering::new(symbols, base.program.clone()),
+            known: known.collect(),
+            bodies: base.bodies,
+            pins: base.pins.clone(),
+            shapes,
         }
     }
 
-    fn add_body(&mut self, template: Arc<pst::Template>) -> u32 {
-        self.bodies.push(Body(template));
-        u32::try_from(self.bodies.len() - 1).unwrap_or(u32::MAX)
+    /// The number of an entity id.
+    pub(crate) fn entity(&mut self, ty: &str, id: &str) -> Uid {
+        self.lowering.symbols.entity(ty, id)
     }
+
+    /// Compiles a body.
+    pub(crate) fn body(&mut self, body: &Body) -> Result<Code, CompileError> {
+        self.bodies += 1;
+        body.compile(&mut self.lowering, &mut self.shapes, &mut self.known)
+    }
+
+    /// The policies: each with its body's code and what fills its slots, in their order.
+    pub(crate) fn finish(
+        self,
+        units: Vec<Arc<UnitCode>>,
+        policies: Vec<(Code, Uid, Uid)>,
+    ) -> CompiledPolicies {
+        let slot = |fixed: Uid, slot: Uid| if slot == Uid::NONE { fixed } else { slot };
+        let rows: Vec<Row> = (0..)
+            .zip(&policies)
+            .map(|(policy, (code, principal, resource))| Row {
+                policy,
+                shape: code.shape,
+                principal: slot(code.principal, *principal),
+                resource: slot(code.resource, *resource),
+            })
+            .collect();
+        let program = self.lowering.finish();
+        let index = Index::build(self.shapes, &rows, &program);
+        CompiledPolicies {
+            program,
+            index,
+            store: 0,
+            sequence: 0,
+            units,
+            bodies: self.bodies,
+            pins: self.pins,
+            #[cfg(test)]
+            ids: Vec::new(),
+            #[cfg(test)]
+            codes: policies.into_iter().map(|(code, ..)| code).collect(),
+        }
+    }
+}
+
+fn text(id: &cedar_policy::PolicyId) -> SmolStr {
+    AsRef::<str>::as_ref(id).into()
 }
 
 /// The syntax tree of a policy; one that Cedar has no tree for is marked and tried again.
@@ -205,129 +239,13 @@ fn template_pst(template: &Template) -> Result<pst::Template, pst::PstConstructi
     })
 }
 
-fn text(id: &cedar_policy::PolicyId) -> SmolStr {
-    AsRef::<str>::as_ref(id).into()
-}
-
-/// What a body becomes.
-struct Compiled {
-    shape: u32,
-    principal: Uid,
-    resource: Uid,
-    origins: Box<[Origin]>,
-}
-
-impl CompiledPolicies {
-    /// Compiles every static policy and link of a set against the numbers of a store.
-    pub(crate) fn compile(store: &EntityStore, set: &PolicySet) -> Result<Self, CompileErrors> {
-        let sources = Sources::gather(set);
-        let mut errors = sources.errors;
-        let (bodies, policies) = (sources.bodies, sources.policies);
-        let ((program, index, origins), pins, version) = store.intern(|symbols| {
-            let mut lowering = Lowering::new(symbols);
-            let mut shapes: Vec<Shape> = Vec::new();
-            let mut known: HashMap<Shape, u32> = HashMap::new();
-            let compiled: Vec<Option<Compiled>> = bodies
-                .iter()
-                .map(
-                    |body| match body.compile(&mut lowering, &mut shapes, &mut known) {
-                        Ok(compiled) => Some(compiled),
-                        Err(error) => {
-                            errors.push(error);
-                            None
-                        }
-                    },
-                )
-                .collect();
-            let mut rows = Vec::with_capacity(policies.len());
-            for (policy, source) in (0u32..).zip(&policies) {
-                let Some(Some(body)) = compiled.get(source.body as usize) else {
-                    continue;
-                };
-                let mut fill = |fixed: Uid, slot: &Option<pst::EntityUID>| {
-                    slot.as_ref().map_or(fixed, |uid| lowering.uid(uid))
-                };
-                let (principal, resource) = (
-                    fill(body.principal, &source.principal),
-                    fill(body.resource, &source.resource),
-                );
-                rows.push(Row {
-                    policy,
-                    shape: body.shape,
-                    principal,
-                    resource,
-                });
-            }
-            let origins = compiled
-                .into_iter()
-                .map(|body| body.map(|body| body.origins).unwrap_or_default())
-                .collect();
-            let program = lowering.finish();
-            let index = Index::build(shapes, &rows, &program);
-            (program, index, origins)
-        });
-        if !errors.is_empty() {
-            return Err(CompileErrors(errors));
-        }
-        let (store, sequence) = version.identity();
-        let bodies = policies.iter().map(|policy| policy.body).collect();
-        let mut ids: Vec<SmolStr> = policies.into_iter().map(|policy| policy.id).collect();
-        ids.shrink_to_fit();
-        Ok(Self {
-            program,
-            index,
-            store,
-            sequence,
-            ids,
-            bodies,
-            origins,
-            _pins: pins,
-        })
-    }
-
-    /// The id of a policy.
-    #[cfg(test)]
-    pub(crate) fn id(&self, policy: PolicyIndex) -> &str {
-        self.ids.get(policy.index()).map_or("", SmolStr::as_str)
-    }
-
-    /// The policy of this id.
-    #[cfg(test)]
-    pub(crate) fn find(&self, id: &str) -> Option<PolicyIndex> {
-        let at = self
-            .ids
-            .binary_search_by(|known| known.as_str().cmp(id))
-            .ok()?;
-        u32::try_from(at).ok().map(PolicyIndex)
-    }
-
-    /// Where a node stands in a policy: the clause, and the expression's place in it counted outermost and
-    /// leftmost first. Equal expressions of one policy are one node and have several places.
-    #[cfg(test)]
-    pub(crate) fn origins(
-        &self,
-        policy: PolicyIndex,
-        node: u32,
-    ) -> impl Iterator<Item = (usize, usize)> + '_ {
-        let body = self
-            .bodies
-            .get(policy.index())
-            .and_then(|body| self.origins.get(*body as usize));
-        let origins = body.map_or(&[][..], |origins| origins);
-        origins
-            .iter()
-            .filter(move |origin| origin.node == node)
-            .map(|origin| (origin.clause.into(), origin.position as usize))
-    }
-}
-
 impl Body {
     fn compile(
         &self,
         lowering: &mut Lowering<'_>,
         shapes: &mut Vec<Shape>,
         known: &mut HashMap<Shape, u32>,
-    ) -> Result<Compiled, CompileError> {
+    ) -> Result<Code, CompileError> {
         let template = &self.0;
         let target = |symbols: &mut dyn Interning, at: &pst::EntityOrSlot| match at {
             pst::EntityOrSlot::Entity(uid) => symbols.entity(&uid.ty.to_string(), &uid.eid),
@@ -378,7 +296,7 @@ impl Body {
             shapes.push(shape.clone());
             u32::try_from(shapes.len() - 1).unwrap_or(u32::MAX)
         });
-        Ok(Compiled {
+        Ok(Code {
             shape: at,
             principal: principal_uid,
             resource: resource_uid,

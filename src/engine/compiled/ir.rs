@@ -195,7 +195,7 @@ pub(crate) enum Node {
 }
 
 /// All nodes of a set of policies and what they point into.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Program {
     pub(crate) nodes: Vec<Node>,
     pub(crate) lists: Vec<Ix>,

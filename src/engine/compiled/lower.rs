@@ -54,9 +54,10 @@ fn number(len: usize) -> u32 {
 }
 
 impl<'s> Lowering<'s> {
-    pub(crate) fn new(symbols: &'s mut dyn Interning) -> Self {
+    /// Goes on with `program`; its nodes are not shared with new ones.
+    pub(crate) fn new(symbols: &'s mut dyn Interning, program: Program) -> Self {
         Self {
-            program: Program::default(),
+            program,
             symbols,
             nodes: Map::default(),
             lists: Map::default(),

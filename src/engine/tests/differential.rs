@@ -3,8 +3,7 @@
 //! `ENGINE_CASES` sets how many, `ENGINE_SEED` where the long run starts.
 
 use super::generate::Gen;
-use super::harness::{Ask, compiled, reference, store_of, uid};
-use crate::engine::compiled::CompiledPolicies;
+use super::harness::{Ask, compile, compiled, reference, store_of, uid};
 use crate::entities::NewEntity;
 use cedar_policy::{Entities, Policy, PolicyId, PolicySet, SlotId, Template};
 use proptest::prelude::*;
@@ -113,7 +112,7 @@ fn check(seed: u64) -> (u64, u64, u64) {
     } else {
         store_of(&[])
     };
-    let compiled_set = CompiledPolicies::compile(&store, &case.set).unwrap();
+    let compiled_set = compile(&store, &case.set).unwrap();
     if !first {
         let mut batch = crate::entities::Batch::new();
         batch.upsert_json(&stored).unwrap();

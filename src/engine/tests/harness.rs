@@ -1,12 +1,13 @@
 //! Asking both engines the same and comparing every part of the answer.
 
 use crate::engine::compiled::{
-    Budget, CompiledPolicies, Decision, EngineRequest, ErrorCode, Scratch, Silent, evaluate,
+    Body, Budget, Code, CompileError, CompiledPolicies, Compiler, Decision, EngineRequest,
+    ErrorCode, PolicyIndex, Scratch, Silent, evaluate,
 };
-use crate::entities::{Batch, EntityStore, NewEntity, Overlay, RawValue};
+use crate::entities::{Batch, EntityStore, NewEntity, Overlay, RawValue, Uid};
 use cedar_policy::{
     AuthorizationError, Authorizer, Context, Entities, EntityId, EntityTypeName, EntityUid,
-    EvaluationError, PolicySet, Request,
+    EvaluationError, PolicyId, PolicySet, Request, SlotId,
 };
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
@@ -119,6 +120,77 @@ pub(crate) fn compiled(
             .iter()
             .map(|(policy, code)| (policies.id(*policy).to_owned(), *code))
             .collect(),
+    }
+}
+
+/// Compiles the static policies and links of a set, in the order of their ids.
+pub(crate) fn compile(
+    store: &EntityStore,
+    set: &PolicySet,
+) -> Result<CompiledPolicies, Vec<CompileError>> {
+    let mut policies: Vec<_> = set.policies().collect();
+    policies.sort_by(|a, b| a.id().cmp(b.id()));
+    let (done, pins, version) = store.intern(|symbols| {
+        let mut compiler = Compiler::begin(symbols, None);
+        let mut errors = Vec::new();
+        let mut templates: BTreeMap<PolicyId, Code> = BTreeMap::new();
+        let mut rows = Vec::new();
+        for policy in &policies {
+            let slots = policy.template_links().unwrap_or_default();
+            let code = match policy.template_id() {
+                None => Body::of_policy(policy).and_then(|body| compiler.body(&body)),
+                Some(id) => match templates.get(id) {
+                    Some(code) => Ok(code.clone()),
+                    None => Body::of_template(set.template(id).unwrap())
+                        .and_then(|body| compiler.body(&body))
+                        .inspect(|code| drop(templates.insert(id.clone(), code.clone()))),
+                },
+            };
+            let mut slot = |slot: SlotId| {
+                slots.get(&slot).map_or(Uid::NONE, |uid| {
+                    compiler.entity(&uid.type_name().to_string(), uid.id().unescaped())
+                })
+            };
+            let (principal, resource) = (slot(SlotId::principal()), slot(SlotId::resource()));
+            match code {
+                Ok(code) => rows.push((code, principal, resource)),
+                Err(error) => errors.push(error),
+            }
+        }
+        if errors.is_empty() {
+            Ok(compiler.finish(Vec::new(), rows))
+        } else {
+            Err(errors)
+        }
+    });
+    let mut compiled = done?.bound(&version, pins);
+    compiled.ids = policies
+        .iter()
+        .map(|policy| AsRef::<str>::as_ref(policy.id()).into())
+        .collect();
+    Ok(compiled)
+}
+
+impl CompiledPolicies {
+    /// The id of a policy.
+    pub(crate) fn id(&self, policy: PolicyIndex) -> &str {
+        &self.ids[policy.index()]
+    }
+
+    /// The policy of this id.
+    pub(crate) fn find(&self, id: &str) -> Option<PolicyIndex> {
+        let at = self.ids.binary_search_by(|known| known.as_str().cmp(id));
+        at.ok().map(|at| PolicyIndex(at as u32))
+    }
+
+    /// Where a node stands in a policy: the clause, and the expression's place in it counted outermost
+    /// and leftmost first. Equal expressions of one policy are one node and have several places.
+    pub(crate) fn origins(&self, policy: PolicyIndex, node: u32) -> Vec<(usize, usize)> {
+        let origins = self.codes[policy.index()].origins.iter();
+        origins
+            .filter(|origin| origin.node == node)
+            .map(|origin| (origin.clause.into(), origin.position as usize))
+            .collect()
     }
 }
 

@@ -1,9 +1,9 @@
 //! The store against a naive model: random batches, some of which must be refused as a whole.
 
 use super::generate::Gen;
+use super::harness::compile;
 use crate::engine::compiled::{
-    Budget, CompiledPolicies, EngineRequest, EvaluateError, Observer, PolicyIndex, Scratch, Seen,
-    Silent, evaluate,
+    Budget, EngineRequest, EvaluateError, Observer, PolicyIndex, Scratch, Seen, Silent, evaluate,
 };
 use crate::entities::{
     Batch, BatchError, EntityStore, EntityVersion, NewEntity, Overlay, OverlayError, RawValue,
@@ -223,7 +223,7 @@ fn chains_of_any_length_neither_overflow_nor_escape_the_budget() {
     let set = "permit(principal in User::\"199999\", action, resource);"
         .parse()
         .unwrap();
-    let policies = CompiledPolicies::compile(&store, &set).unwrap();
+    let policies = compile(&store, &set).unwrap();
     let version = store.version();
     let (mut request, mut scratch) = (EngineRequest::new(), Scratch::new());
     request.bind(&version, ("User", "0"), ("Action", "a"), ("Doc", "d"));
@@ -254,7 +254,7 @@ fn what_belongs_to_different_states_is_refused() {
     let (store, other) = (EntityStore::new(), EntityStore::new());
     let set = "permit(principal, action, resource);".parse().unwrap();
     let old = store.version();
-    let policies = CompiledPolicies::compile(&store, &set).unwrap();
+    let policies = compile(&store, &set).unwrap();
     for version in [&old, &other.version()] {
         let (mut request, mut scratch) = (EngineRequest::new(), Scratch::new());
         request.bind(version, ("User", "0"), ("Action", "a"), ("Doc", "d"));
@@ -277,7 +277,7 @@ fn ids_that_policies_name_live_as_long_as_the_policies() {
     let set = "permit(principal == User::\"named\", action, resource);"
         .parse()
         .unwrap();
-    let policies = CompiledPolicies::compile(&store, &set).unwrap();
+    let policies = compile(&store, &set).unwrap();
     let mut batch = Batch::new();
     batch
         .upsert(NewEntity::new("User", "named"))
@@ -297,7 +297,7 @@ fn ids_that_policies_name_live_as_long_as_the_policies() {
 fn requests_leave_no_text_behind_and_unknown_ids_are_themselves() {
     let store = EntityStore::new();
     let set = "permit(principal, action, resource) when { principal == resource && context.who == principal };".parse().unwrap();
-    let policies = CompiledPolicies::compile(&store, &set).unwrap();
+    let policies = compile(&store, &set).unwrap();
     let version = store.version();
     let (mut request, mut scratch) = (EngineRequest::new(), Scratch::new());
     for (resource, expected) in [("ghost", 1), ("other", 0)] {
@@ -363,7 +363,7 @@ impl Observer for Notes {
 fn an_observer_sees_what_was_evaluated_and_where_it_stands() {
     let store = EntityStore::new();
     let text = "permit(principal, action, resource) when { 1 == 2 || context.x } unless { context has y };";
-    let policies = CompiledPolicies::compile(&store, &text.parse().unwrap()).unwrap();
+    let policies = compile(&store, &text.parse().unwrap()).unwrap();
     let version = store.version();
     let (mut request, mut scratch, mut notes) =
         (EngineRequest::new(), Scratch::new(), Notes::default());
@@ -406,15 +406,14 @@ fn nesting_is_bounded_and_evaluates_on_a_small_stack() {
     let (store, policies, refused) = big
         .spawn(|| {
             let store = EntityStore::new();
-            let policies =
-                CompiledPolicies::compile(&store, &nested(190).parse().unwrap()).unwrap();
-            let refused = CompiledPolicies::compile(&store, &nested(201).parse().unwrap()).is_err();
+            let policies = compile(&store, &nested(190).parse().unwrap()).unwrap();
+            let refused = compile(&store, &nested(201).parse().unwrap()).is_err();
             // A chain is not nesting.
             let chain = vec!["context.b"; 5_000].join(" && ");
             let chain = format!("permit(principal, action, resource) when {{ {chain} }};")
                 .parse()
                 .unwrap();
-            assert!(CompiledPolicies::compile(&store, &chain).is_ok());
+            assert!(compile(&store, &chain).is_ok());
             (store, policies, refused)
         })
         .unwrap()
