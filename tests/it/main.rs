@@ -17,3 +17,4 @@ mod properties;
 mod reload;
 mod sources;
 mod support;
+mod workloads;
