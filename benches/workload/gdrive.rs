@@ -111,7 +111,7 @@ pub(crate) fn build(size: usize, requests: usize, templates: bool) -> Workload {
             links.add("share", ("Group", &id), resource);
         }
     };
-    for folder in 0..size {
+    for (folder, owner) in folder_owners.iter().enumerate() {
         let id = format!("o{folder}");
         let mut parents = Vec::new();
         // Only in folders of smaller numbers: no circle.
@@ -119,7 +119,7 @@ pub(crate) fn build(size: usize, requests: usize, templates: bool) -> Workload {
             parents.push(uid("Folder", &format!("o{}", random.below(folder))));
         }
         shared(&mut random, ("Folder", &id), &mut parents);
-        let owner = reference("User", &format!("u{}", folder_owners[folder]));
+        let owner = reference("User", &format!("u{owner}"));
         entities.push(entity("Folder", &id, json!({"owner": owner}), parents));
     }
     let mut owners = Vec::with_capacity(size);

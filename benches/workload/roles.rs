@@ -28,18 +28,23 @@ struct Bundle {
 }
 
 pub(crate) fn build(size: usize, requests: usize, links: bool) -> Workload {
-    sized(size, 0, requests, links)
+    sized(size, None, requests, links)
 }
 
-/// The workload with at least so many entities: users and documents make up the number.
-pub(crate) fn sized(size: usize, at_least: usize, requests: usize, as_links: bool) -> Workload {
+/// The workload with about so many entities: users and documents make up the number.
+pub(crate) fn sized(
+    size: usize,
+    entities: Option<usize>,
+    requests: usize,
+    as_links: bool,
+) -> Workload {
     let mut random = Random::new();
     let roles = (size / 10).max(10);
     let folders = (size / 5).max(20);
-    let structure = ACTIONS.len() + roles + roles / WITHIN + folders + folders / WITHIN + 2;
-    let rest = at_least.saturating_sub(structure) / 2;
-    let users = roles.max(rest).max(if at_least == 0 { 1_000 } else { 1 });
-    let documents = folders.max(rest).max(if at_least == 0 { 1_000 } else { 1 });
+    let structure =
+        ACTIONS.len() + roles + roles.div_ceil(WITHIN) + folders + folders.div_ceil(WITHIN);
+    let each = entities.map_or(1_000, |count| count.saturating_sub(structure) / 2);
+    let (users, documents) = (roles.max(each), folders.max(each));
 
     let bundles = bundles(size, roles, folders);
     let (policies, links) = policies(&bundles, as_links);
