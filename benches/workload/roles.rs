@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::{Links, Random, Workload, distinct, entity, request, uid};
+use super::{Links, Random, Workload, distinct, entity, request, second, uid};
 
 const ACTIONS: [&str; 4] = ["view", "edit", "comment", "delete"];
 const SCOPE: &str = "action in [Action::\"view\", Action::\"edit\"]";
@@ -108,7 +108,7 @@ pub(crate) fn sized(
                 random.below(documents),
             )
         };
-        let mut context = json!({"mfa": !random.percent(5)});
+        let mut context = json!({"mfa": !random.percent(5), "at": second(&mut random)});
         if random.percent(10) {
             context["blocked"] = json!(random.percent(30));
         }
