@@ -110,7 +110,7 @@ def draw(title, axis, lines):
             # The last point has its value in the line's name.
             if size != points[-1][0]:
                 out.append(
-                    f'<text x="{at + 6:.1f}" y="{y(median) - 8:.1f}" font-size="11" '
+                    f'<text x="{at + 5:.1f}" y="{y(median) + 16:.1f}" font-size="11" '
                     f'fill="{colour}">{time(median)}</text>'
                 )
         size, median = points[-1][:2]
