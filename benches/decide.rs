@@ -161,13 +161,9 @@ fn compare(
 
 fn group<'a>(criterion: &'a mut Criterion, name: &str) -> BenchmarkGroup<'a, WallTime> {
     let mut group = criterion.benchmark_group(name);
-    // The stock authorizer takes up to a second for one decision: ten samples, of one decision if need be.
     group
         .throughput(Throughput::Elements(1))
-        .sampling_mode(SamplingMode::Flat)
-        .sample_size(10)
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(2));
+        .sampling_mode(SamplingMode::Flat);
     group
 }
 
@@ -249,7 +245,12 @@ fn body(criterion: &mut Criterion) {
 
 criterion_group! {
     name = benches;
-    config = Criterion::default().without_plots();
+    // The stock authorizer takes up to a second for one decision: ten samples, of one decision if need be.
+    config = Criterion::default()
+        .without_plots()
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2));
     targets = shapes, entities, body
 }
 criterion_main!(benches);

@@ -103,7 +103,7 @@ fn links_say_what_the_policies_say() {
     }
 }
 
-/// The shares that the shapes' documentation states: `cargo test --release workloads -- --ignored --nocapture`.
+/// The shares of answers that the shapes' modules state: `cargo test --test it workloads -- --ignored --nocapture`.
 #[test]
 #[ignore = "takes a minute, and prints"]
 fn print_mixes() {
