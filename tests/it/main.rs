@@ -18,3 +18,4 @@ mod properties;
 mod reload;
 mod sources;
 mod support;
+mod workloads;
