@@ -11,6 +11,7 @@
     reason = "a benchmark on a workload of its own making may stop where it is wrong"
 )]
 
+mod support;
 mod workload;
 
 use std::cell::{Cell, LazyCell};
@@ -26,9 +27,10 @@ use criterion::{
     BenchmarkGroup, BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group,
     criterion_main,
 };
-use deodar::{Caller, Limits, Pdp, Request};
+use deodar::{Caller, Limits, Request};
 use serde_json::Value;
 
+use support::{bodies, decision_point, requests};
 use workload::{Shape, Workload, build, roles};
 
 const REQUESTS: usize = 100_000;
@@ -37,31 +39,6 @@ const LARGE: &str = "DEODAR_BENCH_LARGE";
 
 fn large() -> bool {
     std::env::var_os(LARGE).is_some()
-}
-
-fn decision_point(workload: &Workload) -> Pdp {
-    let entities = serde_json::to_string(&workload.entities).expect("JSON");
-    let mut builder = Pdp::builder()
-        .policies_text("workload.cedar", &workload.policies)
-        .links_text("workload.links.json", &workload.links)
-        .entities_text("workload.json", &entities);
-    if let Some(schema) = &workload.schema {
-        builder = builder.schema_text("workload.cedarschema", schema);
-    }
-    builder.build().expect("the workload is valid")
-}
-
-fn bodies(workload: &Workload) -> Vec<Vec<u8>> {
-    let bytes = |body| serde_json::to_vec(body).expect("JSON");
-    workload.requests.iter().map(bytes).collect()
-}
-
-fn requests(workload: &Workload) -> Vec<Request> {
-    let limits = Limits::default();
-    let read = |body: Vec<u8>| {
-        Request::from_json(&body, &limits, Caller::library()).expect("the workload is valid")
-    };
-    bodies(workload).into_iter().map(read).collect()
 }
 
 /// What the stock authorizer is given.

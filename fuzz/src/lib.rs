@@ -1,5 +1,9 @@
 //! What is fuzzed: every reader of outside bytes. Each target takes any bytes and must return.
 
+mod differential;
+
+pub use differential::differential;
+
 use deodar::{Caller, Limits, Pdp, Request};
 
 /// The body of `POST /authorize`: read, and decided where it is a request.

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 3] = [
+const TARGETS: [Target; 4] = [
     ("request", deodar_fuzz::request),
     ("policies", deodar_fuzz::policies),
     ("entities", deodar_fuzz::entities),
+    ("differential", deodar_fuzz::differential),
 ];
 
 fn main() {

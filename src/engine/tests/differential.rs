@@ -142,6 +142,69 @@ fn check(seed: u64) -> (u64, u64, u64) {
     (compared, with_errors, with_reasons)
 }
 
+/// The same set in another order, beside policies that cannot match, and under a forbid of everything.
+fn check_changed(seed: u64) {
+    let case = case(seed);
+    let entities = Entities::from_json_value(Json::Array(case.entities.clone()), None).unwrap();
+    let store = store_of(&case.entities);
+    let mut padded = PolicySet::new();
+    let mut policies: Vec<_> = case.set.policies().filter(|p| p.is_static()).collect();
+    let mut g = Gen::new(seed ^ 99, 8);
+    let mut alone = PolicySet::new();
+    while !policies.is_empty() {
+        let policy = policies.swap_remove(g.below(policies.len()));
+        alone.add(policy.clone()).unwrap();
+        padded.add(policy.clone()).unwrap();
+    }
+    for n in 0..g.below(60) {
+        let scope = g.pick(&[
+            "principal == Nobody::\"x\", action, resource",
+            "principal, action == Action::\"none\", resource",
+            "principal is Nobody, action, resource",
+            "principal, action, resource in Nowhere::\"x\"",
+        ]);
+        let text = format!(
+            "{}({scope}){};",
+            g.pick(&["permit", "forbid"]),
+            g.conditions(1)
+        );
+        if let Ok(policy) = Policy::parse(Some(PolicyId::new(format!("pad{n}"))), text) {
+            padded.add(policy).unwrap();
+        }
+    }
+    let mut forbidden = alone.clone();
+    let all = "forbid(principal, action, resource);";
+    forbidden
+        .add(Policy::parse(Some(PolicyId::new("all")), all).unwrap())
+        .unwrap();
+    let [alone_code, padded_code, forbidden_code] =
+        [&alone, &padded, &forbidden].map(|set| compile(&store, set).unwrap());
+    for ask in &case.asks {
+        let expected = reference(&alone, &entities, ask);
+        assert_eq!(
+            expected,
+            compiled(&alone_code, &store, &[], ask),
+            "seed {seed}: {ask:?}"
+        );
+        assert_eq!(
+            expected,
+            compiled(&padded_code, &store, &[], ask),
+            "seed {seed}: {ask:?}"
+        );
+        let denied = compiled(&forbidden_code, &store, &[], ask);
+        assert!(!denied.allow && denied.reasons.contains(&"all".to_owned()));
+        assert_eq!(denied.errors, expected.errors, "seed {seed}: {ask:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn what_cannot_match_changes_nothing(seed in any::<u64>()) {
+        check_changed(seed);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]

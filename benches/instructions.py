@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+"""Counts instructions per decision under callgrind and compares them with benches/instructions.json.
+
+    benches/instructions.py            compare; exit 1 where a scenario takes too many more
+    benches/instructions.py --write    make what is counted now the baseline
+    benches/instructions.py roles/10   count these scenarios only
+
+Needs valgrind. Counts depend on the compiler: with another rustc than the baseline's they are shown and
+not held against anybody.
+"""
+
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+BASELINE = HERE / "instructions.json"
+DECISIONS = 1_000
+# Hash seeds are random: what a table's probes cost differs a little from run to run.
+TOLERANCE = 1.08
+SCENARIOS = [
+    "roles/10",
+    "roles/1000",
+    "roles-links/1000",
+    "shares/10",
+    "shares/1000",
+    "open/1000",
+    "gdrive/50",
+    "github/50",
+    "tinytodo/50",
+    "body-roles/1000",
+    "body-shares/1000",
+]
+
+
+def build():
+    command = ["cargo", "bench", "--locked", "--bench", "instructions", "--no-run", "--message-format=json"]
+    out = subprocess.run(command, cwd=HERE.parent, check=True, stdout=subprocess.PIPE, text=True).stdout
+    for line in out.splitlines():
+        message = json.loads(line)
+        if message.get("executable") and message["target"]["name"] == "instructions":
+            return message["executable"]
+    sys.exit("cargo built no benchmark `instructions`")
+
+
+def count(program, scenario):
+    command = [
+        "valgrind",
+        "--tool=callgrind",
+        "--callgrind-out-file=/dev/null",
+        "--toggle-collect=instructions::decisions*",
+        "--toggle-collect=instructions::answers*",
+        program,
+        scenario,
+    ]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    found = re.search(r"Collected : (\d+)", done.stderr)
+    if done.returncode != 0 or not found:
+        sys.exit(f"{scenario}: {done.stderr.strip()}")
+    return int(found.group(1)) // DECISIONS
+
+
+def main():
+    arguments = sys.argv[1:]
+    write = "--write" in arguments
+    scenarios = [argument for argument in arguments if not argument.startswith("--")] or SCENARIOS
+    compiler = subprocess.run(["rustc", "--version"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    known = json.loads(BASELINE.read_text()) if BASELINE.exists() else {"rustc": "", "instructions": {}}
+    program = build()
+    counted, worse = {}, []
+    print(f"{'scenario':<20} {'instructions':>12} {'baseline':>12} {'ratio':>7}")
+    for scenario in scenarios:
+        now = counted[scenario] = count(program, scenario)
+        before = known["instructions"].get(scenario)
+        ratio = now / before if before else float("nan")
+        print(f"{scenario:<20} {now:>12} {before or '-':>12} {ratio:>7.3f}", flush=True)
+        if before and ratio > TOLERANCE:
+            worse.append(scenario)
+    if write:
+        instructions = {**known["instructions"], **counted}
+        BASELINE.write_text(json.dumps({"rustc": compiler, "instructions": instructions}, indent=2) + "\n")
+    elif known["rustc"] != compiler:
+        print(f"the baseline is of {known['rustc']}, this is {compiler}: not compared")
+    elif worse:
+        sys.exit(f"more instructions than the baseline allows: {', '.join(worse)}")
+
+
+main()
