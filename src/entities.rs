@@ -36,7 +36,7 @@ pub(crate) use export::Exporter;
 pub(crate) use ext::{ExtFn, to_date, to_time};
 pub(crate) use graph::{GraphFault, check as check_graph};
 pub(crate) use index::Table;
-pub(crate) use json::{entity_has_unknown, entity_ref, has_unknown};
+pub(crate) use json::{entity_has_unknown, entity_ref, has_unknown, is_type_name};
 pub(crate) use load::{Material, load};
 pub(crate) use locals::Locals;
 pub(crate) use overlay::Overlay;

@@ -120,7 +120,7 @@ impl Pdp {
     /// [`RequestError`] when there is no decision: the request does not fit the schema, is out of
     /// bounds, lacks a scope, or demands a newer state. A Deny is an [`Outcome`].
     pub fn authorize(&self, request: &Request) -> Result<Outcome, RequestError> {
-        let state = self.state();
+        let state = self.inner.state.load();
         admit(request, &state)?;
         let now = request.now.unwrap_or_else(Timestamp::now);
         let enriched = enrich(request, &state, now);

@@ -18,6 +18,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::caller::Caller;
+use crate::entities::is_type_name;
 use crate::json::{pointer, shown};
 use crate::timestamp::Timestamp;
 
@@ -40,9 +41,10 @@ impl EntityRef {
     /// When `type_name` is no Cedar type name.
     pub fn new(type_name: impl Into<String>, id: impl Into<String>) -> Result<Self, RequestError> {
         let (type_name, id) = (type_name.into(), id.into());
-        match EntityTypeName::from_str(&type_name) {
-            Ok(_) => Ok(Self { type_name, id }),
-            Err(_) => Err(RequestError::invalid(
+        // Cedar's parser is asked about what is no plain name.
+        match is_type_name(&type_name) || EntityTypeName::from_str(&type_name).is_ok() {
+            true => Ok(Self { type_name, id }),
+            false => Err(RequestError::invalid(
                 "",
                 format!(
                     "`{}` is not a Cedar type name such as `Workspace::User`",
@@ -79,6 +81,12 @@ impl FromStr for EntityRef {
 
     /// From Cedar's own syntax, `User::"alice"`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some((ty, id)) = plain_uid(text) {
+            return Ok(Self {
+                type_name: ty.to_owned(),
+                id: id.to_owned(),
+            });
+        }
         let uid = EntityUid::from_str(text).map_err(|_| {
             RequestError::invalid(
                 "",
@@ -90,6 +98,14 @@ impl FromStr for EntityRef {
         })?;
         Ok(Self::from(&uid))
     }
+}
+
+/// Type and id of `Type::"id"` where nothing in it needs Cedar's parser: no escape and no quote in the id.
+fn plain_uid(text: &str) -> Option<(&str, &str)> {
+    let (ty, rest) = text.split_once("::\"")?;
+    let id = rest.strip_suffix('"')?;
+    let plain = is_type_name(ty) && !id.contains(['"', '\\']);
+    plain.then_some((ty, id))
 }
 
 impl From<&EntityUid> for EntityRef {
