@@ -61,7 +61,9 @@ def decades(values):
 
 def draw(title, axis, lines):
     left, right = decades([p[0] for _, _, points in lines for p in points])
-    bottom, top = decades([bound for _, _, points in lines for p in points for bound in p[2:]])
+    bounds = [bound for _, _, points in lines for p in points for bound in p[2:]]
+    # Room for the labels under the lowest line.
+    bottom, top = decades([min(bounds) / 1.8, max(bounds)])
     across, down = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 
     def x(size):
@@ -107,12 +109,21 @@ def draw(title, axis, lines):
                 f'<path d="M{at:.1f} {y(low):.1f}V{y(high):.1f}" stroke="{colour}" stroke-width="2"/>'
             )
             out.append(f'<circle cx="{at:.1f}" cy="{y(median):.1f}" r="3.5" fill="{colour}"/>')
-            # The last point has its value in the line's name.
-            if size != points[-1][0]:
-                out.append(
-                    f'<text x="{at + 5:.1f}" y="{y(median) + 16:.1f}" font-size="11" '
-                    f'fill="{colour}">{time(median)}</text>'
-                )
+            # The last point has its value beside the line's name.
+            if size == points[-1][0]:
+                continue
+            # Under the point, or over it where another line is just below.
+            below = [
+                y(p[1]) - y(median)
+                for _, other, others in lines
+                for p in others
+                if other != colour and p[0] == size
+            ]
+            label_y = y(median) + (-22 if any(0 < gap < 30 for gap in below) else 16)
+            out.append(
+                f'<text x="{at + 5:.1f}" y="{label_y:.1f}" font-size="11" '
+                f'fill="{colour}">{time(median)}</text>'
+            )
         size, median = points[-1][:2]
         out.append(
             f'<text x="{x(size) + 10:.1f}" y="{y(median) + 4:.1f}" fill="{colour}">'
