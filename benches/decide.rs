@@ -27,7 +27,7 @@ use criterion::{
     BenchmarkGroup, BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group,
     criterion_main,
 };
-use deodar::{Caller, Limits, Request};
+use deodar::{Caller, authorize_json};
 use serde_json::Value;
 
 use support::{bodies, decision_point, requests};
@@ -193,8 +193,7 @@ fn entities(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// From the bytes of a body to the outcome. The bytes of the answer over HTTP are measured by another
-/// benchmark.
+/// From the bytes of a body to the bytes of its answer.
 fn body(criterion: &mut Criterion) {
     let mut group = group(criterion, "body");
     for (shape, size) in [
@@ -206,14 +205,14 @@ fn body(criterion: &mut Criterion) {
             let workload = build(shape, size, REQUESTS);
             (decision_point(&workload), bodies(&workload))
         });
-        let limits = Limits::default();
         let mut turn = 0;
         group.bench_function(BenchmarkId::new("deodar", shape.name()), |bencher| {
             let (pdp, bodies) = &*state;
             bencher.iter(|| {
                 turn = (turn + 1) % REQUESTS;
-                let request = Request::from_json(&bodies[turn], &limits, Caller::anonymous());
-                black_box(pdp.authorize(&request.expect("valid")).expect("a decision"))
+                black_box(
+                    authorize_json(pdp, &bodies[turn], Caller::anonymous()).expect("an answer"),
+                )
             });
         });
     }

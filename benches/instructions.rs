@@ -14,7 +14,7 @@ mod workload;
 
 use std::hint::black_box;
 
-use deodar::{Caller, Limits, Pdp, Request};
+use deodar::{Caller, Pdp, Request, authorize_json};
 
 use workload::{Shape, build};
 
@@ -28,10 +28,9 @@ fn decisions(pdp: &Pdp, requests: &[Request]) {
 }
 
 #[inline(never)]
-fn answers(pdp: &Pdp, bodies: &[Vec<u8>], limits: &Limits) {
+fn answers(pdp: &Pdp, bodies: &[Vec<u8>]) {
     for body in bodies {
-        let request = Request::from_json(body, limits, Caller::anonymous());
-        black_box(pdp.authorize(&request.expect("valid")).expect("a decision"));
+        black_box(authorize_json(pdp, body, Caller::anonymous()).expect("an answer"));
     }
 }
 
@@ -54,13 +53,11 @@ fn main() {
     let workload = build(shape.expect("a shape"), size, 2 * DECISIONS);
     let pdp = support::decision_point(&workload);
     if from_bodies {
-        let limits = Limits::default();
         let bodies = support::bodies(&workload);
         for body in &bodies[..DECISIONS] {
-            let request = Request::from_json(body, &limits, Caller::anonymous()).expect("valid");
-            black_box(pdp.authorize(&request).expect("a decision"));
+            black_box(authorize_json(&pdp, body, Caller::anonymous()).expect("an answer"));
         }
-        answers(&pdp, &bodies[DECISIONS..], &limits);
+        answers(&pdp, &bodies[DECISIONS..]);
     } else {
         let requests = support::requests(&workload);
         for request in &requests[..DECISIONS] {

@@ -75,6 +75,8 @@ pub use request::{
     Client, EntityRef, InputFault, IntoEntityRef, Limits, Purpose, Request, RequestBuilder,
     RequestError,
 };
+#[cfg(feature = "server")]
+pub use response::authorize_json;
 pub use state::State;
 pub use timestamp::{Timestamp, TimestampError};
 

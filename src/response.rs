@@ -4,8 +4,41 @@
 use serde::Serialize;
 use uuid::Uuid;
 
+use crate::caller::Caller;
 use crate::decide::{Obligation, Outcome};
-use crate::request::Request;
+use crate::pdp::Pdp;
+use crate::request::{Request, RequestError};
+
+/// Decides the JSON body of `POST /authorize` and gives the bytes of its JSON answer, without HTTP.
+///
+/// The answer to a request without a `requestId` carries none.
+///
+/// ```
+/// use deodar::{Caller, Pdp, authorize_json};
+///
+/// let pdp = Pdp::builder().policies_text("p.cedar", "permit(principal, action, resource);").build()?;
+/// let body = br#"{"principal": "User::\"ada\"", "action": "Action::\"read\"", "resource": "Doc::\"plan\""}"#;
+/// let answer = authorize_json(&pdp, body, Caller::library())?;
+/// assert!(String::from_utf8(answer)?.contains(r#""decision":"Allow""#));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// [`RequestError`] when the body is no request or cannot be decided.
+pub fn authorize_json(pdp: &Pdp, body: &[u8], caller: Caller) -> Result<Vec<u8>, RequestError> {
+    let request = Request::from_json(body, &pdp.limits().0, caller)?;
+    let outcome = pdp.authorize(&request)?;
+    to_bytes(&Answer::new(&request, &outcome))
+}
+
+/// The bytes of an answer.
+pub(crate) fn to_bytes(answer: &Answer<'_>) -> Result<Vec<u8>, RequestError> {
+    let mut bytes = Vec::with_capacity(512);
+    // INVARIANT: an answer is made of strings and numbers, which always serialize.
+    serde_json::to_writer(&mut bytes, answer)
+        .map_err(|error| RequestError::invalid("", error.to_string()))?;
+    Ok(bytes)
+}
 
 /// The answer to a request.
 #[derive(Debug, Serialize)]

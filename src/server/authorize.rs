@@ -16,7 +16,7 @@ use crate::caller::Caller;
 use crate::config::LimitsConfig;
 use crate::pdp::Pdp;
 use crate::request::Request;
-use crate::response::Answer;
+use crate::response::{Answer, to_bytes};
 
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_DECISION_ID: HeaderName = HeaderName::from_static("x-decision-id");
@@ -77,14 +77,7 @@ async fn answer(
     let outcome = pdp.authorize(&request)?;
     app.metrics.decided(&outcome);
     let answer = Answer::new(&request, &outcome);
-    let bytes = serde_json::to_vec(&answer).map_err(|error| {
-        // INVARIANT: an answer is made of strings and numbers, which always serialize.
-        Problem::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal",
-            error.to_string(),
-        )
-    })?;
+    let bytes = to_bytes(&answer)?;
     let mut response = Response::new(Body::from(bytes));
     let headers = response.headers_mut();
     headers.insert(

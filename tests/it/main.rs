@@ -12,6 +12,7 @@ mod bad_input;
 mod cases;
 mod cli;
 mod conformance;
+mod engine;
 mod http;
 mod lifecycle;
 mod properties;
