@@ -1,0 +1,25 @@
+//! Measures cedarling in a process of its own; `deodar-peers` starts it.
+#![forbid(unsafe_code)]
+
+#[allow(
+    dead_code,
+    reason = "shared with the program that reads what this one prints"
+)]
+#[path = "../../src/child.rs"]
+mod child;
+#[allow(dead_code, reason = "shared with other peers")]
+#[path = "../../src/facts.rs"]
+mod facts;
+#[path = "../../src/given.rs"]
+mod given;
+#[allow(dead_code, reason = "shared with the program that starts this one")]
+#[path = "../../src/measure.rs"]
+mod measure;
+#[path = "../../src/peers/cedarling.rs"]
+mod peer;
+#[path = "../../../workload/mod.rs"]
+mod workload;
+
+fn main() -> given::Result<()> {
+    child::run(include_str!("../Cargo.lock"), peer::Cedarling::new)
+}
