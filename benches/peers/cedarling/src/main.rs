@@ -1,10 +1,6 @@
 //! Measures cedarling in a process of its own; `deodar-peers` starts it.
 #![forbid(unsafe_code)]
 
-#[allow(
-    dead_code,
-    reason = "shared with the program that reads what this one prints"
-)]
 #[path = "../../src/child.rs"]
 mod child;
 #[allow(dead_code, reason = "shared with other peers")]
@@ -12,6 +8,9 @@ mod child;
 mod facts;
 #[path = "../../src/given.rs"]
 mod given;
+#[allow(dead_code, reason = "shared with the program that starts this one")]
+#[path = "../../src/line.rs"]
+mod line;
 #[allow(dead_code, reason = "shared with the program that starts this one")]
 #[path = "../../src/measure.rs"]
 mod measure;

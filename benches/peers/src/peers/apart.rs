@@ -4,8 +4,8 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::child;
 use crate::given::Result;
+use crate::line;
 use crate::measure::Found;
 
 pub struct Apart {
@@ -64,7 +64,7 @@ impl Apart {
             .ok_or("no standard input")?
             .write_all(answers.as_bytes())?;
         let output = child.wait_with_output()?;
-        let found = child::from_line(&String::from_utf8_lossy(&output.stdout));
+        let found = line::read(&String::from_utf8_lossy(&output.stdout));
         found.ok_or_else(|| {
             let errors = String::from_utf8_lossy(&output.stderr);
             errors

@@ -39,10 +39,12 @@ impl Treetop {
             }
             let mut context = RequestContext::new();
             for (name, value) in question.context.as_object().into_iter().flatten() {
-                let value = value
-                    .as_bool()
-                    .ok_or("a member of the context is no boolean")?;
-                context.insert(name, AttrValue::Bool(value));
+                let value = match (value.as_bool(), value.as_i64()) {
+                    (Some(truth), _) => AttrValue::Bool(truth),
+                    (_, Some(number)) => AttrValue::Long(number),
+                    _ => return Err(format!("unknown kind of context: {value}").into()),
+                };
+                context.insert(name, value);
             }
             if let Some(clearance) = facts.number(&question.principal, "clearance") {
                 context.insert("clearance", AttrValue::Long(clearance));
