@@ -6,6 +6,7 @@ mod child;
 #[allow(dead_code, reason = "shared with other peers")]
 #[path = "../../src/facts.rs"]
 mod facts;
+#[allow(dead_code, reason = "shared with other peers")]
 #[path = "../../src/given.rs"]
 mod given;
 #[allow(dead_code, reason = "shared with the program that starts this one")]
