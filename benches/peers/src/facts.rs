@@ -1,7 +1,7 @@
 //! The workload as plain data, for peers that do not read Cedar: who has which role, what lies in which
 //! folder, and one grant for each permit. Reading it fails where the policies say more than that.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use cedar_policy::{
     ActionConstraint, Effect, EntityUid, Policy, PolicySet, PrincipalConstraint, ResourceConstraint,
@@ -44,7 +44,7 @@ pub struct Question {
 pub struct Facts {
     pub grants: Vec<Grant>,
     pub questions: Vec<Question>,
-    things: HashMap<Uid, Thing>,
+    things: BTreeMap<Uid, Thing>,
     role_type: String,
     folder_type: String,
 }
@@ -69,7 +69,7 @@ impl Facts {
             return Err("the grants do not agree on the types of roles and folders".into());
         };
 
-        let mut things = HashMap::new();
+        let mut things = BTreeMap::new();
         for entity in &workload.entities {
             let attributes = entity["attrs"].as_object();
             let parents = entity["parents"].as_array();

@@ -6,7 +6,7 @@ use cedarling::{
     AuthorizationConfig, AuthorizeOptions, BootstrapConfig, CedarEntityMapping, EntityData,
     LogConfig, LogLevel, LogTypeConfig, PolicyStoreConfig, PolicyStoreSource, RequestUnsigned,
 };
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use crate::facts::{Grant, Uid};
 use crate::given::{Given, Result};
@@ -23,14 +23,12 @@ impl Cedarling {
         let facts = &given.facts;
         let forbid =
             "forbid(principal, action, resource) when { context has blocked && context.blocked };";
-        let mut policies = Map::from_iter([("blocked".to_owned(), stored(forbid))]);
-        for (n, grant) in facts.grants.iter().enumerate() {
-            policies.insert(format!("grant{n}"), stored(&policy(grant)));
-        }
-        let store = json!({
-            "cedar_version": "v4.0.0",
-            "policy_stores": {"peers": {"cedar_version": "v4.0.0", "name": "peers", "policies": policies}},
-        });
+        let mut store = String::from(
+            "cedar_version: v4.0.0\npolicy_stores:\n  peers:\n    cedar_version: v4.0.0\n    name: peers\n    policies:\n",
+        );
+        store.push_str(&stored("blocked", forbid));
+        let grants = facts.grants.iter().enumerate();
+        store.extend(grants.map(|(n, grant)| stored(&format!("grant{n}"), &policy(grant))));
         let config = BootstrapConfig {
             application_name: "peers".to_owned(),
             log_config: LogConfig {
@@ -38,7 +36,7 @@ impl Cedarling {
                 log_level: LogLevel::ERROR,
             },
             policy_store_config: PolicyStoreConfig {
-                source: PolicyStoreSource::Yaml(store.to_string()),
+                source: PolicyStoreSource::Yaml(store),
                 ..PolicyStoreConfig::default()
             },
             authorization_config: AuthorizationConfig {
@@ -94,9 +92,11 @@ fn entity<const N: usize>((entity_type, id): &Uid, attributes: [(&str, Value); N
     }
 }
 
-fn stored(policy: &str) -> Value {
-    let content = json!({"encoding": "none", "content_type": "cedar", "body": policy});
-    json!({"description": "", "policy_content": content})
+/// A policy of the store, in YAML; a string in JSON is one in YAML.
+fn stored(id: &str, policy: &str) -> String {
+    let body = Value::from(policy);
+    let content = format!("{{encoding: none, content_type: cedar, body: {body}}}");
+    format!("      {id}:\n        description: {id}\n        policy_content: {content}\n")
 }
 
 fn policy(grant: &Grant) -> String {
