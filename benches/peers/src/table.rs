@@ -30,7 +30,7 @@ pub fn row(policies: usize, found: &Found, stock: f64) -> String {
     )
 }
 
-/// Two digits that count, or three above one.
+/// Four decimals below a tenth, two below ten, none above.
 fn ratio(of: f64) -> String {
     if of < 0.1 {
         format!("{of:.4}")
