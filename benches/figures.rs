@@ -82,19 +82,19 @@ fn quantiles(large: bool) {
         let requests = support::requests(&workload);
         drop(workload);
         for request in &requests {
-            black_box(pdp.authorize(request).expect("a decision"));
+            let _ = black_box(pdp.authorize(request).expect("a decision"));
         }
         let mut times: Vec<u128> = Vec::with_capacity(2 * requests.len());
         for request in requests.iter().chain(&requests) {
             let from = Instant::now();
-            black_box(pdp.authorize(request).expect("a decision"));
+            let _ = black_box(pdp.authorize(request).expect("a decision"));
             times.push(from.elapsed().as_nanos().saturating_sub(clock));
         }
         times.sort_unstable();
         let at = |share: f64| times[(times.len() as f64 * share) as usize];
         let counted = allocation_counter::measure(|| {
             for request in requests.iter().take(10_000) {
-                black_box(pdp.authorize(request).expect("a decision"));
+                let _ = black_box(pdp.authorize(request).expect("a decision"));
             }
         });
         println!(
@@ -224,7 +224,7 @@ fn loop_for(pdp: &Pdp, requests: &[Request], time: Duration) -> u64 {
     let mut decisions = 0;
     while began.elapsed() < time {
         for request in requests.iter().skip(decisions as usize % 1_000).take(1_000) {
-            black_box(pdp.authorize(request).expect("a decision"));
+            let _ = black_box(pdp.authorize(request).expect("a decision"));
         }
         decisions += 1_000;
     }

@@ -29,11 +29,11 @@ pub(crate) fn read(bytes: &[u8], depth: usize) -> Result<Value, Vec<InputFault>>
     })?;
     let faults = RefCell::new(Vec::new());
     let mut reader = serde_json::Deserializer::from_str(text);
-    let seed = Strict {
+    let seed = Reader {
         faults: &faults,
         here: Path::Root(""),
-        left: depth.min(127),
-        depth: depth.min(127),
+        left: depth.min(DEEPEST),
+        depth: depth.min(DEEPEST),
     };
     let read = seed
         .deserialize(&mut reader)
@@ -54,16 +54,19 @@ pub(crate) fn read(bytes: &[u8], depth: usize) -> Result<Value, Vec<InputFault>>
     }
 }
 
-struct Strict<'a> {
+/// Deepest nesting that is ever read.
+const DEEPEST: usize = 127;
+
+struct Reader<'a> {
     faults: &'a RefCell<Vec<InputFault>>,
     here: Path<'a>,
     left: usize,
     depth: usize,
 }
 
-impl Strict<'_> {
-    fn at<'b>(&'b self, here: Path<'b>) -> Strict<'b> {
-        Strict {
+impl Reader<'_> {
+    fn at<'b>(&'b self, here: Path<'b>) -> Reader<'b> {
+        Reader {
             faults: self.faults,
             here,
             left: self.left - 1,
@@ -95,7 +98,38 @@ impl Strict<'_> {
 /// Faults named in one answer; a hostile body must not make a long one.
 pub(crate) const MAX_FAULTS: usize = 50;
 
-impl<'de> DeserializeSeed<'de> for Strict<'_> {
+/// A value without any fault, for readers that leave faults to others.
+#[derive(Debug)]
+pub(crate) struct Strict(pub(crate) Value);
+
+impl<'de> serde::Deserialize<'de> for Strict {
+    fn deserialize<D: serde::Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        let faults = RefCell::new(Vec::new());
+        let seed = Reader {
+            faults: &faults,
+            here: Path::Root(""),
+            left: DEEPEST,
+            depth: DEEPEST,
+        };
+        let value = seed.deserialize(reader)?;
+        match faults.into_inner().first() {
+            None => Ok(Self(value)),
+            Some(fault) => Err(serde::de::Error::custom(&fault.detail)),
+        }
+    }
+}
+
+/// How deep arrays and objects nest in a value.
+pub(crate) fn levels(value: &Value) -> usize {
+    let below = match value {
+        Value::Array(items) => items.iter().map(levels).max(),
+        Value::Object(object) => object.values().map(levels).max(),
+        _ => return 0,
+    };
+    1 + below.unwrap_or(0)
+}
+
+impl<'de> DeserializeSeed<'de> for Reader<'_> {
     type Value = Value;
 
     fn deserialize<D: serde::Deserializer<'de>>(self, reader: D) -> Result<Value, D::Error> {
@@ -103,7 +137,7 @@ impl<'de> DeserializeSeed<'de> for Strict<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Strict<'_> {
+impl<'de> Visitor<'de> for Reader<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,6 +5,7 @@
 //! schema is known only against a state, when it is decided. No I/O and no clock here.
 
 mod error;
+mod fast;
 pub(crate) mod inline;
 mod limits;
 mod locate;
@@ -13,6 +14,7 @@ mod read;
 use std::fmt;
 use std::str::FromStr;
 
+use cedar_policy::pst::SmolStr;
 use cedar_policy::{EntityTypeName, EntityUid};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -30,8 +32,8 @@ pub(crate) use locate::locate;
 /// The name of an entity: its type and its id.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EntityRef {
-    type_name: String,
-    id: String,
+    type_name: SmolStr,
+    id: SmolStr,
 }
 
 impl EntityRef {
@@ -40,18 +42,23 @@ impl EntityRef {
     /// # Errors
     /// When `type_name` is no Cedar type name.
     pub fn new(type_name: impl Into<String>, id: impl Into<String>) -> Result<Self, RequestError> {
-        let (type_name, id) = (type_name.into(), id.into());
+        Self::of(&type_name.into(), &id.into())
+    }
+
+    /// As [`EntityRef::new`], from borrowed texts.
+    pub(crate) fn of(type_name: &str, id: &str) -> Result<Self, RequestError> {
         // Cedar's parser is asked about what is no plain name.
-        match is_type_name(&type_name) || EntityTypeName::from_str(&type_name).is_ok() {
-            true => Ok(Self { type_name, id }),
-            false => Err(RequestError::invalid(
-                "",
-                format!(
-                    "`{}` is not a Cedar type name such as `Workspace::User`",
-                    shown(&type_name)
-                ),
-            )),
+        if is_type_name(type_name) || EntityTypeName::from_str(type_name).is_ok() {
+            return Ok(Self {
+                type_name: type_name.into(),
+                id: id.into(),
+            });
         }
+        let name = shown(type_name);
+        Err(RequestError::invalid(
+            "",
+            format!("`{name}` is not a Cedar type name such as `Workspace::User`"),
+        ))
     }
 
     /// The entity type, fully qualified.
@@ -83,8 +90,8 @@ impl FromStr for EntityRef {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if let Some((ty, id)) = plain_uid(text) {
             return Ok(Self {
-                type_name: ty.to_owned(),
-                id: id.to_owned(),
+                type_name: ty.into(),
+                id: id.into(),
             });
         }
         let uid = EntityUid::from_str(text).map_err(|_| {
@@ -111,8 +118,8 @@ fn plain_uid(text: &str) -> Option<(&str, &str)> {
 impl From<&EntityUid> for EntityRef {
     fn from(uid: &EntityUid) -> Self {
         Self {
-            type_name: uid.type_name().to_string(),
-            id: uid.id().unescaped().to_owned(),
+            type_name: uid.type_name().to_string().into(),
+            id: uid.id().unescaped().into(),
         }
     }
 }
@@ -177,7 +184,10 @@ impl Request {
     /// [`RequestError::Invalid`] naming every fault by JSON pointer: not JSON, wrong types, missing,
     /// unknown or duplicate members, too deep, too many inline entities.
     pub fn from_json(body: &[u8], limits: &Limits, caller: Caller) -> Result<Self, RequestError> {
-        read::read(body, limits, caller)
+        match fast::read(body, limits, &caller) {
+            Some(request) => Ok(request),
+            None => read::read(body, limits, caller),
+        }
     }
 
     /// As [`Request::from_json`], from a value that was read before.

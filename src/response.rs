@@ -1,7 +1,9 @@
 //! An [`Outcome`] as the JSON answer of `POST /authorize`: what goes over the wire, apart from the
 //! types that decide.
 
-use serde::Serialize;
+use cedar_policy::PolicyId;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
 use crate::caller::Caller;
@@ -40,46 +42,121 @@ pub(crate) fn to_bytes(answer: &Answer<'_>) -> Result<Vec<u8>, RequestError> {
     Ok(bytes)
 }
 
-/// The answer to a request.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
+/// The answer to a request, as it goes over the wire.
+#[derive(Debug)]
 pub(crate) struct Answer<'a> {
+    request: &'a Request,
+    outcome: &'a Outcome,
     /// A UUIDv7: unique, and rising with time.
-    pub(crate) decision_id: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) request_id: Option<&'a str>,
-    pub(crate) decision: &'static str,
-    pub(crate) cause: &'static str,
-    pub(crate) reasons: Vec<&'a str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) unmet: Vec<WireUnmet<'a>>,
-    pub(crate) policy_errors: Vec<WireError<'a>>,
-    pub(crate) obligations: Vec<WireObligation<'a>>,
-    pub(crate) advice: Vec<WireObligation<'a>>,
-    pub(crate) revision: &'a str,
-    pub(crate) sequence: u64,
-    pub(crate) evaluated_at: String,
+    decision_id: Uuid,
+}
+
+impl<'a> Answer<'a> {
+    /// The answer to `request`.
+    pub(crate) fn new(request: &'a Request, outcome: &'a Outcome) -> Self {
+        Self {
+            request,
+            outcome,
+            decision_id: Uuid::now_v7(),
+        }
+    }
+
+    /// The decision's id.
+    pub(crate) fn decision_id(&self) -> Uuid {
+        self.decision_id
+    }
+}
+
+impl Serialize for Answer<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self {
+            request, outcome, ..
+        } = *self;
+        let state = outcome.state();
+        let mut members = serializer.serialize_map(None)?;
+        let id = self.decision_id.hyphenated();
+        let mut buffer = Uuid::encode_buffer();
+        members.serialize_entry("decisionId", &*id.encode_lower(&mut buffer))?;
+        if let Some(id) = request.request_id() {
+            members.serialize_entry("requestId", id)?;
+        }
+        members.serialize_entry("decision", outcome.decision().as_str())?;
+        members.serialize_entry("cause", outcome.cause().as_str())?;
+        members.serialize_entry(
+            "reasons",
+            &List(|| outcome.determining_policies().map(text)),
+        )?;
+        if outcome.unmet().next().is_some() {
+            let unmet = || {
+                outcome.unmet().map(|unmet| WireUnmet {
+                    policy: text(unmet.policy),
+                    obligations: unmet.obligations.iter().map(ToString::to_string).collect(),
+                })
+            };
+            members.serialize_entry("unmet", &List(unmet))?;
+        }
+        let errors = || {
+            outcome.policy_errors().map(|failure| WireError {
+                policy: text(failure.policy()),
+                code: failure.code().as_str(),
+                detail: failure
+                    .message()
+                    .filter(|_| request.explain())
+                    .map(str::to_owned),
+            })
+        };
+        members.serialize_entry("policyErrors", &List(errors))?;
+        let obligations = || outcome.obligations().map(wire_obligation);
+        members.serialize_entry("obligations", &List(obligations))?;
+        members.serialize_entry("advice", &List(|| outcome.advice().map(wire_obligation)))?;
+        members.serialize_entry("revision", state.revision().as_str())?;
+        members.serialize_entry("sequence", &state.sequence())?;
+        members.serialize_entry("evaluatedAt", &Shown(outcome.evaluated_at()))?;
+        members.end()
+    }
+}
+
+fn text(id: &PolicyId) -> &str {
+    id.as_ref()
+}
+
+/// A list that is made as it is written.
+struct List<F>(F);
+
+impl<T: Serialize, I: Iterator<Item = T>, F: Fn() -> I> Serialize for List<F> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq((self.0)())
+    }
+}
+
+/// Something that is written as its text.
+struct Shown<T>(T);
+
+impl<T: std::fmt::Display> Serialize for Shown<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
 }
 
 /// A satisfied permit that did not make an Allow, and the obligations that were not handled.
 #[derive(Debug, Serialize)]
-pub(crate) struct WireUnmet<'a> {
+struct WireUnmet<'a> {
     policy: &'a str,
     obligations: Vec<String>,
 }
 
 /// A policy that failed; `detail` (Cedar's message, which may quote data) only when explained.
 #[derive(Debug, Serialize)]
-pub(crate) struct WireError<'a> {
+struct WireError<'a> {
     policy: &'a str,
     code: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<&'a str>,
+    detail: Option<String>,
 }
 
 /// An obligation or a piece of advice: `id` is `<policy>:<name>`.
 #[derive(Debug, Serialize)]
-pub(crate) struct WireObligation<'a> {
+struct WireObligation<'a> {
     id: String,
     #[serde(rename = "type")]
     kind: &'a str,
@@ -90,40 +167,6 @@ pub(crate) struct WireObligation<'a> {
 struct Properties<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     argument: Option<&'a str>,
-}
-
-impl<'a> Answer<'a> {
-    /// The answer to `request`.
-    pub(crate) fn new(request: &'a Request, outcome: &'a Outcome) -> Self {
-        let state = outcome.state();
-        Self {
-            decision_id: Uuid::now_v7().to_string(),
-            request_id: request.request_id(),
-            decision: outcome.decision().as_str(),
-            cause: outcome.cause().as_str(),
-            reasons: outcome.determining_policies().map(AsRef::as_ref).collect(),
-            unmet: outcome
-                .unmet()
-                .map(|unmet| WireUnmet {
-                    policy: unmet.policy.as_ref(),
-                    obligations: unmet.obligations.iter().map(ToString::to_string).collect(),
-                })
-                .collect(),
-            policy_errors: outcome
-                .policy_errors()
-                .map(|failure| WireError {
-                    policy: failure.policy().as_ref(),
-                    code: failure.code().as_str(),
-                    detail: failure.message().filter(|_| request.explain()),
-                })
-                .collect(),
-            obligations: outcome.obligations().map(wire_obligation).collect(),
-            advice: outcome.advice().map(wire_obligation).collect(),
-            revision: state.revision().as_str(),
-            sequence: state.sequence(),
-            evaluated_at: outcome.evaluated_at().to_string(),
-        }
-    }
 }
 
 fn wire_obligation(obligation: Obligation<'_>) -> WireObligation<'_> {

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike, Timelike, Utc};
 
 /// An instant in milliseconds since 1970-01-01T00:00:00Z, within the years 0000 to 9999 (the range
 /// that a Cedar `datetime` literal can write).
@@ -44,10 +44,27 @@ impl Timestamp {
 impl fmt::Display for Timestamp {
     /// RFC 3339 in UTC with three fractional digits, which Cedar's `datetime()` also reads.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match DateTime::<Utc>::from_timestamp_millis(self.0) {
-            Some(time) => f.write_str(&time.to_rfc3339_opts(SecondsFormat::Millis, true)),
-            None => write!(f, "{}ms", self.0),
+        let time = DateTime::<Utc>::from_timestamp_millis(self.0);
+        let Some(time) = time.map(|time| time.naive_utc()) else {
+            return write!(f, "{}ms", self.0);
+        };
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        let parts = [
+            (0, 4, time.year().unsigned_abs()),
+            (5, 2, time.month()),
+            (8, 2, time.day()),
+            (11, 2, time.hour()),
+            (14, 2, time.minute()),
+            (17, 2, time.second()),
+            (20, 3, time.and_utc().timestamp_subsec_millis()),
+        ];
+        for (start, width, mut number) in parts {
+            for digit in text.iter_mut().skip(start).take(width).rev() {
+                *digit = b'0' + (number % 10) as u8;
+                number /= 10;
+            }
         }
+        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
     }
 }
 

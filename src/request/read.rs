@@ -23,7 +23,7 @@ const MEMBERS: &[&str] = &[
 const CLIENT_MEMBERS: &[&str] = &["session", "device", "ip", "userAgent"];
 
 /// Longest `requestId`, in bytes: it is echoed in a header and in every record.
-const MAX_REQUEST_ID: usize = 128;
+pub(super) const MAX_REQUEST_ID: usize = 128;
 /// Longest member of `client`, in bytes.
 const MAX_CLIENT_TEXT: usize = 1_024;
 /// Most obligation names a request may list.

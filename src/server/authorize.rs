@@ -85,7 +85,9 @@ async fn answer(
         HeaderValue::from_static("application/json"),
     );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Ok(decision_id) = HeaderValue::from_str(&answer.decision_id) {
+    let mut buffer = Uuid::encode_buffer();
+    let decision_id = answer.decision_id().hyphenated();
+    if let Ok(decision_id) = HeaderValue::from_str(decision_id.encode_lower(&mut buffer)) {
         headers.insert(X_DECISION_ID, decision_id);
     }
     Ok(response)

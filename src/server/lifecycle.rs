@@ -49,16 +49,22 @@ async fn run(mut serve: Serve) -> Result<(), ServeError> {
     if let Some(address) = config.server.ops_listen {
         let ops = listen::bind(address).await?;
         bound.ops_listen = Some(ops.local_addr()?);
-        let router = routes::ops(Arc::clone(&app));
+        let served = listen::Served {
+            router: routes::ops(Arc::clone(&app)),
+            decides: false,
+        };
         listeners.spawn(listen::serve(
             ops,
-            router,
+            served,
             Arc::clone(&app),
             stopped.clone(),
         ));
     }
-    let router = routes::main(Arc::clone(&app));
-    listeners.spawn(listen::serve(main, router, Arc::clone(&app), stopped));
+    let served = listen::Served {
+        router: routes::main(Arc::clone(&app)),
+        decides: true,
+    };
+    listeners.spawn(listen::serve(main, served, Arc::clone(&app), stopped));
 
     let builder = std::mem::take(&mut serve.pdp);
     let load = tokio::task::spawn_blocking(move || builder.build());

@@ -1,13 +1,14 @@
 //! Accepting connections: bounded in number, slow ones cut, finished gracefully.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_io_timeout::TimeoutStream;
@@ -17,6 +18,7 @@ use super::ServeError;
 use super::admin::Peer;
 use super::app::App;
 use super::places::{Place, Places};
+use super::routes;
 
 /// Longest head of a request, in bytes.
 const LONGEST_HEAD: usize = 64 << 10;
@@ -32,11 +34,19 @@ pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError>
         .map_err(|error| ServeError::Listen { address, error })
 }
 
+/// What a listener serves.
+#[derive(Debug, Clone)]
+pub(super) struct Served {
+    pub(super) router: Router,
+    /// Whether decisions are among it; they go past the router.
+    pub(super) decides: bool,
+}
+
 /// Serves connections until `stop` becomes true, then finishes those that are open, for as long as
 /// the caller waits.
 pub(super) async fn serve(
     listener: TcpListener,
-    router: Router,
+    served: Served,
     app: Arc<App>,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -48,7 +58,7 @@ pub(super) async fn serve(
         };
         match accepted {
             Ok((stream, peer, place)) => {
-                let connection = connection(stream, peer, router.clone(), &app);
+                let connection = connection(stream, peer, served.clone(), &app);
                 let connection = graceful.watch(connection);
                 tokio::spawn(async move {
                     // The client went away or spoke something else; nothing to do about it.
@@ -80,12 +90,21 @@ async fn accept(
 fn connection(
     stream: TcpStream,
     peer: SocketAddr,
-    router: Router,
-    app: &App,
+    served: Served,
+    app: &Arc<App>,
 ) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> + use<> {
-    let service = router.map_request(move |mut request: hyper::Request<hyper::body::Incoming>| {
-        request.extensions_mut().insert(Peer(peer));
-        request.map(axum::body::Body::new)
+    let state = Arc::clone(app);
+    let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+        let mut request = request.map(axum::body::Body::new);
+        let decides = served.decides && routes::decides(&request);
+        let (app, router) = (Arc::clone(&state), served.router.clone());
+        async move {
+            if decides {
+                return Ok::<_, Infallible>(routes::decide(app, request).await);
+            }
+            request.extensions_mut().insert(Peer(peer));
+            router.oneshot(request).await
+        }
     });
     let read_timeout = app.limits.load().read_timeout;
     // A client that does not take its answers must not hold its place for ever.
@@ -96,8 +115,5 @@ fn connection(
         .header_read_timeout(read_timeout.max(Duration::from_millis(1)))
         .max_buf_size(LONGEST_HEAD)
         .max_headers(MOST_HEADERS)
-        .serve_connection(
-            TokioIo::new(Box::pin(stream)),
-            TowerToHyperService::new(service),
-        )
+        .serve_connection(TokioIo::new(Box::pin(stream)), service)
 }

@@ -39,16 +39,24 @@ impl Places {
 
     /// Waits for a place, for as long as `patience`.
     pub(super) async fn take(&self, patience: Duration) -> Option<Place> {
+        // Mostly there is one, and no clock to start.
+        if let Ok(permit) = Arc::clone(&self.semaphore).try_acquire_owned() {
+            return Some(self.place(permit));
+        }
         tokio::time::timeout(patience, self.wait()).await.ok()?
     }
 
     /// Waits for a place.
     pub(super) async fn wait(&self) -> Option<Place> {
         let permit = Arc::clone(&self.semaphore).acquire_owned().await.ok()?;
-        Some(Place {
+        Some(self.place(permit))
+    }
+
+    fn place(&self, permit: OwnedSemaphorePermit) -> Place {
+        Place {
             permit: Some(permit),
             bound: Arc::clone(&self.bound),
-        })
+        }
     }
 
     /// Changes how many places there are.

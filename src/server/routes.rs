@@ -1,7 +1,9 @@
 //! Which path leads where, and what every request passes on its way.
 
 use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::task::Poll;
 
 use axum::Router;
 use axum::extract::{Request as HttpRequest, State};
@@ -57,12 +59,37 @@ fn finish(router: Router<Arc<App>>, app: Arc<App>) -> Router {
         .with_state(app)
 }
 
+/// `POST /authorize` without the router on its way: what the router would do with it, and no more.
+pub(super) async fn decide(app: Arc<App>, http: HttpRequest) -> Response {
+    if let Some(refusal) = unknown_host(&app, &http) {
+        return hardened(refusal);
+    }
+    let mut deciding = std::pin::pin!(authorize(State(app), http));
+    let response = std::future::poll_fn(|context| {
+        let polled = AssertUnwindSafe(|| deciding.as_mut().poll(context));
+        catch_unwind(polled).unwrap_or_else(|panic| Poll::Ready(panicked(panic)))
+    });
+    hardened(response.await)
+}
+
+/// Whether a request is one for [`decide`].
+pub(super) fn decides(http: &HttpRequest) -> bool {
+    http.method() == Method::POST && http.uri().path() == "/authorize"
+}
+
+async fn known_host(State(app): State<Arc<App>>, http: HttpRequest, next: Next) -> Response {
+    match unknown_host(&app, &http) {
+        Some(refusal) => refusal,
+        None => next.run(http).await,
+    }
+}
+
 /// Refuses host names that are not configured: a web page whose name was pointed at this machine
 /// (DNS rebinding) cannot ask here.
-async fn known_host(State(app): State<Arc<App>>, http: HttpRequest, next: Next) -> Response {
+fn unknown_host(app: &App, http: &HttpRequest) -> Option<Response> {
     let host = match http.uri().host() {
         // The absolute form of a request target goes before the header (RFC 9112 section 3.2.2).
-        Some(host) => host.to_owned(),
+        Some(host) => host,
         None => {
             let mut hosts = http.headers().get_all(header::HOST).iter();
             let host = match (hosts.next(), hosts.next()) {
@@ -70,16 +97,20 @@ async fn known_host(State(app): State<Arc<App>>, http: HttpRequest, next: Next) 
                 // None, or several to choose from (RFC 9112 section 3.2).
                 _ => "",
             };
-            without_port(host).to_owned()
+            without_port(host)
         }
     };
-    let host = host.to_ascii_lowercase();
-    if app.hosts.contains(&host) {
-        return next.run(http).await;
+    if app
+        .hosts
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(host))
+    {
+        return None;
     }
     let id = request_id(http.headers());
     let detail = "the Host header is not a configured name; add it to `server.hosts`";
-    Problem::new(StatusCode::MISDIRECTED_REQUEST, "unknown_host", detail).respond(id.as_deref())
+    let problem = Problem::new(StatusCode::MISDIRECTED_REQUEST, "unknown_host", detail);
+    Some(problem.respond(id.as_deref()))
 }
 
 fn without_port(host: &str) -> &str {
@@ -91,7 +122,10 @@ fn without_port(host: &str) -> &str {
 }
 
 async fn harden(http: HttpRequest, next: Next) -> Response {
-    let mut response = next.run(http).await;
+    hardened(next.run(http).await)
+}
+
+fn hardened(mut response: Response) -> Response {
     let headers = response.headers_mut();
     let nosniff = axum::http::HeaderValue::from_static("nosniff");
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
