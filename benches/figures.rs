@@ -108,17 +108,7 @@ fn quantiles(large: bool) {
     }
 }
 
-fn bytes(work: impl FnOnce() -> Pdp) -> (Pdp, i64, u64, Duration) {
-    let mut pdp = None;
-    let began = Instant::now();
-    let counted = allocation_counter::measure(|| pdp = Some(work()));
-    let took = began.elapsed();
-    let pdp = pdp.expect("it was built");
-    // What other threads allocate while a state loads is not counted to this one: measured by difference.
-    (pdp, counted.bytes_current, counted.bytes_max, took)
-}
-
-/// Memory by resident size: loading uses several threads, which a counter of one thread does not see.
+/// Resident memory of this process, in bytes.
 fn resident() -> i64 {
     let text = std::fs::read_to_string("/proc/self/statm").expect("Linux");
     let pages: i64 = text
@@ -129,43 +119,49 @@ fn resident() -> i64 {
     pages * 4096
 }
 
+/// What a second decision point on the same workload adds: the room that loading the first one left behind
+/// serves the second, so that what is added is what stays.
+fn added(workload: &Workload) -> (i64, Duration) {
+    let (first, second) = (support::builder(workload), support::builder(workload));
+    let first = first.build().expect("valid");
+    let before = resident();
+    let began = Instant::now();
+    let second = second.build().expect("valid");
+    let took = began.elapsed();
+    let added = resident() - before;
+    drop((first, second));
+    (added, took)
+}
+
 fn memory() {
     println!("\n| what | count | load s | bytes each, text apart |\n|---|---|---|---|");
     for (shape, size) in [(Shape::Roles, 100_000), (Shape::RolesLinks, 500_000)] {
-        let small = build(shape, 10, 10);
-        drop(support::decision_point(&small));
+        let few = build(shape, 10, 10);
         let mut workload = build(shape, size, 10);
-        workload.requests.clear();
-        let text = (workload.policies.len() + workload.links.len()) as i64;
-        let entities_alone = {
-            let only = Workload {
-                policies: small.policies.clone(),
-                links: small.links.clone(),
-                schema: None,
-                entities: workload.entities.clone(),
-                requests: Vec::new(),
-            };
-            let before = resident();
-            let pdp = support::decision_point(&only);
-            let after = resident();
-            drop(pdp);
-            after - before
+        let entities = Workload {
+            policies: few.policies,
+            links: few.links,
+            schema: None,
+            entities: std::mem::take(&mut workload.entities),
+            requests: Vec::new(),
         };
-        let builder = support::builder(&workload);
-        drop(workload);
-        let before = resident();
-        let (pdp, ..) = bytes(|| builder.build().expect("valid"));
-        let after = resident();
-        let took = Duration::ZERO;
+        workload.entities = few.entities;
+        let (bytes, took) = added(&workload);
         println!(
-            "| {} | {size} | {:.2} | {} (entities about {} MB of it apart, text {} MB is held by the builder) |",
+            "| {} | {size} | {:.2} | {} |",
             shape.name(),
             took.as_secs_f64(),
-            (after - before - entities_alone) / size as i64,
-            entities_alone >> 20,
-            text >> 20,
+            bytes / size as i64
         );
-        drop(pdp);
+        drop(workload);
+        let count = entities.entities.len();
+        let (bytes, took) = added(&entities);
+        println!(
+            "| entities of {} | {count} | {:.2} | {} |",
+            shape.name(),
+            took.as_secs_f64(),
+            bytes / count as i64
+        );
     }
 }
 
@@ -223,7 +219,11 @@ fn loop_for(pdp: &Pdp, requests: &[Request], time: Duration) -> u64 {
     let began = Instant::now();
     let mut decisions = 0;
     while began.elapsed() < time {
-        for request in requests.iter().skip(decisions as usize % 1_000).take(1_000) {
+        for request in requests
+            .iter()
+            .skip(decisions as usize % 19_000)
+            .take(1_000)
+        {
             let _ = black_box(pdp.authorize(request).expect("a decision"));
         }
         decisions += 1_000;

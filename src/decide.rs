@@ -11,11 +11,12 @@ use crate::caller::Handles;
 use crate::engine::{Evaluation, Places};
 use crate::policy::{OnError, PolicyInfo};
 
+pub(crate) use outcome::Verdict;
 pub use outcome::{Cause, Decision, Denied, Obligation, Outcome, PolicyFailure, Unmet};
 
 /// Decides. In order: a satisfied forbid wins; then a forbid that failed where failing denies; then
 /// the satisfied permits, if every obligation they carry is handled.
-pub(crate) fn decide(evaluation: Evaluation<'_>) -> Outcome {
+pub(crate) fn decide(evaluation: Evaluation<'_>) -> Verdict {
     let snapshot = evaluation.state.snapshot();
     let unhandled = if evaluation.allow {
         unhandled(&evaluation)
@@ -49,8 +50,7 @@ pub(crate) fn decide(evaluation: Evaluation<'_>) -> Outcome {
     } else {
         Vec::new()
     };
-    Outcome::mint(outcome::Parts {
-        state: std::sync::Arc::clone(evaluation.state),
+    Verdict(outcome::Parts {
         evaluated_at: evaluation.now,
         decision,
         cause,

@@ -27,6 +27,7 @@ mod symbol;
 mod typed;
 mod value;
 mod version;
+mod wire;
 
 #[cfg(test)]
 pub(crate) use batch::BatchError;

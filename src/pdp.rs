@@ -126,7 +126,7 @@ impl Pdp {
         let enriched = enrich(request, &state, now);
         let evaluation =
             engine::evaluate(&enriched, &self.inner.limits.load().0, &self.inner.engine)?;
-        let outcome = decide(evaluation);
+        let outcome = decide(evaluation).on(state);
         self.log_errors(&outcome);
         Ok(outcome)
     }

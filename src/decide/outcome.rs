@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use arc_swap::Guard;
+
 use cedar_policy::PolicyId;
 
 use crate::engine::{Places, PolicyError, PolicyErrorCode};
@@ -83,15 +85,28 @@ impl fmt::Display for Cause {
 
 /// A decision with everything that belongs to it. Holds the state it was made on.
 #[must_use = "an outcome that nobody looks at protects nothing"]
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Outcome {
     parts: Parts,
+    state: Held,
+}
+
+/// A state that is held without touching its count of references, which all threads share, as long as
+/// few outcomes are kept at once.
+pub(crate) type Held = Guard<Arc<State>>;
+
+impl Clone for Outcome {
+    fn clone(&self) -> Self {
+        Self {
+            parts: self.parts.clone(),
+            state: Guard::from_inner(Arc::clone(&self.state)),
+        }
+    }
 }
 
 /// What [`decide`](super::decide) puts into an outcome; policies by their place in the snapshot.
 #[derive(Debug, Clone)]
 pub(super) struct Parts {
-    pub(super) state: Arc<State>,
     pub(super) evaluated_at: Timestamp,
     pub(super) decision: Decision,
     pub(super) cause: Cause,
@@ -182,9 +197,20 @@ pub enum Denied {
     Obligation(String),
 }
 
+/// A decision that waits for the state it was made on.
+#[derive(Debug)]
+pub(crate) struct Verdict(pub(super) Parts);
+
+impl Verdict {
+    /// The outcome; `state` is the one that was evaluated.
+    pub(crate) fn on(self, state: Held) -> Outcome {
+        Outcome::mint(self.0, state)
+    }
+}
+
 impl Outcome {
-    pub(super) fn mint(parts: Parts) -> Self {
-        Self { parts }
+    fn mint(parts: Parts, state: Held) -> Self {
+        Self { parts, state }
     }
 
     /// Allow or Deny.
@@ -249,7 +275,7 @@ impl Outcome {
 
     /// The policies whose evaluation failed, in order of their ids, whatever the decision.
     pub fn policy_errors(&self) -> impl Iterator<Item = PolicyFailure<'_>> {
-        let snapshot = self.parts.state.snapshot();
+        let snapshot = self.state.snapshot();
         self.parts.errors.iter().filter_map(|error| {
             Some(PolicyFailure {
                 policy: snapshot.policy(error.policy)?.id,
@@ -268,11 +294,11 @@ impl Outcome {
     /// The state the decision was made on.
     #[must_use]
     pub fn state(&self) -> &State {
-        &self.parts.state
+        &self.state
     }
 
     fn policies<'a>(&'a self, places: &'a [usize]) -> impl Iterator<Item = PolicyInfo<'a>> {
-        let snapshot = self.parts.state.snapshot();
+        let snapshot = self.state.snapshot();
         places.iter().filter_map(|at| snapshot.policy(*at))
     }
 }

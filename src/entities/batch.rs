@@ -107,44 +107,7 @@ impl NewEntity {
                 "`uid`, `attrs` and `parents` are required",
             ))
         };
-        let (ty, id) = entity_ref(required("uid", 0)?).map_err(value)?;
-        let declared = typed.map(|typed| {
-            let declared = typed.0.entity(ty).filter(|entity| entity.known);
-            let declared = declared.filter(|_| typed.is_declared(ty, id));
-            let unknown = BatchError::Malformed(at, "its type or id is not declared");
-            declared.map(|entity| (typed, entity)).ok_or(unknown)
-        });
-        let declared = declared.transpose()?;
-        let attrs = required("attrs", 1)?;
-        let tags = part("tags", 3);
-        let (attrs, tags) = match declared {
-            None => (
-                plain_fields(at, attrs)?,
-                tags.map(|tags| plain_fields(at, tags)).transpose()?,
-            ),
-            Some((typed, entity)) => {
-                let object = |json| object_of(at, json);
-                let mut fields = Vec::new();
-                let take = |name: &str, value| fields.push((name.into(), value));
-                let read = typed.members(object(attrs)?, entity.attrs(), None, take);
-                read.map_err(value)?;
-                let each = |(name, json): (&String, _), ty| {
-                    let read = typed.value(json, ty).map_err(value)?;
-                    Ok((name.as_str().into(), read))
-                };
-                let tags = match (tags.map(object).transpose()?, &entity.tags) {
-                    (None, _) => None,
-                    (Some(tags), None) if tags.is_empty() => None,
-                    (Some(_), None) => return Err(value(ValueError::Unexpected)),
-                    (Some(tags), Some(ty)) => Some(
-                        tags.iter()
-                            .map(|tag| each(tag, ty))
-                            .collect::<Result<_, _>>()?,
-                    ),
-                };
-                (fields, tags)
-            }
-        };
+        let uid = entity_ref(required("uid", 0)?).map_err(value)?;
         let parents = required("parents", 2)?
             .as_array()
             .ok_or(BatchError::Malformed(at, "`parents` is a list"))?;
@@ -152,49 +115,87 @@ impl NewEntity {
             .iter()
             .map(|parent| entity_ref(parent).map(owned).map_err(value))
             .collect::<Result<_, _>>()?;
-        if is_action(ty) && parents.iter().any(|(ty, _)| !is_action(ty)) {
-            return Err(BatchError::Malformed(
-                at,
-                "the parents of an action are actions",
-            ));
+        let attrs = object_of(at, required("attrs", 1)?)?;
+        let none = Object::new();
+        let tags = match part("tags", 3) {
+            Some(tags) => object_of(at, tags)?,
+            None => &none,
+        };
+        Self::from_parts(at, owned(uid), attrs, parents, tags, typed)
+    }
+
+    /// An entity whose parts were taken out of its JSON.
+    pub(super) fn from_parts(
+        at: usize,
+        uid: (SmolStr, SmolStr),
+        attrs: &Object,
+        parents: Vec<(SmolStr, SmolStr)>,
+        tags: &Object,
+        typed: Option<Typed<'_>>,
+    ) -> Result<Self, BatchError> {
+        let value = |error| BatchError::Value(at, error);
+        let (ty, id) = (uid.0.as_str(), uid.1.as_str());
+        let actions_only = !is_action(ty) || parents.iter().all(|(ty, _)| is_action(ty));
+        if !actions_only {
+            let message = "the parents of an action are actions";
+            return Err(BatchError::Malformed(at, message));
         }
-        if let Some((typed, entity)) = declared {
-            let fits = |(ty, id): &(SmolStr, SmolStr)| {
-                entity.above.contains(ty.as_str()) && typed.is_declared(ty, id)
-            };
-            if !parents.iter().all(fits) {
-                return Err(BatchError::Malformed(
-                    at,
-                    "a parent is not of a declared type",
-                ));
+        let Some(typed) = typed else {
+            return Ok(Self {
+                attrs: plain_fields(at, attrs)?,
+                tags: plain_fields(at, tags)?,
+                uid,
+                parents,
+            });
+        };
+        let entity = typed.0.entity(ty).filter(|entity| entity.known);
+        let entity = entity.filter(|_| typed.is_declared(ty, id));
+        let unknown = BatchError::Malformed(at, "its type or id is not declared");
+        let entity = entity.ok_or(unknown)?;
+        let mut fields = Vec::with_capacity(attrs.len());
+        let take = |name: &str, value| fields.push((name.into(), value));
+        let read = typed.members(attrs, entity.attrs(), None, take);
+        read.map_err(value)?;
+        let tags = match &entity.tags {
+            None if tags.is_empty() => Vec::new(),
+            None => return Err(value(ValueError::Unexpected)),
+            Some(ty) => {
+                let each = |(name, json): (&String, _)| {
+                    let read = typed.value(json, ty).map_err(value)?;
+                    Ok((name.as_str().into(), read))
+                };
+                tags.iter().map(each).collect::<Result<_, _>>()?
             }
+        };
+        let fits = |(ty, id): &(SmolStr, SmolStr)| {
+            entity.above.contains(ty.as_str()) && typed.is_declared(ty, id)
+        };
+        if !parents.iter().all(fits) {
+            let message = "a parent is not of a declared type";
+            return Err(BatchError::Malformed(at, message));
         }
         Ok(Self {
-            uid: owned((ty, id)),
-            attrs,
-            tags: tags.unwrap_or_default(),
+            uid,
+            attrs: fields,
+            tags,
             parents,
         })
     }
 }
 
-fn object_of(
-    at: usize,
-    json: &serde_json::Value,
-) -> Result<&serde_json::Map<String, serde_json::Value>, BatchError> {
+type Object = serde_json::Map<String, serde_json::Value>;
+
+fn object_of(at: usize, json: &serde_json::Value) -> Result<&Object, BatchError> {
     json.as_object()
         .ok_or(BatchError::Malformed(at, "`attrs` and `tags` are objects"))
 }
 
-fn plain_fields(
-    at: usize,
-    json: &serde_json::Value,
-) -> Result<Vec<(SmolStr, RawValue)>, BatchError> {
+fn plain_fields(at: usize, object: &Object) -> Result<Vec<(SmolStr, RawValue)>, BatchError> {
     let read = |(name, json): (&String, _)| {
         let value = RawValue::from_json(json).map_err(|error| BatchError::Value(at, error))?;
         Ok((name.as_str().into(), value))
     };
-    object_of(at, json)?.iter().map(read).collect()
+    object.iter().map(read).collect()
 }
 
 pub(crate) fn is_action(ty: &str) -> bool {

@@ -3,6 +3,9 @@
 //! An entity is read by our own reader. What that refuses Cedar is asked about: its message is the fault,
 //! and should it take the entity after all, so do we, and count it.
 
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use cedar_policy::{Entities, Entity};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -13,7 +16,7 @@ use super::index::Table;
 use super::json::entity_has_unknown;
 use super::symbol::hash_text;
 use super::typed::Typed;
-use super::{Batch, EntityStore, NewEntity};
+use super::{Batch, EntityStore, NewEntity, wire};
 use crate::fault::{Fault, Faults, Place, chain};
 use crate::json;
 use crate::policy::schema::SchemaSet;
@@ -25,6 +28,10 @@ use crate::policy::{json_fault, offset_in};
 const MAX_FAULTS: usize = 100;
 /// Nesting of the JSON of an entity.
 const JSON_DEPTH: usize = 127;
+/// Entities that are read before they are added; between them the memory for reading is free again.
+const AT_ONCE: usize = 50_000;
+/// Entities that are not worth another thread.
+const FEW: usize = 1_000;
 
 /// Where entities come from.
 #[derive(Debug, Clone, Copy)]
@@ -126,9 +133,8 @@ impl Loader<'_> {
         let text = &file.source.text;
         match serde_json::from_str::<Vec<&RawValue>>(text) {
             Ok(items) => {
-                for item in items {
-                    self.entity(number, item.get(), offset_in(text, item.get()));
-                }
+                let items: Vec<&str> = items.into_iter().map(RawValue::get).collect();
+                self.entities(number, text, &items);
             }
             Err(error) => self.faults.push(json_fault("entities", &error, file).help(
                 "an entities file is a JSON array of {\"uid\", \"attrs\", \"parents\"}, or one such \
@@ -139,63 +145,60 @@ impl Loader<'_> {
 
     fn lines(&mut self, number: u32, file: &SourceFile) {
         let text = &file.source.text;
-        for line in text.lines() {
-            let item = line.trim();
-            if !item.is_empty() {
-                self.entity(number, item, offset_in(text, item));
-            }
-        }
+        let items = text.lines().map(str::trim).filter(|item| !item.is_empty());
+        let items: Vec<&str> = items.collect();
+        self.entities(number, text, &items);
     }
 
-    fn entity(&mut self, number: u32, text: &str, offset: usize) {
-        if self.faults.len() >= MAX_FAULTS {
-            return;
-        }
-        let spot = (number, offset, text.lines().next().map_or(0, str::len));
-        let read = match json::read(text.as_bytes(), JSON_DEPTH) {
-            Ok(json) => known_members(&json).and_then(|()| self.read(&json, || text.to_owned())),
-            Err(faults) => Err(self.cedars_fault(text).unwrap_or_else(|| {
-                let first = faults.first().map(ToString::to_string).unwrap_or_default();
-                Fault::new("entities", first)
-            })),
-        };
-        match read {
-            Ok(entity) => self.add(entity, Some(spot)),
-            Err(fault) => {
-                let fault = match self.place(spot) {
-                    Some(place) => fault.at(place),
-                    None => fault,
-                };
-                self.faults.push(fault);
+    /// Reads the entities of a text on all cores, some at a time.
+    fn entities(&mut self, number: u32, text: &str, items: &[&str]) {
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let (material, by_cedar) = (self.material, AtomicU64::new(0));
+        for some in items.chunks(AT_ONCE) {
+            let read = |part: &[&str]| -> Vec<Result<NewEntity, Fault>> {
+                let each = part.iter();
+                each.map(|item| read_text(material, item, &by_cedar))
+                    .collect()
+            };
+            let parts: Vec<_> = some.chunks(some.len().div_ceil(cores).max(FEW)).collect();
+            let results: Vec<Vec<_>> = match parts.as_slice() {
+                [one] => vec![read(one)],
+                many => std::thread::scope(|scope| {
+                    let threads = many.iter().map(|part| scope.spawn(|| read(part)));
+                    let threads: Vec<_> = threads.collect();
+                    let joined = threads.into_iter().zip(many);
+                    // A thread that panicked leaves its part to this one, which may as well.
+                    joined
+                        .map(|(thread, part)| thread.join().unwrap_or_else(|_| read(part)))
+                        .collect()
+                }),
+            };
+            for (item, result) in some.iter().zip(results.into_iter().flatten()) {
+                if self.faults.len() >= MAX_FAULTS {
+                    return;
+                }
+                let length = item.lines().next().map_or(0, str::len);
+                let spot = (number, offset_in(text, item), length);
+                match result {
+                    Ok(entity) => self.add(entity, Some(spot)),
+                    Err(fault) => {
+                        let fault = match self.place(spot) {
+                            Some(place) => fault.at(place),
+                            None => fault,
+                        };
+                        self.faults.push(fault);
+                    }
+                }
             }
         }
+        self.by_cedar += by_cedar.into_inner();
     }
 
-    /// One entity; `text` is its JSON, should Cedar have to be asked.
     fn read(&mut self, json: &Value, text: impl Fn() -> String) -> Result<NewEntity, Fault> {
-        let ours = match self.material.schema {
-            Some(schema) => NewEntity::from_json_as(0, json, Typed(&schema.model)),
-            None => NewEntity::from_json(0, json),
-        };
-        if let Ok(entity) = ours {
-            return Ok(entity);
-        }
-        let schema = self.material.schema.map(|schema| &schema.schema);
-        let entity = Entity::from_json_str(text(), schema)
-            .map_err(|error| Fault::from_cedar("entities", &error, None))?;
-        if entity_has_unknown(json) {
-            return Err(Fault::new("entities", "`unknown` is not a value"));
-        }
-        if !is_action(&entity.uid().type_name().to_string()) {
-            self.by_cedar += 1;
-        }
-        spell_out(&entity)
-    }
-
-    fn cedars_fault(&self, text: &str) -> Option<Fault> {
-        let schema = self.material.schema.map(|schema| &schema.schema);
-        let error = Entity::from_json_str(text, schema).err()?;
-        Some(Fault::from_cedar("entities", &error, None))
+        let by_cedar = AtomicU64::new(0);
+        let read = read(self.material, json, text, &by_cedar);
+        self.by_cedar += by_cedar.into_inner();
+        read
     }
 
     fn parsed(&mut self) {
@@ -324,6 +327,60 @@ impl Loader<'_> {
         }
         self.faults.push(fault);
     }
+}
+
+/// One entity from its text.
+fn read_text(
+    material: &Material<'_>,
+    text: &str,
+    by_cedar: &AtomicU64,
+) -> Result<NewEntity, Fault> {
+    let typed = material.schema.map(|schema| Typed(&schema.model));
+    if let Some(entity) = wire::read(text, typed) {
+        return Ok(entity);
+    }
+    match json::read(text.as_bytes(), JSON_DEPTH) {
+        Ok(json) => {
+            known_members(&json)?;
+            read(material, &json, || text.to_owned(), by_cedar)
+        }
+        Err(faults) => {
+            let schema = material.schema.map(|schema| &schema.schema);
+            Err(match Entity::from_json_str(text, schema) {
+                Err(error) => Fault::from_cedar("entities", &error, None),
+                Ok(_) => {
+                    let first = faults.first().map(ToString::to_string).unwrap_or_default();
+                    Fault::new("entities", first)
+                }
+            })
+        }
+    }
+}
+
+/// One entity; `text` is its JSON, should Cedar have to be asked.
+fn read(
+    material: &Material<'_>,
+    json: &Value,
+    text: impl Fn() -> String,
+    by_cedar: &AtomicU64,
+) -> Result<NewEntity, Fault> {
+    let ours = match material.schema {
+        Some(schema) => NewEntity::from_json_as(0, json, Typed(&schema.model)),
+        None => NewEntity::from_json(0, json),
+    };
+    if let Ok(entity) = ours {
+        return Ok(entity);
+    }
+    let schema = material.schema.map(|schema| &schema.schema);
+    let entity = Entity::from_json_str(text(), schema)
+        .map_err(|error| Fault::from_cedar("entities", &error, None))?;
+    if entity_has_unknown(json) {
+        return Err(Fault::new("entities", "`unknown` is not a value"));
+    }
+    if !is_action(&entity.uid().type_name().to_string()) {
+        by_cedar.fetch_add(1, Ordering::Relaxed);
+    }
+    spell_out(&entity)
 }
 
 /// Cedar ignores other members, and `tag` for `tags` would lose them in silence.
