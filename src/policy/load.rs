@@ -37,6 +37,10 @@ pub(crate) enum Ids {
     #[default]
     Named,
     /// As Cedar counts them: `policy0`, `policy1`, ... (for Cedar's own test formats).
+    #[cfg_attr(
+        not(feature = "cli"),
+        expect(dead_code, reason = "those formats are read by the command line")
+    )]
     Cedar,
 }
 

@@ -38,7 +38,11 @@ fn text(name: usize, content: u8) -> String {
         3 => "principal, action, resource",
         _ => "principal in Team::\"t2\", action, resource == Doc::\"plan\"",
     };
-    let effect = if content % 7 == 0 { "forbid" } else { "permit" };
+    let effect = if content.is_multiple_of(7) {
+        "forbid"
+    } else {
+        "permit"
+    };
     let condition = match content % 4 {
         0 => "",
         1 => " when { resource.owner == principal }",
@@ -80,10 +84,10 @@ proptest! {
         let pdp = builder(EngineChoice::Compiled).build().unwrap();
         for (n, (name, content)) in changes.into_iter().enumerate() {
             tree.write(&format!("{name}.cedar"), &text(name, content));
-            if content % 3 == 0 {
+            if content.is_multiple_of(3) {
                 tree.write("l.links.json", &links(&[n % 6, (n + 2) % 6]));
             }
-            if content % 11 == 0 {
+            if content.is_multiple_of(11) {
                 tree.write("e.entities.json", &ENTITIES.replace("\"level\": 3", &format!("\"level\": {content}")));
             }
             pdp.reload().unwrap();
