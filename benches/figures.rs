@@ -138,13 +138,6 @@ fn memory() {
     for (shape, size) in [(Shape::Roles, 100_000), (Shape::RolesLinks, 500_000)] {
         let few = build(shape, 10, 10);
         let mut workload = build(shape, size, 10);
-        let entities = Workload {
-            policies: few.policies,
-            links: few.links,
-            schema: None,
-            entities: std::mem::take(&mut workload.entities),
-            requests: Vec::new(),
-        };
         workload.entities = few.entities;
         let (bytes, took) = added(&workload);
         println!(
@@ -152,15 +145,6 @@ fn memory() {
             shape.name(),
             took.as_secs_f64(),
             bytes / size as i64
-        );
-        drop(workload);
-        let count = entities.entities.len();
-        let (bytes, took) = added(&entities);
-        println!(
-            "| entities of {} | {count} | {:.2} | {} |",
-            shape.name(),
-            took.as_secs_f64(),
-            bytes / count as i64
         );
     }
 }

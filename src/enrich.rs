@@ -11,6 +11,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use crate::json::InputFault;
+use crate::policy::schema::ActionModel;
 use crate::request::Request;
 use crate::state::State;
 use crate::timestamp::Timestamp;
@@ -21,6 +22,8 @@ pub(crate) struct Enriched<'a> {
     pub(crate) request: &'a Request,
     pub(crate) state: &'a Arc<State>,
     pub(crate) now: Timestamp,
+    /// What the schema declares for the request's action.
+    pub(crate) action: Option<&'a ActionModel>,
     /// The context member that is set to `{now}`.
     pub(crate) env: Option<&'a str>,
     /// Faults found so far; they are named together with those of the next stage.
@@ -49,6 +52,7 @@ pub(crate) fn enrich<'a>(
         request,
         state,
         now,
+        action: None,
         env: None,
         faults: Vec::new(),
     };

@@ -31,7 +31,9 @@ pub(super) fn read(
     bind(request, version, bound);
     let model = state.snapshot().schema_set().map(|schema| &schema.model);
     let checked = model.filter(|_| !state.snapshot().settings().unvalidated_requests);
-    let action = checked.map(|model| declared(model, request)).transpose()?;
+    let action = checked
+        .map(|model| declared(model, enriched.action, request))
+        .transpose()?;
     let env = enriched.env;
     match checked.zip(action) {
         Some((model, action)) => typed_context(enriched, model, action, version, bound)?,
@@ -70,9 +72,11 @@ pub(super) fn bind(request: &Request, version: &EntityVersion, bound: &mut Engin
 }
 
 /// The declaration of the request's action, if principal and resource fit it.
-fn declared<'m>(model: &'m Model, request: &Request) -> Result<&'m ActionModel, Refused> {
-    let action = request.action();
-    let action = model.action(action.type_name(), action.id());
+fn declared<'m>(
+    model: &Model,
+    action: Option<&'m ActionModel>,
+    request: &Request,
+) -> Result<&'m ActionModel, Refused> {
     let action = action.filter(|action| action.known).ok_or(Refused)?;
     let fits = |entity: &EntityRef, types: &[String]| {
         types.iter().any(|ty| ty == entity.type_name())

@@ -13,6 +13,7 @@ pub(super) fn env(enriched: &mut Enriched<'_>) {
         Some(schema) => {
             let action = enriched.request.action();
             let action = schema.model.action(action.type_name(), action.id());
+            enriched.action = action;
             action.is_some_and(|action| action.injects(&inject.env, ENV_TYPE))
         }
         None => inject.without_schema,

@@ -4,12 +4,16 @@
 //! context member was declared as `Deodar::Env` and not merely alike.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use serde_json::{Map, Value};
 
 use crate::entities::ExtFn;
 
-use serde_json::{Map, Value};
+/// Looked up for every request.
+type HashMap<K, V> = std::collections::HashMap<K, V, RandomState>;
 
 /// A declared type.
 #[derive(Debug, Clone, PartialEq)]
@@ -115,9 +119,9 @@ impl Model {
         for name in commons {
             names.common(name, MAX_DEPTH);
         }
-        let mut actions: HashMap<String, HashMap<String, ActionModel>> = HashMap::new();
-        let mut entities = HashMap::new();
-        let mut parents: HashMap<String, Vec<String>> = HashMap::new();
+        let mut actions: HashMap<String, HashMap<String, ActionModel>> = HashMap::default();
+        let mut entities = HashMap::default();
+        let mut parents: HashMap<String, Vec<String>> = HashMap::default();
         for (namespace, body) in namespaces(fragments) {
             for (name, declared) in members(body, "actions") {
                 let of_type = actions.entry(qualify(namespace, "Action")).or_default();
