@@ -23,6 +23,9 @@ pub(super) struct Args {
     /// Configuration file [default: deodar.toml, where there is one]
     #[arg(long, global = true, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
+    /// File with the key to show to a server [default: `client.key` of the configuration]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) key_file: Option<PathBuf>,
     /// Print JSON
     #[arg(long, global = true)]
     pub(super) json: bool,
