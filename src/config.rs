@@ -116,6 +116,8 @@ pub struct LimitsConfig {
     pub read_timeout: Duration,
     /// Time a request may wait for its turn.
     pub queue_timeout: Duration,
+    /// Wait for a turn that is bearable; beyond it a share of requests is refused. Zero is no bound.
+    pub target_wait: Duration,
     /// Requests under way at once.
     pub concurrent_requests: usize,
     /// Connections open at once.
@@ -292,6 +294,7 @@ impl Config {
                 },
                 read_timeout: duration("limits.read_timeout"),
                 queue_timeout: duration("limits.queue_timeout"),
+                target_wait: duration("limits.target_wait"),
                 concurrent_requests: size("limits.concurrent_requests"),
                 connections: size("limits.connections"),
                 caller: CallerLimits {
@@ -366,6 +369,7 @@ impl Config {
             ("server.drain_timeout", self.server.drain_timeout, 3_600),
             ("limits.read_timeout", self.limits.read_timeout, 3_600),
             ("limits.queue_timeout", self.limits.queue_timeout, 3_600),
+            ("limits.target_wait", self.limits.target_wait, 60),
         ] {
             if value > Duration::from_secs(most) {
                 let message = format!("is longer than {most} seconds");

@@ -21,6 +21,7 @@ mod policies;
 mod probes;
 mod problem;
 mod routes;
+mod shed;
 mod watch;
 mod whoami;
 

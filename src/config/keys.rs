@@ -108,6 +108,7 @@ pub(super) const KEYS: &[Key] = &[
     live("limits.decision_steps", Kind::Int(1, MANY), "10000000"),
     live("limits.read_timeout", Kind::Duration, "10s"),
     live("limits.queue_timeout", Kind::Duration, "100ms"),
+    live("limits.target_wait", Kind::Duration, "3ms"),
     live("limits.concurrent_requests", Kind::Int(1, 1_000_000), "256"),
     live("limits.connections", Kind::Int(1, 1_000_000), "1024"),
     live("limits.caller_per_second", Kind::Int(0, 10_000_000), "0"),

@@ -8,6 +8,7 @@ use super::auth::Gate;
 use super::limit::{Defaults, Limiter};
 use super::metrics::Metrics;
 use super::places::Places;
+use super::shed::Shedder;
 use crate::config::{Config, LimitsConfig};
 use crate::fault::Faults;
 use crate::pdp::Pdp;
@@ -38,6 +39,7 @@ pub(super) struct App {
     pub(super) cors_origins: Vec<String>,
     pub(super) gate: Gate,
     pub(super) limiter: Limiter,
+    pub(super) shedder: Shedder,
     pub(super) metrics: Metrics,
     config_trouble: Mutex<ConfigTrouble>,
     pub(super) clock: Clock,
@@ -65,6 +67,7 @@ impl App {
             cors_origins: config.server.cors_origins.clone(),
             gate: Gate::new(&config.server, &config.callers)?,
             limiter: Limiter::new(defaults(&config.limits)),
+            shedder: Shedder::default(),
             metrics: Metrics::new(),
             config_trouble: Mutex::default(),
             clock,

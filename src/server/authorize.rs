@@ -47,6 +47,9 @@ async fn answer(
     caller: Caller,
     id: &mut Option<String>,
 ) -> Result<Response, Problem> {
+    if app.shedder.refuses() {
+        return Err(overloaded());
+    }
     let limits = **app.limits.load();
     let body = read_body(http, &limits).await?;
     let mut place = Some(

@@ -66,6 +66,7 @@ async fn run(mut serve: Serve) -> Result<(), ServeError> {
         _ = signals.stop() => return Ok(()),
     };
     app.begin(pdp.clone());
+    tokio::spawn(super::shed::watch(Arc::clone(&app)));
     let serve = Arc::new(serve);
     let _watcher = live::watch(&serve, &app)?;
     tracing::info!(

@@ -15,6 +15,7 @@ mod conformance;
 mod engine;
 mod http;
 mod lifecycle;
+mod malformed;
 mod properties;
 mod reload;
 mod sources;
