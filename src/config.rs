@@ -3,6 +3,7 @@
 //! What enters: a file, the environment, flags. What leaves: a [`Config`], or every fault found, each
 //! with the place and the nearest known name. Nothing is half-applied.
 
+mod issuers;
 mod keys;
 mod layers;
 mod secret;
@@ -18,6 +19,10 @@ use crate::pdp::{Pdp, PdpBuilder};
 use crate::policy::{EngineChoice, OnError, ReadLimits, WatchMode};
 use crate::request::Limits;
 
+pub use issuers::{
+    GroupClaim, IntrospectionConfig, IssuerConfig, OnFailure, Preset, StatusListConfig,
+    TokenAlgorithm, TokenUsage, check as check_issuers, disjoint as disjoint_issuers,
+};
 use layers::Layers;
 pub use layers::Origin;
 pub use secret::{Secret, SecretRef};
