@@ -214,7 +214,8 @@ impl Client {
         if let Some(path) = authorities {
             let place = path.display();
             let before = roots.len();
-            let file = CertificateDer::pem_file_iter(path).map_err(|e| format!("`{place}`: {e}"))?;
+            let file =
+                CertificateDer::pem_file_iter(path).map_err(|e| format!("`{place}`: {e}"))?;
             for certificate in file {
                 roots.push(certificate.map_err(|e| format!("`{place}`: {e}"))?);
             }
@@ -244,7 +245,8 @@ impl Client {
 
 impl Fetch for Client {
     fn send(&self, call: &Call) -> Result<Reply, FetchError> {
-        let (uri, plain) = parsed(&call.url).ok_or_else(|| FetchError::Address(call.url.clone()))?;
+        let (uri, plain) =
+            parsed(&call.url).ok_or_else(|| FetchError::Address(call.url.clone()))?;
         let mut request = Request::builder().method(call.method.clone()).uri(uri);
         for (name, value) in &call.headers {
             request = request.header(name, value);

@@ -13,6 +13,7 @@ mod claims;
 mod denied;
 mod error;
 mod introspect;
+mod issuer;
 mod jws;
 mod keys;
 mod map;
@@ -29,30 +30,24 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Map, Value};
 
-use crate::config::{IssuerConfig, OnFailure, check_issuers};
+use crate::config::{IssuerConfig, check_issuers};
 use crate::fault::{Fault, Faults};
 use crate::fetch::Fetch;
 use crate::request::EntityRef;
 use crate::timestamp::Timestamp;
 
 use cache::{Cache, CacheKey};
-use claims::{later, text_at};
+use claims::later;
 use error::quoted;
-use introspect::Introspection;
+use issuer::Issuer;
 use jws::Jws;
-use map::Mapping;
-use preset::Shape;
-use source::{KeyError, Keys};
-use status::{Standing, StatusLists};
+use source::KeyError;
 
 pub(crate) use crate::config::TokenUsage as Usage;
 #[allow(unused_imports, reason = "for whoever keeps and serves the deny-list")]
 pub(crate) use denied::{Denial, DenialKind, Denied, DeniedFull, MOST_DENIALS};
 pub(crate) use error::TokenError;
 pub(crate) use map::TokenCaller;
-
-/// How long a token is kept that was taken although its issuer could not be asked.
-const UNCHECKED_FOR: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// A token that was verified.
 #[derive(Debug)]
@@ -100,19 +95,6 @@ struct Inner {
     counters: Counters,
 }
 
-/// One issuer for one use.
-struct Issuer {
-    name: Arc<str>,
-    config: IssuerConfig,
-    shape: Shape,
-    mapping: Mapping,
-    /// Audiences of the same issuer that stand for another use.
-    elsewhere: Vec<String>,
-    keys: Arc<Keys>,
-    introspection: Option<Introspection>,
-    status_lists: Option<Arc<StatusLists>>,
-}
-
 /// What was counted since the start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TokenCounts {
@@ -156,7 +138,9 @@ impl Counters {
             Err(error) => {
                 let code = error.code();
                 let mut pairs = CODES.iter().zip(&self.refused);
-                pairs.find(|(other, _)| **other == code).map(|(_, count)| count)
+                pairs
+                    .find(|(other, _)| **other == code)
+                    .map(|(_, count)| count)
             }
         };
         if let Some(counter) = counter {
@@ -186,9 +170,9 @@ impl Issuers {
         let mut faults = check_issuers(&configs);
         let mut by_issuer: HashMap<String, Vec<Issuer>> = HashMap::new();
         for config in &configs {
-            let others = configs.iter().filter(|other| {
-                other.issuer == config.issuer && other.usage != config.usage
-            });
+            let others = configs
+                .iter()
+                .filter(|other| other.issuer == config.issuer && other.usage != config.usage);
             let elsewhere = others.flat_map(|other| other.audience.clone()).collect();
             match Issuer::new(config, elsewhere, &fetch) {
                 Ok(issuer) => by_issuer
@@ -243,7 +227,9 @@ impl Issuers {
         }
         let key = CacheKey::of(token, usage);
         let found = self.inner.cache.find(&key, &self.inner.denied, now)?;
-        self.inner.counters.note(&found, &self.inner.counters.cached);
+        self.inner
+            .counters
+            .note(&found, &self.inner.counters.cached);
         Some(found)
     }
 
@@ -377,126 +363,4 @@ fn denied_by(kind: DenialKind) -> TokenError {
         }
         .into(),
     )
-}
-
-impl Issuer {
-    fn new(
-        config: &IssuerConfig,
-        elsewhere: Vec<String>,
-        fetch: &Arc<dyn Fetch>,
-    ) -> Result<Self, String> {
-        if let Some(path) = &config.jwks_file {
-            source::check_file(path, &config.issuer)?;
-        }
-        let shape = Shape::of(config);
-        let keys = Arc::new(Keys::new(config, shape.jwks_uri, Arc::clone(fetch)));
-        let introspection = match &config.introspection {
-            Some(asked) => Some(
-                Introspection::new(asked, config.timeout, Arc::clone(fetch))
-                    .map_err(|message| format!("`introspection.client_secret`: {message}"))?,
-            ),
-            None => None,
-        };
-        let status_lists = config.status_list.as_ref().map(|list| {
-            let (keys, fetch) = (Arc::clone(&keys), Arc::clone(fetch));
-            Arc::new(StatusLists::new(list, config, keys, fetch))
-        });
-        Ok(Self {
-            name: config.issuer.as_str().into(),
-            mapping: Mapping::of(config, &shape),
-            config: config.clone(),
-            shape,
-            elsewhere,
-            keys,
-            introspection,
-            status_lists,
-        })
-    }
-
-    /// Whether one of the token's audiences is one of this table.
-    fn is_meant(&self, jws: &Jws<'_>) -> bool {
-        let audience = self.shape.audience(&jws.claims).unwrap_or_default();
-        audience.iter().any(|name| self.config.audience.contains(name))
-    }
-
-    async fn signed(&self, jws: &Jws<'_>, now: Timestamp) -> Result<(), KeyError> {
-        if !self.config.algorithms.contains(&jws.algorithm) {
-            return Err(KeyError::Bad("the algorithm is not one of `algorithms`"));
-        }
-        self.keys.verify(jws, now).await
-    }
-
-    /// What a token says whose signature is good.
-    fn read(&self, jws: &Jws<'_>, now: Timestamp) -> Result<Verified, TokenError> {
-        let claims = &jws.claims;
-        let standard = claims::check(
-            &self.config,
-            &self.shape,
-            &self.elsewhere,
-            jws.typ.as_deref(),
-            claims,
-            now,
-        )?;
-        let (principal, entities, caller) = match &self.mapping {
-            Mapping::Principal(table) => {
-                let read = table.read(claims)?;
-                (Some(read.entity), read.entities, None)
-            }
-            Mapping::Caller(table) => (None, Vec::new(), Some(table.read(claims)?)),
-        };
-        Ok(Verified {
-            issuer: Arc::clone(&self.name),
-            audience: standard.audience,
-            subject: text_at(claims, "/sub"),
-            expires: standard.expires,
-            issued: standard.issued,
-            acr: text_at(claims, "/acr"),
-            amr: claims.get("amr").map(claims::texts).unwrap_or_default(),
-            auth_time: claims::instant(claims, "auth_time")?,
-            sid: self.shape.session.iter().find_map(|place| text_at(claims, place)),
-            jti: text_at(claims, "/jti"),
-            claims: jws.claims.clone(),
-            principal,
-            entities,
-            caller,
-        })
-    }
-
-    /// Asks the issuer whether the token still holds; until when that may be believed.
-    async fn standing(
-        &self,
-        token: &str,
-        verified: &Verified,
-        now: Timestamp,
-    ) -> Result<Timestamp, TokenError> {
-        let mut until = verified.expires;
-        if let Some(lists) = &self.status_lists {
-            let standing = lists.look_up(&verified.claims, now).await;
-            until = until.min(self.judged(standing, lists.on_failure, now)?);
-        }
-        if let Some(introspection) = &self.introspection {
-            let standing = introspection.ask(token, now).await;
-            until = until.min(self.judged(standing, introspection.on_failure, now)?);
-        }
-        Ok(until)
-    }
-
-    fn judged(
-        &self,
-        standing: Standing,
-        on_failure: OnFailure,
-        now: Timestamp,
-    ) -> Result<Timestamp, TokenError> {
-        match (standing, on_failure) {
-            (Standing::Valid(until), _) => Ok(until),
-            (Standing::Revoked(reason), _) => Err(TokenError::Denied(reason.into())),
-            (Standing::Unknown(reason), OnFailure::Closed) => {
-                Err(TokenError::Unavailable(reason.into()))
-            }
-            (Standing::Unknown(reason), OnFailure::Open) => {
-                tracing::warn!(issuer = &*self.name, "a token is taken unchecked: {reason}");
-                Ok(later(now, UNCHECKED_FOR))
-            }
-        }
-    }
 }

@@ -388,9 +388,8 @@ impl IssuerConfig {
 
     /// Whether the keys are found by the issuer's discovery document.
     pub(crate) fn finds_by_discovery(&self) -> bool {
-        let elsewhere = self.jwks_uri.is_some()
-            || self.jwks_file.is_some()
-            || self.preset == Preset::Firebase;
+        let elsewhere =
+            self.jwks_uri.is_some() || self.jwks_file.is_some() || self.preset == Preset::Firebase;
         self.discovery.unwrap_or(!elsewhere)
     }
 
@@ -592,10 +591,7 @@ impl Notes<'_> {
     fn not_for(&mut self, usage: TokenUsage, keys: &[(&str, bool)]) {
         for (key, _) in keys.iter().filter(|(_, given)| *given) {
             self.note(
-                format!(
-                    "`{key}` has no meaning with `usage = \"{}\"`",
-                    usage.name()
-                ),
+                format!("`{key}` has no meaning with `usage = \"{}\"`", usage.name()),
                 "leave the key out",
             );
         }
@@ -823,7 +819,10 @@ mod tests {
             &table("https://securetoken.google.com/acme", "other"),
             &["is the project, `acme`"],
         );
-        check_faults(&table("https://example.com/acme", "acme"), &["fits issuers"]);
+        check_faults(
+            &table("https://example.com/acme", "acme"),
+            &["fits issuers"],
+        );
     }
 
     #[test]

@@ -113,7 +113,13 @@ impl Cache {
 
     /// Keeps a verified token until an instant; `clean` is the deny-list's generation before it was
     /// looked up there.
-    pub(super) fn keep(&self, key: CacheKey, verified: Arc<Verified>, until: Timestamp, clean: u64) {
+    pub(super) fn keep(
+        &self,
+        key: CacheKey,
+        verified: Arc<Verified>,
+        until: Timestamp,
+        clean: u64,
+    ) {
         if let Some(mut shard) = self.shard(&key) {
             let entry = Entry {
                 verified,

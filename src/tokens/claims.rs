@@ -40,10 +40,12 @@ pub(super) fn check(
     check_type(config, typ)?;
     shape.check(claims)?;
     let audience = check_audience(config, shape, elsewhere, claims)?;
-    let expires = instant(claims, "exp")?
-        .ok_or_else(|| TokenError::malformed("it has no `exp`"))?;
+    let expires =
+        instant(claims, "exp")?.ok_or_else(|| TokenError::malformed("it has no `exp`"))?;
     if now >= later(expires, config.leeway) {
-        return Err(TokenError::Expired(format!("`exp` {expires}, now {now}").into()));
+        return Err(TokenError::Expired(
+            format!("`exp` {expires}, now {now}").into(),
+        ));
     }
     let latest = later(now, config.leeway);
     let issued = instant(claims, "iat")?;
@@ -57,7 +59,9 @@ pub(super) fn check(
     }
     if let Some(age) = config.max_age {
         let Some(issued) = issued else {
-            return Err(TokenError::Unsuitable("`max_age` is set, and it has no `iat`".into()));
+            return Err(TokenError::Unsuitable(
+                "`max_age` is set, and it has no `iat`".into(),
+            ));
         };
         if now > later(later(issued, age), config.leeway) {
             let detail = format!("`iat` {issued} is older than `max_age`, now {now}");
@@ -87,7 +91,9 @@ fn check_type(config: &IssuerConfig, typ: Option<&str>) -> Result<(), TokenError
     // RFC 7515 section 4.1.9: compared without case, and `application/` may be left out.
     let bare = |typ: &str| {
         let typ = typ.to_ascii_lowercase();
-        typ.strip_prefix("application/").map(str::to_owned).unwrap_or(typ)
+        typ.strip_prefix("application/")
+            .map(str::to_owned)
+            .unwrap_or(typ)
     };
     let holds = match (&config.required_type, typ) {
         (Some(required), Some(typ)) => bare(required) == bare(typ),

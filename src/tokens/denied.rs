@@ -165,7 +165,10 @@ impl Denied {
             lists.forget_ended(now);
         }
         let full = lists.count >= self.inner.most;
-        let list = lists.of(denial.kind).entry(denial.value.clone()).or_default();
+        let list = lists
+            .of(denial.kind)
+            .entry(denial.value.clone())
+            .or_default();
         let same = list.iter_mut().find(|other| other.issuer == denial.issuer);
         match same {
             Some(other) if other.ended(now) => *other = denial,
@@ -205,7 +208,11 @@ impl Denied {
 
     /// Every entry that has not ended, in a stable order.
     pub(crate) fn list(&self, now: Timestamp) -> Vec<Denial> {
-        let lists = self.inner.lists.read().unwrap_or_else(PoisonError::into_inner);
+        let lists = self
+            .inner
+            .lists
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         let all = [&lists.tokens, &lists.sessions, &lists.subjects];
         let mut all: Vec<_> = all
             .iter()
@@ -220,7 +227,11 @@ impl Denied {
 
     /// The denial that is about this token, if there is one.
     pub(crate) fn is_denied(&self, token: &Verified, now: Timestamp) -> Option<DenialKind> {
-        let lists = self.inner.lists.read().unwrap_or_else(PoisonError::into_inner);
+        let lists = self
+            .inner
+            .lists
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         if lists.count == 0 {
             return None;
         }
@@ -232,7 +243,9 @@ impl Denied {
         .into_iter()
         .find_map(|(kind, by_value, value)| {
             let mut denials = by_value.get(value.as_deref()?)?.iter();
-            denials.any(|denial| denial.is_about(token, now)).then_some(kind)
+            denials
+                .any(|denial| denial.is_about(token, now))
+                .then_some(kind)
         })
     }
 
@@ -242,7 +255,10 @@ impl Denied {
     }
 
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, Lists> {
-        self.inner.lists.write().unwrap_or_else(PoisonError::into_inner)
+        self.inner
+            .lists
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

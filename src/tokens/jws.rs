@@ -51,10 +51,12 @@ impl<'a> Jws<'a> {
         if header.contains_key("crit") || header.contains_key("b64") {
             return Err(TokenError::malformed("a header with critical extensions"));
         }
-        let algorithm = text(&header, "alg")?
-            .ok_or_else(|| TokenError::malformed("a header without `alg`"))?;
+        let algorithm =
+            text(&header, "alg")?.ok_or_else(|| TokenError::malformed("a header without `alg`"))?;
         let algorithm = algorithm_of(&algorithm).ok_or_else(|| {
-            TokenError::BadSignature(format!("algorithm {} is never taken", quoted(&algorithm)).into())
+            TokenError::BadSignature(
+                format!("algorithm {} is never taken", quoted(&algorithm)).into(),
+            )
         })?;
         let kid = text(&header, "kid")?;
         if kid.as_ref().is_some_and(|kid| kid.len() > LONGEST_KID) {

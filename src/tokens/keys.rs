@@ -123,7 +123,10 @@ impl Key {
             return Ok(None);
         }
         // Whoever can read the set could sign with it.
-        if ["d", "p", "q", "k"].iter().any(|name| jwk.contains_key(*name)) {
+        if ["d", "p", "q", "k"]
+            .iter()
+            .any(|name| jwk.contains_key(*name))
+        {
             return Err("it is a private key or a shared secret".to_owned());
         }
         let (key, mut algorithms) = match member("kty") {

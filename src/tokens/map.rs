@@ -121,7 +121,9 @@ impl PrincipalMapping {
     /// The principal that these claims describe.
     pub(super) fn read(&self, claims: &Map<String, Value>) -> Result<TokenPrincipal, TokenError> {
         let id = text_at(claims, &self.id).ok_or_else(|| {
-            TokenError::Unsuitable(format!("claim `{}`, the principal's id, is no text", self.id).into())
+            TokenError::Unsuitable(
+                format!("claim `{}`, the principal's id, is no text", self.id).into(),
+            )
         })?;
         let entity = EntityRef::of(&self.type_name, &format!("{}{id}", self.id_prefix))
             .map_err(|error| TokenError::Unsuitable(error.to_string().into()))?;
@@ -147,9 +149,11 @@ impl PrincipalMapping {
             "attrs": attributes,
             "parents": parents.iter().map(|(of_type, id)| uid(of_type, id)).collect::<Vec<_>>(),
         })];
-        entities.extend(parents.iter().map(|(of_type, id)| {
-            json!({"uid": uid(of_type, id), "attrs": {}, "parents": []})
-        }));
+        entities.extend(
+            parents
+                .iter()
+                .map(|(of_type, id)| json!({"uid": uid(of_type, id), "attrs": {}, "parents": []})),
+        );
         Ok(TokenPrincipal { entity, entities })
     }
 }
@@ -166,7 +170,9 @@ impl CallerMapping {
     /// The caller that these claims describe.
     pub(super) fn read(&self, claims: &Map<String, Value>) -> Result<TokenCaller, TokenError> {
         let name = text_at(claims, &self.name).ok_or_else(|| {
-            TokenError::Unsuitable(format!("claim `{}`, the caller's name, is no text", self.name).into())
+            TokenError::Unsuitable(
+                format!("claim `{}`, the caller's name, is no text", self.name).into(),
+            )
         })?;
         let listed = self.scopes.iter().find_map(|place| at(claims, place));
         let scopes = match listed {

@@ -37,7 +37,8 @@ impl Pace {
     /// A call begins; the next one may follow after `rest`.
     pub(super) fn begin(&self, now: Timestamp, rest: Duration) {
         self.last.store(now.as_millis(), Ordering::Relaxed);
-        self.next.store(later(now, rest).as_millis(), Ordering::Relaxed);
+        self.next
+            .store(later(now, rest).as_millis(), Ordering::Relaxed);
     }
 
     /// The call came back; the next one may follow after `rest`.

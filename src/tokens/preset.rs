@@ -42,7 +42,9 @@ impl List {
                 .iter()
                 .filter(|(claim, _)| {
                     claim.starts_with("https://")
-                        && claim.rsplit_once('/').is_some_and(|(_, last)| last == *name)
+                        && claim
+                            .rsplit_once('/')
+                            .is_some_and(|(_, last)| last == *name)
                 })
                 .flat_map(|(_, value)| texts(value))
                 .collect(),

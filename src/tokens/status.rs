@@ -121,7 +121,9 @@ impl StatusLists {
             let (uri, at) = (reference.uri.clone(), Arc::clone(&slot));
             // Goes on if the request that waits for it is given up.
             let fetched = tokio::spawn(async move { this.fetch_alone(&at, &uri, now).await }).await;
-            trouble = fetched.unwrap_or_else(|_| Err("it was cut off".to_owned())).err();
+            trouble = fetched
+                .unwrap_or_else(|_| Err("it was cut off".to_owned()))
+                .err();
             list = slot.list.load_full();
         }
         match list {
@@ -149,7 +151,12 @@ impl StatusLists {
 
     async fn fetch_alone(&self, slot: &Slot, uri: &str, now: Timestamp) -> Result<(), String> {
         let _alone = slot.fetching.lock().await;
-        if slot.list.load().as_ref().is_some_and(|list| now < list.until) {
+        if slot
+            .list
+            .load()
+            .as_ref()
+            .is_some_and(|list| now < list.until)
+        {
             return Ok(());
         }
         if !slot.pace.may(now) {
@@ -184,11 +191,14 @@ impl StatusLists {
         if !self.algorithms.contains(&jws.algorithm) {
             return Err("its algorithm is not taken".to_owned());
         }
-        self.keys.verify(&jws, now).await.map_err(|error| match error {
-            KeyError::Bad(reason) => reason.to_owned(),
-            KeyError::Unknown => "its key is not known".to_owned(),
-            KeyError::Unavailable(reason) => reason,
-        })?;
+        self.keys
+            .verify(&jws, now)
+            .await
+            .map_err(|error| match error {
+                KeyError::Bad(reason) => reason.to_owned(),
+                KeyError::Unknown => "its key is not known".to_owned(),
+                KeyError::Unavailable(reason) => reason,
+            })?;
         self.list(&jws.claims, uri, now)
     }
 
@@ -234,11 +244,7 @@ impl StatusLists {
         if bytes.len() as u64 > LONGEST {
             return Err(format!("it is longer than {LONGEST} bytes"));
         }
-        Ok(List {
-            bits,
-            bytes,
-            until,
-        })
+        Ok(List { bits, bytes, until })
     }
 }
 
@@ -247,7 +253,9 @@ impl List {
         match self.status(reference.index) {
             Some(0) => Standing::Valid(until),
             Some(status) => Standing::Revoked(format!("its status is {status}")),
-            None => Standing::Revoked("its place lies beyond the end of its status list".to_owned()),
+            None => {
+                Standing::Revoked("its place lies beyond the end of its status list".to_owned())
+            }
         }
     }
 
@@ -262,7 +270,10 @@ impl List {
 
 /// The claim `status.status_list`.
 fn reference(claims: &Map<String, Value>) -> Result<Option<Reference>, &'static str> {
-    let Some(list) = claims.get("status").and_then(|status| status.get("status_list")) else {
+    let Some(list) = claims
+        .get("status")
+        .and_then(|status| status.get("status_list"))
+    else {
         return Ok(None);
     };
     let index = list.get("idx").and_then(Value::as_u64);

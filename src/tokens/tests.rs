@@ -93,7 +93,10 @@ async fn a_token_becomes_a_principal_with_its_groups() {
         }),
     ));
     let verified = verify(&issuers, &token).await.unwrap();
-    assert_eq!(verified.principal.as_ref().unwrap().to_string(), "User::\"acme|ada\"");
+    assert_eq!(
+        verified.principal.as_ref().unwrap().to_string(),
+        "User::\"acme|ada\""
+    );
     let group = |id: &str| json!({"type": "Group", "id": id});
     let bare = |id: &str| json!({"uid": group(id), "attrs": {}, "parents": []});
     assert_eq!(
@@ -173,7 +176,11 @@ async fn a_token_becomes_a_caller_with_its_scopes() {
         assert_eq!(caller.scopes, ["decide", "policies:read"]);
         assert!(verified.principal.is_none() && verified.entities.is_empty());
         // What stands for a caller does not stand for a principal.
-        refused(verify(&issuers, &token).await, "token_issuer", "no issuer of principals");
+        refused(
+            verify(&issuers, &token).await,
+            "token_issuer",
+            "no issuer of principals",
+        );
     }
     let unnamed = signer.token(&claims(&issuer.url, json!({"aud": "deodar"})));
     let result = issuers.verify(&unnamed, Usage::Caller, at(0)).await;
@@ -192,7 +199,12 @@ async fn a_token_is_verified_once_and_looked_up_after_that() {
     assert!(issuers.cached(&token, Usage::Caller, at(0)).is_none());
     // Not beyond its end; what the leeway allows is verified anew.
     assert!(cached(30).is_none());
-    assert!(issuers.verify(&token, Usage::Principal, at(40)).await.is_ok());
+    assert!(
+        issuers
+            .verify(&token, Usage::Principal, at(40))
+            .await
+            .is_ok()
+    );
     let late = issuers.verify(&token, Usage::Principal, at(60)).await;
     refused(late, "token_expired", "exp");
     let long = Signer::ed("k1", 1).token(&claims(&issuer.url, json!({})));
@@ -208,7 +220,10 @@ async fn a_token_is_verified_once_and_looked_up_after_that() {
 fn what_cannot_work_does_not_start() {
     let start = |configs: Vec<IssuerConfig>| {
         let faults = Issuers::start(configs, Denied::default(), client()).unwrap_err();
-        let messages: Vec<_> = faults.iter().map(|fault| fault.message().to_owned()).collect();
+        let messages: Vec<_> = faults
+            .iter()
+            .map(|fault| fault.message().to_owned())
+            .collect();
         messages.join("; ")
     };
     let url = "https://id.example.com";
@@ -228,14 +243,19 @@ async fn tables_of_one_issuer_are_told_apart_by_audience() {
     let mut other = principals(&issuer.url, "");
     other.audience = vec!["shop".to_owned()];
     other.principal_type = Some("Customer".to_owned());
-    let callers = format!("issuer = \"{}\"\naudience = [\"deodar\"]\nusage = \"caller\"", issuer.url);
+    let callers = format!(
+        "issuer = \"{}\"\naudience = [\"deodar\"]\nusage = \"caller\"",
+        issuer.url
+    );
     let issuers = start(vec![principals(&issuer.url, ""), other, config(&callers)]);
     let signer = Signer::ed("k1", 1);
     let token = |aud: Value| signer.token(&claims(&issuer.url, json!({"aud": aud})));
     let principal = |verified: Arc<Verified>| verified.principal.as_ref().unwrap().to_string();
     let user = verify(&issuers, &token(json!("app"))).await.unwrap();
     assert_eq!(principal(user), "User::\"ada\"");
-    let customer = verify(&issuers, &token(json!(["x", "shop"]))).await.unwrap();
+    let customer = verify(&issuers, &token(json!(["x", "shop"])))
+        .await
+        .unwrap();
     assert_eq!(principal(customer), "Customer::\"ada\"");
     // One token for both uses could be taken from the one place to the other.
     let both = verify(&issuers, &token(json!(["app", "deodar"]))).await;

@@ -26,16 +26,28 @@ async fn a_token_without_a_signature() {
     let good = claims(&issuer.url, json!({})).to_string();
     for alg in ["none", "None", "NONE", "nOnE", ""] {
         let unsigned = format!("{}.{}.", b64(header(json!({"alg": alg}))), b64(&good));
-        refused(verify(&issuers, &unsigned).await, "token_signature", "never taken");
+        refused(
+            verify(&issuers, &unsigned).await,
+            "token_signature",
+            "never taken",
+        );
     }
     // A good token without its signature, or with that of another one.
     let token = signer.token(&claims(&issuer.url, json!({})));
     let (signed, _) = token.rsplit_once('.').unwrap();
-    refused(verify(&issuers, &format!("{signed}.")).await, "token_signature", "not of this key");
+    refused(
+        verify(&issuers, &format!("{signed}.")).await,
+        "token_signature",
+        "not of this key",
+    );
     let other = signer.token(&claims(&issuer.url, json!({"sub": "root"})));
     let (_, signature) = other.rsplit_once('.').unwrap();
     let mixed = format!("{signed}.{signature}");
-    refused(verify(&issuers, &mixed).await, "token_signature", "not of this key");
+    refused(
+        verify(&issuers, &mixed).await,
+        "token_signature",
+        "not of this key",
+    );
     assert!(verify(&issuers, &token).await.is_ok());
 }
 
@@ -47,20 +59,40 @@ async fn a_public_key_as_a_shared_secret() {
     let good = claims(&issuer.url, json!({})).to_string();
     for secret in [rsa_public_pem(), rsa.jwk["n"].as_str().unwrap().to_owned()] {
         for (alg, name) in [(Algorithm::HS256, "HS256"), (Algorithm::HS512, "HS512")] {
-            let message = format!("{}.{}", b64(header(json!({"alg": name, "kid": "r1"}))), b64(&good));
+            let message = format!(
+                "{}.{}",
+                b64(header(json!({"alg": name, "kid": "r1"}))),
+                b64(&good)
+            );
             let key = EncodingKey::from_secret(secret.as_bytes());
             let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, alg).unwrap();
             let token = format!("{message}.{signature}");
-            refused(verify(&issuers, &token).await, "token_signature", "never taken");
+            refused(
+                verify(&issuers, &token).await,
+                "token_signature",
+                "never taken",
+            );
         }
     }
-    assert!(verify(&issuers, &rsa.token(&claims(&issuer.url, json!({})))).await.is_ok());
+    assert!(
+        verify(&issuers, &rsa.token(&claims(&issuer.url, json!({}))))
+            .await
+            .is_ok()
+    );
     let pss = Signer::rsa("r1", Algorithm::PS256);
-    assert!(verify(&issuers, &pss.token(&claims(&issuer.url, json!({})))).await.is_ok());
+    assert!(
+        verify(&issuers, &pss.token(&claims(&issuer.url, json!({}))))
+            .await
+            .is_ok()
+    );
     // Genuine, and not on the list.
     let long = Signer::rsa("r1", Algorithm::RS512);
     let token = long.token(&claims(&issuer.url, json!({})));
-    refused(verify(&issuers, &token).await, "token_signature", "not one of `algorithms`");
+    refused(
+        verify(&issuers, &token).await,
+        "token_signature",
+        "not one of `algorithms`",
+    );
 }
 
 #[tokio::test]
@@ -74,11 +106,17 @@ async fn a_key_with_the_algorithm_of_another_kind() {
     let issuers = start(vec![principals(&issuer.url, "")]);
     let good = claims(&issuer.url, json!({})).to_string();
     for signer in &signers {
-        for (alg, kid) in [("ES256", "e1"), ("EdDSA", "k1"), ("RS256", "r1"), ("PS256", "r1")] {
+        for (alg, kid) in [
+            ("ES256", "e1"),
+            ("EdDSA", "k1"),
+            ("RS256", "r1"),
+            ("PS256", "r1"),
+        ] {
             for named in ["e1", "k1", "r1"] {
                 let token = signer.raw(&header(json!({"alg": alg, "kid": named})), &good);
                 let result = verify(&issuers, &token).await;
-                let genuine = signer.kid == kid && format!("{:?}", signer.algorithm) == alg && named == kid;
+                let genuine =
+                    signer.kid == kid && format!("{:?}", signer.algorithm) == alg && named == kid;
                 assert_eq!(result.is_ok(), genuine, "{alg} {named} by {}", signer.kid);
                 if !genuine {
                     refused(result, "token_signature", "");
@@ -99,7 +137,11 @@ async fn keys_that_the_token_brings_along() {
         json!({"x5u": "http://127.0.0.1:1/cert", "x5c": ["AAAA"]}),
     ] {
         let token = mine.raw(&header(over), &good);
-        refused(verify(&issuers, &token).await, "token_signature", "not of this key");
+        refused(
+            verify(&issuers, &token).await,
+            "token_signature",
+            "not of this key",
+        );
     }
     assert_eq!(issuer.calls("/keys"), 1);
 }
@@ -108,8 +150,16 @@ async fn keys_that_the_token_brings_along() {
 async fn claims_that_are_not_right() {
     let (issuer, issuers, signer) = one();
     for (over, code, detail) in [
-        (json!({"iss": "https://evil.example.com"}), "token_issuer", "evil.example.com"),
-        (json!({"iss": format!("{}/", issuer.url)}), "token_issuer", "no issuer"),
+        (
+            json!({"iss": "https://evil.example.com"}),
+            "token_issuer",
+            "evil.example.com",
+        ),
+        (
+            json!({"iss": format!("{}/", issuer.url)}),
+            "token_issuer",
+            "no issuer",
+        ),
         (json!({"iss": null}), "token_malformed", "`iss`"),
         (json!({"iss": [issuer.url]}), "token_malformed", "`iss`"),
         (json!({"aud": "other"}), "token_audience", "other"),
@@ -122,7 +172,11 @@ async fn claims_that_are_not_right() {
         (json!({"exp": NOW - 30}), "token_expired", "exp"),
         (json!({"exp": NOW - 3_600}), "token_expired", "exp"),
         (json!({"exp": null}), "token_malformed", "`exp`"),
-        (json!({"exp": (NOW + 60).to_string()}), "token_malformed", "`exp`"),
+        (
+            json!({"exp": (NOW + 60).to_string()}),
+            "token_malformed",
+            "`exp`",
+        ),
         (json!({"nbf": NOW + 31}), "token_not_yet_valid", "nbf"),
         (json!({"iat": NOW + 31}), "token_not_yet_valid", "iat"),
         (json!({"nbf": true}), "token_malformed", "`nbf`"),
@@ -134,7 +188,10 @@ async fn claims_that_are_not_right() {
         let token = signer.token(&claims(&issuer.url, over.clone()));
         refused(verify(&issuers, &token).await, code, detail);
         // What is refused is not remembered as good.
-        assert!(issuers.cached(&token, Usage::Principal, at(0)).is_none(), "{over}");
+        assert!(
+            issuers.cached(&token, Usage::Principal, at(0)).is_none(),
+            "{over}"
+        );
     }
     for over in [
         json!({"exp": NOW - 29}),
@@ -160,15 +217,27 @@ async fn headers_that_are_not_right() {
         (json!({"alg": "eddsa"}), "token_signature", "never taken"),
         (json!({"kid": 1}), "token_malformed", "`kid`"),
         (json!({"kid": "x".repeat(600)}), "token_malformed", "`kid`"),
-        (json!({"typ": "secevent+jwt"}), "token_unsuitable", "secevent"),
+        (
+            json!({"typ": "secevent+jwt"}),
+            "token_unsuitable",
+            "secevent",
+        ),
         (json!({"typ": "logout+jwt"}), "token_unsuitable", "logout"),
-        (json!({"typ": "statuslist+jwt"}), "token_unsuitable", "statuslist"),
+        (
+            json!({"typ": "statuslist+jwt"}),
+            "token_unsuitable",
+            "statuslist",
+        ),
         (json!({"typ": "dpop+jwt"}), "token_unsuitable", "dpop"),
     ] {
         let token = signer.raw(&header(over), &good);
         refused(verify(&issuers, &token).await, code, detail);
     }
-    for over in [json!({"typ": null}), json!({"typ": "application/AT+JWT"}), json!({"kid": null})] {
+    for over in [
+        json!({"typ": null}),
+        json!({"typ": "application/AT+JWT"}),
+        json!({"kid": null}),
+    ] {
         let token = signer.raw(&header(over.clone()), &good);
         assert!(verify(&issuers, &token).await.is_ok(), "{over}");
     }
@@ -185,17 +254,35 @@ async fn texts_that_are_no_tokens() {
         (String::new(), "three parts"),
         ("a.b".to_owned(), "three parts"),
         (format!("{token}.x"), "three parts"),
-        (format!("{}.{}.{}.a.b", parts[0], parts[1], parts[2]), "three parts"),
+        (
+            format!("{}.{}.{}.a.b", parts[0], parts[1], parts[2]),
+            "three parts",
+        ),
         ("..".to_owned(), "header"),
         (format!("{}=.{}.{}", parts[0], parts[1], parts[2]), "header"),
         (format!(" {token}"), "header"),
-        (format!("{}.{}.{}!", parts[0], parts[1], parts[2]), "signature"),
-        (signer.raw("[]", &good), "header: no JSON object"),
-        (signer.raw(&header(json!({})), "[1]"), "payload: no JSON object"),
-        (signer.raw(&header(json!({})), &"[".repeat(5_000)), "payload"),
-        (signer.raw(&header(json!({})), &twice(&good)), "payload: a member appears twice"),
         (
-            signer.raw(&header(json!({})).replacen('{', r#"{"alg":"none","#, 1), &good),
+            format!("{}.{}.{}!", parts[0], parts[1], parts[2]),
+            "signature",
+        ),
+        (signer.raw("[]", &good), "header: no JSON object"),
+        (
+            signer.raw(&header(json!({})), "[1]"),
+            "payload: no JSON object",
+        ),
+        (
+            signer.raw(&header(json!({})), &"[".repeat(5_000)),
+            "payload",
+        ),
+        (
+            signer.raw(&header(json!({})), &twice(&good)),
+            "payload: a member appears twice",
+        ),
+        (
+            signer.raw(
+                &header(json!({})).replacen('{', r#"{"alg":"none","#, 1),
+                &good,
+            ),
             "header: a member appears twice",
         ),
     ] {
@@ -220,12 +307,32 @@ async fn what_the_table_asks_for_besides() {
         ("at+jwt", json!({}), "", ""),
         ("application/at+jwt", json!({}), "", ""),
         ("JWT", json!({}), "token_unsuitable", "JWT"),
-        ("at+jwt", json!({"azp": "other"}), "token_unsuitable", "/azp"),
+        (
+            "at+jwt",
+            json!({"azp": "other"}),
+            "token_unsuitable",
+            "/azp",
+        ),
         ("at+jwt", json!({"azp": null}), "token_unsuitable", "/azp"),
-        ("at+jwt", json!({"entitlements": ["x"]}), "token_unsuitable", "/entitlements"),
+        (
+            "at+jwt",
+            json!({"entitlements": ["x"]}),
+            "token_unsuitable",
+            "/entitlements",
+        ),
         ("at+jwt", json!({"entitlements": "deodar"}), "", ""),
-        ("at+jwt", json!({"iat": NOW - 601}), "token_expired", "max_age"),
-        ("at+jwt", json!({"iat": null}), "token_unsuitable", "max_age"),
+        (
+            "at+jwt",
+            json!({"iat": NOW - 601}),
+            "token_expired",
+            "max_age",
+        ),
+        (
+            "at+jwt",
+            json!({"iat": null}),
+            "token_unsuitable",
+            "max_age",
+        ),
         ("at+jwt", json!({"exp": NOW}), "token_expired", "exp"),
     ] {
         let mut all = object(good.clone());

@@ -26,7 +26,7 @@ pub(super) fn b64(bytes: impl AsRef<[u8]>) -> String {
 pub(super) struct Signer {
     pub(super) kid: String,
     pub(super) algorithm: Algorithm,
-    key: EncodingKey,
+    pub(super) key: EncodingKey,
     pub(super) jwk: Value,
 }
 
@@ -189,7 +189,10 @@ impl TestIssuer {
             .entry("status_list")
             .or_insert(json!({"bits": 1, "lst": packed}));
         let typ = claims.remove("typ");
-        let typ = typ.as_ref().and_then(Value::as_str).unwrap_or("statuslist+jwt");
+        let typ = typ
+            .as_ref()
+            .and_then(Value::as_str)
+            .unwrap_or("statuslist+jwt");
         *self.shared.status.lock().unwrap() = signer.typed(typ, &claims.into());
     }
 
