@@ -168,6 +168,15 @@ pub(crate) fn may_call(url: &str) -> Result<(), FetchError> {
     }
 }
 
+/// Whether an address that another service named may be called: as [`may_call`], and what was found over
+/// `https` does not lead back to this machine without it.
+pub(crate) fn may_follow(from: &str, url: &str) -> Result<(), FetchError> {
+    match (parsed(from), parsed(url)) {
+        (Some((_, false)), Some((_, true))) | (_, None) => Err(FetchError::Address(url.to_owned())),
+        _ => Ok(()),
+    }
+}
+
 /// The address, and whether it is on this machine without TLS.
 fn parsed(url: &str) -> Option<(Uri, bool)> {
     let uri: Uri = url.parse().ok()?;
@@ -435,6 +444,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_found_over_https_does_not_lead_to_this_machine() {
+        let (there, here) = ("https://id.example.com/a", "http://127.0.0.1:8180/b");
+        assert!(may_follow(there, here).is_err());
+        for (from, url) in [(there, there), (here, here), (here, there), ("acme", there)] {
+            assert_eq!(may_follow(from, url), Ok(()), "{from} {url}");
+        }
+        assert!(may_follow("acme", "http://id.example.com/").is_err());
+    }
+
+    #[test]
     fn an_authority_file_must_hold_certificates() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ca.pem");
@@ -442,6 +461,66 @@ mod tests {
         std::fs::write(&path, "nothing\n").unwrap();
         let error = Client::new(Some(&path)).unwrap_err();
         assert!(error.contains("no certificate"), "{error}");
+    }
+
+    /// An authority, and a certificate of it for this name with its key.
+    fn certified(name: &str) -> (String, rustls::ServerConfig) {
+        let authority = {
+            let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+            params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+            let key = rcgen::KeyPair::generate().unwrap();
+            rcgen::CertifiedIssuer::self_signed(params, key).unwrap()
+        };
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &authority).unwrap();
+        let key = rustls_pki_types::PrivatePkcs8KeyDer::from(key.serialize_der());
+        let provider = Arc::new(rustls_graviola::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key.into())
+            .unwrap();
+        (authority.pem(), config)
+    }
+
+    /// Answers one connection over TLS, as far as it comes.
+    fn once_over_tls(config: rustls::ServerConfig) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            let session = rustls::ServerConnection::new(Arc::new(config)).unwrap();
+            let mut stream = rustls::StreamOwned::new(session, stream);
+            let mut request = [0; 4_096];
+            if stream.read(&mut request).is_ok() {
+                let _ = stream.write_all(&http("200 OK", "", b"over TLS"));
+                stream.conn.send_close_notify();
+                let _ = stream.flush();
+            }
+        });
+        format!("https://localhost:{port}/")
+    }
+
+    #[test]
+    fn tls_is_spoken_with_whom_an_authority_vouches_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ca.pem");
+        let (authority, config) = certified("localhost");
+        std::fs::write(&path, authority).unwrap();
+        let trusting = Client::new(Some(&path)).unwrap();
+        let reply = trusting.send(&Call::get(once_over_tls(config.clone())));
+        assert_eq!(reply.unwrap().body, b"over TLS");
+        // The same without the authority, and with a certificate for another name.
+        let stranger = Client::new(None).unwrap();
+        let error = stranger.send(&Call::get(once_over_tls(config)));
+        assert!(error.unwrap_err().to_string().contains("certificate"));
+        let (authority, config) = certified("id.example.com");
+        std::fs::write(&path, authority).unwrap();
+        let trusting = Client::new(Some(&path)).unwrap();
+        let error = trusting.send(&Call::get(once_over_tls(config)));
+        assert!(error.unwrap_err().to_string().contains("certificate"));
     }
 
     #[test]

@@ -185,6 +185,7 @@ impl Issuers {
                 )),
             }
         }
+        warn_of_shared_names(&configs);
         faults.or(Self {
             inner: Arc::new(Inner {
                 by_issuer,
@@ -209,8 +210,16 @@ impl Issuers {
     /// Fetches the keys of all issuers, so that the first token need not wait for them. What fails is
     /// logged and tried again when a token needs it.
     pub(crate) async fn warm(&self, now: Timestamp) {
-        for issuer in self.inner.by_issuer.values().flatten() {
-            issuer.keys.warm(now).await;
+        let all = self.inner.by_issuer.values().flatten();
+        let fetches: Vec<_> = all
+            .map(|issuer| {
+                let keys = Arc::clone(&issuer.keys);
+                tokio::spawn(async move { keys.warm(now).await })
+            })
+            .collect();
+        for fetch in fetches {
+            // Fails only when the runtime ends.
+            let _ = fetch.await;
         }
     }
 
@@ -350,6 +359,25 @@ impl Issuers {
         troubles.sort();
         troubles.dedup();
         troubles
+    }
+}
+
+/// Two issuers may know one person by one name, or two persons: only the operator can tell.
+fn warn_of_shared_names(configs: &[IssuerConfig]) {
+    let mut seen: HashMap<(&str, &str), &str> = HashMap::new();
+    for config in configs {
+        let Some(of_type) = config.principal_type.as_deref() else {
+            continue;
+        };
+        let other = seen.entry((of_type, &config.id_prefix));
+        let other = *other.or_insert(&config.issuer);
+        if other != config.issuer {
+            tracing::warn!(
+                "issuers `{other}` and `{}` both name principals of type `{of_type}`: a subject of the one \
+                 is the same principal as that of the other; `id_prefix` keeps them apart",
+                config.issuer
+            );
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use super::jws::Jws;
 use super::keys::{KeySet, Verdict};
 use super::pace::Pace;
 use crate::config::IssuerConfig;
-use crate::fetch::{Call, Fetch, FetchError, LONGEST_BODY, Reply};
+use crate::fetch::{Call, Fetch, FetchError, LONGEST_BODY, Reply, may_follow};
 use crate::json;
 use crate::timestamp::Timestamp;
 
@@ -251,6 +251,7 @@ impl Keys {
             Some((uri, _)) => uri.clone(),
             None => {
                 let uri = jwks_uri(&self.get(url).await?, &self.issuer)?;
+                may_follow(url, &uri).map_err(|error| format!("discovery: {error}"))?;
                 found.jwks_uri = Some((uri.clone(), now));
                 uri
             }

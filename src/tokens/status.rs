@@ -16,7 +16,7 @@ use super::jws::{Jws, decoded};
 use super::pace::Pace;
 use super::source::{KeyError, Keys, send};
 use crate::config::{OnFailure, StatusListConfig, TokenAlgorithm};
-use crate::fetch::{Call, Fetch, LONGEST_BODY, Reply};
+use crate::fetch::{Call, Fetch, LONGEST_BODY, Reply, may_follow};
 use crate::timestamp::Timestamp;
 
 /// Lists kept for one issuer.
@@ -112,6 +112,9 @@ impl StatusLists {
             Ok(None) => return Standing::Valid(Timestamp::from_millis(i64::MAX)),
             Err(reason) => return Standing::Revoked(reason.to_owned()),
         };
+        if let Err(error) = may_follow(&self.issuer, &reference.uri) {
+            return Standing::Revoked(format!("its status list: {error}"));
+        }
         let slot = self.slot(&reference.uri);
         let fresh = |list: &Option<Arc<List>>| list.as_ref().is_some_and(|list| now < list.until);
         let mut list = slot.list.load_full();

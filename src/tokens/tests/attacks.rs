@@ -378,3 +378,27 @@ async fn a_bad_signature_is_remembered_for_a_moment() {
     refused(again, "token_signature", "");
     assert!(issuers.cached(&token, Usage::Principal, at(10)).is_none());
 }
+
+/// Whatever character is changed, left out or put in: it is another token, and not a good one.
+#[tokio::test]
+async fn a_token_that_was_tampered_with() {
+    let issuer = TestIssuer::start(&[Signer::ed("k1", 1)]);
+    let issuers = start(vec![principals(&issuer.url, "")]);
+    let token = Signer::ed("k1", 1).token(&claims(&issuer.url, json!({})));
+    assert!(verify(&issuers, &token).await.is_ok());
+    for at in 0..token.len() {
+        let (before, after) = token.split_at(at);
+        let (mut left, mut put) = (before.to_owned(), before.to_owned());
+        left.push_str(&after[1..]);
+        put.push('A');
+        put.push_str(after);
+        let mut changed = vec![left, put];
+        for with in ["A", "B", "-", "=", ".", " "] {
+            changed.push(format!("{before}{with}{}", &after[1..]));
+        }
+        for other in changed.iter().filter(|other| **other != token) {
+            let result = verify(&issuers, other).await;
+            assert!(!result.unwrap_err().is_unavailable(), "{at}: {other}");
+        }
+    }
+}

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::issuer::{Signer, TestIssuer, b64};
 use super::*;
+use crate::fetch::{Call, FetchError, Reply};
 use crate::tokens::{Denial, DenialKind, DeniedFull};
 
 fn denial(kind: DenialKind, value: &str) -> Denial {
@@ -308,5 +309,32 @@ async fn status_lists_fail_closed_or_open() {
             refused(old, "token_issuer_unavailable", "status list");
         }
         refused(verify_at(1, 201).await, "token_revoked", "status is 1");
+    }
+}
+
+/// An issuer on the network cannot have this server call itself.
+#[tokio::test]
+async fn a_reference_does_not_lead_to_this_machine() {
+    let (signer, url) = (Signer::ed("k1", 1), "https://id.example.com");
+    let keys = json!({"keys": [signer.jwk]}).to_string();
+    let fetch = move |call: &Call| -> Result<Reply, FetchError> {
+        assert_eq!(call.url, "https://id.example.com/keys");
+        Ok(Reply {
+            status: 200,
+            headers: Vec::new(),
+            body: keys.clone().into_bytes(),
+        })
+    };
+    let table = "jwks_uri = \"https://id.example.com/keys\"\n[status_list]\non_failure = \"open\"";
+    let configs = vec![principals(url, table)];
+    let issuers = Issuers::start(configs, Denied::default(), Arc::new(fetch)).unwrap();
+    for uri in [
+        "http://127.0.0.1:8180/admin",
+        "http://id.example.com/",
+        "file:///etc/passwd",
+    ] {
+        let list = json!({"status": {"status_list": {"idx": 0, "uri": uri}}});
+        let token = signer.token(&claims(url, list));
+        refused(verify(&issuers, &token).await, "token_revoked", uri);
     }
 }
