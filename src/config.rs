@@ -4,6 +4,7 @@
 //! with the place and the nearest known name. Nothing is half-applied.
 
 mod callers;
+mod issuers;
 mod keys;
 mod layers;
 mod secret;
@@ -23,6 +24,10 @@ use crate::request::Limits;
 
 pub(crate) use callers::check as check_callers;
 pub use callers::{CallerConfig, CallerLimitsConfig, TokenMatch};
+pub use issuers::{
+    GroupClaim, IntrospectionConfig, IssuerConfig, OnFailure, Preset, StatusListConfig,
+    TokenAlgorithm, TokenUsage, check as check_issuers, disjoint as disjoint_issuers,
+};
 use layers::Layers;
 pub use layers::Origin;
 pub use secret::{Secret, SecretRef};
