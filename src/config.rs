@@ -79,6 +79,10 @@ pub struct Config {
     pub server: ServerConfig,
     /// Callers that the file names.
     pub callers: Vec<CallerConfig>,
+    /// Issuers whose tokens are taken.
+    pub issuers: Vec<IssuerConfig>,
+    /// Certificate authorities, over those of the system, for what this program calls.
+    pub client_ca: Option<PathBuf>,
     /// The key that commands show to a server.
     pub client_key: Option<SecretRef>,
     /// Bounds on requests and on what is read from disk.
@@ -285,6 +289,8 @@ impl Config {
                 drain_timeout: duration("server.drain_timeout"),
             },
             callers: layers.tables().callers.clone(),
+            issuers: layers.tables().issuers.clone(),
+            client_ca: layers.path("client.ca"),
             client_key: match layers.value("client.key") {
                 Value::Secret(secret) => Some(secret.clone()),
                 _ => None,
@@ -384,12 +390,14 @@ impl Config {
         if let Err(found) = check_callers(&self.callers) {
             faults.extend(found);
         }
+        faults.extend(check_issuers(&self.issuers));
         faults.or(())
     }
 
     /// Whether there is a way to say who asks.
     fn knows_callers(&self) -> bool {
-        !self.callers.is_empty() || self.state_dir.is_some()
+        let issued = |issuer: &IssuerConfig| issuer.usage == TokenUsage::Caller;
+        !self.callers.is_empty() || self.state_dir.is_some() || self.issuers.iter().any(issued)
     }
 
     /// The file that was read.

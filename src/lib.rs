@@ -78,8 +78,8 @@ pub use policy::{
     WatchMode,
 };
 pub use request::{
-    Client, EntityRef, InputFault, IntoEntityRef, Limits, Purpose, Request, RequestBuilder,
-    RequestError,
+    Authentication, Client, EntityRef, InputFault, IntoEntityRef, Limits, Purpose, Request,
+    RequestBuilder, RequestError,
 };
 #[cfg(feature = "server")]
 pub use response::authorize_json;

@@ -18,6 +18,7 @@ mod metrics;
 mod peer;
 mod places;
 mod policies;
+mod principal;
 mod probes;
 mod problem;
 mod routes;

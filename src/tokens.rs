@@ -22,7 +22,7 @@ mod preset;
 mod source;
 mod status;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -77,7 +77,7 @@ pub(crate) struct Verified {
     /// The principal it stands for, if it stands for one.
     pub(crate) principal: Option<EntityRef>,
     /// The principal with its attributes and parents, and its groups, in Cedar's JSON form.
-    pub(crate) entities: Vec<Value>,
+    pub(crate) entities: Arc<[Value]>,
     /// The caller it stands for, if it stands for one.
     pub(crate) caller: Option<TokenCaller>,
 }

@@ -17,7 +17,7 @@ use crate::fetch;
 use crate::request::EntityRef;
 
 /// One issuer of tokens, for one use.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IssuerConfig {
     /// The exact `iss` of its tokens.
@@ -200,7 +200,7 @@ pub enum OnFailure {
 }
 
 /// Introspection of tokens (RFC 7662).
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IntrospectionConfig {
     /// The endpoint.
@@ -218,7 +218,7 @@ pub struct IntrospectionConfig {
 }
 
 /// OAuth status lists.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StatusListConfig {
     /// What to do when there is no list.

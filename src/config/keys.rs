@@ -99,6 +99,7 @@ pub(super) const KEYS: &[Key] = &[
     ),
     fixed("server.cors_origins", Kind::Names, ""),
     fixed("client.key", Kind::Secret, ""),
+    fixed("client.ca", Kind::Path, ""),
     fixed("server.drain_delay", Kind::Duration, "5s"),
     fixed("server.drain_timeout", Kind::Duration, "30s"),
     live("limits.body_bytes", Kind::Int(1, MANY), "1048576"),

@@ -10,8 +10,10 @@ use super::metrics::Metrics;
 use super::places::Places;
 use super::shed::Shedder;
 use crate::config::{Config, LimitsConfig};
-use crate::fault::Faults;
+use crate::fault::{Fault, Faults};
+use crate::fetch::Client;
 use crate::pdp::Pdp;
+use crate::tokens::{Denied, Issuers};
 use arc_swap::ArcSwap;
 
 /// Where the server is in its life.
@@ -38,6 +40,8 @@ pub(super) struct App {
     /// Origins whose pages may read answers.
     pub(super) cors_origins: Vec<String>,
     pub(super) gate: Gate,
+    /// Whose tokens are taken, for callers and for principals.
+    pub(super) issuers: Option<Issuers>,
     pub(super) limiter: Limiter,
     pub(super) shedder: Shedder,
     pub(super) metrics: Metrics,
@@ -56,6 +60,15 @@ pub(super) struct ConfigTrouble {
 
 impl App {
     pub(super) fn new(config: &Config, clock: Clock) -> Result<Self, Faults> {
+        let issuers = match config.issuers.as_slice() {
+            [] => None,
+            issuers => {
+                let client = Client::new(config.client_ca.as_deref())
+                    .map_err(|message| Fault::new("config", format!("`client.ca`: {message}")))?;
+                let (issuers, fetch) = (issuers.to_vec(), Arc::new(client));
+                Some(Issuers::start(issuers, Denied::default(), fetch)?)
+            }
+        };
         let hosts = config.server.hosts.iter();
         Ok(Self {
             pdp: OnceLock::new(),
@@ -65,7 +78,8 @@ impl App {
             connections: Places::new(config.limits.connections),
             hosts: hosts.map(|host| host.to_ascii_lowercase()).collect(),
             cors_origins: config.server.cors_origins.clone(),
-            gate: Gate::new(&config.server, &config.callers)?,
+            gate: Gate::new(&config.server, &config.callers, issuers.clone())?,
+            issuers,
             limiter: Limiter::new(defaults(&config.limits)),
             shedder: Shedder::default(),
             metrics: Metrics::new(),

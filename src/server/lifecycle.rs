@@ -67,6 +67,9 @@ async fn run(mut serve: Serve) -> Result<(), ServeError> {
     };
     app.begin(pdp.clone());
     tokio::spawn(super::shed::watch(Arc::clone(&app)));
+    if let Some(issuers) = app.issuers.clone() {
+        tokio::spawn(async move { issuers.warm(Timestamp::now()).await });
+    }
     let serve = Arc::new(serve);
     let _watcher = live::watch(&serve, &app)?;
     tracing::info!(

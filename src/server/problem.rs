@@ -61,6 +61,12 @@ impl Problem {
         )
     }
 
+    /// Says where in the body the fault is.
+    pub(super) fn at(mut self, pointer: &str) -> Self {
+        self.errors = vec![InputFault::new(pointer, &self.detail)];
+        self
+    }
+
     /// Adds a header to the response.
     pub(super) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));

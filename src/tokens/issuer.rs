@@ -119,7 +119,7 @@ impl Issuer {
             jti: text_at(claims, "/jti"),
             claims: jws.claims.clone(),
             principal,
-            entities,
+            entities: entities.into(),
             caller,
         })
     }

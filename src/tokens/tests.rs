@@ -2,7 +2,7 @@
 
 mod attacks;
 mod fetching;
-mod issuer;
+pub(crate) mod issuer;
 mod presets;
 mod revoked;
 
@@ -100,7 +100,7 @@ async fn a_token_becomes_a_principal_with_its_groups() {
     let group = |id: &str| json!({"type": "Group", "id": id});
     let bare = |id: &str| json!({"uid": group(id), "attrs": {}, "parents": []});
     assert_eq!(
-        Value::from(verified.entities.clone()),
+        Value::from(verified.entities.to_vec()),
         json!([
             {
                 "uid": {"type": "User", "id": "acme|ada"},

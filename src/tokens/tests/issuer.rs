@@ -18,16 +18,16 @@ use serde_json::{Value, json};
 
 use super::NOW;
 
-pub(super) fn b64(bytes: impl AsRef<[u8]>) -> String {
+pub(crate) fn b64(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// A key to sign with.
-pub(super) struct Signer {
-    pub(super) kid: String,
-    pub(super) algorithm: Algorithm,
-    pub(super) key: EncodingKey,
-    pub(super) jwk: Value,
+pub(crate) struct Signer {
+    pub(crate) kid: String,
+    pub(crate) algorithm: Algorithm,
+    pub(crate) key: EncodingKey,
+    pub(crate) jwk: Value,
 }
 
 /// One RSA key for all tests: making one takes long.
@@ -37,13 +37,13 @@ fn rsa_key() -> &'static rsa::RsaPrivateKey {
 }
 
 /// The public RSA key as an attacker has it.
-pub(super) fn rsa_public_pem() -> String {
+pub(crate) fn rsa_public_pem() -> String {
     let public = rsa_key().to_public_key();
     public.to_pkcs1_pem(rsa::pkcs1::LineEnding::LF).unwrap()
 }
 
 impl Signer {
-    pub(super) fn ed(kid: &str, seed: u8) -> Self {
+    pub(crate) fn ed(kid: &str, seed: u8) -> Self {
         let key = SigningKey::from_bytes(&[seed; 32]);
         let x = b64(key.verifying_key().as_bytes());
         Self {
@@ -54,7 +54,7 @@ impl Signer {
         }
     }
 
-    pub(super) fn ec(kid: &str) -> Self {
+    pub(crate) fn ec(kid: &str) -> Self {
         let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
         let point = pair.public_key_raw();
         let (x, y) = (b64(&point[1..33]), b64(&point[33..]));
@@ -66,7 +66,7 @@ impl Signer {
         }
     }
 
-    pub(super) fn rsa(kid: &str, algorithm: Algorithm) -> Self {
+    pub(crate) fn rsa(kid: &str, algorithm: Algorithm) -> Self {
         let key = rsa_key();
         let (n, e) = (b64(key.n().to_bytes_be()), b64(key.e().to_bytes_be()));
         Self {
@@ -78,19 +78,19 @@ impl Signer {
     }
 
     /// A signed token with an ordinary header.
-    pub(super) fn token(&self, claims: &Value) -> String {
+    pub(crate) fn token(&self, claims: &Value) -> String {
         self.typed("JWT", claims)
     }
 
     /// A signed token of this type.
-    pub(super) fn typed(&self, typ: &str, claims: &Value) -> String {
+    pub(crate) fn typed(&self, typ: &str, claims: &Value) -> String {
         let alg = format!("{:?}", self.algorithm);
         let header = json!({"typ": typ, "alg": alg, "kid": self.kid});
         self.raw(&header.to_string(), &claims.to_string())
     }
 
     /// A signed token of any text at all.
-    pub(super) fn raw(&self, header: &str, claims: &str) -> String {
+    pub(crate) fn raw(&self, header: &str, claims: &str) -> String {
         let message = format!("{}.{}", b64(header), b64(claims));
         let signature =
             jsonwebtoken::crypto::sign(message.as_bytes(), &self.key, self.algorithm).unwrap();
@@ -113,13 +113,13 @@ struct Shared {
 }
 
 /// An issuer with discovery, keys, introspection and a status list; it ends with the tests.
-pub(super) struct TestIssuer {
-    pub(super) url: String,
+pub(crate) struct TestIssuer {
+    pub(crate) url: String,
     shared: Arc<Shared>,
 }
 
 impl TestIssuer {
-    pub(super) fn start(signers: &[Signer]) -> Self {
+    pub(crate) fn start(signers: &[Signer]) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -152,27 +152,27 @@ impl TestIssuer {
     }
 
     /// From now on these are the keys.
-    pub(super) fn rotate(&self, signers: &[Signer]) {
+    pub(crate) fn rotate(&self, signers: &[Signer]) {
         *self.shared.keys.lock().unwrap() = signers.iter().map(|s| s.jwk.clone()).collect();
     }
 
     /// From now on every answer is a 503, or none is.
-    pub(super) fn set_down(&self, down: bool) {
+    pub(crate) fn set_down(&self, down: bool) {
         self.shared.down.store(down, Ordering::SeqCst);
     }
 
     /// The discovery document names another issuer.
-    pub(super) fn name(&self, other: &str) {
+    pub(crate) fn name(&self, other: &str) {
         *self.shared.named.lock().unwrap() = Some(other.to_owned());
     }
 
     /// What introspection answers.
-    pub(super) fn set_active(&self, active: bool) {
+    pub(crate) fn set_active(&self, active: bool) {
         self.shared.active.store(active, Ordering::SeqCst);
     }
 
     /// The status list, signed; one bit for each token, and with other claims over the usual.
-    pub(super) fn set_status(&self, signer: &Signer, bytes: &[u8], over: Value) {
+    pub(crate) fn set_status(&self, signer: &Signer, bytes: &[u8], over: Value) {
         let claims = super::claims(&self.url, over);
         let mut claims = super::object(claims);
         claims.entry("sub").and_modify(|sub| {
@@ -196,18 +196,18 @@ impl TestIssuer {
         *self.shared.status.lock().unwrap() = signer.typed(typ, &claims.into());
     }
 
-    pub(super) fn status_uri(&self) -> String {
+    pub(crate) fn status_uri(&self) -> String {
         format!("{}/status", self.url)
     }
 
     /// How often a path was asked for.
-    pub(super) fn calls(&self, path: &str) -> usize {
+    pub(crate) fn calls(&self, path: &str) -> usize {
         let calls = self.shared.calls.lock().unwrap();
         calls.iter().filter(|call| *call == path).count()
     }
 
     /// The last introspection: form and authorization.
-    pub(super) fn asked(&self) -> (String, String) {
+    pub(crate) fn asked(&self) -> (String, String) {
         self.shared.asked.lock().unwrap().clone()
     }
 }

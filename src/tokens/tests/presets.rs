@@ -28,7 +28,7 @@ fn believing(config: IssuerConfig, expect: &'static str) -> Issuers {
 
 async fn entities(issuers: &Issuers, claims: &Value) -> Value {
     let verified = verify(issuers, &Signer::ed("k1", 1).token(claims)).await;
-    verified.unwrap().entities.clone().into()
+    verified.unwrap().entities.to_vec().into()
 }
 
 fn uid(of_type: &str, id: &str) -> Value {
