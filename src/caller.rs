@@ -16,11 +16,58 @@ pub enum Scope {
     Search,
     /// Ask for explanations with a decision.
     Explain,
+    /// Send security events.
+    Events,
     /// Be believed about request-borne signals.
     AssertSignals,
+    /// Raise or lower what is known of a principal's authentication.
+    AssuranceWrite,
+    /// Register and revoke devices.
+    DevicesWrite,
+    /// Read what is kept about subjects.
+    SubjectsRead,
+    /// Change or erase what is kept about subjects.
+    SubjectsWrite,
+    /// Read policies and their history.
+    PoliciesRead,
+    /// Reload, publish and roll back policies.
+    PoliciesWrite,
+    /// Read stored entities.
+    EntitiesRead,
+    /// Write stored entities.
+    EntitiesWrite,
+    /// Create, rotate and revoke API keys.
+    KeysWrite,
+    /// Read the decision log.
+    AuditRead,
+    /// Follow changes.
+    Watch,
+    /// Read metrics.
+    MetricsRead,
 }
 
 impl Scope {
+    /// Every scope.
+    pub const ALL: [Self; 17] = [
+        Self::Decide,
+        Self::Search,
+        Self::Explain,
+        Self::Events,
+        Self::AssertSignals,
+        Self::AssuranceWrite,
+        Self::DevicesWrite,
+        Self::SubjectsRead,
+        Self::SubjectsWrite,
+        Self::PoliciesRead,
+        Self::PoliciesWrite,
+        Self::EntitiesRead,
+        Self::EntitiesWrite,
+        Self::KeysWrite,
+        Self::AuditRead,
+        Self::Watch,
+        Self::MetricsRead,
+    ];
+
     /// The scope's name in settings and messages.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -28,8 +75,27 @@ impl Scope {
             Self::Decide => "decide",
             Self::Search => "search",
             Self::Explain => "explain",
+            Self::Events => "events",
             Self::AssertSignals => "assert-signals",
+            Self::AssuranceWrite => "assurance:write",
+            Self::DevicesWrite => "devices:write",
+            Self::SubjectsRead => "subjects:read",
+            Self::SubjectsWrite => "subjects:write",
+            Self::PoliciesRead => "policies:read",
+            Self::PoliciesWrite => "policies:write",
+            Self::EntitiesRead => "entities:read",
+            Self::EntitiesWrite => "entities:write",
+            Self::KeysWrite => "keys:write",
+            Self::AuditRead => "audit:read",
+            Self::Watch => "watch",
+            Self::MetricsRead => "metrics:read",
         }
+    }
+
+    /// The scope of this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scope| scope.name() == name)
     }
 }
 

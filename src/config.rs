@@ -17,6 +17,7 @@ use crate::fault::{Fault, Faults};
 use crate::pdp::{Pdp, PdpBuilder};
 use crate::policy::{EngineChoice, OnError, ReadLimits, WatchMode};
 use crate::request::Limits;
+use crate::storage::{SealKey, SealKeys, StateDirError, Store, StoreSettings};
 
 use layers::Layers;
 pub use layers::Origin;
@@ -43,6 +44,14 @@ pub struct Config {
     pub state_dir: Option<PathBuf>,
     /// Whether to refuse to start on the last good sources.
     pub strict_start: bool,
+    /// What seals secrets in the state directory.
+    pub state_key: Option<SecretRef>,
+    /// What sealed them before; everything is sealed anew at the start.
+    pub state_previous_keys: Vec<SecretRef>,
+    /// Revisions whose sources are kept.
+    pub keep_revisions: usize,
+    /// The API key with which commands call a server.
+    pub client_key: Option<SecretRef>,
     /// How changes of the sources are noticed.
     pub watch: WatchMode,
     /// Rest that a change must be followed by before it is taken up.
@@ -215,6 +224,10 @@ impl Config {
             Value::Names(value) => value.clone(),
             _ => Vec::new(),
         };
+        let secret = |name: &str| match layers.value(name) {
+            Value::Secret(secret) => Some(secret.clone()),
+            _ => None,
+        };
         let address = |name: &str| match layers.value(name) {
             Value::Address(value) => Some(*value),
             _ => None,
@@ -225,6 +238,13 @@ impl Config {
             entities: paths("sources.entities"),
             state_dir: layers.path("state.dir"),
             strict_start: flag("state.strict_start"),
+            state_key: secret("state.key"),
+            state_previous_keys: match layers.value("state.previous_keys") {
+                Value::Secrets(secrets) => secrets.clone(),
+                _ => Vec::new(),
+            },
+            keep_revisions: size("state.keep_revisions"),
+            client_key: secret("client.key"),
             watch: match text("reload.watch").as_str() {
                 "poll" => WatchMode::Poll,
                 "off" => WatchMode::Off,
@@ -256,10 +276,7 @@ impl Config {
                 ops_listen: address("server.ops_listen"),
                 hosts: names("server.hosts"),
                 danger_allow_anonymous: flag("server.danger_allow_anonymous"),
-                admin_token: match layers.value("server.admin_token") {
-                    Value::Secret(secret) => Some(secret.clone()),
-                    _ => None,
-                },
+                admin_token: secret("server.admin_token"),
                 drain_delay: duration("server.drain_delay"),
                 drain_timeout: duration("server.drain_timeout"),
             },
@@ -326,6 +343,13 @@ impl Config {
                 fault(key, message, "shorten it");
             }
         }
+        if self.state_key.is_none() && !self.state_previous_keys.is_empty() {
+            fault(
+                "state.previous_keys",
+                "there is no newest key to seal anew with".to_owned(),
+                "set `state.key`",
+            );
+        }
         faults.or(())
     }
 
@@ -347,6 +371,27 @@ impl Config {
     #[must_use]
     pub fn restart_needed(&self, newer: &Self) -> Vec<&'static str> {
         self.layers.restart_needed(&newer.layers)
+    }
+
+    /// Opens the configured state directory with the keys that it is sealed with; `None` where none is
+    /// configured.
+    pub(crate) fn open_store(&self) -> Result<Option<Store>, StoreError> {
+        let Some(path) = &self.state_dir else {
+            return Ok(None);
+        };
+        let read = |key: &'static str, secret: &SecretRef| {
+            let parsed = secret.read().and_then(|s| SealKey::parse(s.reveal()));
+            parsed.map_err(|message| StoreError::Key { key, message })
+        };
+        let newest = self.state_key.iter().map(|secret| ("state.key", secret));
+        let previous = self.state_previous_keys.iter();
+        let all = newest.chain(previous.map(|secret| ("state.previous_keys", secret)));
+        let keys: Result<Vec<SealKey>, _> = all.map(|(key, secret)| read(key, secret)).collect();
+        let settings = StoreSettings {
+            keep_revisions: self.keep_revisions,
+            seal: SealKeys::new(keys?),
+        };
+        Ok(Some(Store::open(path, settings)?))
     }
 
     /// A decision point with the configured settings and no sources yet.
@@ -374,6 +419,22 @@ impl Config {
         let builder = self.schema.iter().fold(builder, PdpBuilder::schema);
         self.entities.iter().fold(builder, PdpBuilder::entities)
     }
+}
+
+/// Why the configured state directory could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StoreError {
+    /// A key could not be read.
+    #[error("`{key}`: {message}")]
+    Key {
+        /// The configuration key.
+        key: &'static str,
+        /// Why; without the key itself.
+        message: String,
+    },
+    /// The directory cannot be used.
+    #[error(transparent)]
+    Open(#[from] StateDirError),
 }
 
 fn utf8((name, value): (std::ffi::OsString, std::ffi::OsString)) -> Option<(String, String)> {
