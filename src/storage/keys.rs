@@ -545,7 +545,7 @@ mod tests {
         assert_eq!(found.caller.inline(), InlineRule::Add);
         assert_eq!(*found.caller.handles(), Handles::Only(["log_access".to_owned()].into()));
         assert_eq!(found.key.limits, Some(serde_json::json!({"perSecond": 5})));
-        let secret = text.rsplit_once('_').unwrap().1;
+        let secret = &text[16..];
         for file in std::fs::read_dir(dir.path()).unwrap() {
             let bytes = std::fs::read(file.unwrap().path()).unwrap();
             let there = bytes.windows(20).any(|part| part == &secret.as_bytes()[..20]);
