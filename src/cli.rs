@@ -18,6 +18,7 @@ use std::ffi::OsString;
 
 use clap::{CommandFactory, Parser};
 
+use crate::config::{Config, Secret, SecretRef};
 use crate::fault::Faults;
 use crate::pdp::BuildError;
 use crate::request::RequestError;
@@ -67,6 +68,18 @@ impl From<RequestError> for Failure {
 }
 
 type Done = Result<Exit, Failure>;
+
+/// The key to show to a server: that of `--key-file`, else of the configuration.
+fn client_key(args: &Args, config: &Config) -> Result<Option<Secret>, Failure> {
+    let (name, secret) = match (&args.key_file, &config.client_key) {
+        (Some(file), _) => ("--key-file", SecretRef::File(file.clone())),
+        (None, Some(secret)) => ("client.key", secret.clone()),
+        (None, None) => return Ok(None),
+    };
+    let key = secret.read();
+    key.map(Some)
+        .map_err(|message| Failure::CouldNotRun(format!("`{name}`: {message}")))
+}
 
 /// Runs the command line `arguments`, the program's name first.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {

@@ -3,15 +3,18 @@
 //! What enters: a file, the environment, flags. What leaves: a [`Config`], or every fault found, each
 //! with the place and the nearest known name. Nothing is half-applied.
 
+mod callers;
 mod keys;
 mod layers;
 mod secret;
+mod tables;
 mod value;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::caller::CallerLimits;
 use crate::engine::ShadowSettings;
 use crate::fault::{Fault, Faults};
 use crate::pdp::{Pdp, PdpBuilder};
@@ -19,6 +22,8 @@ use crate::policy::{EngineChoice, OnError, ReadLimits, WatchMode};
 use crate::request::Limits;
 use crate::storage::{SealKey, SealKeys, StateDirError, Store, StoreSettings};
 
+pub(crate) use callers::check as check_callers;
+pub use callers::{CallerConfig, CallerLimitsConfig, TokenMatch};
 use layers::Layers;
 pub use layers::Origin;
 pub use secret::{Secret, SecretRef};
@@ -50,8 +55,6 @@ pub struct Config {
     pub state_previous_keys: Vec<SecretRef>,
     /// Revisions whose sources are kept.
     pub keep_revisions: usize,
-    /// The API key with which commands call a server.
-    pub client_key: Option<SecretRef>,
     /// How changes of the sources are noticed.
     pub watch: WatchMode,
     /// Rest that a change must be followed by before it is taken up.
@@ -76,6 +79,10 @@ pub struct Config {
     pub advice: Vec<String>,
     /// The HTTP server.
     pub server: ServerConfig,
+    /// Callers that the file names.
+    pub callers: Vec<CallerConfig>,
+    /// The key that commands show to a server.
+    pub client_key: Option<SecretRef>,
     /// Bounds on requests and on what is read from disk.
     pub limits: LimitsConfig,
     /// Logging.
@@ -95,8 +102,10 @@ pub struct ServerConfig {
     pub hosts: Vec<String>,
     /// Whether to listen on other addresses than loopback although callers do not say who they are.
     pub danger_allow_anonymous: bool,
-    /// The token that `POST /admin/reload` asks for; without one it is for this machine only.
-    pub admin_token: Option<SecretRef>,
+    /// Whether callers on this machine may decide without saying who they are.
+    pub anonymous_loopback: bool,
+    /// Origins whose pages may read answers, such as `https://admin.example.org`.
+    pub cors_origins: Vec<String>,
     /// How long requests are still taken after readiness fell.
     pub drain_delay: Duration,
     /// How long requests under way may take after that.
@@ -118,6 +127,10 @@ pub struct LimitsConfig {
     pub concurrent_requests: usize,
     /// Connections open at once.
     pub connections: usize,
+    /// Bounds on the decisions of each caller that has none of its own.
+    pub caller: CallerLimits,
+    /// Bounds on what each caller manages.
+    pub manage: CallerLimits,
     /// Bounds on what is read from disk.
     pub read: ReadLimits,
 }
@@ -208,6 +221,7 @@ impl Config {
             _ => 0,
         };
         let size = |name: &str| usize::try_from(number(name)).unwrap_or(usize::MAX);
+        let small = |name: &str| u32::try_from(number(name)).unwrap_or(u32::MAX);
         let text = |name: &str| match layers.value(name) {
             Value::Text(value) => value.clone(),
             _ => String::new(),
@@ -244,7 +258,6 @@ impl Config {
                 _ => Vec::new(),
             },
             keep_revisions: size("state.keep_revisions"),
-            client_key: secret("client.key"),
             watch: match text("reload.watch").as_str() {
                 "poll" => WatchMode::Poll,
                 "off" => WatchMode::Off,
@@ -276,10 +289,13 @@ impl Config {
                 ops_listen: address("server.ops_listen"),
                 hosts: names("server.hosts"),
                 danger_allow_anonymous: flag("server.danger_allow_anonymous"),
-                admin_token: secret("server.admin_token"),
+                anonymous_loopback: text("server.anonymous") == "loopback",
+                cors_origins: names("server.cors_origins"),
                 drain_delay: duration("server.drain_delay"),
                 drain_timeout: duration("server.drain_timeout"),
             },
+            callers: layers.tables().callers.clone(),
+            client_key: secret("client.key"),
             limits: LimitsConfig {
                 body_bytes: size("limits.body_bytes"),
                 request: Limits {
@@ -292,6 +308,15 @@ impl Config {
                 queue_timeout: duration("limits.queue_timeout"),
                 concurrent_requests: size("limits.concurrent_requests"),
                 connections: size("limits.connections"),
+                caller: CallerLimits {
+                    requests_per_second: small("limits.caller_per_second"),
+                    burst: small("limits.caller_burst"),
+                    concurrent: small("limits.caller_concurrent"),
+                },
+                manage: CallerLimits {
+                    requests_per_second: small("limits.manage_per_second"),
+                    ..CallerLimits::default()
+                },
                 read: ReadLimits {
                     policy_file_bytes: number("limits.policy_file_bytes"),
                     entity_file_bytes: number("limits.entity_file_bytes"),
@@ -316,12 +341,30 @@ impl Config {
             faults.push(Fault::new("config", format!("`{key}` ({origin}): {message}")).help(help));
         };
         let listen = self.server.listen;
-        if !listen.ip().is_loopback() && !self.server.danger_allow_anonymous {
+        if !listen.ip().is_loopback()
+            && !self.server.danger_allow_anonymous
+            && !self.knows_callers()
+        {
             fault(
                 "server.listen",
-                format!("{listen} can be reached by others, and callers do not say who they are"),
-                "listen on 127.0.0.1 or [::1], or set `server.danger_allow_anonymous = true`",
+                format!("{listen} can be reached by others, and there is nobody to answer"),
+                "name `[[callers]]`, set `state.dir` and create keys, or set \
+                 `server.danger_allow_anonymous = true`",
             );
+        }
+        for origin in &self.server.cors_origins {
+            let named = origin.split_once("://").is_some_and(|(scheme, host)| {
+                ["https", "http"].contains(&scheme)
+                    && !host.is_empty()
+                    && !host.contains(['/', '*'])
+            });
+            if !named {
+                fault(
+                    "server.cors_origins",
+                    format!("`{origin}` is no origin"),
+                    "an origin is scheme, host and port, such as https://admin.example.org",
+                );
+            }
         }
         if self.poll_interval < Duration::from_millis(10) {
             fault(
@@ -350,7 +393,15 @@ impl Config {
                 "set `state.key`",
             );
         }
+        if let Err(found) = check_callers(&self.callers) {
+            faults.extend(found);
+        }
         faults.or(())
+    }
+
+    /// Whether there is a way to say who asks.
+    fn knows_callers(&self) -> bool {
+        !self.callers.is_empty() || self.state_dir.is_some()
     }
 
     /// The file that was read.
@@ -544,7 +595,7 @@ mod tests {
             "server.listen = \"0.0.0.0:80\"",
             &[],
             &[
-                "`server.listen` (/etc/deodar/deodar.toml:1): 0.0.0.0:80 can be reached by others, and callers do not say who they are [listen on 127.0.0.1 or [::1], or set `server.danger_allow_anonymous = true`]",
+                "`server.listen` (/etc/deodar/deodar.toml:1): 0.0.0.0:80 can be reached by others, and there is nobody to answer [name `[[callers]]`, set `state.dir` and create keys, or set `server.danger_allow_anonymous = true`]",
             ],
         );
         let config = load(
@@ -553,6 +604,32 @@ mod tests {
             &[],
         );
         assert!(config.is_ok());
+    }
+
+    #[test]
+    fn callers_are_read_and_their_faults_placed() {
+        let config = load(
+            "server.listen = \"0.0.0.0:80\"\n[[callers]]\nname = \"mesh\"\nscopes = [\"decide\"]\nsan = [\"spiffe://x/y\"]\n",
+            &[],
+            &[],
+        )
+        .unwrap();
+        assert_eq!(config.callers.len(), 1);
+        check_fault(
+            "[[callers]]\nname = \"a\"\nscope = []\n[[callers]]\nname = 1\nscopes = []\n",
+            &[],
+            &[
+                "/etc/deodar/deodar.toml:3:1: `callers`: unknown field `scope`, expected one of `name`, `scopes`, `inline`, `handles`, `limits`, `key_sha256`, `san`, `uid`, `token`",
+                "/etc/deodar/deodar.toml:5:8: `callers`: invalid type: integer `1`, expected a string",
+            ],
+        );
+        check_fault(
+            "server.cors_origins = [\"*\"]",
+            &[],
+            &[
+                "`server.cors_origins` (/etc/deodar/deodar.toml:1): `*` is no origin [an origin is scheme, host and port, such as https://admin.example.org]",
+            ],
+        );
     }
 
     #[test]
@@ -579,16 +656,16 @@ mod tests {
 
     #[test]
     fn secrets_are_referred_to_and_never_given() {
-        let config = load("server.admin_token = {file = \"token\"}", &[], &[]).unwrap();
+        let config = load("client.key = {file = \"token\"}", &[], &[]).unwrap();
         let shown = config
             .entries()
-            .find(|(name, ..)| *name == "server.admin_token")
+            .find(|(name, ..)| *name == "client.key")
             .unwrap()
             .1;
         assert_eq!(shown, serde_json::json!({"file": "/etc/deodar/token"}));
         let faults = load(
-            "server.admin_token = \"hunter2hunter2hunter2\"",
-            &[("DEODAR_SERVER_ADMIN_TOKEN", "hunter2")],
+            "client.key = \"hunter2hunter2hunter2\"",
+            &[("DEODAR_CLIENT_KEY", "hunter2")],
             &[],
         )
         .unwrap_err();

@@ -61,7 +61,7 @@ mod response;
 #[cfg(feature = "server")]
 pub mod server;
 
-pub use caller::{Caller, Handles, InlineRule, Scope};
+pub use caller::{Caller, CallerLimits, Handles, InlineRule, Scope};
 pub use decide::{Cause, Decision, Denied, Obligation, Outcome, PolicyFailure, Unmet};
 pub use engine::{EngineAnswer, PolicyErrorCode, ShadowCounts, ShadowMismatch, ShadowSettings};
 pub use fault::{Fault, Faults};

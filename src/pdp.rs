@@ -25,6 +25,7 @@ use crate::policy::source::SourceFile;
 use crate::policy::{ReadLimits, Revision, Watch, Watcher};
 use crate::request::{Limits, Request, RequestError};
 use crate::state::State;
+use crate::storage::Store;
 use crate::timestamp::Timestamp;
 
 pub use builder::{BuildError, PdpBuilder};
@@ -146,8 +147,13 @@ impl Pdp {
     pub fn health(&self) -> Health {
         let state = self.state();
         let trouble = self.inner.trouble();
+        let mut reasons = trouble.reasons.clone();
+        let store = self.inner.reloader.state_dir.as_ref();
+        if let Some(error) = store.and_then(Store::trouble).filter(|_| !trouble.unsaved) {
+            reasons.push(format!("nothing can be kept: {error}"));
+        }
         Health {
-            reasons: trouble.reasons.clone(),
+            reasons,
             faults: trouble.faults.clone(),
             revision: state.revision().clone(),
             sequence: state.sequence(),

@@ -132,6 +132,11 @@ impl Store {
         &self.inner.keys
     }
 
+    /// Why the last write failed; `None` once one has succeeded.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.handle().trouble()
+    }
+
     /// Copies everything into a new directory, as it is between two writes.
     #[allow(dead_code, reason = "migrations to come begin with it")]
     pub(crate) fn backup(&self, to: &Path) -> Result<(), StateDirError> {

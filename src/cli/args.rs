@@ -6,7 +6,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use clap_complete::Shell;
 
 use super::Failure;
-use crate::config::{Config, Flag, SecretRef};
+use crate::config::{Config, Flag};
 
 /// A Cedar policy decision point: serve decisions, test and validate policies.
 ///
@@ -23,12 +23,12 @@ pub(super) struct Args {
     /// Configuration file [default: deodar.toml, where there is one]
     #[arg(long, global = true, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
+    /// File with the key to show to a server [default: `client.key` of the configuration]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) key_file: Option<PathBuf>,
     /// Print JSON
     #[arg(long, global = true)]
     pub(super) json: bool,
-    /// File with the API key to call a server with, over `client.key`
-    #[arg(long, global = true, value_name = "FILE")]
-    pub(super) key_file: Option<PathBuf>,
     #[command(subcommand)]
     pub(super) command: Command,
 }
@@ -219,6 +219,8 @@ pub(super) enum KeysCommand {
         #[arg(long, value_name = "DURATION", default_value = "1h")]
         overlap: String,
     },
+    /// Make a key for `[[callers]]` in the configuration, and print what belongs there
+    Hash,
     /// End a key at once
     Revoke {
         /// The key's id
@@ -310,11 +312,6 @@ impl Args {
             Command::Keys(command) => command.flags(),
             _ => Vec::new(),
         };
-        let mut config =
-            Config::load(self.config.as_deref(), &flags).map_err(Failure::Faulty)?;
-        if let Some(file) = &self.key_file {
-            config.client_key = Some(SecretRef::File(file.clone()));
-        }
-        Ok(config)
+        Config::load(self.config.as_deref(), &flags).map_err(Failure::Faulty)
     }
 }

@@ -8,25 +8,29 @@ use serde_json::{Value, json};
 use super::args::{Args, CreateKey, Keys, KeysCommand};
 use super::health::{ask, base};
 use super::output::Output;
-use super::{Done, Exit, Failure};
+use super::{Done, Exit, Failure, client_key};
+use crate::caller::InlineRule;
 use crate::config::Config;
 use crate::storage::Store;
-use crate::storage::keys::{ApiKey, NewKey, inline_rule};
+use crate::storage::keys::{ApiKey, NewKey, for_configuration};
 use crate::timestamp::Timestamp;
 
 /// How long a server may take for a change of its keys.
 const CHANGING: Duration = Duration::from_secs(30);
 
 pub(super) fn run(command: &Keys, args: &Args, output: Output) -> Done {
+    if matches!(command.command, KeysCommand::Hash) {
+        return hash(output);
+    }
     let config = args.load_config()?;
     let answer = if command.offline {
         offline(&command.command, &config)?
     } else {
-        online(command, &config)?
+        online(command, args, &config)?
     };
     match &command.command {
         KeysCommand::Create(_) | KeysCommand::Rotate { .. } => show_secret(&answer, output)?,
-        KeysCommand::List => list(&answer, output),
+        KeysCommand::List | KeysCommand::Hash => list(&answer, output),
         KeysCommand::Revoke { id } => {
             if output.is_json() {
                 output.value(&answer);
@@ -34,6 +38,20 @@ pub(super) fn run(command: &Keys, args: &Args, output: Output) -> Done {
                 output.note(&format!("the key {id} is revoked"));
             }
         }
+    }
+    Ok(Exit::Holds)
+}
+
+/// A key that the configuration names by its hash, for servers without a state directory.
+fn hash(output: Output) -> Done {
+    let made = for_configuration();
+    let (key, hash) = made.map_err(|error| Failure::CouldNotRun(error.to_string()))?;
+    if output.is_json() {
+        output.value(&json!({"key": key, "sha256": hash}));
+    } else {
+        output.note(&format!("key_sha256 = [\"{hash}\"]"));
+        output.note("the key, which is not shown again:");
+        output.line(&key);
     }
     Ok(Exit::Holds)
 }
@@ -61,14 +79,14 @@ fn offline(command: &KeysCommand, config: &Config) -> Result<Value, Failure> {
             let new = NewKey {
                 name: create.name.clone(),
                 scopes: create.scopes.clone(),
-                inline: inline_rule(&create.inline).unwrap_or(crate::InlineRule::Add),
+                inline: InlineRule::from_name(&create.inline).unwrap_or(InlineRule::Add),
                 handles: handles(create),
                 limits: None,
                 expires: expires(create, now)?,
             };
             keys.create(new, now).map(with_secret)
         }
-        KeysCommand::List => {
+        KeysCommand::List | KeysCommand::Hash => {
             let all: Vec<Value> = keys.list().iter().map(ApiKey::to_json).collect();
             Ok(json!({ "keys": all }))
         }
@@ -81,15 +99,8 @@ fn offline(command: &KeysCommand, config: &Config) -> Result<Value, Failure> {
 }
 
 /// Has a running server do it.
-fn online(command: &Keys, config: &Config) -> Result<Value, Failure> {
-    let key = match &config.client_key {
-        Some(secret) => Some(
-            secret
-                .read()
-                .map_err(|message| Failure::CouldNotRun(format!("`client.key`: {message}")))?,
-        ),
-        None => None,
-    };
+fn online(command: &Keys, args: &Args, config: &Config) -> Result<Value, Failure> {
+    let key = client_key(args, config)?;
     let base = base(command.server.as_deref(), config, false);
     let (method, path, body) = match &command.command {
         KeysCommand::Create(create) => {
@@ -103,7 +114,7 @@ fn online(command: &Keys, config: &Config) -> Result<Value, Failure> {
             });
             ("POST", "/keys".to_owned(), Some(body))
         }
-        KeysCommand::List => ("GET", "/keys".to_owned(), None),
+        KeysCommand::List | KeysCommand::Hash => ("GET", "/keys".to_owned(), None),
         KeysCommand::Rotate { id, overlap } => {
             let overlap = format!("{}s", duration(overlap)?.as_secs());
             let path = format!("/keys/{}/rotate", in_path(id)?);

@@ -14,21 +14,15 @@ const LOADING: Duration = Duration::from_secs(600);
 
 pub(super) fn run(command: &Reload, args: &Args, output: Output) -> Done {
     let config = args.load_config()?;
-    let token =
-        match &config.server.admin_token {
-            Some(secret) => Some(secret.read().map_err(|message| {
-                Failure::CouldNotRun(format!("`server.admin_token`: {message}"))
-            })?),
-            None => None,
-        };
+    let key = super::client_key(args, &config)?;
     let base = base(command.url.as_deref(), &config, false);
     let body = json!({"confirm": command.confirm}).to_string();
     let (_, answer) = ask(&base, LOADING, |agent| {
         let mut request = agent
             .post(format!("{base}/admin/reload"))
             .header("content-type", "application/json");
-        if let Some(token) = &token {
-            request = request.header("authorization", format!("Bearer {}", token.reveal()));
+        if let Some(key) = &key {
+            request = request.header("authorization", format!("Bearer {}", key.reveal()));
         }
         request.send(&body)
     })?;

@@ -7,6 +7,7 @@ use cedar_policy::{Context, Entities, Entity, EntityUid, Policy};
 use serde_json::{Map, Value};
 
 use super::slice::{Slice, TooLarge, named_in};
+use crate::caller::InlineRule;
 use crate::enrich::Enriched;
 use crate::entities::{Exporter, has_unknown};
 use crate::fault::chain;
@@ -81,7 +82,7 @@ pub(super) fn resolve(enriched: &Enriched<'_>, limits: &Limits) -> Result<Resolv
     if let Some(schema) = checked {
         declared(&schema.model, request, &mut faults);
     }
-    let inline = if request.entities.is_empty() {
+    let inline = if request.entities.is_empty() && enriched.facts.is_empty() {
         Vec::new()
     } else {
         let merge = Merge {
@@ -90,10 +91,13 @@ pub(super) fn resolve(enriched: &Enriched<'_>, limits: &Limits) -> Result<Resolv
                 locals: None,
             },
             schema: schema.map(|schema| &schema.schema),
-            rule: request.caller().inline(),
             parent_depth: limits.inline_parent_depth,
         };
-        merge.apply(&request.entities).unwrap_or_else(|found| {
+        let given = [
+            (&*enriched.facts, InlineRule::Override, "/token"),
+            (&*request.entities, request.caller().inline(), "/entities"),
+        ];
+        merge.apply(given).unwrap_or_else(|found| {
             faults.extend(found);
             Vec::new()
         })

@@ -4,9 +4,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::Clock;
+use super::auth::Gate;
+use super::limit::{Defaults, Limiter};
 use super::metrics::Metrics;
 use super::places::Places;
-use crate::config::{Config, LimitsConfig, Secret};
+use crate::config::{Config, LimitsConfig};
+use crate::fault::Faults;
 use crate::pdp::Pdp;
 use arc_swap::ArcSwap;
 
@@ -31,7 +34,10 @@ pub(super) struct App {
     /// For open connections.
     pub(super) connections: Places,
     pub(super) hosts: Vec<String>,
-    pub(super) admin_token: Option<Secret>,
+    /// Origins whose pages may read answers.
+    pub(super) cors_origins: Vec<String>,
+    pub(super) gate: Gate,
+    pub(super) limiter: Limiter,
     pub(super) metrics: Metrics,
     config_trouble: Mutex<ConfigTrouble>,
     pub(super) clock: Clock,
@@ -47,20 +53,22 @@ pub(super) struct ConfigTrouble {
 }
 
 impl App {
-    pub(super) fn new(config: &Config, admin_token: Option<Secret>, clock: Clock) -> Self {
+    pub(super) fn new(config: &Config, clock: Clock) -> Result<Self, Faults> {
         let hosts = config.server.hosts.iter();
-        Self {
+        Ok(Self {
             pdp: OnceLock::new(),
             draining: AtomicBool::new(false),
             limits: ArcSwap::from_pointee(config.limits),
             requests: Places::new(config.limits.concurrent_requests),
             connections: Places::new(config.limits.connections),
             hosts: hosts.map(|host| host.to_ascii_lowercase()).collect(),
-            admin_token,
+            cors_origins: config.server.cors_origins.clone(),
+            gate: Gate::new(&config.server, &config.callers)?,
+            limiter: Limiter::new(defaults(&config.limits)),
             metrics: Metrics::new(),
             config_trouble: Mutex::default(),
             clock,
-        }
+        })
     }
 
     /// From now on requests are decided.
@@ -94,6 +102,7 @@ impl App {
         self.limits.store(Arc::new(limits));
         self.requests.resize(limits.concurrent_requests);
         self.connections.resize(limits.connections);
+        self.limiter.set_defaults(defaults(&limits));
         if let Some(pdp) = self.pdp() {
             pdp.set_limits(limits.request, limits.read);
         }
@@ -110,5 +119,12 @@ impl App {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         *now = trouble;
+    }
+}
+
+fn defaults(limits: &LimitsConfig) -> Defaults {
+    Defaults {
+        decide: limits.caller,
+        manage: limits.manage,
     }
 }

@@ -19,17 +19,19 @@ use crate::request::Request;
 use crate::response::{Answer, to_bytes};
 
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const X_DECISION_ID: HeaderName = HeaderName::from_static("x-decision-id");
+pub(super) const X_DECISION_ID: HeaderName = HeaderName::from_static("x-decision-id");
 
 /// How long a request waits for the state that its `atLeast` demands.
 const WAIT_FOR_SEQUENCE: Duration = Duration::from_millis(100);
 const LOOK_FOR_SEQUENCE: Duration = Duration::from_millis(5);
 
 /// Decides one request.
-pub(super) async fn authorize(State(app): State<Arc<App>>, http: HttpRequest) -> Response {
+pub(super) async fn authorize(State(app): State<Arc<App>>, mut http: HttpRequest) -> Response {
     let began = Instant::now();
     let mut id = request_id(http.headers());
-    let answered = answer(&app, http, &mut id).await;
+    let caller = http.extensions_mut().remove::<Caller>();
+    let caller = caller.unwrap_or_else(Caller::anonymous);
+    let answered = answer(&app, http, caller, &mut id).await;
     let response = match answered {
         Ok(response) => response,
         Err(problem) => problem.respond(id.as_deref()),
@@ -42,6 +44,7 @@ pub(super) async fn authorize(State(app): State<Arc<App>>, http: HttpRequest) ->
 async fn answer(
     app: &App,
     http: HttpRequest,
+    caller: Caller,
     id: &mut Option<String>,
 ) -> Result<Response, Problem> {
     let limits = **app.limits.load();
@@ -53,8 +56,7 @@ async fn answer(
             .ok_or_else(overloaded)?,
     );
     let pdp = app.pdp().ok_or_else(Problem::not_ready)?;
-    let mut request =
-        Request::from_json(&body, &limits.request, Caller::anonymous())?.with_now((app.clock)());
+    let mut request = Request::from_json(&body, &limits.request, caller)?.with_now((app.clock)());
     match (&request.request_id, &*id) {
         (Some(given), _) => *id = Some(given.clone()),
         (None, Some(header)) => request.request_id = Some(header.clone()),

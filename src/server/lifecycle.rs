@@ -31,14 +31,7 @@ pub fn serve(serve: Serve) -> Result<(), ServeError> {
 async fn run(mut serve: Serve) -> Result<(), ServeError> {
     let mut signals = Signals::new()?;
     let config = serve.config.clone();
-    let admin_token = match &config.server.admin_token {
-        Some(secret) => Some(secret.read().map_err(|message| ServeError::Secret {
-            key: "server.admin_token",
-            message,
-        })?),
-        None => None,
-    };
-    let app = Arc::new(App::new(&config, admin_token, Box::new(Timestamp::now)));
+    let app = Arc::new(App::new(&config, Box::new(Timestamp::now))?);
     let (stop, stopped) = watch::channel(false);
     let mut listeners = tokio::task::JoinSet::new();
     let main = listen::bind(config.server.listen).await?;

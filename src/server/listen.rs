@@ -15,8 +15,8 @@ use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 
 use super::ServeError;
-use super::admin::Peer;
 use super::app::App;
+use super::peer::Peer;
 use super::places::{Place, Places};
 use super::routes;
 
@@ -94,15 +94,17 @@ fn connection(
     app: &Arc<App>,
 ) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> + use<> {
     let state = Arc::clone(app);
+    let peer = Arc::new(Peer::at(peer));
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let mut request = request.map(axum::body::Body::new);
-        let decides = served.decides && routes::decides(&request);
+        let decides = served.decides && routes::decides(&state, &request);
         let (app, router) = (Arc::clone(&state), served.router.clone());
+        let peer = Arc::clone(&peer);
         async move {
             if decides {
-                return Ok::<_, Infallible>(routes::decide(app, request).await);
+                return Ok::<_, Infallible>(routes::decide(app, request, &peer).await);
             }
-            request.extensions_mut().insert(Peer(peer));
+            request.extensions_mut().insert(peer);
             router.oneshot(request).await
         }
     });

@@ -5,7 +5,10 @@
 //! database is closed and opened anew before the next write, so that a full disk is over once there is
 //! room.
 
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+#[cfg(feature = "server")]
+use std::sync::mpsc::TrySendError;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use redb::backends::FileBackend;
@@ -47,6 +50,8 @@ pub(super) struct Database {
 pub(super) struct Handle {
     orders: SyncSender<Order>,
     place: Place,
+    /// Why the last write failed; `None` once one has succeeded.
+    trouble: Arc<Mutex<Option<String>>>,
 }
 
 /// Opens the database file, which must be there.
@@ -93,8 +98,10 @@ impl Database {
     ) -> Result<Self, StateDirError> {
         let database = open()?;
         let (orders, queue) = sync_channel(QUEUE);
+        let trouble: Arc<Mutex<Option<String>>> = Arc::default();
         let mut keeper = Keeper {
             place: place.clone(),
+            trouble: Arc::clone(&trouble),
             open: Box::new(open),
             database: Some(database),
         };
@@ -103,7 +110,11 @@ impl Database {
             .spawn(move || keeper.run(&queue))
             .map_err(|error| place.io("no thread to write with", &error))?;
         Ok(Self {
-            handle: Handle { orders, place },
+            handle: Handle {
+                orders,
+                place,
+                trouble,
+            },
             thread: Some(thread),
         })
     }
@@ -124,8 +135,15 @@ impl Drop for Database {
 }
 
 impl Handle {
+    #[cfg(feature = "server")]
     pub(super) fn place(&self) -> &Place {
         &self.place
+    }
+
+    /// Why the last write failed, if it did.
+    pub(super) fn trouble(&self) -> Option<String> {
+        let trouble = self.trouble.lock();
+        trouble.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Runs `work` in a transaction, and returns once that is on disk. Either all of it is, or nothing.
@@ -236,6 +254,7 @@ where
 /// What the thread has.
 struct Keeper {
     place: Place,
+    trouble: Arc<Mutex<Option<String>>>,
     open: Box<dyn Fn() -> Result<redb::Database, StateDirError> + Send>,
     /// `None` after an error, until the next order.
     database: Option<redb::Database>,
@@ -268,6 +287,8 @@ impl Keeper {
             return;
         }
         let end = self.transact(&mut writes);
+        let trouble = end.as_ref().err().map(ToString::to_string);
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
         if let Err(error) = &end {
             tracing::error!(%error, "nothing was written");
             self.database = None;

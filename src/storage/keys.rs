@@ -13,13 +13,14 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::StateDirError;
 use super::database::Handle;
 use super::error::Kind;
 use super::revisions::open;
-use crate::caller::{Caller, Handles, InlineRule, Scope};
+use crate::caller::{Caller, CallerLimits, Handles, InlineRule, Scope};
 use crate::nearest::nearest;
 use crate::timestamp::Timestamp;
 
@@ -47,9 +48,9 @@ pub(crate) struct ApiKey {
     /// Obligations that it discharges whatever its requests say.
     #[serde(default)]
     pub(crate) handles: BTreeSet<String>,
-    /// Limits of its own, as the server reads them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) limits: Option<serde_json::Value>,
+    /// Bounds of its own, in place of those that all have.
+    #[serde(default)]
+    pub(crate) limits: Option<KeyLimits>,
     #[serde(serialize_with = "write_time", deserialize_with = "read_time")]
     pub(crate) created: Timestamp,
     #[serde(default, serialize_with = "write_some", deserialize_with = "read_some")]
@@ -59,6 +60,18 @@ pub(crate) struct ApiKey {
     pub(crate) last_used: Option<Timestamp>,
     #[serde(default, serialize_with = "write_some", deserialize_with = "read_some")]
     pub(crate) revoked: Option<Timestamp>,
+}
+
+/// How much a key's caller may ask for; zero is no bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct KeyLimits {
+    #[serde(default)]
+    pub(crate) requests_per_second: u32,
+    #[serde(default)]
+    pub(crate) burst: u32,
+    #[serde(default)]
+    pub(crate) concurrent: u32,
 }
 
 /// A key as it is stored.
@@ -78,7 +91,7 @@ pub(crate) struct NewKey {
     pub(crate) scopes: Vec<String>,
     pub(crate) inline: InlineRule,
     pub(crate) handles: BTreeSet<String>,
-    pub(crate) limits: Option<serde_json::Value>,
+    pub(crate) limits: Option<KeyLimits>,
     pub(crate) expires: Option<Timestamp>,
 }
 
@@ -387,7 +400,14 @@ impl Entry {
         let key = &stored.key;
         let scopes = key.scopes.iter().filter_map(|name| Scope::from_name(name));
         let handles = Handles::Only(key.handles.clone());
-        let caller = Caller::new(key.name.clone(), scopes, key.inline, handles);
+        let mut caller = Caller::new(key.name.clone(), scopes, key.inline, handles);
+        if let Some(limits) = key.limits {
+            caller = caller.with_limits(CallerLimits {
+                requests_per_second: limits.requests_per_second,
+                burst: limits.burst,
+                concurrent: limits.concurrent,
+            });
+        }
         let used = key.last_used.map_or(i64::MIN, Timestamp::as_millis);
         Arc::new(Self {
             key: Arc::new(key.clone()),
@@ -419,6 +439,14 @@ impl ApiKey {
     }
 }
 
+/// A key that is kept nowhere, and the SHA-256 of its text in hexadecimal, by which the configuration
+/// names it.
+pub(crate) fn for_configuration() -> Result<(String, String), getrandom::Error> {
+    let text = token::spell(&token::new_id()?, &token::new_secret()?);
+    let hash = Sha256::digest(text.as_bytes());
+    Ok((text, hash.iter().map(|byte| format!("{byte:02x}")).collect()))
+}
+
 fn insert(write: &WriteTransaction, stored: &Stored) -> Result<(), redb::Error> {
     let json = serde_json::to_vec(stored).map_err(std::io::Error::from)?;
     let mut table = write.open_table(API_KEYS)?;
@@ -439,11 +467,11 @@ fn check(new: &NewKey, now: Timestamp) -> Result<(), KeyError> {
     }
     for scope in &new.scopes {
         if Scope::from_name(scope).is_none() {
-            let near = nearest(scope, Scope::ALL.into_iter().map(Scope::name));
+            let near = nearest(scope, Scope::ALL.iter().map(|scope| scope.name()));
             let help = match near {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => {
-                    let all: Vec<_> = Scope::ALL.into_iter().map(Scope::name).collect();
+                    let all: Vec<_> = Scope::ALL.iter().map(|scope| scope.name()).collect();
                     format!("scopes are {}", all.join(", "))
                 }
             };
@@ -456,32 +484,17 @@ fn check(new: &NewKey, now: Timestamp) -> Result<(), KeyError> {
     Ok(())
 }
 
-/// The rule's name in settings.
-pub(crate) fn inline_name(rule: InlineRule) -> &'static str {
-    match rule {
-        InlineRule::Off => "off",
-        InlineRule::Add => "add",
-        InlineRule::Override => "override",
-    }
-}
-
-/// The rule of this name.
-pub(crate) fn inline_rule(name: &str) -> Option<InlineRule> {
-    let all = [InlineRule::Off, InlineRule::Add, InlineRule::Override];
-    all.into_iter().find(|rule| inline_name(*rule) == name)
-}
-
 mod inline {
-    use super::{Deserialize, Deserializer, InlineRule, Serializer, inline_name, inline_rule};
+    use super::{Deserialize, Deserializer, InlineRule, Serializer};
     use serde::de::Error;
 
     pub(super) fn serialize<S: Serializer>(rule: &InlineRule, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(inline_name(*rule))
+        to.serialize_str(rule.name())
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<InlineRule, D::Error> {
         let name = String::deserialize(from)?;
-        inline_rule(&name).ok_or_else(|| D::Error::custom("no rule for inline entities"))
+        InlineRule::from_name(&name).ok_or_else(|| D::Error::custom("no rule for inline entities"))
     }
 }
 
@@ -522,7 +535,10 @@ mod tests {
             scopes: vec!["decide".to_owned(), "entities:write".to_owned()],
             inline: InlineRule::Add,
             handles: ["log_access".to_owned()].into(),
-            limits: Some(serde_json::json!({"perSecond": 5})),
+            limits: Some(KeyLimits {
+                requests_per_second: 5,
+                ..KeyLimits::default()
+            }),
             expires: None,
         }
     }
@@ -544,7 +560,7 @@ mod tests {
         assert!(!found.caller.has(Scope::KeysWrite));
         assert_eq!(found.caller.inline(), InlineRule::Add);
         assert_eq!(*found.caller.handles(), Handles::Only(["log_access".to_owned()].into()));
-        assert_eq!(found.key.limits, Some(serde_json::json!({"perSecond": 5})));
+        assert_eq!(found.caller.limits().unwrap().requests_per_second, 5);
         let secret = &text[16..];
         for file in std::fs::read_dir(dir.path()).unwrap() {
             let bytes = std::fs::read(file.unwrap().path()).unwrap();

@@ -332,11 +332,13 @@ fn a_full_disk_refuses_writes_until_there_is_room() {
     for _ in 0..3 {
         let error = store.keys().create(key("b"), now).unwrap_err();
         assert_eq!(error.code(), "state_full", "{error}");
+        assert!(store.trouble().unwrap().contains("the disk is full"));
         // Who is known is known all the same.
         assert!(store.keys().find(&before, now).is_ok());
     }
     full.store(false, Ordering::SeqCst);
     let (_, after) = store.keys().create(key("b"), now).unwrap();
+    assert_eq!(store.trouble(), None);
     drop(store);
     let store = open(directory.path()).unwrap();
     assert!(store.keys().find(&before, now).is_ok() && store.keys().find(&after, now).is_ok());

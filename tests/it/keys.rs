@@ -49,6 +49,17 @@ fn keys_are_made_and_changed_in_the_state_directory() {
     assert!(!json.to_string().contains("secret"));
 }
 
+#[test]
+fn a_key_for_the_configuration_is_printed_with_its_hash() {
+    let made = run(deodar().args(["keys", "hash"]));
+    assert!(made.out.starts_with("dk_") && made.out.lines().count() == 1, "{}", made.out);
+    let start = "key_sha256 = [\"";
+    let hash = made.err.lines().find_map(|line| line.strip_prefix(start)).unwrap();
+    assert_eq!(hash.strip_suffix("\"]").unwrap().len(), 64);
+    let json = run(deodar().args(["keys", "hash", "--json"])).json();
+    assert_eq!(json["sha256"].as_str().unwrap().len(), 64);
+}
+
 #[track_caller]
 fn check_refused(ran: &Ran, expect: &str) {
     assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{}", ran.err);

@@ -454,7 +454,10 @@ fn a_state_directory_of_format_1_is_taken_over() {
     let state = tree.join("state");
     std::fs::create_dir(&state).unwrap();
     let policy = |text: &str| json!({"name": "p/p.cedar", "relative": "p.cedar", "form": "Cedar", "text": text});
+    let schema = json!({"name": "s/s.cedarschema", "relative": "s.cedarschema",
+        "form": "SchemaCedar", "text": SCHEMA});
     let kept = json!({"sequence": 9, "revision": "r", "files": [
+        schema,
         policy("@id(\"old\") permit(principal, action, resource);"),
     ]});
     std::fs::write(state.join("format"), "1\n").unwrap();

@@ -1,0 +1,4 @@
+//! What the guard lets through, route by route.
+
+mod privileges;
+mod requests;
