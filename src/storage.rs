@@ -25,13 +25,19 @@ mod denials;
 #[allow(dead_code, reason = "authentication is the server's")]
 pub(crate) mod keys;
 #[cfg(feature = "server")]
-#[allow(dead_code, reason = "nothing that is kept yet is a secret to be read back")]
+#[allow(
+    dead_code,
+    reason = "nothing that is kept yet is a secret to be read back"
+)]
 mod seal;
 #[cfg(feature = "server")]
-#[allow(dead_code, reason = "nothing that is kept yet is a secret to be read back")]
+#[allow(
+    dead_code,
+    reason = "nothing that is kept yet is a secret to be read back"
+)]
 mod secrets;
 
-#[cfg(all(test, feature = "server", unix))]
+#[cfg(test)]
 mod tests;
 
 use std::fs::File;

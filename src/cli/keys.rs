@@ -153,9 +153,8 @@ fn show_secret(answer: &Value, output: Output) -> Result<(), Failure> {
         return Ok(());
     }
     let text = |member: &str| answer.get(member).and_then(Value::as_str);
-    let key = text("key").ok_or_else(|| {
-        Failure::CouldNotRun("the server has answered without a key".to_owned())
-    })?;
+    let key = text("key")
+        .ok_or_else(|| Failure::CouldNotRun("the server has answered without a key".to_owned()))?;
     output.note(&format!(
         "the key {} of `{}`, which is not shown again:",
         text("id").unwrap_or_default(),
@@ -218,6 +217,9 @@ fn in_path(id: &str) -> Result<&str, Failure> {
     if !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return Ok(id);
     }
-    let message = format!("`{}` is no id of a key; `deodar keys list` shows them", id.escape_debug());
+    let message = format!(
+        "`{}` is no id of a key; `deodar keys list` shows them",
+        id.escape_debug()
+    );
     Err(Failure::CouldNotRun(message))
 }

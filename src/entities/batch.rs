@@ -242,10 +242,7 @@ impl Batch {
     }
 
     /// Gives a stored entity one more parent.
-    #[allow(
-        dead_code,
-        reason = "single edges are for stores of relations"
-    )]
+    #[allow(dead_code, reason = "single edges are for stores of relations")]
     pub(crate) fn add_parent(&mut self, child: (&str, &str), parent: (&str, &str)) -> &mut Self {
         self.changes.push(Change::AddParent {
             child: owned(child),
@@ -255,10 +252,7 @@ impl Batch {
     }
 
     /// Takes one parent from a stored entity.
-    #[allow(
-        dead_code,
-        reason = "single edges are for stores of relations"
-    )]
+    #[allow(dead_code, reason = "single edges are for stores of relations")]
     pub(crate) fn remove_parent(&mut self, child: (&str, &str), parent: (&str, &str)) -> &mut Self {
         self.changes.push(Change::RemoveParent {
             child: owned(child),

@@ -449,7 +449,9 @@ fn read(
 /// The name of an entity that cannot be read.
 fn name_in(text: &str) -> String {
     let json: Option<Value> = serde_json::from_str(text).ok();
-    let uid = json.as_ref().and_then(|json| entity_ref(json.get("uid")?).ok());
+    let uid = json
+        .as_ref()
+        .and_then(|json| entity_ref(json.get("uid")?).ok());
     uid.map_or_else(
         || "an entity".to_owned(),
         |(ty, id)| format!("`{ty}::\"{}\"`", id.escape_debug()),

@@ -295,10 +295,7 @@ impl Inner {
     }
 }
 
-fn check<'a>(
-    state: &'a State,
-    changes: &[EntityChange],
-) -> Result<Checked<'a>, EntityWriteError> {
+fn check<'a>(state: &'a State, changes: &[EntityChange]) -> Result<Checked<'a>, EntityWriteError> {
     let schema = state.snapshot().schema_set();
     let mut checked = Checked {
         version: state.store().version(),

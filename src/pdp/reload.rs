@@ -243,19 +243,17 @@ impl Reloader {
             Ok((state, files))
         });
         match built {
-            Ok((state, files)) => {
-                match (&last, &self.state_dir) {
-                    (Some(last), _) if same(last, &state, &files) => {
-                        Ok((state.with_sequence(last.sequence), None))
-                    }
-                    (_, Some(dir)) => {
-                        let (sequence, now) = (state.sequence(), Timestamp::now());
-                        dir.keep(sequence, state.revision().as_str(), &files, now)?;
-                        Ok((state, None))
-                    }
-                    (_, None) => Ok((state, None)),
+            Ok((state, files)) => match (&last, &self.state_dir) {
+                (Some(last), _) if same(last, &state, &files) => {
+                    Ok((state.with_sequence(last.sequence), None))
                 }
-            }
+                (_, Some(dir)) => {
+                    let (sequence, now) = (state.sequence(), Timestamp::now());
+                    dir.keep(sequence, state.revision().as_str(), &files, now)?;
+                    Ok((state, None))
+                }
+                (_, None) => Ok((state, None)),
+            },
             Err(faults) => match last {
                 Some(last) if !strict => {
                     match self.build(&last.files, limits, last.sequence, None) {

@@ -32,9 +32,12 @@ trait Write: Send {
     fn done(self: Box<Self>, end: Refused);
 }
 
+/// What looks at the database, or learns why it cannot be opened.
+type Look = dyn FnOnce(Result<&redb::Database, StateDirError>) + Send;
+
 enum Order {
     Write(Box<dyn Write>),
-    Read(Box<dyn FnOnce(Result<&redb::Database, StateDirError>) + Send>),
+    Read(Box<Look>),
     Stop,
 }
 

@@ -90,10 +90,16 @@ mod tests {
         store.deny(denial("b", 20), at(0)).unwrap();
         drop(store);
         let store = Store::open(dir.path(), StoreSettings::default()).unwrap();
-        assert_eq!(store.denials(at(9)).unwrap(), [denial("a", 10), denial("b", 20)]);
+        assert_eq!(
+            store.denials(at(9)).unwrap(),
+            [denial("a", 10), denial("b", 20)]
+        );
         assert_eq!(store.denials(at(10)).unwrap(), [denial("b", 20)]);
         store.deny(denial("c", 30), at(15)).unwrap();
-        assert_eq!(store.denials(at(0)).unwrap(), [denial("b", 20), denial("c", 30)]);
+        assert_eq!(
+            store.denials(at(0)).unwrap(),
+            [denial("b", 20), denial("c", 30)]
+        );
         assert!(store.undeny("b").unwrap() && !store.undeny("b").unwrap());
     }
 }

@@ -2,9 +2,9 @@
 
 use redb::{ReadTransaction, ReadableTable, TableDefinition};
 
+use super::Store;
 use super::error::StateDirError;
 use super::revisions::{open, raise_sequence};
-use super::Store;
 
 /// JSON by type and id.
 const ENTITIES: TableDefinition<'_, (&str, &str), &str> = TableDefinition::new("entities");

@@ -17,7 +17,10 @@ pub(super) enum Kind {
     InUse,
     Format,
     Damaged,
-    #[cfg_attr(not(feature = "server"), allow(dead_code, reason = "nothing is sealed"))]
+    #[cfg_attr(
+        not(feature = "server"),
+        allow(dead_code, reason = "nothing is sealed")
+    )]
     SealKey,
     Full,
     Io,

@@ -210,7 +210,8 @@ impl Keys {
         let (secret, previous) = entry.map_or((&NOBODY, None), |entry| {
             (&entry.stored.secret, entry.stored.previous.as_ref())
         });
-        let (previous, until) = previous.map_or((&NOBODY, i64::MIN), |(hash, until)| (hash, *until));
+        let (previous, until) =
+            previous.map_or((&NOBODY, i64::MIN), |(hash, until)| (hash, *until));
         let is_secret = hash.ct_eq(secret);
         let is_previous = hash.ct_eq(previous);
         let Some(entry) = entry.filter(|_| bool::from(is_secret | is_previous)) else {
@@ -342,7 +343,9 @@ impl Keys {
     /// The key of this id, which was not revoked.
     fn live(&self, id: &str) -> Result<Stored, KeyError> {
         let index = self.index.load();
-        let entry = index.get(id).ok_or_else(|| KeyError::Unknown(id.to_owned()))?;
+        let entry = index
+            .get(id)
+            .ok_or_else(|| KeyError::Unknown(id.to_owned()))?;
         if entry.key.revoked.is_some() {
             return Err(KeyError::Revoked(id.to_owned()));
         }
@@ -377,7 +380,9 @@ impl Keys {
         let id = entry.key.id.clone();
         self.handle.write_some_time(move |write| {
             let table = write.open_table(API_KEYS)?;
-            let stored = table.get(id.as_str())?.map(|stored| stored.value().to_vec());
+            let stored = table
+                .get(id.as_str())?
+                .map(|stored| stored.value().to_vec());
             drop(table);
             // A key that was purged meanwhile stays away.
             let stored = stored.and_then(|stored| serde_json::from_slice::<Stored>(&stored).ok());
@@ -444,7 +449,10 @@ impl ApiKey {
 pub(crate) fn for_configuration() -> Result<(String, String), getrandom::Error> {
     let text = token::spell(&token::new_id()?, &token::new_secret()?);
     let hash = Sha256::digest(text.as_bytes());
-    Ok((text, hash.iter().map(|byte| format!("{byte:02x}")).collect()))
+    Ok((
+        text,
+        hash.iter().map(|byte| format!("{byte:02x}")).collect(),
+    ))
 }
 
 fn insert(write: &WriteTransaction, stored: &Stored) -> Result<(), redb::Error> {
@@ -555,16 +563,24 @@ mod tests {
         drop(store);
         let store = open(dir.path());
         let found = store.keys().find(&text, at(1)).unwrap();
-        assert_eq!((found.key.id.as_str(), found.caller.name()), (key.id.as_str(), "billing"));
+        assert_eq!(
+            (found.key.id.as_str(), found.caller.name()),
+            (key.id.as_str(), "billing")
+        );
         assert!(found.caller.has(Scope::Decide) && found.caller.has(Scope::EntitiesWrite));
         assert!(!found.caller.has(Scope::KeysWrite));
         assert_eq!(found.caller.inline(), InlineRule::Add);
-        assert_eq!(*found.caller.handles(), Handles::Only(["log_access".to_owned()].into()));
+        assert_eq!(
+            *found.caller.handles(),
+            Handles::Only(["log_access".to_owned()].into())
+        );
         assert_eq!(found.caller.limits().unwrap().requests_per_second, 5);
         let secret = &text[16..];
         for file in std::fs::read_dir(dir.path()).unwrap() {
             let bytes = std::fs::read(file.unwrap().path()).unwrap();
-            let there = bytes.windows(20).any(|part| part == &secret.as_bytes()[..20]);
+            let there = bytes
+                .windows(20)
+                .any(|part| part == &secret.as_bytes()[..20]);
             assert!(!there, "the secret is on disk");
         }
         assert!(!key.to_json().to_string().contains("secret"));
@@ -584,7 +600,10 @@ mod tests {
         keys.revoke(&key.id, at(2)).unwrap();
         assert_eq!(keys.find(&guess, at(3)).unwrap_err(), KeyRefused::Unknown);
         assert_eq!(keys.find(&text, at(3)).unwrap_err(), KeyRefused::Revoked);
-        assert!(matches!(keys.revoke(&key.id, at(4)), Err(KeyError::Revoked(_))));
+        assert!(matches!(
+            keys.revoke(&key.id, at(4)),
+            Err(KeyError::Revoked(_))
+        ));
         assert!(matches!(keys.revoke("x", at(4)), Err(KeyError::Unknown(_))));
     }
 
@@ -595,17 +614,34 @@ mod tests {
         let expires = Some(at(100));
         let (key, text) = store
             .keys()
-            .create(NewKey { expires, ..new("a") }, at(0))
+            .create(
+                NewKey {
+                    expires,
+                    ..new("a")
+                },
+                at(0),
+            )
             .unwrap();
         assert!(store.keys().find(&text, at(99)).is_ok());
-        assert_eq!(store.keys().find(&text, at(100)).unwrap_err(), KeyRefused::Expired);
-        assert!(store.keys().rotate(&key.id, Duration::ZERO, at(100)).is_err());
+        assert_eq!(
+            store.keys().find(&text, at(100)).unwrap_err(),
+            KeyRefused::Expired
+        );
+        assert!(
+            store
+                .keys()
+                .rotate(&key.id, Duration::ZERO, at(100))
+                .is_err()
+        );
         // Its name is free again, and it can be forgotten.
         store.keys().create(new("a"), at(100)).unwrap();
         assert_eq!(store.keys().purge(at(101)).unwrap(), 1);
         drop(store);
         let store = open(dir.path());
-        assert_eq!(store.keys().find(&text, at(0)).unwrap_err(), KeyRefused::Unknown);
+        assert_eq!(
+            store.keys().find(&text, at(0)).unwrap_err(),
+            KeyRefused::Unknown
+        );
         assert_eq!(store.keys().list().len(), 1);
     }
 
@@ -615,7 +651,9 @@ mod tests {
         let store = open(dir.path());
         let keys = store.keys();
         let (key, first) = keys.create(new("a"), at(0)).unwrap();
-        let (_, second) = keys.rotate(&key.id, Duration::from_millis(50), at(10)).unwrap();
+        let (_, second) = keys
+            .rotate(&key.id, Duration::from_millis(50), at(10))
+            .unwrap();
         assert!(keys.find(&first, at(59)).is_ok() && keys.find(&second, at(59)).is_ok());
         assert_eq!(keys.find(&first, at(60)).unwrap_err(), KeyRefused::Expired);
         let (_, third) = keys.rotate(&key.id, Duration::ZERO, at(70)).unwrap();
@@ -636,9 +674,27 @@ mod tests {
         check(new(" "), "a name");
         check(new(&"x".repeat(201)), "200 bytes");
         let scopes = |names: &[&str]| names.iter().map(ToString::to_string).collect();
-        check(NewKey { scopes: scopes(&[]), ..new("a") }, "needs a scope");
-        check(NewKey { scopes: scopes(&["entity:write"]), ..new("a") }, "`entities:write`?");
-        check(NewKey { expires: Some(at(10)), ..new("a") }, "expired already");
+        check(
+            NewKey {
+                scopes: scopes(&[]),
+                ..new("a")
+            },
+            "needs a scope",
+        );
+        check(
+            NewKey {
+                scopes: scopes(&["entity:write"]),
+                ..new("a")
+            },
+            "`entities:write`?",
+        );
+        check(
+            NewKey {
+                expires: Some(at(10)),
+                ..new("a")
+            },
+            "expired already",
+        );
         let (key, _) = store.keys().create(new("a"), at(10)).unwrap();
         check(new("a"), &key.id);
     }

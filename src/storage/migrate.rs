@@ -109,7 +109,9 @@ fn too_new(place: &Place, found: u32) -> String {
         "" => "a newer version is needed".to_owned(),
         version => format!("deodar {version} or newer is needed"),
     };
-    format!("has format {found}; this is deodar {ours}, which reads up to format {FORMAT}: {needed}")
+    format!(
+        "has format {found}; this is deodar {ours}, which reads up to format {FORMAT}: {needed}"
+    )
 }
 
 fn write_format(place: &Place) -> Result<(), StateDirError> {
@@ -135,8 +137,8 @@ fn make_database(place: &Place, before: Option<Format1>) -> Result<(), StateDirE
     let path = place.file(NEW_DATABASE_FILE);
     let written = |error: io::Error| place.io("cannot be written", &error);
     let file = private().read(true).create_new(true).open(&path);
-    let backend = FileBackend::new(file.map_err(written)?)
-        .map_err(|error| place.database(&error.into()))?;
+    let backend =
+        FileBackend::new(file.map_err(written)?).map_err(|error| place.database(&error.into()))?;
     let database = with_backend(place, backend)?;
     let fill = || {
         let transaction = begin(&database)?;
@@ -290,8 +292,15 @@ mod tests {
         let kept: Format1 =
             serde_json::from_slice(&fs::read(backup.join(LAST_GOOD_FILE)).unwrap()).unwrap();
         assert_eq!(kept.sequence, 41);
-        assert!(!names.iter().any(|n| n == LAST_GOOD_FILE || n.ends_with(".tmp")));
-        assert_eq!(fs::read_to_string(directory.join(FORMAT_FILE)).unwrap(), "2\n");
+        assert!(
+            !names
+                .iter()
+                .any(|n| n == LAST_GOOD_FILE || n.ends_with(".tmp"))
+        );
+        assert_eq!(
+            fs::read_to_string(directory.join(FORMAT_FILE)).unwrap(),
+            "2\n"
+        );
     }
 
     #[test]
@@ -326,7 +335,13 @@ mod tests {
             crash::AFTER.set(point);
             let _ = open(directory.path());
             crash::AFTER.set(usize::MAX);
-            assert!(open(directory.path()).unwrap().last_good().unwrap().is_none());
+            assert!(
+                open(directory.path())
+                    .unwrap()
+                    .last_good()
+                    .unwrap()
+                    .is_none()
+            );
         }
     }
 

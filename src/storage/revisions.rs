@@ -9,12 +9,14 @@ use std::io::{Read, Write};
 use flate2::Compression;
 use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
-use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
+use redb::{
+    ReadTransaction, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction,
+};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::error::{Kind, StateDirError};
 use super::Store;
+use super::error::{Kind, StateDirError};
 use crate::policy::source::{Form, SourceFile};
 use crate::timestamp::Timestamp;
 
@@ -134,7 +136,8 @@ impl Store {
     ) -> Result<Option<(RevisionLine, Vec<SourceFile>)>, StateDirError> {
         type Found = Option<(Option<RevisionLine>, Vec<u8>, HashMap<[u8; 32], Vec<u8>>)>;
         let find = move |read: &ReadTransaction| -> Result<Found, redb::Error> {
-            let (Some(lines), Some(sources)) = (open(read, REVISIONS)?, open(read, SOURCES)?) else {
+            let (Some(lines), Some(sources)) = (open(read, REVISIONS)?, open(read, SOURCES)?)
+            else {
                 return Ok(None);
             };
             let Some(stored) = sources.get(sequence)?.map(|stored| stored.value().to_vec()) else {
@@ -161,8 +164,14 @@ impl Store {
         for file in stored {
             let text = texts.get(&file.text).and_then(|text| decompress(text));
             let text = text.filter(|text| hash(text) == file.text);
-            let text = text.ok_or_else(|| damaged(&format!("the text of `{}` is lost", file.name)))?;
-            read.push(SourceFile::new(&file.name, &file.relative, &text, file.form));
+            let text =
+                text.ok_or_else(|| damaged(&format!("the text of `{}` is lost", file.name)))?;
+            read.push(SourceFile::new(
+                &file.name,
+                &file.relative,
+                &text,
+                file.form,
+            ));
         }
         Ok(Some((line, read)))
     }
@@ -223,9 +232,18 @@ impl Keep {
         let replaced = sources.insert(sequence, files.as_slice())?;
         let mut gone = vec![replaced.map(|files| files.value().to_vec())];
         while sources.len()? > self.keep as u64 {
-            gone.push(sources.pop_first()?.map(|(_, files)| files.value().to_vec()));
+            gone.push(
+                sources
+                    .pop_first()?
+                    .map(|(_, files)| files.value().to_vec()),
+            );
         }
-        for file in gone.into_iter().flatten().filter_map(|gone| self::files(&gone)).flatten() {
+        for file in gone
+            .into_iter()
+            .flatten()
+            .filter_map(|gone| self::files(&gone))
+            .flatten()
+        {
             let known = uses.get(&file.text)?.map_or(0, |known| known.value());
             if known > 1 {
                 uses.insert(&file.text, known - 1)?;

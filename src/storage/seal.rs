@@ -110,7 +110,9 @@ impl SealKeys {
     /// Whether the newest key sealed this.
     pub(super) fn is_newest(&self, envelope: &[u8]) -> bool {
         let id = envelope.get(1..=KEY_ID);
-        self.0.first().is_some_and(|key| id == Some(key.id.as_slice()))
+        self.0
+            .first()
+            .is_some_and(|key| id == Some(key.id.as_slice()))
     }
 
     /// Seals a secret of this name.
@@ -134,12 +136,16 @@ impl SealKeys {
 
     /// What was sealed under this name.
     pub(super) fn unseal(&self, name: &str, envelope: &[u8]) -> Result<Vec<u8>, SealError> {
-        let (head, rest) = envelope.split_at_checked(1 + KEY_ID).ok_or(SealError::Damaged)?;
+        let (head, rest) = envelope
+            .split_at_checked(1 + KEY_ID)
+            .ok_or(SealError::Damaged)?;
         let (version, id) = head.split_first().ok_or(SealError::Damaged)?;
         if *version != VERSION {
             return Err(SealError::Version(*version));
         }
-        let (nonce, sealed) = rest.split_first_chunk::<NONCE>().ok_or(SealError::Damaged)?;
+        let (nonce, sealed) = rest
+            .split_first_chunk::<NONCE>()
+            .ok_or(SealError::Damaged)?;
         if self.is_empty() {
             return Err(SealError::NoKey);
         }
@@ -156,7 +162,10 @@ impl SealKeys {
 }
 
 fn hex(text: &str) -> Option<Vec<u8>> {
-    let digit = |at: usize| text.get(at..at + 2).and_then(|two| u8::from_str_radix(two, 16).ok());
+    let digit = |at: usize| {
+        text.get(at..at + 2)
+            .and_then(|two| u8::from_str_radix(two, 16).ok())
+    };
     (0..text.len()).step_by(2).map(digit).collect()
 }
 
@@ -180,7 +189,10 @@ mod tests {
         assert_eq!(keys(&[1]).unseal("hook", &sealed).unwrap(), b"hunter2");
         assert_eq!(keys(&[2, 1]).unseal("hook", &sealed).unwrap(), b"hunter2");
         assert_eq!(keys(&[1]).unseal("other", &sealed), Err(SealError::Damaged));
-        assert!(matches!(keys(&[2]).unseal("hook", &sealed), Err(SealError::OtherKey(_))));
+        assert!(matches!(
+            keys(&[2]).unseal("hook", &sealed),
+            Err(SealError::OtherKey(_))
+        ));
         assert_eq!(keys(&[]).unseal("hook", &sealed), Err(SealError::NoKey));
         assert_eq!(keys(&[]).seal("hook", b"x"), Err(SealError::NoKey));
     }

@@ -31,7 +31,9 @@ impl Store {
     pub(crate) fn secret(&self, name: &str) -> Result<Option<Vec<u8>>, StateDirError> {
         let key = name.to_owned();
         let sealed = self.handle().read(move |read| match open(read, SECRETS)? {
-            Some(table) => Ok(table.get(key.as_str())?.map(|sealed| sealed.value().to_vec())),
+            Some(table) => Ok(table
+                .get(key.as_str())?
+                .map(|sealed| sealed.value().to_vec())),
             None => Ok(None),
         })?;
         let unseal = |sealed: Vec<u8>| self.inner.settings.seal.unseal(name, &sealed);
@@ -103,7 +105,9 @@ fn fail(handle: &Handle, name: &str, error: &SealError) -> StateDirError {
         SealError::Version(_) => Kind::Format,
         SealError::Random(_) => Kind::Io,
     };
-    handle.place().fail(kind, format!("secret `{name}`: {error}"))
+    handle
+        .place()
+        .fail(kind, format!("secret `{name}`: {error}"))
 }
 
 #[cfg(test)]
@@ -140,11 +144,17 @@ mod tests {
     #[test]
     fn a_wrong_key_is_named_and_loses_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        open(dir.path(), &[1]).unwrap().put_secret("a", b"one").unwrap();
+        open(dir.path(), &[1])
+            .unwrap()
+            .put_secret("a", b"one")
+            .unwrap();
         let error = open(dir.path(), &[2]).unwrap_err();
         assert_eq!(error.code(), "state_seal_key");
         let id = format!("{:?}", SealKey::new([1; 32]));
-        let id = id.trim_start_matches("SealKey(").trim_end_matches(')').to_owned();
+        let id = id
+            .trim_start_matches("SealKey(")
+            .trim_end_matches(')')
+            .to_owned();
         assert!(error.to_string().contains(&id), "{error}");
         let store = open(dir.path(), &[1]).unwrap();
         assert_eq!(store.secret("a").unwrap().unwrap(), b"one");
@@ -153,7 +163,10 @@ mod tests {
     #[test]
     fn without_a_key_no_secret_is_stored_or_read() {
         let dir = tempfile::tempdir().unwrap();
-        open(dir.path(), &[1]).unwrap().put_secret("a", b"one").unwrap();
+        open(dir.path(), &[1])
+            .unwrap()
+            .put_secret("a", b"one")
+            .unwrap();
         let store = open(dir.path(), &[]).unwrap();
         let refused = store.put_secret("b", b"two").unwrap_err();
         assert_eq!(refused.code(), "state_seal_key");

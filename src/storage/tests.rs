@@ -1,4 +1,5 @@
 //! The state directory under what can happen to it: a killed process, a second owner, a full disk.
+#![cfg(all(feature = "server", unix))]
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
@@ -144,7 +145,10 @@ fn what_was_acknowledged_survives_being_killed() {
             }
             line.clear();
         }
-        assert!(lines >= last, "the child ended by itself after {lines} lines");
+        assert!(
+            lines >= last,
+            "the child ended by itself after {lines} lines"
+        );
         child.wait().unwrap();
         check_all(directory.path(), &keys, &entities, sequence);
     }
@@ -185,7 +189,12 @@ fn check_all(
     }
     let last = store.last_good().unwrap().unwrap();
     assert!(last.sequence >= sequence, "{} < {sequence}", last.sequence);
-    assert!(last.files[0].source.text.contains("permit(principal, action, resource);"));
+    assert!(
+        last.files[0]
+            .source
+            .text
+            .contains("permit(principal, action, resource);")
+    );
 }
 
 #[test]
@@ -342,4 +351,70 @@ fn a_full_disk_refuses_writes_until_there_is_room() {
     drop(store);
     let store = open(directory.path()).unwrap();
     assert!(store.keys().find(&before, now).is_ok() && store.keys().find(&after, now).is_ok());
+}
+
+/// What writes cost on this machine; `cargo test --lib storage::tests::figures -- --ignored --nocapture`.
+#[test]
+#[ignore = "prints figures"]
+fn figures() {
+    use std::time::Instant;
+    let directory = tempfile::tempdir_in(std::env::current_dir().unwrap()).unwrap();
+    let path = directory.path().join("p.cedar");
+    std::fs::write(&path, "permit(principal, action, resource);").unwrap();
+    let store = open(&directory.path().join("state")).unwrap();
+    let pdp = Pdp::builder()
+        .policies(&path)
+        .store(store.clone())
+        .build()
+        .unwrap();
+    let mut times: Vec<Duration> = (0..200)
+        .map(|n| {
+            let start = Instant::now();
+            store
+                .keys()
+                .create(key(&n.to_string()), Timestamp::now())
+                .unwrap();
+            start.elapsed()
+        })
+        .collect();
+    times.sort();
+    println!("a key: median {:?}, p99 {:?}", times[100], times[197]);
+    for writers in [1, 4, 16, 64] {
+        let (start, each) = (Instant::now(), 640 / writers);
+        std::thread::scope(|scope| {
+            for writer in 0..writers {
+                let store = &store;
+                scope.spawn(move || {
+                    for n in 0..each {
+                        let id = format!("{writer}-{n}");
+                        let denial = Denial {
+                            id,
+                            expires: Timestamp::from_millis(1 << 50),
+                            json: json!({}),
+                        };
+                        store.deny(denial, Timestamp::now()).unwrap();
+                    }
+                });
+            }
+        });
+        let rate = f64::from(writers * each) / start.elapsed().as_secs_f64();
+        println!("{writers} writers: {rate:.0} acknowledged writes/s");
+    }
+    for size in [1, 100, 10_000] {
+        let batch = (0..size).map(|n| {
+            let uid = json!({"type": "U", "id": format!("{size}-{n}")});
+            EntityChange::Upsert(json!({"uid": uid, "attrs": {"n": n}, "parents": []}))
+        });
+        let batch = batch.collect();
+        let start = Instant::now();
+        pdp.write_entities(batch).unwrap();
+        println!("a batch of {size} entities: {:?}", start.elapsed());
+    }
+    drop(pdp);
+    drop(store);
+    let start = Instant::now();
+    drop(open(&directory.path().join("state")).unwrap());
+    println!("opening and closing: {:?}", start.elapsed());
+    let size = std::fs::metadata(directory.path().join("state").join(DATABASE_FILE)).unwrap();
+    println!("size: {} KiB", size.len() >> 10);
 }

@@ -27,7 +27,10 @@ const POLICIES: &str = r#"
 "#;
 
 fn entity(ty: &str, id: usize, n: i64, parents: &[usize]) -> Value {
-    let parents: Vec<_> = parents.iter().map(|p| json!({"type": "G", "id": p.to_string()})).collect();
+    let parents: Vec<_> = parents
+        .iter()
+        .map(|p| json!({"type": "G", "id": p.to_string()}))
+        .collect();
     json!({"uid": {"type": ty, "id": id.to_string()}, "attrs": {"n": n}, "parents": parents})
 }
 
@@ -109,18 +112,21 @@ enum Step {
 fn entities() -> impl Strategy<Value = Value> {
     let parents = proptest::collection::vec(0..5_usize, 0..3);
     let extra = proptest::option::of(0..5_usize);
-    (any::<bool>(), 0..5_usize, 0..4_i64, parents, extra).prop_map(|(user, id, n, parents, extra)| {
-        let mut json = entity(if user { "U" } else { "G" }, id, n, &parents);
-        if let (true, Some(extra)) = (user, extra) {
-            let attrs = json["attrs"].as_object_mut().unwrap();
-            attrs.insert("boss".into(), json!({"type": "U", "id": extra.to_string()}));
-            attrs.insert("from".into(), json!(format!("10.0.0.{extra}")));
-            attrs.insert("since".into(), json!("2024-01-01T10:00:00Z"));
-            let groups = [extra, (extra + 1) % 5].map(|g| json!({"type": "G", "id": g.to_string()}));
-            attrs.insert("all".into(), json!(groups));
-        }
-        json
-    })
+    (any::<bool>(), 0..5_usize, 0..4_i64, parents, extra).prop_map(
+        |(user, id, n, parents, extra)| {
+            let mut json = entity(if user { "U" } else { "G" }, id, n, &parents);
+            if let (true, Some(extra)) = (user, extra) {
+                let attrs = json["attrs"].as_object_mut().unwrap();
+                attrs.insert("boss".into(), json!({"type": "U", "id": extra.to_string()}));
+                attrs.insert("from".into(), json!(format!("10.0.0.{extra}")));
+                attrs.insert("since".into(), json!("2024-01-01T10:00:00Z"));
+                let groups =
+                    [extra, (extra + 1) % 5].map(|g| json!({"type": "G", "id": g.to_string()}));
+                attrs.insert("all".into(), json!(groups));
+            }
+            json
+        },
+    )
 }
 
 fn steps() -> impl Strategy<Value = Step> {
@@ -181,7 +187,10 @@ impl Model {
 
     fn has_cycle(&self) -> bool {
         let above = |name: &(String, String)| -> Vec<(String, String)> {
-            let json = self.all().find(|(known, _)| *known == name).map(|(_, json)| json);
+            let json = self
+                .all()
+                .find(|(known, _)| *known == name)
+                .map(|(_, json)| json);
             let parents = json.map(|json| json["parents"].as_array().unwrap().as_slice());
             let parents = parents.unwrap_or_default().iter();
             parents.map(|p| self::name(&json!({"uid": p}))).collect()
@@ -207,7 +216,10 @@ fn check_against_a_fresh_one(pdp: &Pdp, tree: &Tree, model: &Model) {
     let fresh = Pdp::builder()
         .policies(tree.join("p"))
         .schema(tree.join("s"))
-        .entities_text("files.json", &json!(model.files.values().collect::<Vec<_>>()).to_string())
+        .entities_text(
+            "files.json",
+            &json!(model.files.values().collect::<Vec<_>>()).to_string(),
+        )
         .entities_text("written.json", &json!(written).to_string())
         .build()
         .unwrap();
@@ -221,7 +233,9 @@ fn check_against_a_fresh_one(pdp: &Pdp, tree: &Tree, model: &Model) {
         let written = model.written.contains_key(&name(json));
         assert_eq!(*origin == EntityOrigin::Api, written, "{json}");
         let name = name(json);
-        let one = pdp.entity(&EntityRef::new(name.0, name.1).unwrap()).unwrap();
+        let one = pdp
+            .entity(&EntityRef::new(name.0, name.1).unwrap())
+            .unwrap();
         assert_eq!(one, (json.clone(), *origin));
     }
 }
@@ -284,21 +298,36 @@ fn a_write_decides_at_once_and_survives_a_restart() {
     let changes = pdp.subscribe();
     let (before, revision) = (pdp.state(), pdp.state().revision().clone());
     let written = pdp.write_entities(vec![upsert("U", 0, 3, &[1])]).unwrap();
-    assert_eq!((written.sequence, written.stored, written.deleted), (2, 1, 0));
+    assert_eq!(
+        (written.sequence, written.stored, written.deleted),
+        (2, 1, 0)
+    );
     assert_eq!(pdp.state().revision(), &revision);
     assert_eq!(before.sequence(), 1);
     let StateChange::Published { sequence: 2, .. } = changes.try_next().unwrap() else {
         panic!("not told");
     };
     assert!(decisions(&pdp)[1].0, "U::0 is in G::1");
-    let deleted = pdp.write_entities(vec![delete("U", "0"), delete("U", "9")]).unwrap();
+    let deleted = pdp
+        .write_entities(vec![delete("U", "0"), delete("U", "9")])
+        .unwrap();
     assert_eq!((deleted.sequence, deleted.deleted), (3, 1));
     assert!(!decisions(&pdp)[1].0);
     // What changes nothing is no new state.
-    assert_eq!(pdp.write_entities(vec![delete("U", "0")]).unwrap().sequence, 3);
+    assert_eq!(
+        pdp.write_entities(vec![delete("U", "0")]).unwrap().sequence,
+        3
+    );
     assert_eq!(pdp.write_entities(Vec::new()).unwrap().sequence, 3);
     pdp.write_entities(vec![upsert("U", 0, 3, &[1])]).unwrap();
-    assert_eq!(pdp.entity_types(), [("Action".to_owned(), 1), ("G".to_owned(), 1), ("U".to_owned(), 1)]);
+    assert_eq!(
+        pdp.entity_types(),
+        [
+            ("Action".to_owned(), 1),
+            ("G".to_owned(), 1),
+            ("U".to_owned(), 1)
+        ]
+    );
     drop(pdp);
     let pdp = stateful(&tree);
     assert_eq!(pdp.state().sequence(), 4);
@@ -308,7 +337,10 @@ fn a_write_decides_at_once_and_survives_a_restart() {
     tree.write("p/p.cedar", "broken");
     let pdp = stateful(&tree);
     assert!(pdp.health().is_degraded() && decisions(&pdp)[1].0);
-    assert_eq!(pdp.write_entities(vec![delete("U", "0")]).unwrap().sequence, 5);
+    assert_eq!(
+        pdp.write_entities(vec![delete("U", "0")]).unwrap().sequence,
+        5
+    );
 }
 
 #[track_caller]
@@ -328,16 +360,45 @@ fn a_batch_with_a_fault_is_refused_whole() {
         entity_parent_depth: 3,
         ..ReadLimits::default()
     };
-    let pdp = builder(&tree).read_limits(limits).state_dir(tree.join("state")).build().unwrap();
+    let pdp = builder(&tree)
+        .read_limits(limits)
+        .state_dir(tree.join("state"))
+        .build()
+        .unwrap();
     let good = || upsert("G", 2, 1, &[]);
-    check_refused(&pdp, vec![good(), upsert("G", 1, 1, &[])], "managed_by_file", "`G::\"1\"` is in a file");
-    check_refused(&pdp, vec![good(), delete("G", "1")], "managed_by_file", "change it there");
+    check_refused(
+        &pdp,
+        vec![good(), upsert("G", 1, 1, &[])],
+        "managed_by_file",
+        "`G::\"1\"` is in a file",
+    );
+    check_refused(
+        &pdp,
+        vec![good(), delete("G", "1")],
+        "managed_by_file",
+        "change it there",
+    );
     let action = json!({"uid": {"type": "Action", "id": "go"}, "attrs": {}, "parents": []});
-    check_refused(&pdp, vec![good(), EntityChange::Upsert(action)], "action_entity", "`Action::\"go\"`");
-    check_refused(&pdp, vec![good(), upsert("X", 1, 1, &[])], "invalid_entity", "X");
+    check_refused(
+        &pdp,
+        vec![good(), EntityChange::Upsert(action)],
+        "action_entity",
+        "`Action::\"go\"`",
+    );
+    check_refused(
+        &pdp,
+        vec![good(), upsert("X", 1, 1, &[])],
+        "invalid_entity",
+        "X",
+    );
     let mut typo = entity("G", 3, 1, &[]);
     typo["tag"] = json!({});
-    check_refused(&pdp, vec![good(), EntityChange::Upsert(typo)], "invalid_entity", "unknown member `tag`");
+    check_refused(
+        &pdp,
+        vec![good(), EntityChange::Upsert(typo)],
+        "invalid_entity",
+        "unknown member `tag`",
+    );
     let cycle = vec![upsert("G", 2, 1, &[3]), upsert("G", 3, 1, &[2])];
     check_refused(&pdp, cycle, "entity_graph", "its own ancestor");
     let error = pdp
@@ -346,26 +407,48 @@ fn a_batch_with_a_fault_is_refused_whole() {
     let EntityWriteError::Refused(faults) = error else {
         panic!("{error}");
     };
-    assert_eq!(faults.iter().map(|fault| fault.at).collect::<Vec<_>>(), [0, 2]);
+    assert_eq!(
+        faults.iter().map(|fault| fault.at).collect::<Vec<_>>(),
+        [0, 2]
+    );
 
     // Three edges are allowed, however the chain came about.
-    pdp.write_entities(vec![upsert("G", 2, 1, &[3]), upsert("G", 4, 1, &[])]).unwrap();
+    pdp.write_entities(vec![upsert("G", 2, 1, &[3]), upsert("G", 4, 1, &[])])
+        .unwrap();
     pdp.write_entities(vec![upsert("G", 3, 1, &[4])]).unwrap();
     pdp.write_entities(vec![upsert("U", 0, 1, &[2])]).unwrap();
-    check_refused(&pdp, vec![upsert("G", 4, 1, &[1])], "entity_graph", "more than 3 parents");
-    check_refused(&pdp, vec![upsert("G", 2, 1, &[3, 0]), upsert("G", 0, 1, &[3])], "entity_graph", "more than 3");
+    check_refused(
+        &pdp,
+        vec![upsert("G", 4, 1, &[1])],
+        "entity_graph",
+        "more than 3 parents",
+    );
+    check_refused(
+        &pdp,
+        vec![upsert("G", 2, 1, &[3, 0]), upsert("G", 0, 1, &[3])],
+        "entity_graph",
+        "more than 3",
+    );
 }
 
 #[test]
 fn a_batch_for_another_sequence_is_refused() {
     let tree = tree(&[]);
     let pdp = stateful(&tree);
-    pdp.write_entities_if(1, vec![upsert("G", 1, 1, &[])]).unwrap();
-    let error = pdp.write_entities_if(1, vec![upsert("G", 1, 2, &[])]).unwrap_err();
+    pdp.write_entities_if(1, vec![upsert("G", 1, 1, &[])])
+        .unwrap();
+    let error = pdp
+        .write_entities_if(1, vec![upsert("G", 1, 2, &[])])
+        .unwrap_err();
     assert_eq!(error.code(), "sequence_mismatch");
     assert!(error.to_string().contains("sequence 1, but 2"), "{error}");
     let stateless = builder(&tree).build().unwrap();
-    check_refused(&stateless, vec![upsert("G", 1, 1, &[])], "no_state", "`state.dir`");
+    check_refused(
+        &stateless,
+        vec![upsert("G", 1, 1, &[])],
+        "no_state",
+        "`state.dir`",
+    );
 }
 
 fn faults(pdp: &Pdp) -> String {
@@ -380,24 +463,43 @@ fn faults(pdp: &Pdp) -> String {
 fn a_reload_that_written_entities_do_not_fit_is_refused_and_names_them() {
     let tree = tree(&[]);
     let pdp = stateful(&tree);
-    pdp.write_entities(vec![upsert("U", 7, 1, &[]), upsert("G", 1, 1, &[])]).unwrap();
-    let narrower = SCHEMA.replace("entity U in [G] = { n: Long,", "entity U in [G] = { n: String,");
+    pdp.write_entities(vec![upsert("U", 7, 1, &[]), upsert("G", 1, 1, &[])])
+        .unwrap();
+    let narrower = SCHEMA.replace(
+        "entity U in [G] = { n: Long,",
+        "entity U in [G] = { n: String,",
+    );
     tree.write("s/s.cedarschema", &narrower);
-    tree.write("p/p.cedar", "@id(\"all\") permit(principal, action, resource);");
+    tree.write(
+        "p/p.cedar",
+        "@id(\"all\") permit(principal, action, resource);",
+    );
     let text = faults(&pdp);
     assert!(
         text.contains(r#"`U::\"7\"`, which was written through the API, does not fit"#),
         "{text}"
     );
-    assert!(text.contains("delete it through the API first") && !text.contains("G::"), "{text}");
+    assert!(
+        text.contains("delete it through the API first") && !text.contains("G::"),
+        "{text}"
+    );
     pdp.write_entities(vec![delete("U", "7")]).unwrap();
     pdp.reload().unwrap();
     assert!(pdp.entity(&EntityRef::new("G", "1").unwrap()).is_some());
 
-    tree.write("e/e.json", &json!([entity("G", 0, 1, &[]), entity("G", 1, 1, &[])]).to_string());
+    tree.write(
+        "e/e.json",
+        &json!([entity("G", 0, 1, &[]), entity("G", 1, 1, &[])]).to_string(),
+    );
     let text = faults(&pdp);
-    assert!(text.contains("managed_by_api") && text.contains(r#"`G::\"1\"` is in a file"#), "{text}");
-    assert!(text.contains("e.json") && text.contains("\"line\":1"), "{text}");
+    assert!(
+        text.contains("managed_by_api") && text.contains(r#"`G::\"1\"` is in a file"#),
+        "{text}"
+    );
+    assert!(
+        text.contains("e.json") && text.contains("\"line\":1"),
+        "{text}"
+    );
     pdp.write_entities(vec![delete("G", "1")]).unwrap();
     pdp.reload().unwrap();
     let found = pdp.entity(&EntityRef::new("G", "1").unwrap()).unwrap();
@@ -409,7 +511,8 @@ fn members_of_a_deleted_group_are_members_no_more() {
     let tree = tree(&[entity("U", 1, 3, &[2])]);
     let pdp = stateful(&tree);
     let is_member = |pdp: &Pdp, user: usize| decisions(pdp)[user * 5 + 2].0;
-    pdp.write_entities(vec![upsert("G", 2, 1, &[]), upsert("U", 0, 3, &[2])]).unwrap();
+    pdp.write_entities(vec![upsert("G", 2, 1, &[]), upsert("U", 0, 3, &[2])])
+        .unwrap();
     assert!(is_member(&pdp, 0) && is_member(&pdp, 1));
     pdp.write_entities(vec![delete("G", "2")]).unwrap();
     pdp.write_entities(vec![upsert("G", 2, 1, &[])]).unwrap();
@@ -428,7 +531,8 @@ fn what_was_written_is_told_in_cedars_form() {
     json["attrs"]["since"] = json!("2024-02-29");
     json["attrs"]["from"] = json!("10.0.0.0/8");
     json["attrs"]["all"] = json!([{"type": "G", "id": "b"}, {"type": "G", "id": "a"}]);
-    pdp.write_entities(vec![EntityChange::Upsert(json)]).unwrap();
+    pdp.write_entities(vec![EntityChange::Upsert(json)])
+        .unwrap();
     let told = pdp.entity(&EntityRef::new("U", "1").unwrap()).unwrap();
     let expected = json!({
         "uid": {"type": "U", "id": "1"},
@@ -442,8 +546,12 @@ fn what_was_written_is_told_in_cedars_form() {
     });
     assert_eq!(told, (expected.clone(), EntityOrigin::Api));
     // Which can be written again.
-    pdp.write_entities(vec![EntityChange::Upsert(expected.clone())]).unwrap();
-    assert_eq!(pdp.entity(&EntityRef::new("U", "1").unwrap()).unwrap().0, expected);
+    pdp.write_entities(vec![EntityChange::Upsert(expected.clone())])
+        .unwrap();
+    assert_eq!(
+        pdp.entity(&EntityRef::new("U", "1").unwrap()).unwrap().0,
+        expected
+    );
     let page = pdp.entities_of("Nobody", None, 5);
     assert!(page.entities.is_empty() && page.next.is_none() && page.sequence == 3);
 }
@@ -475,6 +583,10 @@ fn a_state_directory_of_format_1_is_taken_over() {
 }
 
 fn backups(state: &Path) -> usize {
-    let names = std::fs::read_dir(state).unwrap().map(|entry| entry.unwrap().file_name());
-    names.filter(|name| name.to_str().unwrap().starts_with("backup-format-1-")).count()
+    let names = std::fs::read_dir(state)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name());
+    names
+        .filter(|name| name.to_str().unwrap().starts_with("backup-format-1-"))
+        .count()
 }

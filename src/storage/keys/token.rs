@@ -34,7 +34,11 @@ pub(super) fn new_id() -> Result<String, getrandom::Error> {
     let mut bytes = [0; ID];
     getrandom::fill(&mut bytes)?;
     let letter = |byte: u8| ALPHABET.get(usize::from(byte & 31)).copied();
-    Ok(bytes.into_iter().filter_map(letter).map(char::from).collect())
+    Ok(bytes
+        .into_iter()
+        .filter_map(letter)
+        .map(char::from)
+        .collect())
 }
 
 /// A new secret.
