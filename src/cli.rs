@@ -5,6 +5,7 @@ mod authorize;
 mod bench;
 mod config;
 mod health;
+mod keys;
 mod logging;
 mod output;
 mod reload;
@@ -110,6 +111,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Bench(command) => bench::run(command, &args, output),
         Command::Health(command) => health::run(command, &args, output),
         Command::Reload(command) => reload::run(command, &args, output),
+        Command::Keys(command) => keys::run(command, &args, output),
         Command::Config => config::run(&args, output),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -21,6 +21,7 @@ use crate::fault::{Fault, Faults};
 use crate::pdp::{Pdp, PdpBuilder};
 use crate::policy::{EngineChoice, OnError, ReadLimits, WatchMode};
 use crate::request::Limits;
+use crate::storage::{SealKey, SealKeys, StateDirError, Store, StoreSettings};
 
 pub(crate) use callers::check as check_callers;
 pub use callers::{CallerConfig, CallerLimitsConfig, TokenMatch};
@@ -53,6 +54,12 @@ pub struct Config {
     pub state_dir: Option<PathBuf>,
     /// Whether to refuse to start on the last good sources.
     pub strict_start: bool,
+    /// What seals secrets in the state directory.
+    pub state_key: Option<SecretRef>,
+    /// What sealed them before; everything is sealed anew at the start.
+    pub state_previous_keys: Vec<SecretRef>,
+    /// Revisions whose sources are kept.
+    pub keep_revisions: usize,
     /// How changes of the sources are noticed.
     pub watch: WatchMode,
     /// Rest that a change must be followed by before it is taken up.
@@ -242,6 +249,10 @@ impl Config {
             Value::Names(value) => value.clone(),
             _ => Vec::new(),
         };
+        let secret = |name: &str| match layers.value(name) {
+            Value::Secret(secret) => Some(secret.clone()),
+            _ => None,
+        };
         let address = |name: &str| match layers.value(name) {
             Value::Address(value) => Some(*value),
             _ => None,
@@ -252,6 +263,12 @@ impl Config {
             entities: paths("sources.entities"),
             state_dir: layers.path("state.dir"),
             strict_start: flag("state.strict_start"),
+            state_key: secret("state.key"),
+            state_previous_keys: match layers.value("state.previous_keys") {
+                Value::Secrets(secrets) => secrets.clone(),
+                _ => Vec::new(),
+            },
+            keep_revisions: size("state.keep_revisions"),
             watch: match text("reload.watch").as_str() {
                 "poll" => WatchMode::Poll,
                 "off" => WatchMode::Off,
@@ -291,10 +308,7 @@ impl Config {
             callers: layers.tables().callers.clone(),
             issuers: layers.tables().issuers.clone(),
             client_ca: layers.path("client.ca"),
-            client_key: match layers.value("client.key") {
-                Value::Secret(secret) => Some(secret.clone()),
-                _ => None,
-            },
+            client_key: secret("client.key"),
             limits: LimitsConfig {
                 body_bytes: size("limits.body_bytes"),
                 request: Limits {
@@ -387,6 +401,13 @@ impl Config {
                 fault(key, message, "shorten it");
             }
         }
+        if self.state_key.is_none() && !self.state_previous_keys.is_empty() {
+            fault(
+                "state.previous_keys",
+                "there is no newest key to seal anew with".to_owned(),
+                "set `state.key`",
+            );
+        }
         if let Err(found) = check_callers(&self.callers) {
             faults.extend(found);
         }
@@ -420,6 +441,27 @@ impl Config {
         self.layers.restart_needed(&newer.layers)
     }
 
+    /// Opens the configured state directory with the keys that it is sealed with; `None` where none is
+    /// configured.
+    pub(crate) fn open_store(&self) -> Result<Option<Store>, StoreError> {
+        let Some(path) = &self.state_dir else {
+            return Ok(None);
+        };
+        let read = |key: &'static str, secret: &SecretRef| {
+            let parsed = secret.read().and_then(|s| SealKey::parse(s.reveal()));
+            parsed.map_err(|message| StoreError::Key { key, message })
+        };
+        let newest = self.state_key.iter().map(|secret| ("state.key", secret));
+        let previous = self.state_previous_keys.iter();
+        let all = newest.chain(previous.map(|secret| ("state.previous_keys", secret)));
+        let keys: Result<Vec<SealKey>, _> = all.map(|(key, secret)| read(key, secret)).collect();
+        let settings = StoreSettings {
+            keep_revisions: self.keep_revisions,
+            seal: SealKeys::new(keys?),
+        };
+        Ok(Some(Store::open(path, settings)?))
+    }
+
     /// A decision point with the configured settings and no sources yet.
     #[must_use]
     pub fn settings(&self) -> PdpBuilder {
@@ -445,6 +487,22 @@ impl Config {
         let builder = self.schema.iter().fold(builder, PdpBuilder::schema);
         self.entities.iter().fold(builder, PdpBuilder::entities)
     }
+}
+
+/// Why the configured state directory could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StoreError {
+    /// A key could not be read.
+    #[error("`{key}`: {message}")]
+    Key {
+        /// The configuration key.
+        key: &'static str,
+        /// Why; without the key itself.
+        message: String,
+    },
+    /// The directory cannot be used.
+    #[error(transparent)]
+    Open(#[from] StateDirError),
 }
 
 fn utf8((name, value): (std::ffi::OsString, std::ffi::OsString)) -> Option<(String, String)> {

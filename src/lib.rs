@@ -30,6 +30,7 @@
 //! - `engine`: which policies are satisfied and which failed
 //! - `decide`: evaluation to [`Outcome`]
 //! - `policy`, `entities`, `state`: sources to one immutable [`State`], published whole
+//! - `storage`: the state directory, for what has to outlive the process
 //! - `pdp`: [`Pdp`], which holds the state and walks the stages
 //! - `config`, `response`, `server` (feature `server`), `cases`, `cli` (feature `cli`)
 #![forbid(unsafe_code)]
@@ -46,6 +47,7 @@ mod pdp;
 mod policy;
 mod request;
 mod state;
+mod storage;
 mod timestamp;
 
 #[cfg(feature = "cli")]
@@ -70,12 +72,12 @@ pub use decide::{Cause, Decision, Denied, Obligation, Outcome, PolicyFailure, Un
 pub use engine::{EngineAnswer, PolicyErrorCode, ShadowCounts, ShadowMismatch, ShadowSettings};
 pub use fault::{Fault, Faults};
 pub use pdp::{
-    Authorize, BuildError, FixedPdp, Health, Pdp, PdpBuilder, ReloadCounts, ReloadError, Reloaded,
+    Authorize, BuildError, EntitiesWritten, EntityChange, EntityFault, EntityOrigin, EntityPage,
+    EntityWriteError, FixedPdp, Health, Pdp, PdpBuilder, ReloadCounts, ReloadError, Reloaded,
     StateChange, Subscription,
 };
 pub use policy::{
-    Duty, EngineChoice, OnError, ReadLimits, Revision, Snapshot, StateDirError, Vocabulary,
-    WatchMode,
+    Duty, EngineChoice, OnError, ReadLimits, Revision, Snapshot, Vocabulary, WatchMode,
 };
 pub use request::{
     Authentication, Client, EntityRef, InputFault, IntoEntityRef, Limits, Purpose, Request,
@@ -84,6 +86,7 @@ pub use request::{
 #[cfg(feature = "server")]
 pub use response::authorize_json;
 pub use state::State;
+pub use storage::StateDirError;
 pub use timestamp::{Timestamp, TimestampError};
 
 /// The README's examples, compiled and run.

@@ -49,6 +49,8 @@ pub(super) enum Command {
     Health(Health),
     /// Have a server read its policies again
     Reload(Reload),
+    /// Create, list, rotate and revoke API keys
+    Keys(Keys),
     /// Print the configuration and where each value came from
     Config,
     /// Print a completion script for a shell
@@ -188,6 +190,63 @@ pub(super) struct Reload {
     pub(super) confirm: bool,
 }
 
+#[derive(Debug, ClapArgs)]
+pub(super) struct Keys {
+    #[command(subcommand)]
+    pub(super) command: KeysCommand,
+    /// The server [default: where the configuration says it listens]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(super) server: Option<String>,
+    /// Open the state directory itself, while no server runs
+    #[arg(long, global = true, conflicts_with = "server")]
+    pub(super) offline: bool,
+    /// The state directory, with --offline [default: `state.dir`]
+    #[arg(long, global = true, value_name = "DIR", requires = "offline")]
+    pub(super) state_dir: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum KeysCommand {
+    /// Make a key; it is printed once, alone on standard output
+    Create(CreateKey),
+    /// Show every key, without its secret
+    List,
+    /// Give a key a new secret, printed once
+    Rotate {
+        /// The key's id
+        id: String,
+        /// How long the present secret is still taken
+        #[arg(long, value_name = "DURATION", default_value = "1h")]
+        overlap: String,
+    },
+    /// Make a key for `[[callers]]` in the configuration, and print what belongs there
+    Hash,
+    /// End a key at once
+    Revoke {
+        /// The key's id
+        id: String,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct CreateKey {
+    /// The caller's name in records
+    #[arg(long)]
+    pub(super) name: String,
+    /// What the caller may do, such as decide,search
+    #[arg(long, value_name = "SCOPES", value_delimiter = ',', required = true)]
+    pub(super) scopes: Vec<String>,
+    /// What it may say about entities in a request
+    #[arg(long, value_name = "RULE", default_value = "add", value_parser = ["off", "add", "override"])]
+    pub(super) inline: String,
+    /// Obligations that it discharges
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(super) handles: Vec<String>,
+    /// How long the key is good, such as 90d [default: until it is revoked]
+    #[arg(long, value_name = "DURATION")]
+    pub(super) expires: Option<String>,
+}
+
 impl Sources {
     fn flags(&self) -> Vec<Flag> {
         [
@@ -231,6 +290,17 @@ impl Serve {
     }
 }
 
+impl Keys {
+    fn flags(&self) -> Vec<Flag> {
+        let dir = self.state_dir.iter().map(|dir| Flag {
+            key: "state.dir",
+            flag: "--state-dir",
+            values: vec![dir.clone()],
+        });
+        dir.collect()
+    }
+}
+
 impl Args {
     /// The configuration under this command's flags.
     pub(super) fn load_config(&self) -> Result<Config, Failure> {
@@ -239,6 +309,7 @@ impl Args {
             Command::Authorize(command) => command.sources.flags(),
             Command::Validate(command) => command.sources.flags(),
             Command::Bench(command) => command.sources.flags(),
+            Command::Keys(command) => command.flags(),
             _ => Vec::new(),
         };
         Config::load(self.config.as_deref(), &flags).map_err(Failure::Faulty)

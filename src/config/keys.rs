@@ -20,6 +20,8 @@ pub(super) enum Kind {
     Address,
     /// `{file = ".."}` or `{env = ".."}`, never the secret itself.
     Secret,
+    /// An array of those.
+    Secrets,
 }
 
 /// One key of the configuration.
@@ -67,6 +69,9 @@ pub(super) const KEYS: &[Key] = &[
     fixed("sources.entities", Kind::Paths, ""),
     fixed("state.dir", Kind::Path, ""),
     fixed("state.strict_start", Kind::Bool, "false"),
+    fixed("state.key", Kind::Secret, ""),
+    fixed("state.previous_keys", Kind::Secrets, ""),
+    fixed("state.keep_revisions", Kind::Int(1, 10_000), "20"),
     fixed(
         "reload.watch",
         Kind::Choice(&["auto", "poll", "off"]),
@@ -98,10 +103,10 @@ pub(super) const KEYS: &[Key] = &[
         "loopback",
     ),
     fixed("server.cors_origins", Kind::Names, ""),
-    fixed("client.key", Kind::Secret, ""),
-    fixed("client.ca", Kind::Path, ""),
     fixed("server.drain_delay", Kind::Duration, "5s"),
     fixed("server.drain_timeout", Kind::Duration, "30s"),
+    fixed("client.key", Kind::Secret, ""),
+    fixed("client.ca", Kind::Path, ""),
     live("limits.body_bytes", Kind::Int(1, MANY), "1048576"),
     live("limits.json_depth", Kind::Int(1, 127), "64"),
     live("limits.inline_entities", Kind::Int(0, 1_000_000), "1000"),
