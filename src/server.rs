@@ -8,8 +8,12 @@ mod admin;
 mod app;
 mod auth;
 mod authorize;
+mod body;
+mod denials;
+mod entities;
 mod guard;
 mod hosts;
+mod keys;
 mod lifecycle;
 mod limit;
 mod listen;
@@ -21,6 +25,7 @@ mod policies;
 mod principal;
 mod probes;
 mod problem;
+mod revisions;
 mod routes;
 mod shed;
 mod watch;
@@ -108,7 +113,7 @@ pub type Clock = Box<dyn Fn() -> Timestamp + Send + Sync>;
 /// # Errors
 /// Callers that are configured in contradiction.
 pub fn router(config: &Config, pdp: Pdp, clock: Clock) -> Result<axum::Router, Faults> {
-    let app = Arc::new(app::App::new(config, clock)?);
+    let app = Arc::new(app::App::new(config, pdp.store(), clock)?);
     app.begin(pdp);
     Ok(routes::main(app))
 }
@@ -118,7 +123,7 @@ pub fn router(config: &Config, pdp: Pdp, clock: Clock) -> Result<axum::Router, F
 /// # Errors
 /// As [`router`].
 pub fn ops_router(config: &Config, pdp: Pdp, clock: Clock) -> Result<axum::Router, Faults> {
-    let app = Arc::new(app::App::new(config, clock)?);
+    let app = Arc::new(app::App::new(config, pdp.store(), clock)?);
     app.begin(pdp);
     Ok(routes::ops(app))
 }

@@ -219,6 +219,12 @@ impl PdpBuilder {
 
     /// As [`PdpBuilder::state_dir`], of a directory that is open already.
     #[cfg(feature = "server")]
+    pub(crate) fn opened_store(&self) -> Option<Store> {
+        self.store.clone()
+    }
+
+    /// Keeps published states in a state directory that is open already.
+    #[cfg(feature = "server")]
     pub(crate) fn store(mut self, store: Store) -> Self {
         self.store = Some(store);
         self

@@ -3,16 +3,17 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use super::Clock;
 use super::auth::Gate;
 use super::limit::{Defaults, Limiter};
 use super::metrics::Metrics;
 use super::places::Places;
 use super::shed::Shedder;
+use super::{Clock, denials};
 use crate::config::{Config, LimitsConfig};
 use crate::fault::{Fault, Faults};
 use crate::fetch::Client;
 use crate::pdp::Pdp;
+use crate::storage::Store;
 use crate::tokens::{Denied, Issuers};
 use arc_swap::ArcSwap;
 
@@ -40,6 +41,10 @@ pub(super) struct App {
     /// Origins whose pages may read answers.
     pub(super) cors_origins: Vec<String>,
     pub(super) gate: Gate,
+    /// The state directory.
+    pub(super) store: Option<Store>,
+    /// Tokens that are not taken.
+    pub(super) denied: Denied,
     /// Whose tokens are taken, for callers and for principals.
     pub(super) issuers: Option<Issuers>,
     pub(super) limiter: Limiter,
@@ -59,14 +64,19 @@ pub(super) struct ConfigTrouble {
 }
 
 impl App {
-    pub(super) fn new(config: &Config, clock: Clock) -> Result<Self, Faults> {
+    pub(super) fn new(config: &Config, store: Option<Store>, clock: Clock) -> Result<Self, Faults> {
+        let denied = Denied::default();
+        if let Some(store) = &store {
+            denials::load(&denied, store, clock())
+                .map_err(|error| Fault::new("state", error.to_string()))?;
+        }
         let issuers = match config.issuers.as_slice() {
             [] => None,
             issuers => {
                 let client = Client::new(config.client_ca.as_deref())
                     .map_err(|message| Fault::new("config", format!("`client.ca`: {message}")))?;
                 let (issuers, fetch) = (issuers.to_vec(), Arc::new(client));
-                Some(Issuers::start(issuers, Denied::default(), fetch)?)
+                Some(Issuers::start(issuers, denied.clone(), fetch)?)
             }
         };
         let hosts = config.server.hosts.iter();
@@ -78,7 +88,9 @@ impl App {
             connections: Places::new(config.limits.connections),
             hosts: hosts.map(|host| host.to_ascii_lowercase()).collect(),
             cors_origins: config.server.cors_origins.clone(),
-            gate: Gate::new(&config.server, &config.callers, issuers.clone())?,
+            gate: Gate::new(config, store.clone(), issuers.clone())?,
+            store,
+            denied,
             issuers,
             limiter: Limiter::new(defaults(&config.limits)),
             shedder: Shedder::default(),

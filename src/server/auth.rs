@@ -15,8 +15,9 @@ use axum::http::{HeaderMap, StatusCode, header};
 use super::peer::Peer;
 use super::problem::Problem;
 use crate::caller::{Caller, Handles, InlineRule, Scope};
-use crate::config::{CallerConfig, ServerConfig};
+use crate::config::{CallerConfig, Config};
 use crate::fault::Faults;
+use crate::storage::Store;
 use crate::timestamp::Timestamp;
 use crate::tokens::{Issuers, Usage};
 
@@ -68,6 +69,8 @@ const LONGEST: usize = 16 << 10;
 #[derive(Debug)]
 pub(super) struct Gate {
     table: ArcSwap<Table>,
+    /// Where API keys are kept.
+    store: Option<Store>,
     attempts: Attempts,
     issuers: Option<Issuers>,
     anonymous: Caller,
@@ -81,12 +84,14 @@ pub(super) struct Gate {
 
 impl Gate {
     pub(super) fn new(
-        server: &ServerConfig,
-        callers: &[CallerConfig],
+        config: &Config,
+        store: Option<Store>,
         issuers: Option<Issuers>,
     ) -> Result<Self, Faults> {
+        let server = &config.server;
         Ok(Self {
-            table: ArcSwap::from_pointee(Table::new(callers)?),
+            table: ArcSwap::from_pointee(Table::new(&config.callers)?),
+            store,
             attempts: Attempts::new(),
             issuers: issuers.filter(|issuers| issuers.any(Usage::Caller)),
             anonymous: Caller::anonymous(),
@@ -130,6 +135,11 @@ impl Gate {
     ) -> Result<Caller, Refusal> {
         if let Some(caller) = self.table.load().key(credential) {
             return Ok(caller);
+        }
+        if let Some(store) = &self.store
+            && let Ok(found) = store.keys().find(credential, now)
+        {
+            return Ok(found.caller);
         }
         match &self.issuers {
             // The two dots of a compact JWT; keys have none.

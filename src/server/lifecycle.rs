@@ -31,7 +31,11 @@ pub fn serve(serve: Serve) -> Result<(), ServeError> {
 async fn run(mut serve: Serve) -> Result<(), ServeError> {
     let mut signals = Signals::new()?;
     let config = serve.config.clone();
-    let app = Arc::new(App::new(&config, Box::new(Timestamp::now))?);
+    let app = Arc::new(App::new(
+        &config,
+        serve.pdp.opened_store(),
+        Box::new(Timestamp::now),
+    )?);
     let (stop, stopped) = watch::channel(false);
     let mut listeners = tokio::task::JoinSet::new();
     let main = listen::bind(config.server.listen).await?;

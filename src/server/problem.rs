@@ -61,6 +61,12 @@ impl Problem {
         )
     }
 
+    /// Names every fault of the body.
+    pub(super) fn errors(mut self, errors: Vec<InputFault>) -> Self {
+        self.errors = errors;
+        self
+    }
+
     /// Says where in the body the fault is.
     pub(super) fn at(mut self, pointer: &str) -> Self {
         self.errors = vec![InputFault::new(pointer, &self.detail)];

@@ -47,7 +47,7 @@ pub(super) fn app(more: &str) -> Arc<App> {
     }
     let path = std::path::Path::new("/etc/deodar/deodar.toml");
     let config = Config::from_parts(Some((path, &file)), std::iter::empty(), &[]).unwrap();
-    let app = App::new(&config, Box::new(Timestamp::now)).unwrap();
+    let app = App::new(&config, None, Box::new(Timestamp::now)).unwrap();
     let policies = r#"permit(principal == U::"a", action, resource);"#;
     app.begin(
         Pdp::builder()
