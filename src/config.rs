@@ -6,6 +6,7 @@
 mod keys;
 mod layers;
 mod secret;
+mod tls;
 mod value;
 
 use std::net::SocketAddr;
@@ -21,6 +22,7 @@ use crate::request::Limits;
 use layers::Layers;
 pub use layers::Origin;
 pub use secret::{Secret, SecretRef};
+pub use tls::{ClientAuth, ClientConfig, TlsConfig, TlsVersion};
 use value::Value;
 
 /// The environment variable that names the configuration file.
@@ -67,6 +69,8 @@ pub struct Config {
     pub advice: Vec<String>,
     /// The HTTP server.
     pub server: ServerConfig,
+    /// How commands that talk to a server trust it.
+    pub client: ClientConfig,
     /// Bounds on requests and on what is read from disk.
     pub limits: LimitsConfig,
     /// Logging.
@@ -92,6 +96,12 @@ pub struct ServerConfig {
     pub drain_delay: Duration,
     /// How long requests under way may take after that.
     pub drain_timeout: Duration,
+    /// A Unix-domain socket that is listened on too.
+    pub socket: Option<PathBuf>,
+    /// Its permissions.
+    pub socket_mode: u32,
+    /// TLS on `listen`, where it is configured.
+    pub tls: Option<TlsConfig>,
 }
 
 /// Bounds on requests and on what is read from disk.
@@ -103,6 +113,8 @@ pub struct LimitsConfig {
     pub request: Limits,
     /// Time for reading a request, headers and body each.
     pub read_timeout: Duration,
+    /// Time a connection may stay open between two requests.
+    pub idle_timeout: Duration,
     /// Time a request may wait for its turn.
     pub queue_timeout: Duration,
     /// Requests under way at once.
@@ -262,7 +274,11 @@ impl Config {
                 },
                 drain_delay: duration("server.drain_delay"),
                 drain_timeout: duration("server.drain_timeout"),
+                socket: layers.path("server.socket"),
+                socket_mode: tls::mode(&text("server.socket_mode")).unwrap_or(0o600),
+                tls: TlsConfig::read(&layers),
             },
+            client: ClientConfig::read(&layers),
             limits: LimitsConfig {
                 body_bytes: size("limits.body_bytes"),
                 request: Limits {
@@ -272,6 +288,7 @@ impl Config {
                     decision_steps: number("limits.decision_steps"),
                 },
                 read_timeout: duration("limits.read_timeout"),
+                idle_timeout: duration("limits.idle_timeout"),
                 queue_timeout: duration("limits.queue_timeout"),
                 concurrent_requests: size("limits.concurrent_requests"),
                 connections: size("limits.connections"),
@@ -319,12 +336,16 @@ impl Config {
             ("server.drain_delay", self.server.drain_delay, 3_600),
             ("server.drain_timeout", self.server.drain_timeout, 3_600),
             ("limits.read_timeout", self.limits.read_timeout, 3_600),
+            ("limits.idle_timeout", self.limits.idle_timeout, 86_400),
             ("limits.queue_timeout", self.limits.queue_timeout, 3_600),
         ] {
             if value > Duration::from_secs(most) {
                 let message = format!("is longer than {most} seconds");
                 fault(key, message, "shorten it");
             }
+        }
+        for (key, message, help) in tls::contradictions(&self.layers) {
+            fault(key, message, help);
         }
         faults.or(())
     }

@@ -7,16 +7,23 @@
 mod admin;
 mod app;
 mod authorize;
+mod connection;
+mod frames;
 mod lifecycle;
 mod listen;
 mod live;
 mod metrics;
+mod pace;
+mod peer;
 mod places;
 mod probes;
 mod problem;
 mod routes;
+mod socket;
+pub(crate) mod tls;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::{Config, LogConfig};
@@ -54,12 +61,18 @@ impl std::fmt::Debug for Serve {
 }
 
 /// The addresses a server listens on.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Bound {
     /// Where decisions are asked for.
     pub listen: SocketAddr,
     /// Where probes and metrics are served, if not there.
     pub ops_listen: Option<SocketAddr>,
+    /// The Unix-domain socket where decisions are asked for too.
+    pub socket: Option<PathBuf>,
+    /// Whether `listen` speaks TLS.
+    pub tls: bool,
+    /// Whether `ops_listen` does.
+    pub ops_tls: bool,
 }
 
 /// Why a server could not start or go on.
@@ -74,6 +87,17 @@ pub enum ServeError {
         /// Why.
         error: std::io::Error,
     },
+    /// A Unix-domain socket cannot be listened on.
+    #[error("cannot listen on `{path}`: {error}")]
+    Socket {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The certificates cannot be used.
+    #[error("`[tls]`: {0}")]
+    Tls(String),
     /// The decision point could not be built.
     #[error(transparent)]
     Build(#[from] BuildError),

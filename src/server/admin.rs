@@ -1,6 +1,5 @@
 //! `POST /admin/reload`, what `deodar reload` asks of a running server, and `GET /admin/mismatches`.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Extension;
@@ -14,13 +13,10 @@ use subtle::ConstantTimeEq;
 
 use super::app::App;
 use super::authorize::read_body;
+use super::peer::Peer;
 use super::problem::Problem;
 use crate::engine::EngineAnswer;
 use crate::pdp::{ReloadError, Reloaded};
-
-/// The other end of a connection.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Peer(pub(super) SocketAddr);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -33,7 +29,7 @@ struct Wish {
 /// is configured.
 pub(super) async fn reload(
     State(app): State<Arc<App>>,
-    peer: Option<Extension<Peer>>,
+    peer: Option<Extension<Arc<Peer>>>,
     http: HttpRequest,
 ) -> Result<Response, Problem> {
     admit(&app, peer.map(|peer| peer.0), http.headers())?;
@@ -47,7 +43,9 @@ pub(super) async fn reload(
         )
     })?;
     let pdp = app.pdp().ok_or_else(Problem::not_ready)?.clone();
+    let certificates = Arc::clone(&app);
     let reload = move || {
+        certificates.reload_certificates();
         if wish.confirm {
             pdp.reload_confirmed()
         } else {
@@ -88,7 +86,7 @@ pub(super) async fn reload(
 /// decide it again.
 pub(super) async fn mismatches(
     State(app): State<Arc<App>>,
-    peer: Option<Extension<Peer>>,
+    peer: Option<Extension<Arc<Peer>>>,
     http: HttpRequest,
 ) -> Result<Response, Problem> {
     admit(&app, peer.map(|peer| peer.0), http.headers())?;
@@ -117,7 +115,7 @@ pub(super) async fn mismatches(
     Ok(Json(json!({ "mismatches": kept })).into_response())
 }
 
-fn admit(app: &App, peer: Option<Peer>, headers: &HeaderMap) -> Result<(), Problem> {
+fn admit(app: &App, peer: Option<Arc<Peer>>, headers: &HeaderMap) -> Result<(), Problem> {
     match &app.admin_token {
         Some(token) => {
             let given = headers
@@ -135,7 +133,7 @@ fn admit(app: &App, peer: Option<Peer>, headers: &HeaderMap) -> Result<(), Probl
                 ))
             }
         }
-        None if peer.is_some_and(|peer| peer.0.ip().is_loopback()) => Ok(()),
+        None if peer.is_some_and(|peer| peer.is_local()) => Ok(()),
         None => Err(Problem::new(
             StatusCode::FORBIDDEN,
             "forbidden",

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use super::Clock;
 use super::metrics::Metrics;
 use super::places::Places;
+use super::tls::Tls;
 use crate::config::{Config, LimitsConfig, Secret};
 use crate::pdp::Pdp;
 use arc_swap::ArcSwap;
@@ -30,10 +31,14 @@ pub(super) struct App {
     pub(super) requests: Places,
     /// For open connections.
     pub(super) connections: Places,
+    /// For requests under way on connections that several share.
+    pub(super) streams: Places,
     pub(super) hosts: Vec<String>,
     pub(super) admin_token: Option<Secret>,
     pub(super) metrics: Metrics,
     config_trouble: Mutex<ConfigTrouble>,
+    /// Certificates, where there is TLS.
+    pub(super) tls: OnceLock<Arc<Tls>>,
     pub(super) clock: Clock,
 }
 
@@ -55,10 +60,12 @@ impl App {
             limits: ArcSwap::from_pointee(config.limits),
             requests: Places::new(config.limits.concurrent_requests),
             connections: Places::new(config.limits.connections),
+            streams: Places::new(config.limits.connections),
             hosts: hosts.map(|host| host.to_ascii_lowercase()).collect(),
             admin_token,
             metrics: Metrics::new(),
             config_trouble: Mutex::default(),
+            tls: OnceLock::new(),
             clock,
         }
     }
@@ -94,8 +101,16 @@ impl App {
         self.limits.store(Arc::new(limits));
         self.requests.resize(limits.concurrent_requests);
         self.connections.resize(limits.connections);
+        self.streams.resize(limits.connections);
         if let Some(pdp) = self.pdp() {
             pdp.set_limits(limits.request, limits.read);
+        }
+    }
+
+    /// Takes up certificates that have changed; what comes of it is logged, and told by readiness.
+    pub(super) fn reload_certificates(&self) {
+        if let Some(tls) = self.tls.get() {
+            tls.reload((self.clock)());
         }
     }
 

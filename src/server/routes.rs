@@ -15,6 +15,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::app::App;
 use super::authorize::{authorize, request_id};
+use super::peer::Peer;
 use super::problem::Problem;
 use super::{admin, probes};
 
@@ -60,8 +61,8 @@ fn finish(router: Router<Arc<App>>, app: Arc<App>) -> Router {
 }
 
 /// `POST /authorize` without the router on its way: what the router would do with it, and no more.
-pub(super) async fn decide(app: Arc<App>, http: HttpRequest) -> Response {
-    if let Some(refusal) = unknown_host(&app, &http) {
+pub(super) async fn decide(app: Arc<App>, peer: Arc<Peer>, http: HttpRequest) -> Response {
+    if let Some(refusal) = unknown_host(&app, Some(&peer), &http) {
         return hardened(refusal);
     }
     let mut deciding = std::pin::pin!(authorize(State(app), http));
@@ -78,7 +79,8 @@ pub(super) fn decides(http: &HttpRequest) -> bool {
 }
 
 async fn known_host(State(app): State<Arc<App>>, http: HttpRequest, next: Next) -> Response {
-    match unknown_host(&app, &http) {
+    let peer = http.extensions().get::<Arc<Peer>>();
+    match unknown_host(&app, peer.map(Arc::as_ref), &http) {
         Some(refusal) => refusal,
         None => next.run(http).await,
     }
@@ -86,7 +88,7 @@ async fn known_host(State(app): State<Arc<App>>, http: HttpRequest, next: Next) 
 
 /// Refuses host names that are not configured: a web page whose name was pointed at this machine
 /// (DNS rebinding) cannot ask here.
-fn unknown_host(app: &App, http: &HttpRequest) -> Option<Response> {
+fn unknown_host(app: &App, peer: Option<&Peer>, http: &HttpRequest) -> Option<Response> {
     let host = match http.uri().host() {
         // The absolute form of a request target goes before the header (RFC 9112 section 3.2.2).
         Some(host) => host,
@@ -104,6 +106,12 @@ fn unknown_host(app: &App, http: &HttpRequest) -> Option<Response> {
         .hosts
         .iter()
         .any(|known| known.eq_ignore_ascii_case(host))
+    {
+        return None;
+    }
+    // No web page reaches a socket in the file system, and clients have no name to give there.
+    if peer.is_some_and(|peer| peer.unix.is_some())
+        && (host.is_empty() || host.eq_ignore_ascii_case("localhost"))
     {
         return None;
     }
