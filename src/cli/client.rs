@@ -103,7 +103,9 @@ impl Server {
         let mut response = call(&agent).map_err(|error| {
             Failure::CouldNotRun(match error {
                 ureq::Error::Timeout(ureq::Timeout::Global) => {
-                    format!("{base} has not answered within {timeout:?}; what came of it is unknown")
+                    format!(
+                        "{base} has not answered within {timeout:?}; what came of it is unknown"
+                    )
                 }
                 error => format!("no answer from {base}: {error}; is `deodar serve` running?"),
             })
@@ -169,7 +171,9 @@ fn trust(config: &Config, ca: Option<&Path>, own: &[u8]) -> Result<TlsConfig, Fa
             roots
         }
     };
-    let roots = roots.iter().map(|der| Certificate::from_der(der).to_owned());
+    let roots = roots
+        .iter()
+        .map(|der| Certificate::from_der(der).to_owned());
     let mut trust = TlsConfig::builder()
         .provider(TlsProvider::Rustls)
         .unversioned_rustls_crypto_provider(crypto)

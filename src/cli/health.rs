@@ -13,12 +13,7 @@ use super::{Done, Exit};
 const PROBE: Duration = Duration::from_secs(5);
 pub(super) fn run(command: &Health, args: &Args, output: Output) -> Done {
     let config = args.load_config()?;
-    let server = Server::find(
-        command.url.as_deref(),
-        &config,
-        true,
-        command.ca.as_deref(),
-    )?;
+    let server = Server::find(command.url.as_deref(), &config, true, command.ca.as_deref())?;
     let (status, body) = server.ask(PROBE, |agent| {
         agent.get(format!("{}/readyz", server.base)).call()
     })?;

@@ -209,7 +209,7 @@ async fn drive<C: GracefulConnection>(
 ) -> Option<&'static str> {
     let mut connection = pin!(connection);
     let mut stopped = pin!(stop.wait_for(|stop| *stop));
-    let mut alarm = pin!(tokio::time::sleep(patience(app).slow));
+    let mut alarm = pin!(tokio::time::sleep(patience(app).shortest()));
     let mut ending = false;
     loop {
         tokio::select! {
@@ -369,7 +369,11 @@ mod tests {
         );
     }
 
-    struct Authority(Issuer<'static, KeyPair>, rustls_pki_types::CertificateDer<'static>, String);
+    struct Authority(
+        Issuer<'static, KeyPair>,
+        rustls_pki_types::CertificateDer<'static>,
+        String,
+    );
 
     fn authority() -> Authority {
         let mut parameters = CertificateParams::default();

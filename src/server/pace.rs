@@ -58,6 +58,13 @@ pub(super) struct Pace {
     quiet: AtomicU64,
 }
 
+impl Patience {
+    /// When to look first.
+    pub(super) fn shortest(self) -> Duration {
+        self.slow.min(self.idle)
+    }
+}
+
 impl Pace {
     /// Of a connection that is about to read its first request.
     pub(super) fn new(began: Instant, shared: bool) -> Arc<Self> {
@@ -99,8 +106,9 @@ impl Pace {
     pub(super) fn look(&self, patience: Patience) -> Look {
         let now = self.now();
         let slow = millis(patience.slow).max(1);
+        let idle = millis(patience.idle).max(1);
         // What begins right after this look is late no sooner than that.
-        let mut next = now.saturating_add(slow);
+        let mut next = now.saturating_add(slow.min(idle));
         let held = self.held.load(Ordering::Relaxed) > 0;
         let taken = if held {
             self.taken.load(Ordering::Relaxed)
@@ -123,7 +131,7 @@ impl Pace {
         }
         if !self.is_busy() {
             let quiet = self.quiet.load(Ordering::Relaxed);
-            let due = quiet.saturating_add(millis(patience.idle).max(1));
+            let due = quiet.saturating_add(idle);
             if due <= now {
                 return Look::Idle;
             }
@@ -413,7 +421,7 @@ mod tests {
 
     #[test]
     fn frames_that_end_are_progress() {
-        let pace = pace(1_000, true);
+        let pace = pace(20, true);
         pace.framed(false, true);
         assert_eq!(pace.look(PATIENCE), Look::Slow("sending its request"));
         pace.framed(true, true);

@@ -12,6 +12,10 @@ use crate::timestamp::Timestamp;
 
 /// The other end of a connection; made once for each, and shared by its requests.
 #[derive(Debug, Clone, Default)]
+#[allow(
+    dead_code,
+    reason = "`certificate` and `secure` are for authentication to read"
+)]
 pub(super) struct Peer {
     /// Its address; none over a Unix-domain socket.
     pub(super) address: Option<SocketAddr>,
@@ -48,7 +52,10 @@ pub(super) struct ClientCertificate {
 impl Peer {
     /// Whether it is on this machine.
     pub(super) fn is_local(&self) -> bool {
-        self.unix.is_some() || self.address.is_some_and(|address| address.ip().is_loopback())
+        self.unix.is_some()
+            || self
+                .address
+                .is_some_and(|address| address.ip().is_loopback())
     }
 }
 
@@ -57,7 +64,9 @@ impl ClientCertificate {
     pub(super) fn read(der: &[u8]) -> Self {
         let fingerprint = Sha256::digest(der);
         let fingerprint = fingerprint.iter().map(|byte| format!("{byte:02x}"));
-        let parsed = X509Certificate::from_der(der).ok().map(|(_, parsed)| parsed);
+        let parsed = X509Certificate::from_der(der)
+            .ok()
+            .map(|(_, parsed)| parsed);
         let ends = parsed
             .as_ref()
             .map(|parsed| parsed.validity().not_after.timestamp());
@@ -119,9 +128,7 @@ fn is_dns(name: &str) -> bool {
 }
 
 fn is_email(address: &str) -> bool {
-    address.contains('@')
-        && !address.contains(':')
-        && address.bytes().all(|b| b.is_ascii_graphic())
+    address.contains('@') && !address.contains(':') && address.bytes().all(|b| b.is_ascii_graphic())
 }
 
 #[cfg(test)]

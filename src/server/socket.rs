@@ -19,7 +19,9 @@ pub(super) struct SocketFile {
 pub(super) fn bind(path: &Path, mode: u32) -> Result<(UnixListener, SocketFile)> {
     make_way(path)?;
     // Made where nobody else can reach it, so that it never is there with other permissions.
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let directory = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
     let private = directory
         .unwrap_or(Path::new("."))
         .join(format!(".d{}", std::process::id()));

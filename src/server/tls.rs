@@ -129,7 +129,11 @@ impl Side {
     /// Shakes hands with the next client.
     pub(super) fn acceptor(&self) -> TlsAcceptor {
         let current = self.tls.current.load();
-        let config = if self.ops { &current.ops } else { &current.main };
+        let config = if self.ops {
+            &current.ops
+        } else {
+            &current.main
+        };
         TlsAcceptor::from(Arc::clone(config))
     }
 }
@@ -208,7 +212,11 @@ impl Tls {
         }
         let config = &self.config;
         let files = [&config.certificate, &config.key];
-        let files: Vec<_> = files.into_iter().chain(&config.client_ca).cloned().collect();
+        let files: Vec<_> = files
+            .into_iter()
+            .chain(&config.client_ca)
+            .cloned()
+            .collect();
         let watched = files.clone();
         let fingerprint = move || -> Vec<_> {
             let read = watched.iter().map(|path| fs::read(path).ok());
@@ -257,7 +265,11 @@ impl Files {
     }
 
     fn digest(&self) -> [u8; 32] {
-        let files = [Some(&self.certificate), Some(&self.key), self.client_ca.as_ref()];
+        let files = [
+            Some(&self.certificate),
+            Some(&self.key),
+            self.client_ca.as_ref(),
+        ];
         let mut digest = Sha256::new();
         for file in files.into_iter().flatten() {
             digest.update(Sha256::digest(file));
@@ -267,8 +279,8 @@ impl Files {
 
     fn build(&self, config: &TlsConfig, crypto: &Arc<CryptoProvider>) -> Result<Current, String> {
         let named = |path: &Path, message: String| format!("`{}` {message}", path.display());
-        let chain =
-            certificates(&self.certificate).map_err(|message| named(&config.certificate, message))?;
+        let chain = certificates(&self.certificate)
+            .map_err(|message| named(&config.certificate, message))?;
         let key = PrivateKeyDer::from_pem_slice(&self.key)
             .map_err(|_| named(&config.key, "holds no open private key in PEM".to_owned()))?;
         let not_after = chain.first().and_then(|leaf| ends(leaf)).ok_or_else(|| {
@@ -276,9 +288,7 @@ impl Files {
             named(&config.certificate, message)
         })?;
         let roots = match (&config.client_ca, &self.client_ca) {
-            (Some(path), Some(pem)) => {
-                Some(roots(pem).map_err(|message| named(path, message))?)
-            }
+            (Some(path), Some(pem)) => Some(roots(pem).map_err(|message| named(path, message))?),
             _ => None,
         };
         let build = |roots: Option<&Arc<RootCertStore>>| {
@@ -313,8 +323,8 @@ fn settings(
         TlsVersion::V12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
         TlsVersion::V13 => &[&rustls::version::TLS13],
     };
-    let builder = ServerConfig::builder_with_provider(Arc::clone(crypto))
-        .with_protocol_versions(versions)?;
+    let builder =
+        ServerConfig::builder_with_provider(Arc::clone(crypto)).with_protocol_versions(versions)?;
     let builder = match roots.filter(|_| config.client_auth != ClientAuth::Off) {
         None => builder.with_no_client_auth(),
         Some(roots) => {

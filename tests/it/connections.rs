@@ -66,7 +66,10 @@ pub(crate) async fn ask(
         bytes.extend_from_slice(&chunk);
         content.flow_control().release_capacity(chunk.len())?;
     }
-    Ok((status, serde_json::from_slice(&bytes).unwrap_or(Value::Null)))
+    Ok((
+        status,
+        serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+    ))
 }
 
 const AUTHORIZE: &str = "http://localhost/authorize";
@@ -100,8 +103,14 @@ fn the_beginning_of_http_2_may_come_in_pieces() {
     let (_tree, served) = serve("");
     let mut stream = TcpStream::connect(&served.address).unwrap();
     stream.set_nodelay(true).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    for piece in [&b"PRI * HT"[..], b"TP/2.0\r\n\r\nSM\r\n", b"\r\n\0\0\0\x04\0\0\0\0\0"] {
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    for piece in [
+        &b"PRI * HT"[..],
+        b"TP/2.0\r\n\r\nSM\r\n",
+        b"\r\n\0\0\0\x04\0\0\0\0\0",
+    ] {
         stream.write_all(piece).unwrap();
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -113,7 +122,9 @@ fn the_beginning_of_http_2_may_come_in_pieces() {
     let mut other = served.client();
     other.write(b"PRI").unwrap();
     std::thread::sleep(Duration::from_millis(50));
-    other.write(b"NT /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+    other
+        .write(b"NT /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        .unwrap();
     assert_eq!(other.read().unwrap().0, 405);
     let mut pieces = served.client();
     for byte in b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n" {
@@ -135,7 +146,9 @@ fn until_closed(stream: &mut impl Read) -> Duration {
 
 fn raw(served: &Served) -> TcpStream {
     let stream = TcpStream::connect(&served.address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(15))).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(15)))
+        .unwrap();
     stream
 }
 
@@ -152,11 +165,17 @@ fn connections_that_rest_too_long_are_closed() {
     let began = Instant::now();
     assert!(client.read().is_err());
     let took = began.elapsed();
-    assert!(took > Duration::from_millis(200) && took < Duration::from_secs(8), "{took:?}");
+    assert!(
+        took > Duration::from_millis(200) && took < Duration::from_secs(8),
+        "{took:?}"
+    );
     let mut shared = raw(&served);
     shared.write_all(PREFACE).unwrap();
     let took = until_closed(&mut shared);
-    assert!(took > Duration::from_millis(200) && took < Duration::from_secs(14), "{took:?}");
+    assert!(
+        took > Duration::from_millis(200) && took < Duration::from_secs(14),
+        "{took:?}"
+    );
 }
 
 #[test]
@@ -183,7 +202,10 @@ fn who_is_slow_is_cut() {
     // Byte by byte, it is the whole head that must come in time.
     let mut dripping = raw(&served);
     let began = Instant::now();
-    for byte in b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nx: ".iter().cycle() {
+    for byte in b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nx: "
+        .iter()
+        .cycle()
+    {
         if dripping.write_all(&[*byte]).is_err() {
             break;
         }
@@ -197,8 +219,18 @@ fn who_is_slow_is_cut() {
             .body(())
             .unwrap();
         let (response, _stream) = requests.send_request(request, false).unwrap();
-        assert_eq!(response.await.unwrap().status(), 408, "a body that does not come");
-        assert_eq!(ask(&mut requests, AUTHORIZE, Some(&body())).await.unwrap().0, 200);
+        assert_eq!(
+            response.await.unwrap().status(),
+            408,
+            "a body that does not come"
+        );
+        assert_eq!(
+            ask(&mut requests, AUTHORIZE, Some(&body()))
+                .await
+                .unwrap()
+                .0,
+            200
+        );
     });
 }
 
@@ -207,19 +239,28 @@ fn who_takes_no_answers_over_http_2_is_cut() {
     let (_tree, served) = serve("[limits]\nread_timeout = \"400ms\"\nconnections = 1");
     let began = Instant::now();
     block_on(async {
-        let stream = tokio::net::TcpStream::connect(&served.address).await.unwrap();
+        let stream = tokio::net::TcpStream::connect(&served.address)
+            .await
+            .unwrap();
         let (mut requests, connection) = h2::client::Builder::new()
             .initial_window_size(0)
             .handshake::<_, Bytes>(stream)
             .await
             .unwrap();
         let ended = tokio::spawn(connection);
-        let request = axum::http::Request::get("http://localhost/metrics").body(()).unwrap();
+        let request = axum::http::Request::get("http://localhost/metrics")
+            .body(())
+            .unwrap();
         let (response, _) = requests.send_request(request, true).unwrap();
         let mut response = response.await.unwrap().into_body();
         let end = tokio::time::timeout(Duration::from_secs(15), response.data()).await;
-        assert!(end.unwrap().is_none_or(|data| data.is_err()), "nothing may come");
-        let _ = tokio::time::timeout(Duration::from_secs(15), ended).await.unwrap();
+        assert!(
+            end.unwrap().is_none_or(|data| data.is_err()),
+            "nothing may come"
+        );
+        let _ = tokio::time::timeout(Duration::from_secs(15), ended)
+            .await
+            .unwrap();
     });
     assert!(began.elapsed() < Duration::from_secs(10));
     assert_eq!(served.client().get("/healthz").0, 200);
@@ -236,13 +277,19 @@ fn both_protocols_share_one_bound_and_probes_have_their_own() {
         let url = "http://localhost/healthz";
         assert_eq!(ask(&mut second, url, None).await.unwrap().0, 200);
         let mut third = raw(&served);
-        third.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
-        third.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+        third
+            .set_read_timeout(Some(Duration::from_millis(500)))
+            .unwrap();
+        third
+            .write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            .unwrap();
         assert!(third.read(&mut [0; 1]).is_err(), "there are two already");
         let mut probe = Client::new(served.ops.as_ref().unwrap());
         assert_eq!(probe.get("/readyz").0, 200);
         drop(first);
-        third.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        third
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
         third.read_exact(&mut [0; 1]).unwrap();
         assert_eq!(ask(&mut second, url, None).await.unwrap().0, 200);
     });
@@ -253,7 +300,13 @@ fn requests_over_http_2_are_finished_at_the_end() {
     let (_tree, mut served) = serve("[server]\ndrain_timeout = \"20s\"");
     block_on(async {
         let mut requests = open_tcp(&served).await;
-        assert_eq!(ask(&mut requests, AUTHORIZE, Some(&body())).await.unwrap().0, 200);
+        assert_eq!(
+            ask(&mut requests, AUTHORIZE, Some(&body()))
+                .await
+                .unwrap()
+                .0,
+            200
+        );
         let request = axum::http::Request::post(AUTHORIZE)
             .header("content-type", "application/json")
             .body(())
@@ -261,11 +314,15 @@ fn requests_over_http_2_are_finished_at_the_end() {
         let (response, mut stream) = requests.send_request(request, false).unwrap();
         let body = body().to_string();
         let (one, other) = body.split_at(10);
-        stream.send_data(Bytes::from(one.to_owned()), false).unwrap();
+        stream
+            .send_data(Bytes::from(one.to_owned()), false)
+            .unwrap();
         tokio::time::sleep(Duration::from_millis(200)).await;
         served.signal("INT");
         tokio::time::sleep(Duration::from_millis(200)).await;
-        stream.send_data(Bytes::from(other.to_owned()), true).unwrap();
+        stream
+            .send_data(Bytes::from(other.to_owned()), true)
+            .unwrap();
         assert_eq!(response.await.unwrap().status(), 200);
     });
     let began = Instant::now();
@@ -275,19 +332,27 @@ fn requests_over_http_2_are_finished_at_the_end() {
 
 fn over_socket(tree: &Tree, host: &str) -> Client<UnixStream> {
     let stream = UnixStream::connect(tree.join("d.sock")).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
     Client::over(stream, host)
 }
 
 #[test]
 fn a_socket_in_the_file_system_is_a_way_too() {
     let (tree, mut served) = serve("[server]\nsocket = \"d.sock\"\nsocket_mode = \"0640\"");
-    let mode = std::fs::metadata(tree.join("d.sock")).unwrap().permissions();
+    let mode = std::fs::metadata(tree.join("d.sock"))
+        .unwrap()
+        .permissions();
     assert_eq!(mode.mode() & 0o777, 0o640);
     for host in ["localhost", "", "127.0.0.1"] {
         let mut client = over_socket(&tree, host);
         let (status, answer) = client.post("/authorize", &body());
-        assert_eq!((status, &answer["decision"]), (200, &json!("Allow")), "{host}");
+        assert_eq!(
+            (status, &answer["decision"]),
+            (200, &json!("Allow")),
+            "{host}"
+        );
         assert_eq!(client.get("/readyz").0, 200);
         assert_eq!(client.get("/metrics").0, 200);
         // Whoever reaches it is on this machine.
@@ -311,13 +376,21 @@ fn a_socket_in_the_file_system_is_a_way_too() {
 fn a_socket_that_was_left_is_replaced_and_one_in_use_is_not() {
     let (tree, mut served) = serve("[server]\nsocket = \"d.sock\"");
     let second = || {
-        run(deodar()
-            .current_dir(tree.path())
-            .args(["serve", "--policies", "a.cedar", "--listen", "127.0.0.1:0"]))
+        run(deodar().current_dir(tree.path()).args([
+            "serve",
+            "--policies",
+            "a.cedar",
+            "--listen",
+            "127.0.0.1:0",
+        ]))
     };
     let ran = second();
     assert_eq!(ran.code, 1);
-    assert!(ran.err.contains("another process listens on it"), "{}", ran.err);
+    assert!(
+        ran.err.contains("another process listens on it"),
+        "{}",
+        ran.err
+    );
     assert_eq!(over_socket(&tree, "localhost").get("/healthz").0, 200);
     served.signal("KILL");
     served.child.wait().unwrap();

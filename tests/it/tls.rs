@@ -13,7 +13,9 @@ use rcgen::{
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion,
+};
 use serde_json::{Value, json};
 
 use crate::connections::{ask, open};
@@ -67,8 +69,7 @@ impl Authority {
 
     fn server_until(&self, year: i32, month: u8, day: u8) -> Pair {
         self.issue(|parameters| {
-            parameters.subject_alt_names =
-                vec![SanType::DnsName("localhost".try_into().unwrap())];
+            parameters.subject_alt_names = vec![SanType::DnsName("localhost".try_into().unwrap())];
             parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
             parameters.not_after = rcgen::date_time_ymd(year, month, day);
         })
@@ -210,7 +211,11 @@ fn older_versions_are_not_spoken() {
     let old = Caller::speaking(&authority, None, &[&rustls::version::TLS12]);
     let error = old.ask(&served.address, "/healthz").unwrap_err();
     assert!(error.contains("ProtocolVersion"), "{error}");
-    assert!(Caller::new(&authority, None).ask(&served.address, "/healthz").is_ok());
+    assert!(
+        Caller::new(&authority, None)
+            .ask(&served.address, "/healthz")
+            .is_ok()
+    );
 
     let mut older = TcpStream::connect(&served.address).unwrap();
     older.write_all(&hello_of_tls_1_1()).unwrap();
@@ -227,17 +232,26 @@ fn who_speaks_without_tls_is_told() {
     let tree = tree(&authority.server(), "");
     let served = Served::start(&[], tree.path());
     let mut plain = TcpStream::connect(&served.address).unwrap();
-    plain.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+    plain
+        .write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        .unwrap();
     let mut answer = String::new();
     // The rest of the request was not read: the system may say so after the answer.
     let _ = plain.read_to_string(&mut answer);
     assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
     assert!(answer.ends_with("https://"), "{answer}");
-    for noise in [&b"\x00\x01\x02\x03\x04\x05\x06\x07"[..], b"\x16\x03\x01\xff\xff"] {
+    for noise in [
+        &b"\x00\x01\x02\x03\x04\x05\x06\x07"[..],
+        b"\x16\x03\x01\xff\xff",
+    ] {
         let mut stream = TcpStream::connect(&served.address).unwrap();
         stream.write_all(noise).unwrap();
     }
-    assert!(Caller::new(&authority, None).ask(&served.address, "/healthz").is_ok());
+    assert!(
+        Caller::new(&authority, None)
+            .ask(&served.address, "/healthz")
+            .is_ok()
+    );
     assert!(!served.log().contains("panicked"));
 }
 
@@ -262,9 +276,8 @@ fn clients_must_show_a_certificate_where_it_is_required() {
         let tree = tree(&servers.server(), &settings);
         tree.write("ca.crt", &clients.pem);
         let served = Served::start(&[], tree.path());
-        let ask = |shows: Option<&Pair>| {
-            Caller::new(&servers, shows).ask(&served.address, "/healthz")
-        };
+        let ask =
+            |shows: Option<&Pair>| Caller::new(&servers, shows).ask(&served.address, "/healthz");
         assert_eq!(ask(Some(&clients.client())).unwrap().0, 200, "{word}");
         assert_eq!(ask(None).is_ok(), without, "{word}");
         for (name, bad) in [
@@ -398,7 +411,12 @@ fn what_ends_soon_or_has_ended_is_told() {
     let served = Served::start(&[], tree.path());
     let told = ready(&served);
     assert_eq!(told["status"], "degraded");
-    assert!(told["reasons"][0].as_str().unwrap().contains("ended at 2021"));
+    assert!(
+        told["reasons"][0]
+            .as_str()
+            .unwrap()
+            .contains("ended at 2021")
+    );
 }
 
 #[track_caller]
@@ -447,7 +465,8 @@ fn who_does_not_shake_hands_is_cut() {
     let served = Served::start(&[], tree.path());
     for beginning in [&b""[..], &hello_of_tls_1_1()[..20]] {
         let mut slow = TcpStream::connect(&served.address).unwrap();
-        slow.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        slow.set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
         slow.write_all(beginning).unwrap();
         let began = Instant::now();
         let mut rest = Vec::new();
@@ -491,7 +510,12 @@ fn health_and_reload_speak_tls() {
     let served = Served::start(&["--listen", &listen], tree.path());
 
     let ran = deodar_in(tree.path(), &["health"]);
-    assert_eq!((ran.code, ran.out.lines().next()), (0, Some("ok")), "{}", ran.err);
+    assert_eq!(
+        (ran.code, ran.out.lines().next()),
+        (0, Some("ok")),
+        "{}",
+        ran.err
+    );
     let ran = deodar_in(tree.path(), &["reload"]);
     assert_eq!((ran.code, ran.out.trim()), (0, "unchanged"), "{}", ran.err);
     let url = format!("https://localhost:{}", address.port());
