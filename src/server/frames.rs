@@ -133,4 +133,21 @@ mod tests {
         assert!(frames.feed(&[frame(10, 0, 0)[5..].to_vec(), vec![0]].concat()));
         assert!(frames.is_open(), "the next one has begun");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn how_it_is_cut_does_not_matter(
+            bytes in proptest::collection::vec(0_u8..12, 0..600),
+            cut in 1_usize..40,
+        ) {
+            let mut whole = opened();
+            let ended = whole.feed(&bytes);
+            let mut parts = opened();
+            let mut any = false;
+            for part in bytes.chunks(cut) {
+                any |= parts.feed(part);
+            }
+            assert_eq!((ended, whole.is_open()), (any, parts.is_open()));
+        }
+    }
 }

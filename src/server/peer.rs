@@ -214,4 +214,15 @@ mod tests {
         let nobody = ClientCertificate::read(b"no certificate");
         assert!(nobody.sans.is_empty() && nobody.expires < Timestamp::now());
     }
+
+    #[test]
+    fn no_certificate_is_too_broken_to_be_read() {
+        let whole = certificate(vec![uri("spiffe://example.org/a"), dns("a.example.org")]);
+        for place in 0..whole.len() {
+            let mut broken = whole.clone();
+            broken[place] ^= 0x15;
+            let _ = ClientCertificate::read(&broken);
+            let _ = ClientCertificate::read(&whole[..place]);
+        }
+    }
 }

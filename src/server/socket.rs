@@ -8,6 +8,10 @@ use std::path::{Path, PathBuf};
 
 use tokio::net::UnixListener;
 
+/// The socket's name before it has its permissions; short, because the whole path may be no longer than
+/// about a hundred bytes.
+const NAME: &str = "s";
+
 /// The file; removed when this is dropped, unless another has taken its place.
 #[derive(Debug)]
 pub(super) struct SocketFile {
@@ -19,21 +23,9 @@ pub(super) struct SocketFile {
 pub(super) fn bind(path: &Path, mode: u32) -> Result<(UnixListener, SocketFile)> {
     make_way(path)?;
     // Made where nobody else can reach it, so that it never is there with other permissions.
-    let directory = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
-    let private = directory
-        .unwrap_or(Path::new("."))
-        .join(format!(".d{}", std::process::id()));
-    let made = fs::DirBuilder::new().mode(0o700).create(&private);
-    if let Err(error) = made
-        && error.kind() != ErrorKind::AlreadyExists
-    {
-        return Err(error);
-    }
-    let inside = private.join("s");
+    let private = private_directory(path)?;
+    let inside = private.join(NAME);
     let bound = (|| {
-        remove(&inside)?;
         let listener = UnixListener::bind(&inside)?;
         fs::set_permissions(&inside, fs::Permissions::from_mode(mode))?;
         fs::rename(&inside, path)?;
@@ -48,6 +40,22 @@ pub(super) fn bind(path: &Path, mode: u32) -> Result<(UnixListener, SocketFile)>
     let _ = remove(&inside);
     let _ = fs::remove_dir(&private);
     bound
+}
+
+/// Makes a directory beside `path` that only this user can enter.
+fn private_directory(path: &Path) -> Result<PathBuf> {
+    let directory = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    let private = directory
+        .unwrap_or(Path::new("."))
+        .join(format!(".d{}", std::process::id()));
+    // What a process of this number left that was killed at it. One that somebody else made cannot be
+    // removed, and is not used.
+    let _ = remove(&private.join(NAME));
+    let _ = fs::remove_dir(&private);
+    fs::DirBuilder::new().mode(0o700).create(&private)?;
+    Ok(private)
 }
 
 /// Makes sure that nothing of use is at `path`.
@@ -129,6 +137,21 @@ mod tests {
         drop((listener, file));
         assert!(path.exists());
         drop(other);
+    }
+
+    #[tokio::test]
+    async fn what_a_killed_process_left_is_no_hindrance_and_what_others_made_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("deodar.sock");
+        let private = private_directory(&path).unwrap();
+        drop(std::os::unix::net::UnixListener::bind(private.join(NAME)).unwrap());
+        let (listener, file) = bind(&path, 0o600).unwrap();
+        assert_eq!(names(directory.path()), ["deodar.sock"]);
+        drop((listener, file));
+        fs::create_dir(&private).unwrap();
+        fs::write(private.join("other"), "").unwrap();
+        assert!(bind(&path, 0o600).is_err());
+        assert!(!path.exists());
     }
 
     #[tokio::test]

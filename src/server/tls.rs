@@ -376,3 +376,67 @@ fn warn_of_readers(path: &Path) {
         tracing::warn!(path = %path.display(), mode, "everyone on this machine can use the private key");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::*;
+
+    /// A self-signed certificate for these names, and its key, in PEM.
+    fn pair(names: &[&str]) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        let certificate = CertificateParams::new(names).unwrap().self_signed(&key);
+        (certificate.unwrap().pem(), key.serialize_pem())
+    }
+
+    #[track_caller]
+    fn check_name(names: &[&str], expect: Option<&str>) {
+        let hosts = ["localhost".to_owned(), "b.example.org".to_owned()];
+        let address = "127.0.0.1".parse().unwrap();
+        let name = name_for(pair(names).0.as_bytes(), address, &hosts);
+        assert_eq!(name.as_deref(), expect, "{names:?}");
+    }
+
+    #[test]
+    fn a_server_is_asked_by_a_name_of_its_certificate() {
+        check_name(&["a.example.org", "B.example.org"], Some("B.example.org"));
+        check_name(&["*.example.org", "a.example.org"], Some("a.example.org"));
+        check_name(&["a.example.org", "127.0.0.1"], None);
+        check_name(&["a.example.org", "127.0.0.2"], Some("a.example.org"));
+        check_name(&["*.example.org"], None);
+        check_name(&[], None);
+    }
+
+    #[test]
+    fn sessions_of_clients_with_certificates_are_not_resumed() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = directory.path().join(name);
+            fs::write(&path, text).unwrap();
+            path
+        };
+        let (certificate, key) = pair(&["localhost"]);
+        let mut config = TlsConfig {
+            certificate: file("c", &certificate),
+            key: file("k", &key),
+            client_ca: Some(file("ca", &pair(&["authority"]).0)),
+            client_auth: ClientAuth::Optional,
+            min_version: TlsVersion::V12,
+            ops: true,
+        };
+        for (auth, resumed) in [(ClientAuth::Optional, false), (ClientAuth::Off, true)] {
+            config.client_auth = auth;
+            if auth == ClientAuth::Off {
+                config.client_ca = None;
+            }
+            let tls = Tls::load(&config, Timestamp::now()).unwrap();
+            let current = tls.current.load();
+            assert_eq!(current.main.session_storage.can_cache(), resumed);
+            assert_eq!(current.main.send_tls13_tickets > 0, resumed);
+            assert!(current.ops.session_storage.can_cache());
+            assert_eq!(current.main.max_early_data_size, 0);
+        }
+    }
+}

@@ -296,6 +296,33 @@ fn both_protocols_share_one_bound_and_probes_have_their_own() {
 }
 
 #[test]
+fn requests_that_share_connections_are_bounded_too() {
+    let (_tree, served) = serve("[limits]\nconnections = 2\nqueue_timeout = \"1ms\"");
+    block_on(async {
+        let mut requests = open_tcp(&served).await;
+        let mut open = Vec::new();
+        for _ in 0..2 {
+            let request = axum::http::Request::post(AUTHORIZE)
+                .header("content-type", "application/json")
+                .body(())
+                .unwrap();
+            open.push(requests.send_request(request, false).unwrap());
+        }
+        let url = "http://localhost/healthz";
+        let (status, problem) = ask(&mut requests, url, None).await.unwrap();
+        assert_eq!((status, &problem["code"]), (503, &json!("overloaded")));
+        // Connections that are not shared have their own bound.
+        assert_eq!(served.client().post("/authorize", &body()).0, 200);
+        for (response, mut stream) in open {
+            let body = Bytes::from(body().to_string());
+            stream.send_data(body, true).unwrap();
+            assert_eq!(response.await.unwrap().status(), 200);
+        }
+        assert_eq!(ask(&mut requests, url, None).await.unwrap().0, 200);
+    });
+}
+
+#[test]
 fn requests_over_http_2_are_finished_at_the_end() {
     let (_tree, mut served) = serve("[server]\ndrain_timeout = \"20s\"");
     block_on(async {
