@@ -9,6 +9,7 @@ mod keys;
 mod layers;
 mod secret;
 mod tables;
+mod tls;
 mod value;
 
 use std::net::SocketAddr;
@@ -32,6 +33,7 @@ pub use issuers::{
 use layers::Layers;
 pub use layers::Origin;
 pub use secret::{Secret, SecretRef};
+pub use tls::{ClientAuth, ClientConfig, TlsConfig, TlsVersion};
 use value::Value;
 
 /// The environment variable that names the configuration file.
@@ -88,10 +90,10 @@ pub struct Config {
     pub callers: Vec<CallerConfig>,
     /// Issuers whose tokens are taken.
     pub issuers: Vec<IssuerConfig>,
-    /// Certificate authorities, over those of the system, for what this program calls.
-    pub client_ca: Option<PathBuf>,
     /// The key that commands show to a server.
     pub client_key: Option<SecretRef>,
+    /// How commands that talk to a server trust it.
+    pub client: ClientConfig,
     /// Bounds on requests and on what is read from disk.
     pub limits: LimitsConfig,
     /// Logging.
@@ -119,6 +121,12 @@ pub struct ServerConfig {
     pub drain_delay: Duration,
     /// How long requests under way may take after that.
     pub drain_timeout: Duration,
+    /// A Unix-domain socket that is listened on too.
+    pub socket: Option<PathBuf>,
+    /// Its permissions.
+    pub socket_mode: u32,
+    /// TLS on `listen`, where it is configured.
+    pub tls: Option<TlsConfig>,
 }
 
 /// Bounds on requests and on what is read from disk.
@@ -130,6 +138,8 @@ pub struct LimitsConfig {
     pub request: Limits,
     /// Time for reading a request, headers and body each.
     pub read_timeout: Duration,
+    /// Time a connection may stay open between two requests.
+    pub idle_timeout: Duration,
     /// Time a request may wait for its turn.
     pub queue_timeout: Duration,
     /// Wait for a turn that is bearable; beyond it a share of requests is refused. Zero is no bound.
@@ -304,11 +314,14 @@ impl Config {
                 cors_origins: names("server.cors_origins"),
                 drain_delay: duration("server.drain_delay"),
                 drain_timeout: duration("server.drain_timeout"),
+                socket: layers.path("server.socket"),
+                socket_mode: tls::mode(&text("server.socket_mode")).unwrap_or(0o600),
+                tls: TlsConfig::read(&layers),
             },
             callers: layers.tables().callers.clone(),
             issuers: layers.tables().issuers.clone(),
-            client_ca: layers.path("client.ca"),
             client_key: secret("client.key"),
+            client: ClientConfig::read(&layers),
             limits: LimitsConfig {
                 body_bytes: size("limits.body_bytes"),
                 request: Limits {
@@ -318,6 +331,7 @@ impl Config {
                     decision_steps: number("limits.decision_steps"),
                 },
                 read_timeout: duration("limits.read_timeout"),
+                idle_timeout: duration("limits.idle_timeout"),
                 queue_timeout: duration("limits.queue_timeout"),
                 target_wait: duration("limits.target_wait"),
                 concurrent_requests: size("limits.concurrent_requests"),
@@ -393,6 +407,7 @@ impl Config {
             ("server.drain_delay", self.server.drain_delay, 3_600),
             ("server.drain_timeout", self.server.drain_timeout, 3_600),
             ("limits.read_timeout", self.limits.read_timeout, 3_600),
+            ("limits.idle_timeout", self.limits.idle_timeout, 86_400),
             ("limits.queue_timeout", self.limits.queue_timeout, 3_600),
             ("limits.target_wait", self.limits.target_wait, 60),
         ] {
@@ -407,6 +422,9 @@ impl Config {
                 "there is no newest key to seal anew with".to_owned(),
                 "set `state.key`",
             );
+        }
+        for (key, message, help) in tls::contradictions(&self.layers) {
+            fault(key, message, help);
         }
         if let Err(found) = check_callers(&self.callers) {
             faults.extend(found);

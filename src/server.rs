@@ -9,8 +9,10 @@ mod app;
 mod auth;
 mod authorize;
 mod body;
+mod connection;
 mod denials;
 mod entities;
+mod frames;
 mod guard;
 mod hosts;
 mod keys;
@@ -19,6 +21,7 @@ mod limit;
 mod listen;
 mod live;
 mod metrics;
+mod pace;
 mod peer;
 mod places;
 mod policies;
@@ -28,10 +31,13 @@ mod problem;
 mod revisions;
 mod routes;
 mod shed;
+mod socket;
+pub(crate) mod tls;
 mod watch;
 mod whoami;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::{Config, LogConfig};
@@ -72,12 +78,18 @@ impl std::fmt::Debug for Serve {
 }
 
 /// The addresses a server listens on.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Bound {
     /// Where decisions are asked for.
     pub listen: SocketAddr,
     /// Where probes and metrics are served, if not there.
     pub ops_listen: Option<SocketAddr>,
+    /// The Unix-domain socket where decisions are asked for too.
+    pub socket: Option<PathBuf>,
+    /// Whether `listen` speaks TLS.
+    pub tls: bool,
+    /// Whether `ops_listen` does.
+    pub ops_tls: bool,
 }
 
 /// Why a server could not start or go on.
@@ -92,6 +104,17 @@ pub enum ServeError {
         /// Why.
         error: std::io::Error,
     },
+    /// A Unix-domain socket cannot be listened on.
+    #[error("cannot listen on `{path}`: {error}")]
+    Socket {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The certificates cannot be used.
+    #[error("`[tls]`: {0}")]
+    Tls(String),
     /// The decision point could not be built.
     #[error(transparent)]
     Build(#[from] BuildError),

@@ -217,13 +217,13 @@ impl PdpBuilder {
         self
     }
 
-    /// As [`PdpBuilder::state_dir`], of a directory that is open already.
+    /// The state directory that was handed in.
     #[cfg(feature = "server")]
     pub(crate) fn opened_store(&self) -> Option<Store> {
         self.store.clone()
     }
 
-    /// Keeps published states in a state directory that is open already.
+    /// As [`PdpBuilder::state_dir`], of a directory that is open already.
     #[cfg(feature = "server")]
     pub(crate) fn store(mut self, store: Store) -> Self {
         self.store = Some(store);

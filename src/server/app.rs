@@ -8,6 +8,7 @@ use super::limit::{Defaults, Limiter};
 use super::metrics::Metrics;
 use super::places::Places;
 use super::shed::Shedder;
+use super::tls::Tls;
 use super::{Clock, denials};
 use crate::config::{Config, LimitsConfig};
 use crate::fault::{Fault, Faults};
@@ -37,6 +38,8 @@ pub(super) struct App {
     pub(super) requests: Places,
     /// For open connections.
     pub(super) connections: Places,
+    /// For requests under way on connections that several share.
+    pub(super) streams: Places,
     pub(super) hosts: Vec<String>,
     /// Origins whose pages may read answers.
     pub(super) cors_origins: Vec<String>,
@@ -51,6 +54,8 @@ pub(super) struct App {
     pub(super) shedder: Shedder,
     pub(super) metrics: Metrics,
     config_trouble: Mutex<ConfigTrouble>,
+    /// Certificates, where there is TLS.
+    pub(super) tls: OnceLock<Arc<Tls>>,
     pub(super) clock: Clock,
 }
 
@@ -73,7 +78,7 @@ impl App {
         let issuers = match config.issuers.as_slice() {
             [] => None,
             issuers => {
-                let client = Client::new(config.client_ca.as_deref())
+                let client = Client::new(config.client.ca.as_deref())
                     .map_err(|message| Fault::new("config", format!("`client.ca`: {message}")))?;
                 let (issuers, fetch) = (issuers.to_vec(), Arc::new(client));
                 Some(Issuers::start(issuers, denied.clone(), fetch)?)
@@ -86,6 +91,7 @@ impl App {
             limits: ArcSwap::from_pointee(config.limits),
             requests: Places::new(config.limits.concurrent_requests),
             connections: Places::new(config.limits.connections),
+            streams: Places::new(config.limits.connections),
             hosts: hosts.map(|host| host.to_ascii_lowercase()).collect(),
             cors_origins: config.server.cors_origins.clone(),
             gate: Gate::new(config, store.clone(), issuers.clone())?,
@@ -96,6 +102,7 @@ impl App {
             shedder: Shedder::default(),
             metrics: Metrics::new(),
             config_trouble: Mutex::default(),
+            tls: OnceLock::new(),
             clock,
         })
     }
@@ -132,8 +139,16 @@ impl App {
         self.requests.resize(limits.concurrent_requests);
         self.connections.resize(limits.connections);
         self.limiter.set_defaults(defaults(&limits));
+        self.streams.resize(limits.connections);
         if let Some(pdp) = self.pdp() {
             pdp.set_limits(limits.request, limits.read);
+        }
+    }
+
+    /// Takes up certificates that have changed; what comes of it is logged, and told by readiness.
+    pub(super) fn reload_certificates(&self) {
+        if let Some(tls) = self.tls.get() {
+            tls.reload((self.clock)());
         }
     }
 

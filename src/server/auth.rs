@@ -117,7 +117,7 @@ impl Gate {
     ) -> Result<Caller, Refusal> {
         let mut given = headers.get_all(header::AUTHORIZATION).iter();
         match (given.next(), given.next()) {
-            (None, _) => self.by_connection(headers, peer),
+            (None, _) => self.by_connection(headers, peer, now),
             (Some(one), None) => match bearer(one.as_bytes()) {
                 Some(credential) => self.by_credential(credential, peer, now).await,
                 None => Err(self.wrong(Means::Key, peer)),
@@ -192,9 +192,16 @@ impl Gate {
         Ok(Caller::new(&named.name, scopes, InlineRule::Add, nothing))
     }
 
-    fn by_connection(&self, headers: &HeaderMap, peer: &Peer) -> Result<Caller, Refusal> {
+    fn by_connection(
+        &self,
+        headers: &HeaderMap,
+        peer: &Peer,
+        now: Timestamp,
+    ) -> Result<Caller, Refusal> {
         if let Some(certificate) = &peer.certificate {
-            let known = self.table.load().certificate(certificate);
+            // The connection may have outlived it.
+            let known = Some(certificate).filter(|certificate| certificate.expires > now);
+            let known = known.and_then(|certificate| self.table.load().certificate(certificate));
             return known.ok_or_else(|| self.wrong(Means::Certificate, peer));
         }
         if let Some(unix) = peer.unix {
@@ -217,10 +224,8 @@ impl Gate {
 
     /// Whether a connection comes from this machine.
     pub(super) fn is_local(&self, peer: &Peer) -> bool {
-        match peer.ip() {
-            Some(ip) => ip.is_loopback(),
-            None => peer.unix.is_some() || self.unknown_is_local,
-        }
+        let unknown = peer.address.is_none() && peer.unix.is_none();
+        peer.is_local() || (unknown && self.unknown_is_local)
     }
 
     /// Counts a failed attempt. Good credentials never come here: nobody can keep others out.

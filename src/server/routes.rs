@@ -284,12 +284,12 @@ fn cors(app: &App) -> Option<CorsLayer> {
 }
 
 /// `POST /authorize` without the router on its way: what the router would do with it, and no more.
-pub(super) async fn decide(app: Arc<App>, mut http: HttpRequest, peer: &Arc<Peer>) -> Response {
-    if let Some(refusal) = hosts::unknown(&app, &http) {
+pub(super) async fn decide(app: Arc<App>, peer: Arc<Peer>, mut http: HttpRequest) -> Response {
+    if let Some(refusal) = hosts::unknown(&app, Some(&peer), &http) {
         return hardened(refusal);
     }
     let needs = Needs::Scope(Scope::Decide);
-    let admitted = match guard::admit(&app, http.headers(), peer, needs, Class::Decide).await {
+    let admitted = match guard::admit(&app, http.headers(), &peer, needs, Class::Decide).await {
         Ok(admitted) => admitted,
         Err(problem) => {
             let id = request_id(http.headers());
