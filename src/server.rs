@@ -7,6 +7,7 @@
 mod admin;
 mod app;
 mod authorize;
+mod exchange;
 mod lifecycle;
 mod listen;
 mod live;
@@ -15,6 +16,9 @@ mod places;
 mod probes;
 mod problem;
 mod routes;
+#[cfg(feature = "otlp")]
+mod spans;
+mod trace;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -14,6 +14,7 @@ use subtle::ConstantTimeEq;
 
 use super::app::App;
 use super::authorize::read_body;
+use super::metrics::AuthenticationFailure;
 use super::problem::Problem;
 use crate::engine::EngineAnswer;
 use crate::pdp::{ReloadError, Reloaded};
@@ -127,6 +128,8 @@ fn admit(app: &App, peer: Option<Peer>, headers: &HeaderMap) -> Result<(), Probl
             if bool::from(given.as_bytes().ct_eq(token.reveal().as_bytes())) {
                 Ok(())
             } else {
+                let failure = AuthenticationFailure::AdminToken;
+                app.metrics.authentication_failed(failure);
                 let detail = "send the administrator's token as `Authorization: Bearer ..`";
                 Err(Problem::new(
                     StatusCode::UNAUTHORIZED,

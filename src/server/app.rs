@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use super::Clock;
 use super::metrics::Metrics;
 use super::places::Places;
+use super::routes::PATHS;
 use crate::config::{Config, LimitsConfig, Secret};
 use crate::pdp::Pdp;
 use arc_swap::ArcSwap;
@@ -33,6 +34,9 @@ pub(super) struct App {
     pub(super) hosts: Vec<String>,
     pub(super) admin_token: Option<Secret>,
     pub(super) metrics: Metrics,
+    /// Set where a collector is configured.
+    #[cfg(feature = "otlp")]
+    pub(super) spans: OnceLock<super::spans::Spans>,
     config_trouble: Mutex<ConfigTrouble>,
     pub(super) clock: Clock,
 }
@@ -49,15 +53,35 @@ pub(super) struct ConfigTrouble {
 impl App {
     pub(super) fn new(config: &Config, admin_token: Option<Secret>, clock: Clock) -> Self {
         let hosts = config.server.hosts.iter();
+        let metrics = Metrics::new(&config.metrics, PATHS);
+        let requests = Places::new(config.limits.concurrent_requests);
+        let connections = Places::new(config.limits.connections);
+        for (name, help, places) in [
+            (
+                "requests_under_way",
+                "Requests that hold a place among `limits.concurrent_requests`",
+                &requests,
+            ),
+            (
+                "connections",
+                "Open connections of all listeners",
+                &connections,
+            ),
+        ] {
+            let places = places.clone();
+            metrics.watch_gauge(name, help, move || places.taken() as u64);
+        }
         Self {
             pdp: OnceLock::new(),
             draining: AtomicBool::new(false),
             limits: ArcSwap::from_pointee(config.limits),
-            requests: Places::new(config.limits.concurrent_requests),
-            connections: Places::new(config.limits.connections),
+            requests,
+            connections,
             hosts: hosts.map(|host| host.to_ascii_lowercase()).collect(),
             admin_token,
-            metrics: Metrics::new(),
+            metrics,
+            #[cfg(feature = "otlp")]
+            spans: OnceLock::new(),
             config_trouble: Mutex::default(),
             clock,
         }
@@ -68,6 +92,7 @@ impl App {
         self.metrics.watch(pdp.clone());
         // A second call would be a mistake of ours; the first decision point stays.
         let _ = self.pdp.set(pdp);
+        self.metrics.ready(self.phase() == Phase::Serving);
     }
 
     /// The decision point, once there is something to decide with.
@@ -87,6 +112,7 @@ impl App {
 
     pub(super) fn drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
+        self.metrics.ready(false);
     }
 
     /// Takes up changed limits, from the next request on.
@@ -105,6 +131,8 @@ impl App {
     }
 
     pub(super) fn set_config_trouble(&self, trouble: ConfigTrouble) {
+        let keys = trouble.restart_needed.len();
+        self.metrics.config_trouble(trouble.refused.is_some(), keys);
         let mut now = self
             .config_trouble
             .lock()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use axum::Router;
-use axum::extract::{Request as HttpRequest, State};
+use axum::extract::{MatchedPath, Request as HttpRequest, State};
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
@@ -15,10 +15,12 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::app::App;
 use super::authorize::{authorize, request_id};
+use super::exchange::Exchange;
 use super::problem::Problem;
 use super::{admin, probes};
 
-const PATHS: &[&str] = &[
+/// Every route, by the place that metrics know it by.
+pub(super) const PATHS: &[&str] = &[
     "/authorize",
     "/admin/reload",
     "/admin/mismatches",
@@ -26,6 +28,9 @@ const PATHS: &[&str] = &[
     "/readyz",
     "/metrics",
 ];
+
+/// The place of `/authorize`.
+const AUTHORIZE: usize = 0;
 
 /// The main listener: everything, under a configured host name.
 pub(super) fn main(app: Arc<App>) -> Router {
@@ -56,20 +61,38 @@ fn finish(router: Router<Arc<App>>, app: Arc<App>) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn(harden))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(Arc::clone(&app), measured))
         .with_state(app)
 }
 
 /// `POST /authorize` without the router on its way: what the router would do with it, and no more.
 pub(super) async fn decide(app: Arc<App>, http: HttpRequest) -> Response {
-    if let Some(refusal) = unknown_host(&app, &http) {
-        return hardened(refusal);
-    }
-    let mut deciding = std::pin::pin!(authorize(State(app), http));
-    let response = std::future::poll_fn(|context| {
+    let exchange = Exchange::begin(&app, AUTHORIZE, &http);
+    let response = hardened(match unknown_host(&app, &http) {
+        Some(refusal) => refusal,
+        None => guarded(&app, http).await,
+    });
+    exchange.end(&app, &response);
+    response
+}
+
+async fn guarded(app: &Arc<App>, http: HttpRequest) -> Response {
+    let mut deciding = std::pin::pin!(authorize(State(Arc::clone(app)), http));
+    std::future::poll_fn(|context| {
         let polled = AssertUnwindSafe(|| deciding.as_mut().poll(context));
         catch_unwind(polled).unwrap_or_else(|panic| Poll::Ready(panicked(panic)))
-    });
-    hardened(response.await)
+    })
+    .await
+}
+
+/// Counts what the router answers, refusals and paths that lead nowhere among it.
+async fn measured(State(app): State<Arc<App>>, http: HttpRequest, next: Next) -> Response {
+    let matched = http.extensions().get::<MatchedPath>();
+    let place = matched.and_then(|path| PATHS.iter().position(|known| *known == path.as_str()));
+    let exchange = Exchange::begin(&app, place.unwrap_or(PATHS.len()), &http);
+    let response = next.run(http).await;
+    exchange.end(&app, &response);
+    response
 }
 
 /// Whether a request is one for [`decide`].
