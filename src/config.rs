@@ -427,7 +427,8 @@ impl Config {
 
 /// Whether this is where spans can be sent.
 fn collector(endpoint: &str, headers: bool) -> Result<(), (String, &'static str)> {
-    let expected = "such as http://127.0.0.1:4318, without a path of signals and without a password";
+    let expected =
+        "such as http://127.0.0.1:4318, without a path of signals and without a password";
     let (secure, rest) = if let Some(rest) = endpoint.strip_prefix("https://") {
         (true, rest)
     } else if let Some(rest) = endpoint.strip_prefix("http://") {

@@ -64,7 +64,7 @@ impl App {
             ),
             (
                 "connections",
-                "Open connections of all listeners",
+                "Places among `limits.connections` that are taken, one by each listener that waits",
                 &connections,
             ),
         ] {

@@ -29,8 +29,13 @@ const LOOK_FOR_SEQUENCE: Duration = Duration::from_millis(5);
 
 /// Decides one request.
 pub(super) async fn authorize(State(app): State<Arc<App>>, http: HttpRequest) -> Response {
+    respond(&app, http).await
+}
+
+/// As [`authorize`], for who has the server already.
+pub(super) async fn respond(app: &App, http: HttpRequest) -> Response {
     let mut id = request_id(http.headers());
-    let answered = answer(&app, http, &mut id).await;
+    let answered = answer(app, http, &mut id).await;
     let response = match answered {
         Ok(response) => response,
         Err(problem) => problem.respond(id.as_deref()),

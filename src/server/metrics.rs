@@ -29,8 +29,8 @@ use crate::decide::{Cause, Decision, Outcome};
 use crate::engine::PolicyErrorCode;
 use crate::pdp::Pdp;
 
-use closed::{Closed, Counts};
 pub(super) use closed::{AuthenticationFailure, Cache, Certificate, Shed, WouldDeny};
+use closed::{Closed, Counts};
 use exchanges::Exchanges;
 use gauges::{Kind, Watched};
 use policies::PolicyCounts;
@@ -116,7 +116,9 @@ impl Metrics {
     /// Says how the configuration file is: refused as it is now, and how many keys wait for a restart.
     pub(super) fn config_trouble(&self, refused: bool, restart_needed: usize) {
         let figures = &self.figures;
-        figures.config_refused.store(refused.into(), Ordering::Relaxed);
+        figures
+            .config_refused
+            .store(refused.into(), Ordering::Relaxed);
         let keys = restart_needed as u64;
         figures.restart_needed.store(keys, Ordering::Relaxed);
     }
@@ -416,7 +418,7 @@ mod tests {
         check(
             &metrics,
             &[
-                "deodar_http_request_duration_seconds_bucket{le=\"1e-5\",route=\"/authorize\",class=\"2xx\"} 1",
+                "deodar_http_request_duration_seconds_bucket{le=\"0.00001\",route=\"/authorize\",class=\"2xx\"} 1",
                 "deodar_http_request_duration_seconds_count{route=\"other\",class=\"4xx\"} 1",
                 "deodar_http_responses_total{route=\"other\",status=\"404\"} 1",
                 "deodar_http_responses_total{route=\"/healthz\",status=\"other\"} 1",

@@ -14,7 +14,7 @@ use axum::routing::{get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::app::App;
-use super::authorize::{authorize, request_id};
+use super::authorize::{authorize, request_id, respond};
 use super::exchange::Exchange;
 use super::problem::Problem;
 use super::{admin, probes};
@@ -76,8 +76,8 @@ pub(super) async fn decide(app: Arc<App>, http: HttpRequest) -> Response {
     response
 }
 
-async fn guarded(app: &Arc<App>, http: HttpRequest) -> Response {
-    let mut deciding = std::pin::pin!(authorize(State(Arc::clone(app)), http));
+async fn guarded(app: &App, http: HttpRequest) -> Response {
+    let mut deciding = std::pin::pin!(respond(app, http));
     std::future::poll_fn(|context| {
         let polled = AssertUnwindSafe(|| deciding.as_mut().poll(context));
         catch_unwind(polled).unwrap_or_else(|panic| Poll::Ready(panicked(panic)))

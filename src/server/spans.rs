@@ -346,7 +346,9 @@ fn tls() -> ureq::tls::TlsConfig {
     ureq::tls::TlsConfig::builder()
         .provider(ureq::tls::TlsProvider::Rustls)
         .unversioned_rustls_crypto_provider(Arc::new(rustls_graviola::default_provider()))
-        .root_certs(ureq::tls::RootCerts::new_with_certs(&roots.collect::<Vec<_>>()))
+        .root_certs(ureq::tls::RootCerts::new_with_certs(
+            &roots.collect::<Vec<_>>(),
+        ))
         .build()
 }
 

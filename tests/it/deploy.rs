@@ -84,7 +84,9 @@ fn the_table_of_metrics_is_whole() {
     let documented = named(&table);
     let families = families();
     for (family, samples) in &families {
-        let known = samples.iter().any(|name| documented.contains(name.as_str()));
+        let known = samples
+            .iter()
+            .any(|name| documented.contains(name.as_str()));
         assert!(
             known || documented.contains(family.as_str()),
             "docs/metrics.md does not have {family}"
@@ -107,13 +109,19 @@ fn the_dashboard_is_whole() {
     assert_eq!(ids.len(), panels.len());
     for panel in panels.iter().filter(|panel| panel["type"] != "row") {
         let title = panel["title"].as_str().unwrap();
-        assert!(panel["description"].as_str().unwrap().ends_with('.'), "{title}");
+        assert!(
+            panel["description"].as_str().unwrap().ends_with('.'),
+            "{title}"
+        );
         for target in panel["targets"].as_array().unwrap() {
             assert_eq!(target["datasource"]["uid"], "${datasource}", "{title}");
             assert!(target["expr"].as_str().unwrap().contains("$job"), "{title}");
         }
     }
-    for group in yaml("deploy/prometheus/alerts.yaml")["groups"].as_array().unwrap() {
+    for group in yaml("deploy/prometheus/alerts.yaml")["groups"]
+        .as_array()
+        .unwrap()
+    {
         for rule in group["rules"].as_array().unwrap() {
             let severity = rule["labels"]["severity"].as_str().unwrap();
             assert!(["info", "warning", "critical"].contains(&severity));
@@ -150,10 +158,14 @@ fn duration(text: &str) -> Duration {
 fn the_unit_of_systemd_fits_the_defaults() {
     let unit = text("deploy/systemd/deodar.service");
     let value = |name: &str| {
-        let mut values = unit.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        let mut values = unit
+            .lines()
+            .filter_map(|line| line.strip_prefix(name)?.strip_prefix('='));
         values.next().unwrap_or_else(|| panic!("{name}"))
     };
-    let given = unit.lines().filter_map(|line| line.strip_prefix("Environment="));
+    let given = unit
+        .lines()
+        .filter_map(|line| line.strip_prefix("Environment="));
     let given = variables(given.map(str::to_owned));
     assert_eq!(given.len(), 2);
     // The sample says what the defaults are, as the file in /etc/deodar would.
@@ -170,7 +182,9 @@ fn the_unit_of_systemd_fits_the_defaults() {
 #[test]
 fn the_image_fits_its_configuration() {
     let file = text("deploy/docker/Dockerfile");
-    let words = file.split_whitespace().map(|word| word.trim_end_matches('\\').to_owned());
+    let words = file
+        .split_whitespace()
+        .map(|word| word.trim_end_matches('\\').to_owned());
     loads("deploy/docker/deodar.toml", &variables(words));
     let config = Config::load(Some(&path("deploy/docker/deodar.toml")), &[]).unwrap();
     let ops = config.server.ops_listen.unwrap();
@@ -187,8 +201,19 @@ fn the_image_fits_its_configuration() {
     }
     // What cargo needs must be in the context.
     let context = text("deploy/docker/Dockerfile.dockerignore");
-    for wanted in ["Cargo.toml", "Cargo.lock", "src", "benches", "tests", "policies", "schemas"] {
-        assert!(context.lines().any(|line| line == format!("!{wanted}")), "{wanted}");
+    for wanted in [
+        "Cargo.toml",
+        "Cargo.lock",
+        "src",
+        "benches",
+        "tests",
+        "policies",
+        "schemas",
+    ] {
+        assert!(
+            context.lines().any(|line| line == format!("!{wanted}")),
+            "{wanted}"
+        );
     }
 }
 
@@ -204,15 +229,23 @@ fn check_shape(shape: &str, workload: &str, component: &str) {
     let config = Config::load(Some(&path(&at("deodar.toml"))), &[]).unwrap();
     let (listen, ops) = (config.server.listen, config.server.ops_listen.unwrap());
     let manifest = yaml(&at(workload));
-    let (spec, labels) = (&manifest["spec"], &manifest["spec"]["template"]["metadata"]["labels"]);
+    let (spec, labels) = (
+        &manifest["spec"],
+        &manifest["spec"]["template"]["metadata"]["labels"],
+    );
     assert_eq!(&spec["selector"]["matchLabels"], labels);
     assert_eq!(labels["app.kubernetes.io/component"], component);
     let pod = &spec["template"]["spec"];
     let container = &pod["containers"][0];
 
     let environment = container["env"].as_array().unwrap().iter();
-    let environment = environment
-        .map(|v| format!("{}={}", v["name"].as_str().unwrap(), v["value"].as_str().unwrap()));
+    let environment = environment.map(|v| {
+        format!(
+            "{}={}",
+            v["name"].as_str().unwrap(),
+            v["value"].as_str().unwrap()
+        )
+    });
     loads(&at("deodar.toml"), &variables(environment));
 
     let port = |name: &str| {
@@ -227,7 +260,11 @@ fn check_shape(shape: &str, workload: &str, component: &str) {
         ("livenessProbe", "/healthz"),
     ] {
         let get = &container[probe]["httpGet"];
-        assert_eq!((&get["path"], &get["port"]), (&path.into(), &"ops".into()), "{probe}");
+        assert_eq!(
+            (&get["path"], &get["port"]),
+            (&path.into(), &"ops".into()),
+            "{probe}"
+        );
     }
     let scrape = &spec["template"]["metadata"]["annotations"];
     assert_eq!(scrape["prometheus.io/port"], ops.port().to_string());
@@ -242,7 +279,12 @@ fn check_shape(shape: &str, workload: &str, component: &str) {
     assert_eq!(&service["spec"]["selector"], labels);
     assert_eq!(service["spec"]["ports"][0]["port"], listen.port());
     assert!(config.server.hosts.iter().any(|host| host == name));
-    assert!(config.server.hosts.contains(&format!("{name}.deodar.svc.cluster.local")));
+    assert!(
+        config
+            .server
+            .hosts
+            .contains(&format!("{name}.deodar.svc.cluster.local"))
+    );
 
     let network = yaml(&at("networkpolicy.yaml"));
     assert_eq!(&network["spec"]["podSelector"]["matchLabels"], labels);
@@ -256,11 +298,19 @@ fn check_shape(shape: &str, workload: &str, component: &str) {
     let volumes = pod["volumes"].as_array().unwrap().iter();
     let claims = spec["volumeClaimTemplates"].as_array();
     let claims = claims.into_iter().flatten().map(|claim| &claim["metadata"]);
-    let volumes: Vec<_> = volumes.chain(claims).map(|volume| &volume["name"]).collect();
+    let volumes: Vec<_> = volumes
+        .chain(claims)
+        .map(|volume| &volume["name"])
+        .collect();
     assert!(mounts.iter().all(|mount| volumes.contains(&&mount["name"])));
     let read = config.policies.iter().chain(&config.schema);
     for dir in read.chain(&config.state_dir) {
-        assert!(mounts.iter().any(|m| m["mountPath"] == *dir.to_str().unwrap()), "{dir:?}");
+        assert!(
+            mounts
+                .iter()
+                .any(|m| m["mountPath"] == *dir.to_str().unwrap()),
+            "{dir:?}"
+        );
     }
     assert_eq!(claims_state(spec), config.state_dir.is_some());
 
@@ -284,7 +334,10 @@ fn check_shape(shape: &str, workload: &str, component: &str) {
     assert_eq!(security["allowPrivilegeEscalation"], false);
     assert_eq!(security["capabilities"]["drop"][0], "ALL");
     assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
-    assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
+    assert_eq!(
+        pod["securityContext"]["seccompProfile"]["type"],
+        "RuntimeDefault"
+    );
 
     let policies = path(&at("policies"));
     let policies = policies.to_str().unwrap();

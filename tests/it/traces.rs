@@ -27,7 +27,9 @@ fn a_line_about_a_request_names_its_trace() {
     ask(&served, &format!("00-{TRACE}-00f067aa0ba902b7-00"));
     wait_until("the line about the policy", || {
         let log = served.log();
-        let mut lines = log.lines().filter(|line| line.contains("failed to evaluate"));
+        let mut lines = log
+            .lines()
+            .filter(|line| line.contains("failed to evaluate"));
         lines.next().is_some_and(|line| {
             let line: serde_json::Value = serde_json::from_str(line).unwrap();
             line["trace"] == TRACE && line["request"] == "r-7"
@@ -78,7 +80,9 @@ mod collector {
                             }
                         }
                         let head = head.to_ascii_lowercase();
-                        let length = head.lines().find_map(|l| l.strip_prefix("content-length: "));
+                        let length = head
+                            .lines()
+                            .find_map(|l| l.strip_prefix("content-length: "));
                         let mut body = vec![0; length.unwrap().parse().unwrap()];
                         stream.read_exact(&mut body).unwrap();
                         let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
@@ -96,7 +100,7 @@ mod collector {
     fn serve(collector: &str, sample: u8) -> (Tree, Served) {
         let config = format!(
             "[sources]\npolicies = [\"a.cedar\"]\n[otlp]\nendpoint = \"http://{collector}\"\n\
-             headers = {{file = \"headers\"}}\nsample_percent = {sample}\n"
+             headers = {{file = \"headers\"}}\nsample_percent = {sample}\n[log]\nlevel = \"trace\"\n"
         );
         let tree = Tree::new(&[
             ("a.cedar", "permit(principal, action, resource);"),
@@ -121,7 +125,10 @@ mod collector {
         let (address, sent) = collector("200 OK");
         let (_tree, mut served) = serve(&address, 0);
         ask(&served, &format!("00-{TRACE}-00f067aa0ba902b7-01"));
-        ask(&served, "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-00");
+        ask(
+            &served,
+            "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-00",
+        );
         ask(&served, "nonsense");
         ended(&mut served);
         let (head, body) = sent.recv_timeout(Duration::from_secs(20)).unwrap();
@@ -130,11 +137,20 @@ mod collector {
         assert!(head.contains("\r\ncontent-type: application/x-protobuf\r\n"));
         let trace = b"\x4b\xf9\x2f\x35\x77\xb3\x4d\xa6\xa3\xce\x92\x9d\x0e\x0e\x47\x36";
         assert!(holds(&body, trace) && holds(&body, b"vendor=1"));
-        for word in ["POST /authorize", "http.route", "deodar.decision", "Allow", "permitted"] {
+        for word in [
+            "POST /authorize",
+            "http.route",
+            "deodar.decision",
+            "Allow",
+            "permitted",
+        ] {
             assert!(holds(&body, word.as_bytes()), "{word}");
         }
         assert!(!holds(&body, b"U::") && !holds(&body, b"\x0a\xf7\x65\x19"));
-        assert!(sent.recv_timeout(Duration::from_millis(200)).is_err(), "one batch");
+        assert!(
+            sent.recv_timeout(Duration::from_millis(200)).is_err(),
+            "one batch"
+        );
         assert!(!served.log().contains("not-for-logs"));
     }
 
@@ -144,7 +160,13 @@ mod collector {
         let (_tree, mut served) = serve(&address, 100);
         ask(&served, "none");
         ended(&mut served);
-        assert!(!sent.recv_timeout(Duration::from_secs(20)).unwrap().1.is_empty());
+        assert!(
+            !sent
+                .recv_timeout(Duration::from_secs(20))
+                .unwrap()
+                .1
+                .is_empty()
+        );
         wait_until("the line about the collector", || {
             served.log().contains("the collector takes no spans")
         });

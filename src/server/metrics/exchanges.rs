@@ -164,7 +164,10 @@ impl Latency {
     /// The sum in seconds, the count, and how many there are in each bucket.
     fn read(&self) -> (f64, u64, Vec<(f64, u64)>) {
         let bounds = BOUNDS.iter().map(|nanos| *nanos as f64 / 1e9);
-        let counts = self.buckets.iter().map(|count| count.load(Ordering::Relaxed));
+        let counts = self
+            .buckets
+            .iter()
+            .map(|count| count.load(Ordering::Relaxed));
         let buckets: Vec<_> = bounds.chain([f64::INFINITY]).zip(counts).collect();
         let count = buckets.iter().map(|(_, count)| count).sum();
         let sum = self.nanos.load(Ordering::Relaxed) as f64 / 1e9;

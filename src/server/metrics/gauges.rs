@@ -64,7 +64,7 @@ pub(super) fn declared() -> Vec<Watched> {
         ),
         (
             "connections",
-            "Open connections of all listeners",
+            "Places among `limits.connections` that are taken, one by each listener that waits",
             Kind::Gauge,
         ),
         (

@@ -11,11 +11,7 @@ use super::{encode_counter, encode_gauge};
 use crate::pdp::Pdp;
 use crate::state::State;
 
-pub(super) fn encode(
-    encoder: &mut DescriptorEncoder<'_>,
-    pdp: &Pdp,
-    state: &State,
-) -> fmt::Result {
+pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, pdp: &Pdp, state: &State) -> fmt::Result {
     let counts = pdp.reload_counts();
     by_result(
         encoder,

@@ -146,7 +146,9 @@ impl Labelled {
         }
         let found = self.policies.binary_search_by(|(known, _)| known.cmp(id));
         let found = found.ok().and_then(|place| self.policies.get(place));
-        found.map(|(_, count)| Arc::clone(count)).unwrap_or_default()
+        found
+            .map(|(_, count)| Arc::clone(count))
+            .unwrap_or_default()
     }
 }
 
@@ -191,8 +193,8 @@ mod tests {
         let file = dir.path().join("p.cedar");
         let write = |ids: &[&str]| {
             let policies = ids.iter();
-            let policies = policies
-                .map(|id| format!("@id(\"{id}\") permit(principal, action, resource);\n"));
+            let policies =
+                policies.map(|id| format!("@id(\"{id}\") permit(principal, action, resource);\n"));
             std::fs::write(&file, policies.collect::<String>()).unwrap();
         };
         write(&["d", "b", "other", "c"]);

@@ -53,7 +53,7 @@ impl Process {
             ),
         ] {
             if let Some(value) = value {
-                encode_gauge(encoder, name, help, value as f64)?;
+                encode_gauge(encoder, name, help, value)?;
             }
         }
         Ok(())
@@ -80,7 +80,9 @@ mod linux {
 
     pub(super) fn most_files() -> Option<u64> {
         let limits = fs::read_to_string("/proc/self/limits").ok()?;
-        let line = limits.lines().find_map(|l| l.strip_prefix("Max open files"))?;
+        let line = limits
+            .lines()
+            .find_map(|l| l.strip_prefix("Max open files"))?;
         line.split_whitespace().next()?.parse().ok()
     }
 
