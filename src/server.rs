@@ -12,6 +12,7 @@ mod body;
 mod connection;
 mod denials;
 mod entities;
+mod exchange;
 mod frames;
 mod guard;
 mod hosts;
@@ -32,7 +33,10 @@ mod revisions;
 mod routes;
 mod shed;
 mod socket;
+#[cfg(feature = "otlp")]
+mod spans;
 pub(crate) mod tls;
+mod trace;
 mod watch;
 mod whoami;
 

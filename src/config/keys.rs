@@ -140,6 +140,12 @@ pub(super) const KEYS: &[Key] = &[
     live("limits.entity_file_bytes", Kind::Int(1, MANY), "1073741824"),
     live("limits.source_files", Kind::Int(1, 10_000_000), "100000"),
     live("limits.entity_parent_depth", Kind::Int(1, 2_000), "1000"),
+    // Figures and traces.
+    fixed("metrics.policies", Kind::Choice(&["on", "off"]), "on"),
+    fixed("metrics.policy_limit", Kind::Int(1, 100_000), "200"),
+    fixed("otlp.endpoint", Kind::Text, ""),
+    fixed("otlp.headers", Kind::Secret, ""),
+    fixed("otlp.sample_percent", Kind::Int(0, 100), "1"),
     live("log.level", Kind::Text, "info"),
     live(
         "log.format",

@@ -253,6 +253,12 @@ impl Outcome {
             .map(|policy| policy.id)
     }
 
+    /// The determining policies by their places in the snapshot's table.
+    #[cfg(feature = "server")]
+    pub(crate) fn determining_places(&self) -> &[usize] {
+        &self.parts.determining
+    }
+
     /// What the determining policies oblige the enforcement point to do.
     pub fn obligations(&self) -> impl Iterator<Item = Obligation<'_>> {
         self.policies(&self.parts.determining)

@@ -7,6 +7,7 @@ use super::auth::Gate;
 use super::limit::{Defaults, Limiter};
 use super::metrics::Metrics;
 use super::places::Places;
+use super::routes::PATHS;
 use super::shed::Shedder;
 use super::tls::Tls;
 use super::{Clock, denials};
@@ -51,8 +52,11 @@ pub(super) struct App {
     /// Whose tokens are taken, for callers and for principals.
     pub(super) issuers: Option<Issuers>,
     pub(super) limiter: Limiter,
-    pub(super) shedder: Shedder,
+    pub(super) shedder: Arc<Shedder>,
     pub(super) metrics: Metrics,
+    /// Set where a collector is configured.
+    #[cfg(feature = "otlp")]
+    pub(super) spans: OnceLock<super::spans::Spans>,
     config_trouble: Mutex<ConfigTrouble>,
     /// Certificates, where there is TLS.
     pub(super) tls: OnceLock<Arc<Tls>>,
@@ -85,12 +89,37 @@ impl App {
             }
         };
         let hosts = config.server.hosts.iter();
+        let metrics = Metrics::new(&config.metrics, PATHS);
+        let shedder = Arc::new(Shedder::default());
+        let watched = Arc::clone(&shedder);
+        metrics.watch_gauge(
+            "shed_percent",
+            "Share of decisions that are refused because work waits too long, in percent",
+            move || watched.percent(),
+        );
+        let requests = Places::new(config.limits.concurrent_requests);
+        let connections = Places::new(config.limits.connections);
+        for (name, help, places) in [
+            (
+                "requests_under_way",
+                "Requests that hold a place among `limits.concurrent_requests`",
+                &requests,
+            ),
+            (
+                "connections",
+                "Places among `limits.connections` that are taken, one by each listener that waits",
+                &connections,
+            ),
+        ] {
+            let places = places.clone();
+            metrics.watch_gauge(name, help, move || places.taken() as u64);
+        }
         Ok(Self {
             pdp: OnceLock::new(),
             draining: AtomicBool::new(false),
             limits: ArcSwap::from_pointee(config.limits),
-            requests: Places::new(config.limits.concurrent_requests),
-            connections: Places::new(config.limits.connections),
+            requests,
+            connections,
             streams: Places::new(config.limits.connections),
             hosts: hosts.map(|host| host.to_ascii_lowercase()).collect(),
             cors_origins: config.server.cors_origins.clone(),
@@ -99,8 +128,10 @@ impl App {
             denied,
             issuers,
             limiter: Limiter::new(defaults(&config.limits)),
-            shedder: Shedder::default(),
-            metrics: Metrics::new(),
+            shedder,
+            metrics,
+            #[cfg(feature = "otlp")]
+            spans: OnceLock::new(),
             config_trouble: Mutex::default(),
             tls: OnceLock::new(),
             clock,
@@ -112,6 +143,7 @@ impl App {
         self.metrics.watch(pdp.clone());
         // A second call would be a mistake of ours; the first decision point stays.
         let _ = self.pdp.set(pdp);
+        self.metrics.ready(self.phase() == Phase::Serving);
     }
 
     /// The decision point, once there is something to decide with.
@@ -131,6 +163,7 @@ impl App {
 
     pub(super) fn drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
+        self.metrics.ready(false);
     }
 
     /// Takes up changed limits, from the next request on.
@@ -158,6 +191,8 @@ impl App {
     }
 
     pub(super) fn set_config_trouble(&self, trouble: ConfigTrouble) {
+        let keys = trouble.restart_needed.len();
+        self.metrics.config_trouble(trouble.refused.is_some(), keys);
         let mut now = self
             .config_trouble
             .lock()
