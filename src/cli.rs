@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand. `main` parses and exits.
 
 mod args;
+mod audit;
 mod authorize;
 mod bench;
 mod config;
@@ -97,6 +98,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Bench(command) => bench::run(command, &args, output),
         Command::Health(command) => health::run(command, &args, output),
         Command::Reload(command) => reload::run(command, &args, output),
+        Command::Audit(command) => audit::run(command, output),
         Command::Config => config::run(&args, output),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -3,6 +3,7 @@
 //! What enters: a file, the environment, flags. What leaves: a [`Config`], or every fault found, each
 //! with the place and the nearest known name. Nothing is half-applied.
 
+mod audit;
 mod keys;
 mod layers;
 mod secret;
@@ -18,6 +19,7 @@ use crate::pdp::{Pdp, PdpBuilder};
 use crate::policy::{EngineChoice, OnError, ReadLimits, WatchMode};
 use crate::request::Limits;
 
+pub use audit::{AuditConfig, ChainKind, Fsync, Overflow, Recording};
 use layers::Layers;
 pub use layers::Origin;
 pub use secret::{Secret, SecretRef};
@@ -69,6 +71,8 @@ pub struct Config {
     pub server: ServerConfig,
     /// Bounds on requests and on what is read from disk.
     pub limits: LimitsConfig,
+    /// The decision log.
+    pub audit: AuditConfig,
     /// Logging.
     pub log: LogConfig,
     layers: Layers,
@@ -282,6 +286,7 @@ impl Config {
                     entity_parent_depth: size("limits.entity_parent_depth"),
                 },
             },
+            audit: AuditConfig::typed(&layers),
             log: LogConfig {
                 level: text("log.level"),
                 format: text("log.format"),
@@ -326,6 +331,7 @@ impl Config {
                 fault(key, message, "shorten it");
             }
         }
+        self.audit.check(&mut fault);
         faults.or(())
     }
 

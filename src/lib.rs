@@ -48,12 +48,18 @@ mod request;
 mod state;
 mod timestamp;
 
+#[cfg(feature = "server")]
+#[allow(dead_code, reason = "not every part has a caller yet")]
+mod audit;
 #[cfg(feature = "cli")]
 pub mod cases;
 #[cfg(feature = "cli")]
 pub mod cli;
 #[cfg(feature = "server")]
 pub mod config;
+#[cfg(feature = "server")]
+#[allow(dead_code, reason = "not every part has a caller yet")]
+mod fetch;
 #[cfg(feature = "server")]
 mod response;
 #[cfg(feature = "server")]
