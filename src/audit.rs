@@ -93,10 +93,7 @@ pub(crate) struct LogFull;
 pub(crate) enum AuditError {
     /// The file cannot be written.
     #[error("`audit.file`: `{path}`: {error}")]
-    File {
-        path: String,
-        error: std::io::Error,
-    },
+    File { path: String, error: std::io::Error },
     /// A setting cannot be used.
     #[error("`{key}`: {message}")]
     Setting {
@@ -330,9 +327,9 @@ fn begin(config: &AuditConfig, key: &ChainKey, found: Option<Found>) -> Start {
     let headed = head.as_ref().and_then(Head::link);
     // A head beyond the end of the file says that the end is not there any more.
     let beyond = headed.filter(|link| link.sequence > end.sequence);
-    let other_key = head.as_ref().is_some_and(|head| {
-        head.chain != config.chain.as_str() || head.key_id != key.id()
-    });
+    let other_key = head
+        .as_ref()
+        .is_some_and(|head| head.chain != config.chain.as_str() || head.key_id != key.id());
     let known = head.map(|head| head.log).or(found.log);
     Start {
         log: known.unwrap_or_else(|| Uuid::now_v7().to_string()),
@@ -362,7 +359,10 @@ fn read(key: &'static str, secret: Option<&SecretRef>) -> Result<Option<Secret>,
     read.map_err(|message| AuditError::Setting { key, message })
 }
 
-fn masks(config: &AuditConfig, key: Option<&canonical::MaskKey>) -> Result<Option<Masks>, AuditError> {
+fn masks(
+    config: &AuditConfig,
+    key: Option<&canonical::MaskKey>,
+) -> Result<Option<Masks>, AuditError> {
     let fault = |message: String| AuditError::Setting {
         key: "audit.masks",
         message,

@@ -158,7 +158,13 @@ mod tests {
 
     #[test]
     fn what_is_no_sealed_line_is_told() {
-        for line in ["", "{}", "{\"prev\":\"00\"}", "\"}", "{\"a\":1,\"prev\":\"xx\"}"] {
+        for line in [
+            "",
+            "{}",
+            "{\"prev\":\"00\"}",
+            "\"}",
+            "{\"a\":1,\"prev\":\"xx\"}",
+        ] {
             assert!(unseal(line.as_bytes()).is_none(), "{line}");
         }
     }

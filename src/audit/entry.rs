@@ -82,7 +82,7 @@ fn sample(id: Uuid) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::tests::{config, outcome};
+    use crate::audit::tests::{ALLOW_ALL, DENY_ALL, config, outcome};
 
     #[test]
     fn denies_are_always_kept_and_allows_by_their_share() {
@@ -91,7 +91,7 @@ mod tests {
             routes: vec!["authorize".to_owned()],
             ..config()
         });
-        let (allow, deny) = (outcome("permit(principal, action, resource);"), outcome(""));
+        let (allow, deny) = (outcome(ALLOW_ALL), outcome(DENY_ALL));
         let ids: Vec<Uuid> = (0..2_000).map(|_| Uuid::now_v7()).collect();
         let kept = |outcome: &Outcome, route: &str| {
             let kept = ids.iter().filter(|id| filter.takes(**id, route, outcome));

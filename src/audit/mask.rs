@@ -48,7 +48,9 @@ impl Pointer {
                 match (c, if c == '~' { rest.next() } else { None }) {
                     ('~', Some('0')) => name.push('~'),
                     ('~', Some('1')) => name.push('/'),
-                    ('~', _) => return Err("`~` is written `~0`, and `/` in a name `~1`".to_owned()),
+                    ('~', _) => {
+                        return Err("`~` is written `~0`, and `/` in a name `~1`".to_owned());
+                    }
                     (c, _) => name.push(c),
                 }
             }
@@ -120,7 +122,9 @@ fn visit(value: &mut Value, steps: &[Step], found: &mut dyn FnMut(&mut Value)) {
             items.iter_mut().for_each(|item| visit(item, rest, found));
         }
         (Step::Any, Value::Object(object)) => {
-            object.values_mut().for_each(|item| visit(item, rest, found));
+            object
+                .values_mut()
+                .for_each(|item| visit(item, rest, found));
         }
         (Step::Name(name), Value::Object(object)) => {
             if let Some(item) = object.get_mut(name) {

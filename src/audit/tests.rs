@@ -31,6 +31,7 @@ MCowBQYDK2VwAyEAGr/tQIQi8F8HrKlT99HXmCHSSPwqY5K7PkJVaoFXYwA=
 const SHARED_KEY: &str = "a shared key of some length";
 const MASK_KEY: &str = "a mask key of some length";
 
+pub(super) const DENY_ALL: &str = "forbid(principal, action, resource);";
 pub(super) const ALLOW_ALL: &str = "@id(\"all\") permit(principal, action, resource);";
 
 /// A log without a sink.
@@ -201,7 +202,9 @@ impl Gate {
     fn records(&self) -> Vec<Value> {
         let text = self.text();
         let lines = text.lines();
-        lines.map(|line| serde_json::from_str(line).unwrap()).collect()
+        lines
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 }
 

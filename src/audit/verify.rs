@@ -120,7 +120,9 @@ impl Report {
 
     /// Records behind the anchor: their end could have been cut off, and nobody could tell.
     pub(crate) fn after_anchor(&self) -> u64 {
-        let anchored = self.anchor.map_or(self.first.saturating_sub(1), |(at, _)| at);
+        let anchored = self
+            .anchor
+            .map_or(self.first.saturating_sub(1), |(at, _)| at);
         self.last_sequence().saturating_sub(anchored)
     }
 

@@ -213,9 +213,10 @@ impl Writer {
             self.pending.sync_at = Instant::now();
             self.sync();
         }
-        let due = self.file.as_ref().is_some_and(|file| {
-            file.is_due(self.config.rotate_bytes, self.config.rotate_age)
-        });
+        let due = self
+            .file
+            .as_ref()
+            .is_some_and(|file| file.is_due(self.config.rotate_bytes, self.config.rotate_age));
         if due && self.pending.rotate_at <= Instant::now() {
             self.checkpoint(false);
             self.rotate();

@@ -51,7 +51,8 @@ fn verify(command: &AuditVerify, output: Output) -> Done {
     }
     if output.is_json() {
         let list: Vec<Value> = reports.iter().map(Report::to_json).collect();
-        output.value(&serde_json::json!({"holds": reports.iter().all(Report::holds), "logs": list}));
+        output
+            .value(&serde_json::json!({"holds": reports.iter().all(Report::holds), "logs": list}));
     } else {
         reports.iter().for_each(|report| say(report, output));
     }

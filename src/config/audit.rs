@@ -303,7 +303,12 @@ mod tests {
     fn load(text: &str) -> Result<Config, Vec<String>> {
         let file = Some((Path::new("/etc/deodar/deodar.toml"), text));
         let config = Config::from_parts(file, std::iter::empty(), &[]);
-        config.map_err(|faults| faults.iter().map(|fault| fault.message().to_owned()).collect())
+        config.map_err(|faults| {
+            faults
+                .iter()
+                .map(|fault| fault.message().to_owned())
+                .collect()
+        })
     }
 
     #[track_caller]

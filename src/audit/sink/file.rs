@@ -180,7 +180,9 @@ impl FileSink {
         let Some((_, began)) = self.first else {
             return false;
         };
-        let old = Timestamp::now().as_millis().saturating_sub(began.as_millis());
+        let old = Timestamp::now()
+            .as_millis()
+            .saturating_sub(began.as_millis());
         (bytes > 0 && self.good >= bytes)
             || (!age.is_zero() && u128::try_from(old).unwrap_or(0) >= age.as_millis())
     }

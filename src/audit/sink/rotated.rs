@@ -74,7 +74,12 @@ mod tests {
             let made = made.file_name().unwrap().to_str().unwrap();
             assert_eq!(split(made), Some(("audit.ndjson", 42)));
         }
-        for other in ["audit.ndjson", "audit.ndjson.torn", "audit.ndjson.42", ".00000000000000000042"] {
+        for other in [
+            "audit.ndjson",
+            "audit.ndjson.torn",
+            "audit.ndjson.42",
+            ".00000000000000000042",
+        ] {
             assert_eq!(split(other), None, "{other}");
         }
     }

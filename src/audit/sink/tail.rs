@@ -59,7 +59,9 @@ pub(super) fn find(file: &mut File) -> io::Result<Tail> {
     }
     // All of it may be a first record that was never finished.
     let begins = b"{\"kind\":";
-    let begun = bytes.get(..begins.len().min(bytes.len())).unwrap_or_default();
+    let begun = bytes
+        .get(..begins.len().min(bytes.len()))
+        .unwrap_or_default();
     if begins.starts_with(begun) && !bytes.contains(&b'\n') {
         return Ok(Tail {
             good: 0,

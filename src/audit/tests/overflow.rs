@@ -41,7 +41,10 @@ fn drop_never_waits_and_the_count_becomes_a_record() {
     log.close();
     let records = gate.records();
     let told = of_kind(&records, "dropped");
-    let told: u64 = told.iter().map(|record| record["count"].as_u64().unwrap()).sum();
+    let told: u64 = told
+        .iter()
+        .map(|record| record["count"].as_u64().unwrap())
+        .sum();
     assert_eq!(told, dropped);
     let decisions = of_kind(&records, "decision").len() as u64;
     assert_eq!(decisions + dropped, 51);
@@ -54,7 +57,9 @@ fn drop_never_waits_and_the_count_becomes_a_record() {
 #[test]
 fn deny_fails_at_once() {
     let (log, gate) = held_up(Overflow::Deny, Duration::ZERO);
-    let refused = (0..50).filter(|_| log.record(entry()) == Err(LogFull)).count();
+    let refused = (0..50)
+        .filter(|_| log.record(entry()) == Err(LogFull))
+        .count();
     assert!(refused >= 40, "{refused}");
     assert_eq!(log.counts().refused, refused as u64);
     gate.shut(false);
@@ -130,5 +135,8 @@ fn a_directory_that_goes_and_comes_back_is_waited_for() {
     let mut logs = gather(&[directory]).unwrap();
     let report = verify(logs.remove(0), &Wanted::default()).unwrap();
     assert_eq!(report.bad, None);
-    assert!(report.first > 1 && report.notes[0].contains("not here"), "{report:?}");
+    assert!(
+        report.first > 1 && report.notes[0].contains("not here"),
+        "{report:?}"
+    );
 }

@@ -110,7 +110,11 @@ proptest! {
             let at = byte.index(lines[line].len() - 1);
             lines[line][at] ^= flip;
         }));
-        prop_assert_eq!(bad.sequence, Some(line as u64 + 1), "{:?}", bad);
+        // Where the first record cannot be read at all its number is not known.
+        if line > 0 || bad.sequence.is_some() {
+            prop_assert_eq!(bad.sequence, Some(line as u64 + 1), "{:?}", bad);
+        }
+        prop_assert!(bad.line == 1 || line > 0);
         if log.chain == ChainKind::Hmac {
             prop_assert_eq!(bad.wrong, Wrong::Changed);
         }
@@ -144,14 +148,15 @@ proptest! {
     fn a_cut_end_is_found(log in chains(), line in any::<Index>(), byte in any::<Index>()) {
         let last = log.len() - 1;
         let line = last - line.index(last.min(5));
-        let kept = byte.index(log.files.last().unwrap().1.last().unwrap().len());
+        let mut kept = 0;
         let bad = bad(log.with(|lines| {
+            kept = byte.index(lines[line].len());
             lines[line].truncate(kept);
             lines[line + 1..].iter_mut().for_each(Vec::clear);
         }));
         prop_assert_eq!(bad.sequence, Some(line as u64 + 1), "{:?}", bad);
         let expect = if kept == 0 { Wrong::Missing } else { Wrong::TornTail };
-        prop_assert!(bad.wrong == expect || line < last, "{:?}", bad);
+        prop_assert_eq!(bad.wrong, expect, "{:?}", bad);
     }
 
     #[test]
@@ -203,7 +208,7 @@ fn without_a_head_signed_checkpoints_say_how_far_the_end_is_anchored() {
     assert_eq!(report.after_anchor(), all as u64 - 1 - anchored);
     assert!(report.after_anchor() > 0);
     let report = without_head(ChainKind::Hmac, 4).verify(ChainKind::Hmac);
-    assert_eq!((report.bad, report.anchor), (None, None));
+    assert_eq!((&report.bad, report.anchor), (&None, None));
     assert_eq!(report.after_anchor(), 4);
 }
 
@@ -237,10 +242,13 @@ fn another_key_is_found_out() {
         &written(ChainKind::None).head,
     )
     .unwrap();
-    let bad = bad_of(&room, &Wanted {
-        keys: check_keys(ChainKind::Hmac),
-        ..Wanted::default()
-    });
+    let bad = bad_of(
+        &room,
+        &Wanted {
+            keys: check_keys(ChainKind::Hmac),
+            ..Wanted::default()
+        },
+    );
     assert!(bad.detail.contains("not sealed"), "{bad:?}");
 }
 
@@ -257,9 +265,15 @@ fn what_was_written_down_elsewhere_anchors_the_end() {
         ..Wanted::default()
     };
     let report = room.verify_against(&expect(last.sequence, Some(last.hash)));
-    assert_eq!((report.bad, report.anchor), (None, Some((last.sequence, By::Expectation))));
+    assert_eq!(
+        (report.bad, report.anchor),
+        (None, Some((last.sequence, By::Expectation)))
+    );
     let bad = bad_of(&room, &expect(last.sequence, Some([7; 32])));
     assert_eq!(bad.wrong, Wrong::Changed);
     let bad = bad_of(&room, &expect(last.sequence + 1, None));
-    assert_eq!((bad.wrong, bad.sequence), (Wrong::Missing, Some(last.sequence + 1)));
+    assert_eq!(
+        (bad.wrong, bad.sequence),
+        (Wrong::Missing, Some(last.sequence + 1))
+    );
 }

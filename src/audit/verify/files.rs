@@ -62,7 +62,9 @@ pub(crate) fn gather(paths: &[PathBuf]) -> Result<Vec<LogFiles>, String> {
         log.rotated.dedup();
     }
     if logs.is_empty() {
-        return Err("there is no log: expected `*.ndjson`, or files with a `.head` beside".to_owned());
+        return Err(
+            "there is no log: expected `*.ndjson`, or files with a `.head` beside".to_owned(),
+        );
     }
     Ok(logs)
 }

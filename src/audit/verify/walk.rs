@@ -201,7 +201,11 @@ impl Walk<'_> {
                 None => Some("has no MAC"),
             };
             if let Some(detail) = detail {
-                return stop(self.place(expected.or(Some(meta.sequence))), Wrong::Changed, detail.to_owned());
+                return stop(
+                    self.place(expected.or(Some(meta.sequence))),
+                    Wrong::Changed,
+                    detail.to_owned(),
+                );
             }
         }
         self.link(&sealed, &meta, here.clone())?;
@@ -402,7 +406,10 @@ impl Walk<'_> {
             return Err(Stop::Bad(place.bad(Wrong::Missing, detail)));
         }
         if self.wanted.keys.has_public()
-            && !matches!(self.report.anchor, Some((_, By::Checkpoint | By::SealedHead)))
+            && !matches!(
+                self.report.anchor,
+                Some((_, By::Checkpoint | By::SealedHead))
+            )
         {
             let detail = "no checkpoint of it is signed";
             return Err(Stop::Bad(place.bad(Wrong::Changed, detail)));
@@ -432,7 +439,9 @@ impl Walk<'_> {
         }
         if report.dropped > 0 {
             let dropped = report.dropped;
-            notes.push(format!("{dropped} decisions were not recorded, as the log itself says"));
+            notes.push(format!(
+                "{dropped} decisions were not recorded, as the log itself says"
+            ));
         }
         if report.checked == "nothing" {
             notes.push(
@@ -456,7 +465,8 @@ fn first(sealed: &Sealed, meta: &Meta<'_>, here: Place) -> Result<(), Stop> {
         return Err(Stop::Bad(here.bad(Wrong::Changed, detail)));
     }
     if !BEGINNINGS.contains(&meta.kind.as_ref()) {
-        let detail = "the file begins with a record that no file begins with: those before are gone";
+        let detail =
+            "the file begins with a record that no file begins with: those before are gone";
         return Err(Stop::Bad(here.bad(Wrong::Missing, detail)));
     }
     Ok(())
