@@ -3,6 +3,7 @@
 mod overflow;
 mod records;
 mod restart;
+mod speed;
 mod tamper;
 
 use std::io::{self, Write};

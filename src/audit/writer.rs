@@ -3,6 +3,8 @@
 //! The chain is one, and what was sealed is written before anything else is: a file that cannot be
 //! written holds up the log until it can, and what finds no room meanwhile goes by the overflow rule.
 
+mod deliver;
+
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,7 +22,7 @@ use super::record::{DecisionRecord, Hashes, Read};
 use super::sink::file::{FileSink, Torn};
 use super::sink::post::PostSink;
 use super::{LONGEST_LINE, Shared};
-use crate::config::{AuditConfig, Fsync, Overflow, Recording};
+use crate::config::{AuditConfig, Fsync, Recording};
 use crate::engine::Slicer;
 use crate::timestamp::Timestamp;
 
@@ -30,15 +32,10 @@ const FLUSH_BYTES: usize = 256 << 10;
 const SEAL_BYTES: usize = 256;
 /// How long entries gather while there are many; nobody waits for it.
 const GATHER: Duration = Duration::from_millis(5);
-/// First and longest wait after a sink failed.
-const FIRST_WAIT: Duration = Duration::from_millis(50);
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// How often records are forced to the disk under [`Fsync::Interval`].
 const SYNC_EVERY: Duration = Duration::from_secs(1);
 /// How long after a failure the file is rotated again.
 const ROTATE_AGAIN: Duration = Duration::from_secs(60);
-/// How long a sink that fails is tried after the log was closed.
-const CLOSING: Duration = Duration::from_secs(5);
 
 /// Where the writer begins.
 #[derive(Debug, Default)]
@@ -313,155 +310,6 @@ impl Writer {
                 masks.apply(&mut record);
                 serde_json::to_writer(lines, &record).is_ok()
             }
-        }
-    }
-
-    /// Writes all lines, and those that writing them added.
-    fn flush_all(&mut self) {
-        while !self.pending.lines.is_empty() {
-            self.flush();
-        }
-    }
-
-    /// Writes all lines to all sinks.
-    fn flush(&mut self) {
-        if self.pending.lines.is_empty() {
-            return;
-        }
-        let lines = std::mem::take(&mut self.pending.lines);
-        let records = std::mem::take(&mut self.pending.records);
-        let first = self.chain.next() - records;
-        self.to_file(&lines, records, first);
-        self.to_stdout(&lines, records);
-        self.to_post(&lines, records);
-        let counters = &self.shared.counters;
-        let decisions = std::mem::take(&mut self.pending.decisions);
-        counters
-            .recorded
-            .fetch_add(decisions as u64, Ordering::Relaxed);
-        counters
-            .bytes
-            .fetch_add(lines.len() as u64, Ordering::Relaxed);
-        let sizes = std::mem::take(&mut self.pending.sizes);
-        self.shared.queue.done(decisions, sizes);
-        self.pending.lines = lines;
-        self.pending.lines.clear();
-        // One long record must not hold its memory for ever.
-        self.pending.lines.shrink_to(4 * FLUSH_BYTES);
-        self.pending.room.shrink_to(FLUSH_BYTES);
-        let posted = self.post.as_ref().is_some_and(|post| post.has_room(1));
-        if posted && self.pending.not_posted > 0 {
-            let count = std::mem::take(&mut self.pending.not_posted);
-            let (common, sink) = (self.common(), "http");
-            self.notice(&Notice::Lost {
-                common,
-                sink,
-                count,
-            });
-        }
-    }
-
-    /// Whether a failing sink is given up, because the log is being closed.
-    fn gives_up(&mut self) -> bool {
-        if self.pending.closing.is_none() && self.shared.queue.is_closed() {
-            self.pending.closing = Some(Instant::now());
-        }
-        let closing = self.pending.closing;
-        closing.is_some_and(|at| at.elapsed() > CLOSING)
-    }
-
-    fn rest(&self, time: Duration) {
-        if self.pending.closing.is_some() {
-            std::thread::sleep(time.min(FIRST_WAIT));
-        } else {
-            self.shared.queue.rest(time);
-        }
-    }
-
-    /// Whether the file is still where it was. Another one begins with a record that says so.
-    fn look_for_file(&mut self) {
-        if self.file.as_mut().is_some_and(FileSink::was_moved) {
-            tracing::warn!("the audit log was moved away, and is begun anew");
-            let log = self.log.clone();
-            self.notice(&Notice::Reopened {
-                common: self.common(),
-                log: &log,
-                config: self.settings(),
-            });
-        }
-    }
-
-    /// Writes to the file until it takes them.
-    fn to_file(&mut self, lines: &[u8], records: u64, first: u64) {
-        let Some(mut file) = self.file.take() else {
-            return;
-        };
-        let mut wait = FIRST_WAIT;
-        let shared = Arc::clone(&self.shared);
-        let state = &shared.file;
-        loop {
-            let mut written = file.write(lines, first);
-            if written.is_ok() && self.config.fsync == Fsync::Each {
-                written = file.sync();
-                if let Err(error) = &written {
-                    // They are in the file; writing them again would put them there twice.
-                    state.fail(error.to_string());
-                    written = Ok(());
-                }
-            }
-            match written {
-                Ok(()) => {
-                    state.wrote(records);
-                    break;
-                }
-                Err(error) => state.fail(error.to_string()),
-            }
-            if self.gives_up() {
-                tracing::error!(records, "records were not written to the file");
-                state.lose(records);
-                break;
-            }
-            self.rest(wait);
-            wait = (wait * 2).min(LONGEST_WAIT);
-        }
-        self.file = Some(file);
-    }
-
-    fn to_stdout(&mut self, lines: &[u8], records: u64) {
-        let shared = Arc::clone(&self.shared);
-        let state = &shared.stdout;
-        let Some(out) = &mut self.out else {
-            return;
-        };
-        match out.write_all(lines).and_then(|()| out.flush()) {
-            Ok(()) => state.wrote(records),
-            // What was written of them is unknown, so they are not written again.
-            Err(error) => {
-                state.fail(error.to_string());
-                state.lose(records);
-            }
-        }
-    }
-
-    fn to_post(&mut self, lines: &[u8], records: u64) {
-        let shared = Arc::clone(&self.shared);
-        while let Some(post) = &self.post {
-            if post.has_room(lines.len()) {
-                return post.push(lines);
-            }
-            if self.config.overflow == Overflow::Drop || self.gives_up() {
-                self.pending.not_posted += records;
-                return shared.http.lose(records);
-            }
-            self.rest(FIRST_WAIT);
-        }
-    }
-
-    fn sync(&mut self) {
-        if let Some(file) = &mut self.file
-            && let Err(error) = file.sync()
-        {
-            self.shared.file.fail(error.to_string());
         }
     }
 

@@ -122,3 +122,47 @@ pub(super) fn first(file: &mut File) -> Option<First> {
     reader.read_until(b'\n', &mut line).ok()?;
     serde_json::from_slice(&line).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    const ONE: &str = concat!(
+        r#"{"kind":"decision","sequence":7,"prev":""#,
+        "0000000000000000000000000000000000000000000000000000000000000000\"}\n"
+    );
+
+    fn tail(text: &[u8]) -> io::Result<(u64, Option<u64>)> {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(text).unwrap();
+        let tail = find(&mut file)?;
+        Ok((tail.good, tail.last.map(|last| last.link.sequence)))
+    }
+
+    #[test]
+    fn the_last_whole_record_is_found_before_whatever_follows_it() {
+        let good = ONE.len() as u64;
+        for rest in [
+            &b""[..],
+            b"{\"kind\":",
+            b"\0\0\0\0",
+            b"\0\0\n\0\0\n",
+            &ONE.as_bytes()[..ONE.len() - 1],
+            &vec![b'x'; 3 << 20],
+        ] {
+            let text = [ONE.as_bytes(), rest].concat();
+            assert_eq!(tail(&text).unwrap(), (good, Some(7)));
+        }
+        assert_eq!(tail(b"{\"ki").unwrap(), (0, None));
+    }
+
+    #[test]
+    fn a_file_of_something_else_is_left_alone() {
+        for text in ["Dear Sir,\n", "{\"kind\":\n", "root:x:0:0\n", "x"] {
+            let error = tail(text.as_bytes()).unwrap_err();
+            assert!(error.to_string().contains("no decision log"), "{text}");
+        }
+    }
+}
