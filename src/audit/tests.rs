@@ -188,16 +188,23 @@ fn entry_of(pdp: &Pdp, request: Request) -> Entry {
 
 /// An output that somebody may hold up.
 #[derive(Clone, Default)]
-struct Gate(Arc<(Mutex<(bool, Vec<u8>)>, Condvar)>);
+struct Gate(Arc<Held>);
+
+#[derive(Default)]
+struct Held {
+    shut: Mutex<bool>,
+    opened: Condvar,
+    written: Mutex<Vec<u8>>,
+}
 
 impl Gate {
     fn shut(&self, shut: bool) {
-        self.0.0.lock().unwrap().0 = shut;
-        self.0.1.notify_all();
+        *self.0.shut.lock().unwrap() = shut;
+        self.0.opened.notify_all();
     }
 
     fn text(&self) -> String {
-        String::from_utf8(self.0.0.lock().unwrap().1.clone()).unwrap()
+        String::from_utf8(self.0.written.lock().unwrap().clone()).unwrap()
     }
 
     fn records(&self) -> Vec<Value> {
@@ -211,9 +218,9 @@ impl Gate {
 
 impl Write for Gate {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let inner = self.0.0.lock().unwrap();
-        let mut inner = self.0.1.wait_while(inner, |inner| inner.0).unwrap();
-        inner.1.extend_from_slice(bytes);
+        let shut = self.0.shut.lock().unwrap();
+        drop(self.0.opened.wait_while(shut, |shut| *shut).unwrap());
+        self.0.written.lock().unwrap().extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
