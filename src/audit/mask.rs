@@ -19,6 +19,8 @@ const MASKABLE: &[&str] = &[
     "factors",
     "score",
     "reasons",
+    "unmet",
+    "policyErrors",
     "obligations",
     "advice",
 ];

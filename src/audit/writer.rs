@@ -77,8 +77,8 @@ pub(super) struct Pending {
     sync_at: Instant,
     /// Not rotated before, because it failed.
     rotate_at: Instant,
-    /// Records that could not be posted, not yet told in the chain.
-    not_posted: u64,
+    /// Records that could not be posted, and of which the chain says so.
+    told_lost: u64,
     closing: Option<Instant>,
     room: Vec<u8>,
 }
@@ -95,7 +95,7 @@ impl Default for Pending {
             checkpoint_at: now,
             sync_at: now,
             rotate_at: now,
-            not_posted: 0,
+            told_lost: 0,
             closing: None,
             room: Vec::new(),
         }

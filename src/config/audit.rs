@@ -261,6 +261,13 @@ impl AuditConfig {
             ),
             _ => {}
         }
+        if !self.rotate_age.is_zero() && self.rotate_age < Duration::from_secs(60) {
+            fault(
+                "audit.rotate_age",
+                "is shorter than a minute".to_owned(),
+                "a day is usual; `0s` is never",
+            );
+        }
         for (key, value, most) in [
             ("audit.block_timeout", self.block_timeout, 60),
             ("audit.checkpoint_interval", self.checkpoint_interval, 3_600),
@@ -343,6 +350,7 @@ mod tests {
         check_fault("audit.key = {env = \"K\"}", "uses none");
         check_fault("audit.url = \"http://collector.example/\"", "https");
         check_fault("audit.url_token = {env = \"K\"}", "no `audit.url`");
+        check_fault("audit.rotate_age = \"1s\"", "shorter than a minute");
         check_fault("audit.block_timeout = \"1h\"", "longer than 60");
         assert!(load("audit.url = \"http://127.0.0.1:9/x\"").is_ok());
         assert!(load("audit.url = \"http://[::1]:9/x\"").is_ok());

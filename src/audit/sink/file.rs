@@ -331,3 +331,45 @@ fn same_file(one: &fs::Metadata, other: &fs::Metadata) -> bool {
 fn same_file(_: &fs::Metadata, _: &fs::Metadata) -> bool {
     true
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(path: &Path) -> String {
+        fs::read_to_string(path).unwrap()
+    }
+
+    #[test]
+    fn what_was_written_of_a_failed_record_is_cut_off() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("audit.ndjson");
+        let (mut sink, found) = FileSink::open(&path).unwrap();
+        assert!(found.last.is_none());
+        sink.write(b"one\n", 1).unwrap();
+        // A disk that took half of a record, and now takes nothing.
+        sink.file.as_mut().unwrap().write_all(b"tw").unwrap();
+        sink.file = Some(File::open(&path).unwrap());
+        sink.write(b"two\n", 2).unwrap_err();
+        assert_eq!(text(&path), "one\ntw");
+        sink.write(b"two\n", 2).unwrap();
+        assert_eq!(text(&path), "one\ntwo\n");
+    }
+
+    #[test]
+    fn a_rotated_file_never_takes_the_place_of_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("audit.ndjson");
+        let (mut sink, _) = FileSink::open(&path).unwrap();
+        assert!(sink.rotate(0).unwrap().is_none());
+        for turn in 0..3 {
+            sink.write(format!("{turn}\n").as_bytes(), 1).unwrap();
+            assert!(sink.is_due(1, Duration::ZERO) && !sink.is_due(0, Duration::from_secs(9)));
+            let turned = sink.rotate(0).unwrap().unwrap();
+            assert_eq!((turned.from, turned.removed.len()), (1, 0));
+            assert_eq!(text(&dir.path().join(turned.name)), format!("{turn}\n"));
+        }
+        assert_eq!(rotated::list(&path).unwrap().len(), 3);
+        assert_eq!(text(&path), "");
+    }
+}

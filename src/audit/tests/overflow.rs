@@ -140,3 +140,56 @@ fn a_directory_that_goes_and_comes_back_is_waited_for() {
         "{report:?}"
     );
 }
+
+#[test]
+fn a_slow_receiver_loses_records_and_the_chain_says_so() {
+    use crate::fetch::{Call, Reply};
+
+    let room = Room::new();
+    let (gate, taken) = (Gate::default(), Arc::new(Mutex::new(Vec::new())));
+    let (theirs, held) = (Arc::clone(&taken), gate.clone());
+    let fetch = move |call: &Call| {
+        held.clone().write_all(b"\n").unwrap();
+        theirs.lock().unwrap().extend_from_slice(&call.body);
+        Ok(Reply {
+            status: 200,
+            headers: Vec::new(),
+            body: Vec::new(),
+        })
+    };
+    let config = AuditConfig {
+        url: Some("https://collector.example/".to_owned()),
+        post_buffer_bytes: 10_000,
+        flush_interval: Duration::ZERO,
+        ..room.config(ChainKind::Hmac)
+    };
+    let fetch: Arc<dyn Fetch> = Arc::new(fetch);
+    let log = DecisionLog::start_with(&config, &[], Some(fetch), None);
+    let log = log.unwrap().unwrap();
+    gate.shut(true);
+    // The file takes them all meanwhile.
+    for n in 1..=100 {
+        log.record(entry()).unwrap();
+        wait_until("it is written", || log.counts().recorded == n);
+    }
+    let lost = log.counts().sinks[2].lost;
+    assert!(lost >= 50, "{lost}");
+    assert!(log.health().unwrap().contains("`http`"));
+    gate.shut(false);
+    wait_until("there is room", || {
+        log.record(entry()).unwrap();
+        std::thread::sleep(Duration::from_millis(20));
+        !of_kind(&room.records(), "lost").is_empty()
+    });
+    log.close();
+    let records = room.records();
+    let told = of_kind(&records, "lost");
+    let told: u64 = told
+        .iter()
+        .map(|record| record["count"].as_u64().unwrap())
+        .sum();
+    assert_eq!(told, lost);
+    let posted = String::from_utf8(taken.lock().unwrap().clone()).unwrap();
+    assert_eq!(posted.lines().count() as u64 + lost, records.len() as u64);
+    assert_eq!(room.verify(ChainKind::Hmac).bad, None);
+}

@@ -258,9 +258,9 @@ fn masks_apply_to_every_sink_and_equality_survives() {
     let log = DecisionLog::start_with(&config, &["authorize"], Some(fetch), Some(sink));
     let log = log.unwrap().unwrap();
     for (name, ssn) in [
-        ("carol@example", 777_111),
-        ("carol@example", 777_222),
-        ("dave@example", 777_111),
+        ("carol@example", 777_111_777_111_i64),
+        ("carol@example", 777_222_777_222_i64),
+        ("dave@example", 777_111_777_111_i64),
     ] {
         let request = Request::builder()
             .principal(("User", name))

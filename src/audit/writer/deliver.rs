@@ -13,13 +13,29 @@ use crate::config::{Fsync, Overflow};
 /// First and longest wait after a sink failed.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// Bytes that the receiver's buffer has room for before the chain says what it lost.
+const ROOM_TO_TELL: usize = 4_096;
 /// How long a sink that fails is tried after the log was closed.
 const CLOSING: Duration = Duration::from_secs(5);
 
 impl Writer {
-    /// Writes all lines, and those that writing them added.
+    /// Writes all lines, and says in the chain what was lost on the way to the receiver.
     pub(super) fn flush_all(&mut self) {
-        while !self.pending.lines.is_empty() {
+        self.flush();
+        let post = self.post.as_ref();
+        if !post.is_some_and(|post| post.has_room(ROOM_TO_TELL)) {
+            return;
+        }
+        let lost = self.shared.http.lost.load(Ordering::Relaxed);
+        let count = lost.saturating_sub(self.pending.told_lost);
+        if count > 0 {
+            self.pending.told_lost = lost;
+            let (common, sink) = (self.common(), "http");
+            self.notice(&Notice::Lost {
+                common,
+                sink,
+                count,
+            });
             self.flush();
         }
     }
@@ -50,16 +66,6 @@ impl Writer {
         // One long record must not hold its memory for ever.
         self.pending.lines.shrink_to(4 * FLUSH_BYTES);
         self.pending.room.shrink_to(FLUSH_BYTES);
-        let posted = self.post.as_ref().is_some_and(|post| post.has_room(1));
-        if posted && self.pending.not_posted > 0 {
-            let count = std::mem::take(&mut self.pending.not_posted);
-            let (common, sink) = (self.common(), "http");
-            self.notice(&Notice::Lost {
-                common,
-                sink,
-                count,
-            });
-        }
     }
 
     /// Whether a failing sink is given up, because the log is being closed.
@@ -151,7 +157,6 @@ impl Writer {
                 return post.push(lines);
             }
             if self.config.overflow == Overflow::Drop || self.gives_up() {
-                self.pending.not_posted += records;
                 return shared.http.lose(records);
             }
             self.rest(FIRST_WAIT);
