@@ -3,6 +3,7 @@
 //! What enters: a file, the environment, flags. What leaves: a [`Config`], or every fault found, each
 //! with the place and the nearest known name. Nothing is half-applied.
 
+mod audit;
 mod callers;
 mod issuers;
 mod keys;
@@ -24,6 +25,7 @@ use crate::policy::{EngineChoice, OnError, ReadLimits, WatchMode};
 use crate::request::Limits;
 use crate::storage::{SealKey, SealKeys, StateDirError, Store, StoreSettings};
 
+pub use audit::{AuditConfig, ChainKind, Fsync, Overflow, Recording};
 pub(crate) use callers::check as check_callers;
 pub use callers::{CallerConfig, CallerLimitsConfig, TokenMatch};
 pub use issuers::{
@@ -100,6 +102,8 @@ pub struct Config {
     pub metrics: MetricsConfig,
     /// Where spans are sent.
     pub otlp: OtlpConfig,
+    /// The decision log.
+    pub audit: AuditConfig,
     /// Logging.
     pub log: LogConfig,
     layers: Layers,
@@ -389,6 +393,7 @@ impl Config {
                 },
                 sample_percent: number("otlp.sample_percent"),
             },
+            audit: AuditConfig::typed(&layers),
             log: LogConfig {
                 level: text("log.level"),
                 format: text("log.format"),
@@ -475,6 +480,7 @@ impl Config {
         for (key, message, help) in tls::contradictions(&self.layers) {
             fault(key, message, help);
         }
+        self.audit.check(&mut fault);
         if let Err(found) = check_callers(&self.callers) {
             faults.extend(found);
         }

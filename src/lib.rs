@@ -50,6 +50,9 @@ mod state;
 mod storage;
 mod timestamp;
 
+#[cfg(feature = "server")]
+#[allow(dead_code, reason = "not every part has a caller yet")]
+mod audit;
 #[cfg(feature = "cli")]
 pub mod cases;
 #[cfg(feature = "cli")]

@@ -297,6 +297,22 @@ impl Outcome {
         self.parts.evaluated_at
     }
 
+    /// The same outcome for keeping: it counts as a reference to its state, and no longer takes one of
+    /// the few places for those that do not.
+    #[cfg(feature = "server")]
+    pub(crate) fn settled(self) -> Self {
+        Self {
+            parts: self.parts,
+            state: Guard::from_inner(Guard::into_inner(self.state)),
+        }
+    }
+
+    /// The state the decision was made on, to be held on its own.
+    #[cfg(feature = "server")]
+    pub(crate) fn shared_state(&self) -> &Arc<State> {
+        &self.state
+    }
+
     /// The state the decision was made on.
     #[must_use]
     pub fn state(&self) -> &State {

@@ -8,6 +8,7 @@
 )]
 
 mod allocations;
+mod audit;
 mod bad_input;
 mod cases;
 mod cli;
