@@ -6,6 +6,7 @@
 
 mod admin;
 mod app;
+mod audit;
 mod auth;
 mod authorize;
 mod body;

@@ -10,10 +10,11 @@ use super::places::Places;
 use super::routes::PATHS;
 use super::shed::Shedder;
 use super::tls::Tls;
-use super::{Clock, denials};
+use super::{Clock, audit, denials};
+use crate::audit::DecisionLog;
 use crate::config::{Config, LimitsConfig};
 use crate::fault::{Fault, Faults};
-use crate::fetch::Client;
+use crate::fetch::{Client, Fetch};
 use crate::pdp::Pdp;
 use crate::storage::Store;
 use crate::tokens::{Denied, Issuers};
@@ -47,6 +48,8 @@ pub(super) struct App {
     pub(super) gate: Gate,
     /// The state directory.
     pub(super) store: Option<Store>,
+    /// The decision log.
+    pub(super) audit: Option<DecisionLog>,
     /// Tokens that are not taken.
     pub(super) denied: Denied,
     /// Whose tokens are taken, for callers and for principals.
@@ -79,17 +82,28 @@ impl App {
             denials::load(&denied, store, clock())
                 .map_err(|error| Fault::new("state", error.to_string()))?;
         }
-        let issuers = match config.issuers.as_slice() {
-            [] => None,
-            issuers => {
+        let fetch: Option<Arc<dyn Fetch>> =
+            if config.issuers.is_empty() && config.audit.url.is_none() {
+                None
+            } else {
                 let client = Client::new(config.client.ca.as_deref())
                     .map_err(|message| Fault::new("config", format!("`client.ca`: {message}")))?;
-                let (issuers, fetch) = (issuers.to_vec(), Arc::new(client));
+                Some(Arc::new(client))
+            };
+        let issuers = match &fetch {
+            Some(fetch) if !config.issuers.is_empty() => {
+                let (issuers, fetch) = (config.issuers.clone(), Arc::clone(fetch));
                 Some(Issuers::start(issuers, denied.clone(), fetch)?)
             }
+            _ => None,
         };
+        let audit = DecisionLog::start(&config.audit, audit::ROUTES, fetch)
+            .map_err(|error| Fault::new("config", error.to_string()))?;
         let hosts = config.server.hosts.iter();
         let metrics = Metrics::new(&config.metrics, PATHS);
+        if let Some(log) = &audit {
+            audit::watch(log, &metrics);
+        }
         let shedder = Arc::new(Shedder::default());
         let watched = Arc::clone(&shedder);
         metrics.watch_gauge(
@@ -125,6 +139,7 @@ impl App {
             cors_origins: config.server.cors_origins.clone(),
             gate: Gate::new(config, store.clone(), issuers.clone())?,
             store,
+            audit,
             denied,
             issuers,
             limiter: Limiter::new(defaults(&config.limits)),

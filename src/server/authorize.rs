@@ -11,10 +11,12 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use uuid::Uuid;
 
 use super::app::App;
+use super::audit;
 use super::metrics::Shed;
 use super::principal;
 use super::problem::Problem;
 use super::trace::TraceContext;
+use crate::audit::Entry;
 use crate::caller::Caller;
 use crate::config::LimitsConfig;
 use crate::pdp::Pdp;
@@ -54,6 +56,7 @@ async fn answer(
     caller: Caller,
     id: &mut Option<String>,
 ) -> Result<Response, Problem> {
+    let began = Instant::now();
     if app.shedder.refuses() {
         return Err(overloaded(app));
     }
@@ -106,6 +109,7 @@ async fn answer(
     app.metrics.decided(&outcome);
     let answer = Answer::new(&request, &outcome);
     let bytes = to_bytes(&answer)?;
+    let decision_id = answer.decision_id();
     let mut response = Response::new(HttpBody::from(bytes));
     let headers = response.headers_mut();
     headers.insert(
@@ -114,13 +118,18 @@ async fn answer(
     );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let mut buffer = Uuid::encode_buffer();
-    let decision_id = answer.decision_id().hyphenated();
-    if let Ok(decision_id) = HeaderValue::from_str(decision_id.encode_lower(&mut buffer)) {
+    let shown = decision_id.hyphenated().encode_lower(&mut buffer);
+    if let Ok(decision_id) = HeaderValue::from_str(shown) {
         headers.insert(X_DECISION_ID, decision_id);
     }
     #[cfg(feature = "otlp")]
     if app.spans.get().is_some() {
         super::spans::note(&mut response, &outcome);
+    }
+    if let Some(log) = &app.audit {
+        let took = began.elapsed();
+        let entry = Entry::new(decision_id, "authorize", request, outcome, took, body.len());
+        audit::record(app, log, entry)?;
     }
     Ok(response)
 }

@@ -156,6 +156,10 @@ async fn run(mut serve: Serve) -> Result<(), ServeError> {
         // Fails only if the thread panicked; the process ends anyhow.
         let _ = tokio::task::spawn_blocking(close).await;
     }
+    if let Some(log) = app.audit.clone() {
+        // What was decided is written before the process ends.
+        let _ = tokio::task::spawn_blocking(move || log.close()).await;
+    }
     tracing::info!("ended");
     Ok(())
 }

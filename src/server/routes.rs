@@ -21,7 +21,9 @@ use super::guard::{self, Needs};
 use super::limit::Class;
 use super::peer::Peer;
 use super::problem::Problem;
-use super::{admin, denials, entities, hosts, keys, policies, probes, revisions, watch, whoami};
+use super::{
+    admin, audit, denials, entities, hosts, keys, policies, probes, revisions, watch, whoami,
+};
 use crate::caller::Scope;
 
 /// One way in: the table of them is what the router is made of and what tests go through.
@@ -190,6 +192,13 @@ pub(super) fn table() -> Vec<Route> {
         ),
         route(
             Method::GET,
+            "/audit",
+            needs(Scope::AuditRead),
+            Class::Manage,
+            get(audit::status),
+        ),
+        route(
+            Method::GET,
             "/watch",
             needs(Scope::Watch),
             Class::Manage,
@@ -235,6 +244,7 @@ pub(super) const PATHS: &[&str] = &[
     "/keys/{id}/rotate",
     "/keys/{id}",
     "/denials",
+    "/audit",
     "/watch",
     "/healthz",
     "/readyz",
