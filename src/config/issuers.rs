@@ -547,7 +547,10 @@ fn holdable(value: &Value) -> bool {
         Value::Bool(_) | Value::String(_) => true,
         Value::Number(number) => number.as_i64().is_some(),
         Value::Array(items) => items.iter().all(holdable),
-        Value::Object(members) => members.values().all(holdable),
+        // A date of TOML comes as such a member; Cedar has a function for dates.
+        Value::Object(members) => members
+            .iter()
+            .all(|(name, value)| !name.starts_with("$__toml") && holdable(value)),
     }
 }
 
@@ -762,7 +765,7 @@ mod tests {
             group_type = "a group"
             roles = ["/a~2b"]
             attributes = {a = "/a"}
-            constants = {a = 1, b = 1.5}
+            constants = {a = 1, b = 1.5, c = 2026-03-10}
             scope_prefix = "deodar:"
         "#,
             &[
@@ -781,6 +784,7 @@ mod tests {
                 "`principal_id`: `sub` is not a JSON pointer",
                 "`a` is in `attributes` and in `constants`",
                 "`constants.b` is nothing that Cedar can hold",
+                "`constants.c` is nothing that Cedar can hold",
                 "`scope_prefix` has no meaning with `usage = \"principal\"`",
             ],
         );
