@@ -436,14 +436,11 @@ async fn a_token_that_was_tampered_with() {
     assert!(verify(&issuers, &token).await.is_ok());
     for at in 0..token.len() {
         let (before, after) = token.split_at(at);
-        let (mut left, mut put) = (before.to_owned(), before.to_owned());
-        left.push_str(&after[1..]);
-        put.push('A');
-        put.push_str(after);
-        let mut changed = vec![left, put];
-        for with in ["A", "B", "-", "=", ".", " "] {
-            changed.push(format!("{before}{with}{}", &after[1..]));
-        }
+        let changed = [
+            format!("{before}{}", &after[1..]),
+            format!("{before}A{after}"),
+            format!("{before}B{}", &after[1..]),
+        ];
         for other in changed.iter().filter(|other| **other != token) {
             let result = verify(&issuers, other).await;
             assert!(!result.unwrap_err().is_unavailable(), "{at}: {other}");
