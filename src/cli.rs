@@ -3,6 +3,7 @@
 mod args;
 mod authorize;
 mod bench;
+mod client;
 mod config;
 mod health;
 mod keys;

@@ -4,10 +4,12 @@
 //! with the place and the nearest known name. Nothing is half-applied.
 
 mod callers;
+mod issuers;
 mod keys;
 mod layers;
 mod secret;
 mod tables;
+mod tls;
 mod value;
 
 use std::net::SocketAddr;
@@ -24,9 +26,14 @@ use crate::storage::{SealKey, SealKeys, StateDirError, Store, StoreSettings};
 
 pub(crate) use callers::check as check_callers;
 pub use callers::{CallerConfig, CallerLimitsConfig, TokenMatch};
+pub use issuers::{
+    GroupClaim, IntrospectionConfig, IssuerConfig, OnFailure, Preset, StatusListConfig,
+    TokenAlgorithm, TokenUsage, check as check_issuers, disjoint as disjoint_issuers,
+};
 use layers::Layers;
 pub use layers::Origin;
 pub use secret::{Secret, SecretRef};
+pub use tls::{ClientAuth, ClientConfig, TlsConfig, TlsVersion};
 use value::Value;
 
 /// The environment variable that names the configuration file.
@@ -81,8 +88,12 @@ pub struct Config {
     pub server: ServerConfig,
     /// Callers that the file names.
     pub callers: Vec<CallerConfig>,
+    /// Issuers whose tokens are taken.
+    pub issuers: Vec<IssuerConfig>,
     /// The key that commands show to a server.
     pub client_key: Option<SecretRef>,
+    /// How commands that talk to a server trust it.
+    pub client: ClientConfig,
     /// Bounds on requests and on what is read from disk.
     pub limits: LimitsConfig,
     /// Logging.
@@ -110,6 +121,12 @@ pub struct ServerConfig {
     pub drain_delay: Duration,
     /// How long requests under way may take after that.
     pub drain_timeout: Duration,
+    /// A Unix-domain socket that is listened on too.
+    pub socket: Option<PathBuf>,
+    /// Its permissions.
+    pub socket_mode: u32,
+    /// TLS on `listen`, where it is configured.
+    pub tls: Option<TlsConfig>,
 }
 
 /// Bounds on requests and on what is read from disk.
@@ -121,8 +138,12 @@ pub struct LimitsConfig {
     pub request: Limits,
     /// Time for reading a request, headers and body each.
     pub read_timeout: Duration,
+    /// Time a connection may stay open between two requests.
+    pub idle_timeout: Duration,
     /// Time a request may wait for its turn.
     pub queue_timeout: Duration,
+    /// Wait for a turn that is bearable; beyond it a share of requests is refused. Zero is no bound.
+    pub target_wait: Duration,
     /// Requests under way at once.
     pub concurrent_requests: usize,
     /// Connections open at once.
@@ -293,9 +314,14 @@ impl Config {
                 cors_origins: names("server.cors_origins"),
                 drain_delay: duration("server.drain_delay"),
                 drain_timeout: duration("server.drain_timeout"),
+                socket: layers.path("server.socket"),
+                socket_mode: tls::mode(&text("server.socket_mode")).unwrap_or(0o600),
+                tls: TlsConfig::read(&layers),
             },
             callers: layers.tables().callers.clone(),
+            issuers: layers.tables().issuers.clone(),
             client_key: secret("client.key"),
+            client: ClientConfig::read(&layers),
             limits: LimitsConfig {
                 body_bytes: size("limits.body_bytes"),
                 request: Limits {
@@ -305,7 +331,9 @@ impl Config {
                     decision_steps: number("limits.decision_steps"),
                 },
                 read_timeout: duration("limits.read_timeout"),
+                idle_timeout: duration("limits.idle_timeout"),
                 queue_timeout: duration("limits.queue_timeout"),
+                target_wait: duration("limits.target_wait"),
                 concurrent_requests: size("limits.concurrent_requests"),
                 connections: size("limits.connections"),
                 caller: CallerLimits {
@@ -379,7 +407,9 @@ impl Config {
             ("server.drain_delay", self.server.drain_delay, 3_600),
             ("server.drain_timeout", self.server.drain_timeout, 3_600),
             ("limits.read_timeout", self.limits.read_timeout, 3_600),
+            ("limits.idle_timeout", self.limits.idle_timeout, 86_400),
             ("limits.queue_timeout", self.limits.queue_timeout, 3_600),
+            ("limits.target_wait", self.limits.target_wait, 60),
         ] {
             if value > Duration::from_secs(most) {
                 let message = format!("is longer than {most} seconds");
@@ -393,15 +423,20 @@ impl Config {
                 "set `state.key`",
             );
         }
+        for (key, message, help) in tls::contradictions(&self.layers) {
+            fault(key, message, help);
+        }
         if let Err(found) = check_callers(&self.callers) {
             faults.extend(found);
         }
+        faults.extend(check_issuers(&self.issuers));
         faults.or(())
     }
 
     /// Whether there is a way to say who asks.
     fn knows_callers(&self) -> bool {
-        !self.callers.is_empty() || self.state_dir.is_some()
+        let issued = |issuer: &IssuerConfig| issuer.usage == TokenUsage::Caller;
+        !self.callers.is_empty() || self.state_dir.is_some() || self.issuers.iter().any(issued)
     }
 
     /// The file that was read.

@@ -288,6 +288,12 @@ impl Pdp {
         Ok(())
     }
 
+    /// The state directory, where there is one.
+    #[cfg(feature = "server")]
+    pub(crate) fn store(&self) -> Option<Store> {
+        self.inner.reloader.state_dir.clone()
+    }
+
     fn weak(&self) -> Weak<Inner> {
         Arc::downgrade(&self.inner)
     }

@@ -164,6 +164,8 @@ pub struct Request {
     pub(crate) entities: Vec<Value>,
     /// What a verified token says of its principal; nothing a caller asserts.
     pub(crate) facts: Option<Arc<[Value]>>,
+    /// How a verified token says that its principal was authenticated.
+    pub(crate) authentication: Option<Authentication>,
     pub(crate) obligations: Vec<String>,
     pub(crate) client: Option<Client>,
     pub(crate) purpose: Purpose,
@@ -172,6 +174,21 @@ pub struct Request {
     pub(crate) request_id: Option<String>,
     pub(crate) now: Option<Timestamp>,
     pub(crate) caller: Caller,
+}
+
+/// How a principal was authenticated, as its verified token says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Authentication {
+    /// The class of the authentication (`acr`).
+    pub acr: Option<String>,
+    /// Its methods (`amr`, RFC 8176).
+    pub amr: Vec<String>,
+    /// When it was (`auth_time`).
+    pub auth_time: Option<Timestamp>,
+    /// The session (`sid`).
+    pub session: Option<String>,
+    /// The token's own id (`jti`).
+    pub token: Option<String>,
 }
 
 /// What a body of `POST /authorize` holds.
@@ -211,10 +228,16 @@ impl Pending {
     }
 
     /// The request of the token's principal.
-    pub(crate) fn resolve(self, principal: EntityRef, facts: Arc<[Value]>) -> Request {
+    pub(crate) fn resolve(
+        self,
+        principal: EntityRef,
+        facts: Arc<[Value]>,
+        authentication: Authentication,
+    ) -> Request {
         Request {
             principal,
             facts: Some(facts),
+            authentication: Some(authentication),
             ..self.request
         }
     }
@@ -305,6 +328,12 @@ impl Request {
     #[must_use]
     pub fn client(&self) -> Option<&Client> {
         self.client.as_ref()
+    }
+
+    /// How the principal was authenticated, where a verified token named it.
+    #[must_use]
+    pub fn authentication(&self) -> Option<&Authentication> {
+        self.authentication.as_ref()
     }
 
     /// What the answer is for.
@@ -587,6 +616,7 @@ impl RequestBuilder {
                     context: self.context,
                     entities: self.entities,
                     facts: None,
+                    authentication: None,
                     obligations: self.obligations,
                     client: self.client,
                     purpose: self.purpose,

@@ -8,23 +8,36 @@ mod admin;
 mod app;
 mod auth;
 mod authorize;
+mod body;
+mod connection;
+mod denials;
+mod entities;
+mod frames;
 mod guard;
 mod hosts;
+mod keys;
 mod lifecycle;
 mod limit;
 mod listen;
 mod live;
 mod metrics;
+mod pace;
 mod peer;
 mod places;
 mod policies;
+mod principal;
 mod probes;
 mod problem;
+mod revisions;
 mod routes;
+mod shed;
+mod socket;
+pub(crate) mod tls;
 mod watch;
 mod whoami;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::{Config, LogConfig};
@@ -65,12 +78,18 @@ impl std::fmt::Debug for Serve {
 }
 
 /// The addresses a server listens on.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Bound {
     /// Where decisions are asked for.
     pub listen: SocketAddr,
     /// Where probes and metrics are served, if not there.
     pub ops_listen: Option<SocketAddr>,
+    /// The Unix-domain socket where decisions are asked for too.
+    pub socket: Option<PathBuf>,
+    /// Whether `listen` speaks TLS.
+    pub tls: bool,
+    /// Whether `ops_listen` does.
+    pub ops_tls: bool,
 }
 
 /// Why a server could not start or go on.
@@ -85,6 +104,17 @@ pub enum ServeError {
         /// Why.
         error: std::io::Error,
     },
+    /// A Unix-domain socket cannot be listened on.
+    #[error("cannot listen on `{path}`: {error}")]
+    Socket {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The certificates cannot be used.
+    #[error("`[tls]`: {0}")]
+    Tls(String),
     /// The decision point could not be built.
     #[error(transparent)]
     Build(#[from] BuildError),
@@ -106,7 +136,7 @@ pub type Clock = Box<dyn Fn() -> Timestamp + Send + Sync>;
 /// # Errors
 /// Callers that are configured in contradiction.
 pub fn router(config: &Config, pdp: Pdp, clock: Clock) -> Result<axum::Router, Faults> {
-    let app = Arc::new(app::App::new(config, clock)?);
+    let app = Arc::new(app::App::new(config, pdp.store(), clock)?);
     app.begin(pdp);
     Ok(routes::main(app))
 }
@@ -116,7 +146,7 @@ pub fn router(config: &Config, pdp: Pdp, clock: Clock) -> Result<axum::Router, F
 /// # Errors
 /// As [`router`].
 pub fn ops_router(config: &Config, pdp: Pdp, clock: Clock) -> Result<axum::Router, Faults> {
-    let app = Arc::new(app::App::new(config, clock)?);
+    let app = Arc::new(app::App::new(config, pdp.store(), clock)?);
     app.begin(pdp);
     Ok(routes::ops(app))
 }

@@ -54,6 +54,8 @@ pub(crate) use entities::EntityWrites;
 pub use error::StateDirError;
 pub(crate) use revisions::LastGood;
 #[cfg(feature = "server")]
+pub(crate) use revisions::RevisionLine;
+#[cfg(feature = "server")]
 pub(crate) use seal::{SealKey, SealKeys};
 
 /// The format this version writes, and the newest it reads.

@@ -178,6 +178,10 @@ pub(super) struct Health {
     /// The server [default: where the configuration says it listens]
     #[arg(value_name = "URL")]
     pub(super) url: Option<String>,
+    /// Authorities that the server's certificate may come from, in PEM [default: `client.ca`, else the
+    /// machine's]
+    #[arg(long, value_name = "FILE")]
+    pub(super) ca: Option<PathBuf>,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -185,6 +189,10 @@ pub(super) struct Reload {
     /// The server [default: where the configuration says it listens]
     #[arg(value_name = "URL")]
     pub(super) url: Option<String>,
+    /// Authorities that the server's certificate may come from, in PEM [default: `client.ca`, else the
+    /// machine's]
+    #[arg(long, value_name = "FILE")]
+    pub(super) ca: Option<PathBuf>,
     /// Take a change that looks like an accident for meant
     #[arg(long)]
     pub(super) confirm: bool,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::args::{Args, CreateKey, Keys, KeysCommand};
-use super::health::{ask, base};
+use super::client::Server;
 use super::output::Output;
 use super::{Done, Exit, Failure, client_key};
 use crate::caller::InlineRule;
@@ -101,7 +101,8 @@ fn offline(command: &KeysCommand, config: &Config) -> Result<Value, Failure> {
 /// Has a running server do it.
 fn online(command: &Keys, args: &Args, config: &Config) -> Result<Value, Failure> {
     let key = client_key(args, config)?;
-    let base = base(command.server.as_deref(), config, false);
+    let server = Server::find(command.server.as_deref(), config, false, None)?;
+    let base = &server.base;
     let (method, path, body) = match &command.command {
         KeysCommand::Create(create) => {
             let expires = expires(create, Timestamp::now())?;
@@ -123,7 +124,7 @@ fn online(command: &Keys, args: &Args, config: &Config) -> Result<Value, Failure
         }
         KeysCommand::Revoke { id } => ("DELETE", format!("/keys/{}", in_path(id)?), None),
     };
-    let (status, answer) = ask(&base, CHANGING, |agent| {
+    let (status, answer) = server.ask(CHANGING, |agent| {
         let mut request = ureq::http::Request::builder()
             .method(method)
             .uri(format!("{base}{path}"));

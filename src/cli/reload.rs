@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::args::{Args, Reload};
-use super::health::{ask, base};
+use super::client::Server;
 use super::output::Output;
 use super::{Done, Exit, Failure};
 
@@ -15,9 +15,15 @@ const LOADING: Duration = Duration::from_secs(600);
 pub(super) fn run(command: &Reload, args: &Args, output: Output) -> Done {
     let config = args.load_config()?;
     let key = super::client_key(args, &config)?;
-    let base = base(command.url.as_deref(), &config, false);
+    let server = Server::find(
+        command.url.as_deref(),
+        &config,
+        false,
+        command.ca.as_deref(),
+    )?;
+    let base = &server.base;
     let body = json!({"confirm": command.confirm}).to_string();
-    let (_, answer) = ask(&base, LOADING, |agent| {
+    let (_, answer) = server.ask(LOADING, |agent| {
         let mut request = agent
             .post(format!("{base}/admin/reload"))
             .header("content-type", "application/json");

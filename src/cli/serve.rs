@@ -53,16 +53,25 @@ fn reread(command_line: &[std::ffi::OsString]) -> Result<Config, crate::fault::F
 fn announce(bound: &Bound, sampled: bool, output: Output) {
     if output.is_json() {
         let ops = bound.ops_listen.map(|address| address.to_string());
-        output.value(&serde_json::json!({"listen": bound.listen.to_string(), "opsListen": ops}));
+        output.value(&serde_json::json!({
+            "listen": bound.listen.to_string(), "opsListen": ops, "socket": bound.socket,
+            "tls": bound.tls, "opsTls": bound.ops_tls,
+        }));
         return;
     }
+    let scheme = |tls| if tls { "https" } else { "http" };
     output.line(&format!(
-        "deodar decides at http://{}/authorize",
+        "deodar decides at {}://{}/authorize",
+        scheme(bound.tls),
         bound.listen
     ));
+    if let Some(socket) = &bound.socket {
+        output.line(&format!("and over the socket {}", socket.display()));
+    }
     if let Some(ops) = bound.ops_listen {
         output.line(&format!(
-            "probes and metrics at http://{ops}/readyz and /metrics"
+            "probes and metrics at {}://{ops}/readyz and /metrics",
+            scheme(bound.ops_tls)
         ));
     }
     if sampled {

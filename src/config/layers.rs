@@ -120,7 +120,7 @@ impl Layers {
                     }
                 },
                 (None, _) if prefix.is_empty() && TABLES.contains(&full.as_str()) => {
-                    for (message, span) in self.tables.read(&full, value) {
+                    for (message, span) in self.tables.read(&full, value, base) {
                         let fault = Fault::new("config", format!("`{full}`: {message}"));
                         faults.push(at(fault, source, span));
                     }

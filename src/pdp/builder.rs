@@ -217,6 +217,12 @@ impl PdpBuilder {
         self
     }
 
+    /// The state directory that was handed in.
+    #[cfg(feature = "server")]
+    pub(crate) fn opened_store(&self) -> Option<Store> {
+        self.store.clone()
+    }
+
     /// As [`PdpBuilder::state_dir`], of a directory that is open already.
     #[cfg(feature = "server")]
     pub(crate) fn store(mut self, store: Store) -> Self {

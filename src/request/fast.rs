@@ -54,6 +54,7 @@ pub(super) fn read(body: &[u8], limits: &Limits, caller: &Caller) -> Option<Body
         context,
         entities: Vec::new(),
         facts: None,
+        authentication: None,
         obligations: Vec::new(),
         client: None,
         purpose: Purpose::Enforce,

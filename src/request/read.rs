@@ -85,6 +85,7 @@ pub(super) fn from_value(
                 context,
                 entities,
                 facts: None,
+                authentication: None,
                 obligations,
                 client,
                 purpose,

@@ -37,7 +37,9 @@ pub(super) async fn reload(
         )
     })?;
     let pdp = app.pdp().ok_or_else(Problem::not_ready)?.clone();
+    let certificates = Arc::clone(&app);
     let reload = move || {
+        certificates.reload_certificates();
         if wish.confirm {
             pdp.reload_confirmed()
         } else {

@@ -3,14 +3,19 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use super::Clock;
 use super::auth::Gate;
 use super::limit::{Defaults, Limiter};
 use super::metrics::Metrics;
 use super::places::Places;
+use super::shed::Shedder;
+use super::tls::Tls;
+use super::{Clock, denials};
 use crate::config::{Config, LimitsConfig};
-use crate::fault::Faults;
+use crate::fault::{Fault, Faults};
+use crate::fetch::Client;
 use crate::pdp::Pdp;
+use crate::storage::Store;
+use crate::tokens::{Denied, Issuers};
 use arc_swap::ArcSwap;
 
 /// Where the server is in its life.
@@ -33,13 +38,24 @@ pub(super) struct App {
     pub(super) requests: Places,
     /// For open connections.
     pub(super) connections: Places,
+    /// For requests under way on connections that several share.
+    pub(super) streams: Places,
     pub(super) hosts: Vec<String>,
     /// Origins whose pages may read answers.
     pub(super) cors_origins: Vec<String>,
     pub(super) gate: Gate,
+    /// The state directory.
+    pub(super) store: Option<Store>,
+    /// Tokens that are not taken.
+    pub(super) denied: Denied,
+    /// Whose tokens are taken, for callers and for principals.
+    pub(super) issuers: Option<Issuers>,
     pub(super) limiter: Limiter,
+    pub(super) shedder: Shedder,
     pub(super) metrics: Metrics,
     config_trouble: Mutex<ConfigTrouble>,
+    /// Certificates, where there is TLS.
+    pub(super) tls: OnceLock<Arc<Tls>>,
     pub(super) clock: Clock,
 }
 
@@ -53,7 +69,21 @@ pub(super) struct ConfigTrouble {
 }
 
 impl App {
-    pub(super) fn new(config: &Config, clock: Clock) -> Result<Self, Faults> {
+    pub(super) fn new(config: &Config, store: Option<Store>, clock: Clock) -> Result<Self, Faults> {
+        let denied = Denied::default();
+        if let Some(store) = &store {
+            denials::load(&denied, store, clock())
+                .map_err(|error| Fault::new("state", error.to_string()))?;
+        }
+        let issuers = match config.issuers.as_slice() {
+            [] => None,
+            issuers => {
+                let client = Client::new(config.client.ca.as_deref())
+                    .map_err(|message| Fault::new("config", format!("`client.ca`: {message}")))?;
+                let (issuers, fetch) = (issuers.to_vec(), Arc::new(client));
+                Some(Issuers::start(issuers, denied.clone(), fetch)?)
+            }
+        };
         let hosts = config.server.hosts.iter();
         Ok(Self {
             pdp: OnceLock::new(),
@@ -61,12 +91,18 @@ impl App {
             limits: ArcSwap::from_pointee(config.limits),
             requests: Places::new(config.limits.concurrent_requests),
             connections: Places::new(config.limits.connections),
+            streams: Places::new(config.limits.connections),
             hosts: hosts.map(|host| host.to_ascii_lowercase()).collect(),
             cors_origins: config.server.cors_origins.clone(),
-            gate: Gate::new(&config.server, &config.callers)?,
+            gate: Gate::new(config, store.clone(), issuers.clone())?,
+            store,
+            denied,
+            issuers,
             limiter: Limiter::new(defaults(&config.limits)),
+            shedder: Shedder::default(),
             metrics: Metrics::new(),
             config_trouble: Mutex::default(),
+            tls: OnceLock::new(),
             clock,
         })
     }
@@ -103,8 +139,16 @@ impl App {
         self.requests.resize(limits.concurrent_requests);
         self.connections.resize(limits.connections);
         self.limiter.set_defaults(defaults(&limits));
+        self.streams.resize(limits.connections);
         if let Some(pdp) = self.pdp() {
             pdp.set_limits(limits.request, limits.read);
+        }
+    }
+
+    /// Takes up certificates that have changed; what comes of it is logged, and told by readiness.
+    pub(super) fn reload_certificates(&self) {
+        if let Some(tls) = self.tls.get() {
+            tls.reload((self.clock)());
         }
     }
 

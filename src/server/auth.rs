@@ -15,8 +15,11 @@ use axum::http::{HeaderMap, StatusCode, header};
 use super::peer::Peer;
 use super::problem::Problem;
 use crate::caller::{Caller, Handles, InlineRule, Scope};
-use crate::config::{CallerConfig, ServerConfig};
+use crate::config::{CallerConfig, Config};
 use crate::fault::Faults;
+use crate::storage::Store;
+use crate::timestamp::Timestamp;
+use crate::tokens::{Issuers, Usage};
 
 use attempts::Attempts;
 use table::Table;
@@ -50,6 +53,8 @@ pub(super) enum Refusal {
     Missing,
     /// What was shown is not good.
     Wrong(Means),
+    /// The issuer of a token cannot be asked.
+    Unavailable,
     /// Too much that was not good came from this address; how many seconds to wait.
     TooMany(u64),
 }
@@ -64,7 +69,10 @@ const LONGEST: usize = 16 << 10;
 #[derive(Debug)]
 pub(super) struct Gate {
     table: ArcSwap<Table>,
+    /// Where API keys are kept.
+    store: Option<Store>,
     attempts: Attempts,
+    issuers: Option<Issuers>,
     anonymous: Caller,
     /// The user that this process runs as; processes of its own may do everything over the socket.
     owner: Option<u32>,
@@ -75,10 +83,17 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    pub(super) fn new(server: &ServerConfig, callers: &[CallerConfig]) -> Result<Self, Faults> {
+    pub(super) fn new(
+        config: &Config,
+        store: Option<Store>,
+        issuers: Option<Issuers>,
+    ) -> Result<Self, Faults> {
+        let server = &config.server;
         Ok(Self {
-            table: ArcSwap::from_pointee(Table::new(callers)?),
+            table: ArcSwap::from_pointee(Table::new(&config.callers)?),
+            store,
             attempts: Attempts::new(),
+            issuers: issuers.filter(|issuers| issuers.any(Usage::Caller)),
             anonymous: Caller::anonymous(),
             owner: own_uid(),
             allow_loopback: server.anonymous_loopback,
@@ -94,12 +109,17 @@ impl Gate {
     }
 
     /// The caller of a request.
-    pub(super) fn recognise(&self, headers: &HeaderMap, peer: &Peer) -> Result<Caller, Refusal> {
+    pub(super) async fn recognise(
+        &self,
+        headers: &HeaderMap,
+        peer: &Peer,
+        now: Timestamp,
+    ) -> Result<Caller, Refusal> {
         let mut given = headers.get_all(header::AUTHORIZATION).iter();
         match (given.next(), given.next()) {
-            (None, _) => self.by_connection(headers, peer),
+            (None, _) => self.by_connection(headers, peer, now),
             (Some(one), None) => match bearer(one.as_bytes()) {
-                Some(credential) => self.by_credential(credential, peer),
+                Some(credential) => self.by_credential(credential, peer, now).await,
                 None => Err(self.wrong(Means::Key, peer)),
             },
             // Several would have to agree; nobody sends them.
@@ -107,16 +127,81 @@ impl Gate {
         }
     }
 
-    fn by_credential(&self, credential: &str, peer: &Peer) -> Result<Caller, Refusal> {
-        match self.table.load().key(credential) {
-            Some(caller) => Ok(caller),
-            None => Err(self.wrong(Means::Key, peer)),
+    async fn by_credential(
+        &self,
+        credential: &str,
+        peer: &Peer,
+        now: Timestamp,
+    ) -> Result<Caller, Refusal> {
+        if let Some(caller) = self.table.load().key(credential) {
+            return Ok(caller);
+        }
+        if let Some(store) = &self.store
+            && let Ok(found) = store.keys().find(credential, now)
+        {
+            return Ok(found.caller);
+        }
+        match &self.issuers {
+            // The two dots of a compact JWT; keys have none.
+            Some(issuers) if credential.contains('.') => {
+                self.by_token(issuers, credential, peer, now).await
+            }
+            _ => Err(self.wrong(Means::Key, peer)),
         }
     }
 
-    fn by_connection(&self, headers: &HeaderMap, peer: &Peer) -> Result<Caller, Refusal> {
+    async fn by_token(
+        &self,
+        issuers: &Issuers,
+        token: &str,
+        peer: &Peer,
+        now: Timestamp,
+    ) -> Result<Caller, Refusal> {
+        let verified = match issuers.cached(token, Usage::Caller, now) {
+            Some(known) => known,
+            // Verifying takes time: an address that sent many bad ones waits for its turn.
+            None if self.attempts.exhausted(peer.ip()) => {
+                return Err(self.wrong(Means::Token, peer));
+            }
+            None => issuers.verify(token, Usage::Caller, now).await,
+        };
+        let verified = verified.map_err(|error| {
+            tracing::debug!(
+                code = error.code(),
+                detail = error.detail(),
+                "token refused"
+            );
+            if error.is_unavailable() {
+                Refusal::Unavailable
+            } else {
+                self.wrong(Means::Token, peer)
+            }
+        })?;
+        let Some(named) = &verified.caller else {
+            return Err(self.wrong(Means::Token, peer));
+        };
+        if let Some(caller) = self.table.load().token(&verified.issuer, &named.name) {
+            return Ok(caller);
+        }
+        // What the issuer calls a scope and is none of ours gives no right.
+        let scopes = named
+            .scopes
+            .iter()
+            .filter_map(|name| Scope::from_name(name));
+        let nothing = Handles::Only(std::collections::BTreeSet::new());
+        Ok(Caller::new(&named.name, scopes, InlineRule::Add, nothing))
+    }
+
+    fn by_connection(
+        &self,
+        headers: &HeaderMap,
+        peer: &Peer,
+        now: Timestamp,
+    ) -> Result<Caller, Refusal> {
         if let Some(certificate) = &peer.certificate {
-            let known = self.table.load().certificate(certificate);
+            // The connection may have outlived it.
+            let known = Some(certificate).filter(|certificate| certificate.expires > now);
+            let known = known.and_then(|certificate| self.table.load().certificate(certificate));
             return known.ok_or_else(|| self.wrong(Means::Certificate, peer));
         }
         if let Some(unix) = peer.unix {
@@ -139,10 +224,8 @@ impl Gate {
 
     /// Whether a connection comes from this machine.
     pub(super) fn is_local(&self, peer: &Peer) -> bool {
-        match peer.ip() {
-            Some(ip) => ip.is_loopback(),
-            None => peer.unix.is_some() || self.unknown_is_local,
-        }
+        let unknown = peer.address.is_none() && peer.unix.is_none();
+        peer.is_local() || (unknown && self.unknown_is_local)
     }
 
     /// Counts a failed attempt. Good credentials never come here: nobody can keep others out.
@@ -202,6 +285,12 @@ impl From<Refusal> for Problem {
                 "the key or token is not good",
             )
             .challenge("Bearer error=\"invalid_token\""),
+            Refusal::Unavailable => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "token_issuer_unavailable",
+                "the token cannot be verified at present",
+            )
+            .retry_after(1),
             Refusal::TooMany(wait) => Self::new(
                 StatusCode::TOO_MANY_REQUESTS,
                 "too_many_attempts",

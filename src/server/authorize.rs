@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body as HttpBody, Bytes};
 use axum::extract::{Request as HttpRequest, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
@@ -11,11 +11,12 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use uuid::Uuid;
 
 use super::app::App;
+use super::principal;
 use super::problem::Problem;
 use crate::caller::Caller;
 use crate::config::LimitsConfig;
 use crate::pdp::Pdp;
-use crate::request::Request;
+use crate::request::{Body, Request};
 use crate::response::{Answer, to_bytes};
 
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -47,6 +48,9 @@ async fn answer(
     caller: Caller,
     id: &mut Option<String>,
 ) -> Result<Response, Problem> {
+    if app.shedder.refuses() {
+        return Err(overloaded());
+    }
     let limits = **app.limits.load();
     let body = read_body(http, &limits).await?;
     let mut place = Some(
@@ -56,7 +60,21 @@ async fn answer(
             .ok_or_else(overloaded)?,
     );
     let pdp = app.pdp().ok_or_else(Problem::not_ready)?;
-    let mut request = Request::from_json(&body, &limits.request, caller)?.with_now((app.clock)());
+    let now = (app.clock)();
+    let request = match Request::body(&body, &limits.request, caller)? {
+        Body::Whole(request) => request,
+        Body::WithToken(pending) => match principal::known(app, &pending, now)? {
+            Some(verified) => principal::resolve(pending, &verified)?,
+            None => {
+                // Whoever waits for an issuer does not keep others from being decided.
+                drop(place.take());
+                let verified = principal::verify(app, &pending, now).await?;
+                place = app.requests.take(limits.queue_timeout).await;
+                principal::resolve(pending, &verified)?
+            }
+        },
+    };
+    let mut request = request.with_now(now);
     match (&request.request_id, &*id) {
         (Some(given), _) => *id = Some(given.clone()),
         (None, Some(header)) => request.request_id = Some(header.clone()),
@@ -80,7 +98,7 @@ async fn answer(
     app.metrics.decided(&outcome);
     let answer = Answer::new(&request, &outcome);
     let bytes = to_bytes(&answer)?;
-    let mut response = Response::new(Body::from(bytes));
+    let mut response = Response::new(HttpBody::from(bytes));
     let headers = response.headers_mut();
     headers.insert(
         header::CONTENT_TYPE,

@@ -69,7 +69,7 @@ pub(super) async fn admit(
     needs: Needs,
     class: Class,
 ) -> Result<Admitted, Problem> {
-    let caller = app.gate.recognise(headers, peer)?;
+    let caller = app.gate.recognise(headers, peer, (app.clock)()).await?;
     if let Needs::Scope(scope) = needs
         && !caller.has(scope)
     {

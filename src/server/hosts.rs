@@ -9,11 +9,13 @@ use axum::response::Response;
 
 use super::app::App;
 use super::authorize::request_id;
+use super::peer::Peer;
 use super::problem::Problem;
 
 /// Passes requests under a configured name on.
 pub(super) async fn known(State(app): State<Arc<App>>, http: HttpRequest, next: Next) -> Response {
-    match unknown(&app, &http) {
+    let peer = http.extensions().get::<Arc<Peer>>();
+    match unknown(&app, peer.map(Arc::as_ref), &http) {
         Some(refusal) => refusal,
         None => next.run(http).await,
     }
@@ -21,7 +23,7 @@ pub(super) async fn known(State(app): State<Arc<App>>, http: HttpRequest, next: 
 
 /// Refuses host names that are not configured: a web page whose name was pointed at this machine
 /// (DNS rebinding) cannot ask here.
-pub(super) fn unknown(app: &App, http: &HttpRequest) -> Option<Response> {
+pub(super) fn unknown(app: &App, peer: Option<&Peer>, http: &HttpRequest) -> Option<Response> {
     let host = match http.uri().host() {
         // The absolute form of a request target goes before the header (RFC 9112 section 3.2.2).
         Some(host) => host,
@@ -39,6 +41,12 @@ pub(super) fn unknown(app: &App, http: &HttpRequest) -> Option<Response> {
         .hosts
         .iter()
         .any(|known| known.eq_ignore_ascii_case(host))
+    {
+        return None;
+    }
+    // No web page reaches a socket in the file system, and clients have no name to give there.
+    if peer.is_some_and(|peer| peer.unix.is_some())
+        && (host.is_empty() || host.eq_ignore_ascii_case("localhost"))
     {
         return None;
     }

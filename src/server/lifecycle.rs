@@ -7,9 +7,19 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::app::App;
-use super::{Bound, Serve, ServeError, listen, live, routes};
+use super::listen::{Listener, Served};
+use super::places::Places;
+use super::tls::Tls;
+use super::{Bound, Serve, ServeError, listen, live, routes, socket};
+use crate::config::Config;
 use crate::pdp::Pdp;
+use crate::policy::{Watch, Watcher};
 use crate::timestamp::Timestamp;
+
+/// Connections of probes at once; those of callers do not count among them, nor the other way round.
+const PROBES: usize = 64;
+/// Time between two looks at how long certificates last.
+const DAY: Duration = Duration::from_secs(24 * 3_600);
 
 /// Serves until told to stop: SIGTERM drains (readiness falls at once, requests are taken for
 /// `drain_delay`, then finished within `drain_timeout`), SIGINT does so without the delay, a second
@@ -31,21 +41,33 @@ pub fn serve(serve: Serve) -> Result<(), ServeError> {
 async fn run(mut serve: Serve) -> Result<(), ServeError> {
     let mut signals = Signals::new()?;
     let config = serve.config.clone();
-    let app = Arc::new(App::new(&config, Box::new(Timestamp::now))?);
+    let app = Arc::new(App::new(
+        &config,
+        serve.pdp.opened_store(),
+        Box::new(Timestamp::now),
+    )?);
     let (stop, stopped) = watch::channel(false);
     let mut listeners = tokio::task::JoinSet::new();
+    let (tls, _certificates) = certificates(&config, &app)?;
     let main = listen::bind(config.server.listen).await?;
     let mut bound = Bound {
         listen: main.local_addr()?,
         ops_listen: None,
+        socket: None,
+        tls: tls.is_some(),
+        ops_tls: false,
     };
     if let Some(address) = config.server.ops_listen {
         let ops = listen::bind(address).await?;
         bound.ops_listen = Some(ops.local_addr()?);
-        let served = listen::Served {
+        let served = Served {
             router: routes::ops(Arc::clone(&app)),
             decides: false,
+            tls: tls.as_ref().and_then(Tls::ops),
+            connections: Places::new(PROBES),
         };
+        bound.ops_tls = served.tls.is_some();
+        let ops = Listener::Tcp(ops);
         listeners.spawn(listen::serve(
             ops,
             served,
@@ -53,10 +75,31 @@ async fn run(mut serve: Serve) -> Result<(), ServeError> {
             stopped.clone(),
         ));
     }
-    let served = listen::Served {
+    let served = |tls| Served {
         router: routes::main(Arc::clone(&app)),
         decides: true,
+        tls,
+        connections: app.connections.clone(),
     };
+    let mut _socket_file = None;
+    if let Some(path) = &config.server.socket {
+        let (socket, file) =
+            socket::bind(path, config.server.socket_mode).map_err(|error| ServeError::Socket {
+                path: path.clone(),
+                error,
+            })?;
+        _socket_file = Some(file);
+        bound.socket = Some(path.clone());
+        let socket = Listener::Unix(socket);
+        listeners.spawn(listen::serve(
+            socket,
+            served(None),
+            Arc::clone(&app),
+            stopped.clone(),
+        ));
+    }
+    let served = served(tls.as_ref().map(Tls::main));
+    let main = Listener::Tcp(main);
     listeners.spawn(listen::serve(main, served, Arc::clone(&app), stopped));
 
     let builder = std::mem::take(&mut serve.pdp);
@@ -66,6 +109,10 @@ async fn run(mut serve: Serve) -> Result<(), ServeError> {
         _ = signals.stop() => return Ok(()),
     };
     app.begin(pdp.clone());
+    tokio::spawn(super::shed::watch(Arc::clone(&app)));
+    if let Some(issuers) = app.issuers.clone() {
+        tokio::spawn(async move { issuers.warm(Timestamp::now()).await });
+    }
     let serve = Arc::new(serve);
     let _watcher = live::watch(&serve, &app)?;
     tracing::info!(
@@ -76,7 +123,7 @@ async fn run(mut serve: Serve) -> Result<(), ServeError> {
     );
     (serve.ready)(&bound);
 
-    let delay = signals.until_stop(&pdp).await;
+    let delay = signals.until_stop(&pdp, &app).await;
     app.drain();
     let delay = if delay {
         config.server.drain_delay
@@ -100,6 +147,33 @@ async fn run(mut serve: Serve) -> Result<(), ServeError> {
     }
     tracing::info!("ended");
     Ok(())
+}
+
+/// Reads the certificates, where there is TLS, and keeps an eye on them.
+fn certificates(
+    config: &Config,
+    app: &Arc<App>,
+) -> Result<(Option<Arc<Tls>>, Option<Watcher>), ServeError> {
+    let Some(configured) = &config.server.tls else {
+        return Ok((None, None));
+    };
+    let tls = Tls::load(configured, Timestamp::now()).map_err(ServeError::Tls)?;
+    // Nothing was set before.
+    let _ = app.tls.set(Arc::clone(&tls));
+    let watch = Watch {
+        mode: config.watch,
+        debounce: config.debounce,
+        poll_interval: config.poll_interval,
+    };
+    let watcher = tls.watch(watch, Timestamp::now)?;
+    let reminded = Arc::clone(&tls);
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(DAY).await;
+            reminded.warn_of_the_end(Timestamp::now());
+        }
+    });
+    Ok((Some(tls), watcher))
 }
 
 struct Signals {
@@ -126,15 +200,18 @@ impl Signals {
     }
 
     /// As [`Signals::stop`], reloading at every SIGHUP meanwhile.
-    async fn until_stop(&mut self, pdp: &Pdp) -> bool {
+    async fn until_stop(&mut self, pdp: &Pdp, app: &Arc<App>) -> bool {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return true,
                 _ = self.interrupt.recv() => return false,
                 _ = self.hangup.recv() => {
-                    let pdp = pdp.clone();
+                    let (pdp, app) = (pdp.clone(), Arc::clone(app));
                     // What comes of it is logged, counted and told to subscribers.
-                    tokio::task::spawn_blocking(move || pdp.reload());
+                    tokio::task::spawn_blocking(move || {
+                        app.reload_certificates();
+                        pdp.reload()
+                    });
                 }
             }
         }

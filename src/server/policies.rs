@@ -32,13 +32,7 @@ pub(super) async fn list(
     State(app): State<Arc<App>>,
     page: Result<Query<Page>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let Query(page) = page.map_err(|error| {
-        Problem::new(
-            StatusCode::BAD_REQUEST,
-            "invalid_request",
-            error.body_text(),
-        )
-    })?;
+    let Query(page) = page.map_err(|error| super::body::query(&error))?;
     let limit = page.limit.unwrap_or(PAGE);
     if limit == 0 || limit > LARGEST_PAGE {
         let detail = format!("`limit` is a whole number from 1 to {LARGEST_PAGE}");

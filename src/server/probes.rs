@@ -51,6 +51,7 @@ pub(super) async fn readyz_in_full(State(app): State<Arc<App>>) -> Response {
     let config = app.config_trouble();
     let mut reasons = health.reasons.clone();
     reasons.extend(config.refused);
+    reasons.extend(app.tls.get().and_then(|tls| tls.trouble((app.clock)())));
     let (status, code) = match app.phase() {
         Phase::Draining => ("draining", StatusCode::SERVICE_UNAVAILABLE),
         Phase::Starting => ("starting", StatusCode::SERVICE_UNAVAILABLE),

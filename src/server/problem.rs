@@ -61,6 +61,18 @@ impl Problem {
         )
     }
 
+    /// Names every fault of the body.
+    pub(super) fn errors(mut self, errors: Vec<InputFault>) -> Self {
+        self.errors = errors;
+        self
+    }
+
+    /// Says where in the body the fault is.
+    pub(super) fn at(mut self, pointer: &str) -> Self {
+        self.errors = vec![InputFault::new(pointer, &self.detail)];
+        self
+    }
+
     /// Adds a header to the response.
     pub(super) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));

@@ -10,7 +10,7 @@ use axum::extract::Request as HttpRequest;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post, put};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::CorsLayer;
 
@@ -20,7 +20,7 @@ use super::guard::{self, Needs};
 use super::limit::Class;
 use super::peer::Peer;
 use super::problem::Problem;
-use super::{admin, hosts, policies, probes, watch, whoami};
+use super::{admin, denials, entities, hosts, keys, policies, probes, revisions, watch, whoami};
 use crate::caller::Scope;
 
 /// One way in: the table of them is what the router is made of and what tests go through.
@@ -77,6 +77,111 @@ pub(super) fn table() -> Vec<Route> {
             needs(Scope::AuditRead),
             Class::Manage,
             get(admin::mismatches),
+        ),
+        route(
+            Method::GET,
+            "/revisions",
+            needs(Scope::PoliciesRead),
+            Class::Manage,
+            get(revisions::list),
+        ),
+        route(
+            Method::GET,
+            "/revisions/{sequence}",
+            needs(Scope::PoliciesRead),
+            Class::Manage,
+            get(revisions::get),
+        ),
+        route(
+            Method::GET,
+            "/entities",
+            needs(Scope::EntitiesRead),
+            Class::Manage,
+            get(entities::types),
+        ),
+        route(
+            Method::POST,
+            "/entities",
+            needs(Scope::EntitiesWrite),
+            Class::Manage,
+            post(entities::batch),
+        ),
+        route(
+            Method::GET,
+            "/entities/{type}",
+            needs(Scope::EntitiesRead),
+            Class::Manage,
+            get(entities::list),
+        ),
+        route(
+            Method::GET,
+            "/entities/{type}/{id}",
+            needs(Scope::EntitiesRead),
+            Class::Manage,
+            get(entities::get),
+        ),
+        route(
+            Method::PUT,
+            "/entities/{type}/{id}",
+            needs(Scope::EntitiesWrite),
+            Class::Manage,
+            put(entities::put),
+        ),
+        route(
+            Method::DELETE,
+            "/entities/{type}/{id}",
+            needs(Scope::EntitiesWrite),
+            Class::Manage,
+            delete(entities::delete),
+        ),
+        route(
+            Method::GET,
+            "/keys",
+            needs(Scope::KeysWrite),
+            Class::Manage,
+            get(keys::list),
+        ),
+        route(
+            Method::POST,
+            "/keys",
+            needs(Scope::KeysWrite),
+            Class::Manage,
+            post(keys::create),
+        ),
+        route(
+            Method::POST,
+            "/keys/{id}/rotate",
+            needs(Scope::KeysWrite),
+            Class::Manage,
+            post(keys::rotate),
+        ),
+        route(
+            Method::DELETE,
+            "/keys/{id}",
+            needs(Scope::KeysWrite),
+            Class::Manage,
+            delete(keys::revoke),
+        ),
+        route(
+            Method::GET,
+            "/denials",
+            needs(Scope::SubjectsRead),
+            Class::Manage,
+            get(denials::list),
+        ),
+        route(
+            Method::POST,
+            "/denials",
+            needs(Scope::SubjectsWrite),
+            Class::Manage,
+            post(denials::deny),
+        ),
+        route(
+            Method::DELETE,
+            "/denials",
+            needs(Scope::SubjectsWrite),
+            Class::Manage,
+            delete(denials::remove),
         ),
         route(
             Method::GET,
@@ -179,12 +284,12 @@ fn cors(app: &App) -> Option<CorsLayer> {
 }
 
 /// `POST /authorize` without the router on its way: what the router would do with it, and no more.
-pub(super) async fn decide(app: Arc<App>, mut http: HttpRequest, peer: &Arc<Peer>) -> Response {
-    if let Some(refusal) = hosts::unknown(&app, &http) {
+pub(super) async fn decide(app: Arc<App>, peer: Arc<Peer>, mut http: HttpRequest) -> Response {
+    if let Some(refusal) = hosts::unknown(&app, Some(&peer), &http) {
         return hardened(refusal);
     }
     let needs = Needs::Scope(Scope::Decide);
-    let admitted = match guard::admit(&app, http.headers(), peer, needs, Class::Decide).await {
+    let admitted = match guard::admit(&app, http.headers(), &peer, needs, Class::Decide).await {
         Ok(admitted) => admitted,
         Err(problem) => {
             let id = request_id(http.headers());

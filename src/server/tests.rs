@@ -2,3 +2,4 @@
 
 mod privileges;
 mod requests;
+mod tokens;

@@ -149,7 +149,12 @@ impl Served {
     pub(crate) fn start(arguments: &[&str], directory: &Path) -> Self {
         let mut child = deodar()
             .current_dir(directory)
-            .args(["serve", "--json", "--listen", "127.0.0.1:0"])
+            .args(["serve", "--json"])
+            .args(if arguments.contains(&"--listen") {
+                &[][..]
+            } else {
+                &["--listen", "127.0.0.1:0"][..]
+            })
             .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -211,9 +216,9 @@ impl Drop for Served {
 }
 
 /// A plain HTTP/1.1 client that keeps its connection.
-pub(crate) struct Client {
+pub(crate) struct Client<S = TcpStream> {
     address: String,
-    stream: BufReader<TcpStream>,
+    stream: BufReader<S>,
     /// Shown as `Authorization: Bearer`.
     pub(crate) key: Option<String>,
 }
@@ -225,6 +230,27 @@ impl Client {
         stream
             .set_read_timeout(Some(Duration::from_secs(30)))
             .unwrap();
+        Self {
+            address: address.to_owned(),
+            stream: BufReader::new(stream),
+            key: None,
+        }
+    }
+
+    /// Writes again and again until the other end takes no more, for a second at most.
+    pub(crate) fn write_until_full(&mut self, bytes: &[u8]) {
+        let stream = self.stream.get_mut();
+        stream
+            .set_write_timeout(Some(Duration::from_millis(200)))
+            .unwrap();
+        let until = Instant::now() + Duration::from_secs(1);
+        while Instant::now() < until && stream.write_all(bytes).is_ok() {}
+    }
+}
+
+impl<S: Read + Write> Client<S> {
+    /// Over a stream that was made before, for the host `address`.
+    pub(crate) fn over(stream: S, address: &str) -> Self {
         Self {
             address: address.to_owned(),
             stream: BufReader::new(stream),
@@ -261,16 +287,6 @@ impl Client {
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         self.stream.get_mut().write_all(bytes)
-    }
-
-    /// Writes again and again until the other end takes no more, for a second at most.
-    pub(crate) fn write_until_full(&mut self, bytes: &[u8]) {
-        let stream = self.stream.get_mut();
-        stream
-            .set_write_timeout(Some(Duration::from_millis(200)))
-            .unwrap();
-        let until = Instant::now() + Duration::from_secs(1);
-        while Instant::now() < until && stream.write_all(bytes).is_ok() {}
     }
 
     pub(crate) fn read(&mut self) -> std::io::Result<(u16, Value)> {

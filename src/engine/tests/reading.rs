@@ -272,6 +272,7 @@ fn request(g: &mut Gen) -> Request {
         context,
         entities,
         facts,
+        authentication: None,
         obligations: Vec::new(),
         client: None,
         purpose: crate::request::Purpose::Enforce,

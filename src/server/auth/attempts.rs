@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
@@ -15,11 +16,29 @@ const ADDRESSES: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 
 /// Counts failed attempts by address.
 #[derive(Debug)]
-pub(super) struct Attempts(Mutex<LruCache<IpAddr, DefaultDirectRateLimiter>>);
+pub(super) struct Attempts(Mutex<LruCache<IpAddr, Known>>);
+
+/// What an address did.
+#[derive(Debug)]
+struct Known {
+    rate: DefaultDirectRateLimiter,
+    /// Until when it has had too many.
+    over_until: Instant,
+}
 
 impl Attempts {
     pub(super) fn new() -> Self {
         Self(Mutex::new(LruCache::new(ADDRESSES)))
+    }
+
+    /// Whether the next failed attempt of an address would be too many; counts nothing.
+    pub(super) fn exhausted(&self, address: Option<IpAddr>) -> bool {
+        let Some(address) = address else {
+            return false;
+        };
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = all.get(&network(address));
+        known.is_some_and(|known| Instant::now() < known.over_until)
     }
 
     /// Counts one; `Err` with the seconds to wait when there were too many. Peers without an address
@@ -29,11 +48,13 @@ impl Attempts {
             return Ok(());
         };
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let one = all.get_or_insert_mut(network(address), || {
-            RateLimiter::direct(Quota::per_second(NonZeroU32::MIN).allow_burst(BURST))
+        let known = all.get_or_insert_mut(network(address), || Known {
+            rate: RateLimiter::direct(Quota::per_second(NonZeroU32::MIN).allow_burst(BURST)),
+            over_until: Instant::now(),
         });
-        one.check().map_err(|until| {
+        known.rate.check().map_err(|until| {
             let wait = until.wait_time_from(DefaultClock::default().now());
+            known.over_until = Instant::now() + wait;
             wait.as_secs() + 1
         })
     }
@@ -66,5 +87,7 @@ mod tests {
         assert_eq!(attempts.failed(of("2001:db8:0:1::1")), Ok(()));
         assert_eq!(attempts.failed(of("192.0.2.1")), Ok(()));
         assert_eq!(attempts.failed(None), Ok(()));
+        assert!(attempts.exhausted(of("2001:db8::3")));
+        assert!(!attempts.exhausted(of("192.0.2.1")));
     }
 }

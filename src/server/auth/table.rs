@@ -122,6 +122,7 @@ mod tests {
         let certificate = |sans: &[&str]| ClientCertificate {
             sans: sans.iter().map(|san| (*san).to_owned()).collect(),
             fingerprint: String::new(),
+            expires: crate::timestamp::Timestamp::from_millis(0),
         };
         let orders = table.certificate(&certificate(&["other", "spiffe://x/orders"]));
         assert_eq!(name(orders).as_deref(), Some("orders"));

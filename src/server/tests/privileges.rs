@@ -9,6 +9,7 @@ use crate::caller::Scope;
 use crate::server::guard::Needs;
 use crate::server::peer::{ClientCertificate, Peer, UnixPeer};
 use crate::server::routes;
+use crate::timestamp::Timestamp;
 
 /// A path under which a route is found.
 fn path(route: &str) -> String {
@@ -239,15 +240,25 @@ async fn certificates_and_processes_are_callers_too() {
         let (app, router) = (&app, &router);
         async move { body(ask(app, router, request).await).await["name"].clone() }
     };
-    let certificate = |san: &str| Peer {
+    let certificate = |san: &str, ends: i64| Peer {
         certificate: Some(Arc::new(ClientCertificate {
             sans: vec![san.to_owned()],
             fingerprint: String::new(),
+            expires: Timestamp::from_millis(ends),
         })),
         ..Peer::at("192.0.2.7:5000".parse().unwrap())
     };
-    assert_eq!(who(certificate("spiffe://x/mesh")).await, "mesh");
-    assert!(who(certificate("spiffe://x/other")).await.is_null());
+    assert_eq!(
+        who(certificate("spiffe://x/mesh", i64::MAX / 2)).await,
+        "mesh"
+    );
+    assert!(
+        who(certificate("spiffe://x/other", i64::MAX / 2))
+            .await
+            .is_null()
+    );
+    // Nobody is let in for longer than the certificate holds, by keeping a connection open.
+    assert!(who(certificate("spiffe://x/mesh", 1)).await.is_null());
     let process = |uid: u32| Peer {
         unix: Some(UnixPeer {
             uid,

@@ -47,7 +47,7 @@ pub(super) fn app(more: &str) -> Arc<App> {
     }
     let path = std::path::Path::new("/etc/deodar/deodar.toml");
     let config = Config::from_parts(Some((path, &file)), std::iter::empty(), &[]).unwrap();
-    let app = App::new(&config, Box::new(Timestamp::now)).unwrap();
+    let app = App::new(&config, None, Box::new(Timestamp::now)).unwrap();
     let policies = r#"permit(principal == U::"a", action, resource);"#;
     app.begin(
         Pdp::builder()
@@ -78,7 +78,7 @@ pub(super) async fn ask(app: &Arc<App>, router: &Router, request: HttpRequest) -
     if routes::decides(app, &request) {
         let peer = request.extensions().get::<Arc<Peer>>().cloned();
         let peer = peer.unwrap_or_default();
-        return routes::decide(Arc::clone(app), request, &peer).await;
+        return routes::decide(Arc::clone(app), peer, request).await;
     }
     router.clone().oneshot(request).await.unwrap()
 }

@@ -1,0 +1,434 @@
+//! Connections: HTTP/2 beside HTTP/1.1, Unix-domain sockets, slow and idle clients, how many there are.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use axum::body::Bytes;
+use h2::client::SendRequest;
+use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::support::{Client, Served, Tree, block_on, deodar, run, wait_until};
+
+const PERMIT: &str = "@id(\"p\") permit(principal, action, resource);";
+
+fn body() -> Value {
+    json!({"principal": "U::\"a\"", "action": "Action::\"x\"", "resource": "R::\"r\""})
+}
+
+fn serve(settings: &str) -> (Tree, Served) {
+    let tree = Tree::new(&[("a.cedar", PERMIT), ("deodar.toml", settings)]);
+    let served = Served::start(&["--policies", "a.cedar"], tree.path());
+    (tree, served)
+}
+
+/// An HTTP/2 connection, by prior knowledge.
+pub(crate) async fn open<S>(stream: S) -> Result<SendRequest<Bytes>, h2::Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (requests, connection) = h2::client::handshake(stream).await?;
+    tokio::spawn(connection);
+    Ok(requests)
+}
+
+async fn open_tcp(served: &Served) -> SendRequest<Bytes> {
+    let stream = tokio::net::TcpStream::connect(&served.address).await;
+    open(stream.unwrap()).await.unwrap()
+}
+
+/// One request: a POST where there is a body.
+pub(crate) async fn ask(
+    requests: &mut SendRequest<Bytes>,
+    url: &str,
+    body: Option<&Value>,
+) -> Result<(u16, Value), h2::Error> {
+    let request = axum::http::Request::builder()
+        .method(if body.is_some() { "POST" } else { "GET" })
+        .uri(url)
+        .header("content-type", "application/json")
+        .body(())
+        .unwrap();
+    let mut ready = requests.clone().ready().await?;
+    let (response, mut stream) = ready.send_request(request, body.is_none())?;
+    if let Some(body) = body {
+        stream.send_data(Bytes::from(body.to_string()), true)?;
+    }
+    let response = response.await?;
+    let status = response.status().as_u16();
+    let mut content = response.into_body();
+    let mut bytes = Vec::new();
+    while let Some(chunk) = content.data().await {
+        let chunk = chunk?;
+        bytes.extend_from_slice(&chunk);
+        content.flow_control().release_capacity(chunk.len())?;
+    }
+    Ok((
+        status,
+        serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+    ))
+}
+
+const AUTHORIZE: &str = "http://localhost/authorize";
+
+#[test]
+fn http_2_is_spoken_with_whoever_begins_with_it() {
+    let (_tree, served) = serve("");
+    block_on(async {
+        let mut requests = open_tcp(&served).await;
+        let mut answers = tokio::task::JoinSet::new();
+        for _ in 0..300 {
+            let mut requests = requests.clone();
+            answers.spawn(async move { ask(&mut requests, AUTHORIZE, Some(&body())).await });
+        }
+        while let Some(answer) = answers.join_next().await {
+            let (status, answer) = answer.unwrap().unwrap();
+            assert_eq!((status, &answer["decision"]), (200, &json!("Allow")));
+        }
+        assert_eq!(requests.current_max_send_streams(), 128);
+        let url = "http://localhost/readyz";
+        assert_eq!(ask(&mut requests, url, None).await.unwrap().0, 200);
+        let url = "http://attacker.example/authorize";
+        let (status, problem) = ask(&mut requests, url, Some(&body())).await.unwrap();
+        assert_eq!((status, &problem["code"]), (421, &json!("unknown_host")));
+    });
+    assert_eq!(served.client().post("/authorize", &body()).0, 200);
+}
+
+#[test]
+fn the_beginning_of_http_2_may_come_in_pieces() {
+    let (_tree, served) = serve("");
+    let mut stream = TcpStream::connect(&served.address).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    for piece in [
+        &b"PRI * HT"[..],
+        b"TP/2.0\r\n\r\nSM\r\n",
+        b"\r\n\0\0\0\x04\0\0\0\0\0",
+    ] {
+        stream.write_all(piece).unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let mut head = [0; 9];
+    stream.read_exact(&mut head).unwrap();
+    assert_eq!(head[3], 4, "the server's settings");
+
+    // What only begins like it is a request like any other.
+    let mut other = served.client();
+    other.write(b"PRI").unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    other
+        .write(b"NT /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        .unwrap();
+    assert_eq!(other.read().unwrap().0, 405);
+    let mut pieces = served.client();
+    for byte in b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n" {
+        pieces.write(&[*byte]).unwrap();
+    }
+    assert_eq!(pieces.read().unwrap().0, 200);
+}
+
+/// Reads until the other end closes; how long that took.
+#[track_caller]
+fn until_closed(stream: &mut impl Read) -> Duration {
+    let began = Instant::now();
+    let mut rest = Vec::new();
+    let end = stream.read_to_end(&mut rest);
+    let timed_out = end.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
+    assert!(!timed_out, "still open");
+    began.elapsed()
+}
+
+fn raw(served: &Served) -> TcpStream {
+    let stream = TcpStream::connect(&served.address).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(15)))
+        .unwrap();
+    stream
+}
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+#[test]
+fn connections_that_rest_too_long_are_closed() {
+    let (_tree, served) = serve("[limits]\nidle_timeout = \"400ms\"\nread_timeout = \"10s\"");
+    let mut client = served.client();
+    for pause in [0, 100, 200] {
+        std::thread::sleep(Duration::from_millis(pause));
+        assert_eq!(client.get("/healthz").0, 200, "after {pause} ms");
+    }
+    let began = Instant::now();
+    assert!(client.read().is_err());
+    let took = began.elapsed();
+    assert!(
+        took > Duration::from_millis(200) && took < Duration::from_secs(8),
+        "{took:?}"
+    );
+    let mut shared = raw(&served);
+    shared.write_all(PREFACE).unwrap();
+    let took = until_closed(&mut shared);
+    assert!(
+        took > Duration::from_millis(200) && took < Duration::from_secs(14),
+        "{took:?}"
+    );
+}
+
+#[test]
+fn who_is_slow_is_cut() {
+    let (_tree, served) = serve("[limits]\nread_timeout = \"400ms\"");
+    let mut headers = PREFACE.to_vec();
+    // A head of which another frame should follow, and never does.
+    headers.extend([0, 0, 1, 1, 1, 0, 0, 0, 1, 0x82]);
+    let mut frame = PREFACE.to_vec();
+    frame.extend([0, 0, 20, 1]);
+    for beginning in [
+        &b""[..],
+        b"G",
+        b"PRI * HTTP/2.0",
+        b"GET /healthz HTTP/1.1\r\nho",
+        &headers,
+        &frame,
+    ] {
+        let mut slow = raw(&served);
+        slow.write_all(beginning).unwrap();
+        let took = until_closed(&mut slow);
+        assert!(took < Duration::from_secs(10), "{beginning:?}: {took:?}");
+    }
+    // Byte by byte, it is the whole head that must come in time.
+    let mut dripping = raw(&served);
+    let began = Instant::now();
+    for byte in b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nx: "
+        .iter()
+        .cycle()
+    {
+        if dripping.write_all(&[*byte]).is_err() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+        assert!(began.elapsed() < Duration::from_secs(10), "still open");
+    }
+    block_on(async {
+        let mut requests = open_tcp(&served).await;
+        let request = axum::http::Request::post(AUTHORIZE)
+            .header("content-type", "application/json")
+            .body(())
+            .unwrap();
+        let (response, _stream) = requests.send_request(request, false).unwrap();
+        assert_eq!(
+            response.await.unwrap().status(),
+            408,
+            "a body that does not come"
+        );
+        assert_eq!(
+            ask(&mut requests, AUTHORIZE, Some(&body()))
+                .await
+                .unwrap()
+                .0,
+            200
+        );
+    });
+}
+
+#[test]
+fn who_takes_no_answers_over_http_2_is_cut() {
+    let (_tree, served) = serve("[limits]\nread_timeout = \"400ms\"\nconnections = 1");
+    let began = Instant::now();
+    block_on(async {
+        let stream = tokio::net::TcpStream::connect(&served.address)
+            .await
+            .unwrap();
+        let (mut requests, connection) = h2::client::Builder::new()
+            .initial_window_size(0)
+            .handshake::<_, Bytes>(stream)
+            .await
+            .unwrap();
+        let ended = tokio::spawn(connection);
+        let request = axum::http::Request::get("http://localhost/metrics")
+            .body(())
+            .unwrap();
+        let (response, _) = requests.send_request(request, true).unwrap();
+        let mut response = response.await.unwrap().into_body();
+        let end = tokio::time::timeout(Duration::from_secs(15), response.data()).await;
+        assert!(
+            end.unwrap().is_none_or(|data| data.is_err()),
+            "nothing may come"
+        );
+        let _ = tokio::time::timeout(Duration::from_secs(15), ended)
+            .await
+            .unwrap();
+    });
+    assert!(began.elapsed() < Duration::from_secs(10));
+    assert_eq!(served.client().get("/healthz").0, 200);
+}
+
+#[test]
+fn both_protocols_share_one_bound_and_probes_have_their_own() {
+    let (_tree, served) =
+        serve("[limits]\nconnections = 2\n[server]\nops_listen = \"127.0.0.1:0\"");
+    let mut first = served.client();
+    assert_eq!(first.get("/healthz").0, 200);
+    block_on(async {
+        let mut second = open_tcp(&served).await;
+        let url = "http://localhost/healthz";
+        assert_eq!(ask(&mut second, url, None).await.unwrap().0, 200);
+        let mut third = raw(&served);
+        third
+            .set_read_timeout(Some(Duration::from_millis(500)))
+            .unwrap();
+        third
+            .write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            .unwrap();
+        assert!(third.read(&mut [0; 1]).is_err(), "there are two already");
+        let mut probe = Client::new(served.ops.as_ref().unwrap());
+        assert_eq!(probe.get("/readyz").0, 200);
+        drop(first);
+        third
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        third.read_exact(&mut [0; 1]).unwrap();
+        assert_eq!(ask(&mut second, url, None).await.unwrap().0, 200);
+    });
+}
+
+#[test]
+fn requests_that_share_connections_are_bounded_too() {
+    let (_tree, served) = serve("[limits]\nconnections = 2\nqueue_timeout = \"1ms\"");
+    block_on(async {
+        let mut requests = open_tcp(&served).await;
+        let mut open = Vec::new();
+        for _ in 0..2 {
+            let request = axum::http::Request::post(AUTHORIZE)
+                .header("content-type", "application/json")
+                .body(())
+                .unwrap();
+            open.push(requests.send_request(request, false).unwrap());
+        }
+        let url = "http://localhost/healthz";
+        let (status, problem) = ask(&mut requests, url, None).await.unwrap();
+        assert_eq!((status, &problem["code"]), (503, &json!("overloaded")));
+        // Connections that are not shared have their own bound.
+        assert_eq!(served.client().post("/authorize", &body()).0, 200);
+        for (response, mut stream) in open {
+            let body = Bytes::from(body().to_string());
+            stream.send_data(body, true).unwrap();
+            assert_eq!(response.await.unwrap().status(), 200);
+        }
+        assert_eq!(ask(&mut requests, url, None).await.unwrap().0, 200);
+    });
+}
+
+#[test]
+fn requests_over_http_2_are_finished_at_the_end() {
+    let (_tree, mut served) = serve("[server]\ndrain_timeout = \"20s\"");
+    block_on(async {
+        let mut requests = open_tcp(&served).await;
+        assert_eq!(
+            ask(&mut requests, AUTHORIZE, Some(&body()))
+                .await
+                .unwrap()
+                .0,
+            200
+        );
+        let request = axum::http::Request::post(AUTHORIZE)
+            .header("content-type", "application/json")
+            .body(())
+            .unwrap();
+        let (response, mut stream) = requests.send_request(request, false).unwrap();
+        let body = body().to_string();
+        let (one, other) = body.split_at(10);
+        stream
+            .send_data(Bytes::from(one.to_owned()), false)
+            .unwrap();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        served.signal("INT");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        stream
+            .send_data(Bytes::from(other.to_owned()), true)
+            .unwrap();
+        assert_eq!(response.await.unwrap().status(), 200);
+    });
+    let began = Instant::now();
+    assert!(served.child.wait().unwrap().success());
+    assert!(began.elapsed() < Duration::from_secs(10), "idle by then");
+}
+
+fn over_socket(tree: &Tree, host: &str) -> Client<UnixStream> {
+    let stream = UnixStream::connect(tree.join("d.sock")).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    Client::over(stream, host)
+}
+
+#[test]
+fn a_socket_in_the_file_system_is_a_way_too() {
+    let (tree, mut served) = serve("[server]\nsocket = \"d.sock\"\nsocket_mode = \"0640\"");
+    let mode = std::fs::metadata(tree.join("d.sock"))
+        .unwrap()
+        .permissions();
+    assert_eq!(mode.mode() & 0o777, 0o640);
+    for host in ["localhost", "", "127.0.0.1"] {
+        let mut client = over_socket(&tree, host);
+        let (status, answer) = client.post("/authorize", &body());
+        assert_eq!(
+            (status, &answer["decision"]),
+            (200, &json!("Allow")),
+            "{host}"
+        );
+        assert_eq!(client.get("/readyz").0, 200);
+        assert_eq!(client.get("/metrics").0, 200);
+        // Whoever reaches it is on this machine.
+        let (status, answer) = client.post("/admin/reload", &json!({}));
+        assert_eq!((status, &answer["result"]), (200, &json!("unchanged")));
+    }
+    let (status, problem) = over_socket(&tree, "attacker.example").get("/healthz");
+    assert_eq!((status, &problem["code"]), (421, &json!("unknown_host")));
+    block_on(async {
+        let stream = tokio::net::UnixStream::connect(tree.join("d.sock")).await;
+        let mut requests = open(stream.unwrap()).await.unwrap();
+        let answer = ask(&mut requests, AUTHORIZE, Some(&body())).await.unwrap();
+        assert_eq!(answer.0, 200);
+    });
+    served.signal("INT");
+    assert!(served.child.wait().unwrap().success());
+    assert!(!tree.join("d.sock").exists(), "removed at the end");
+}
+
+#[test]
+fn a_socket_that_was_left_is_replaced_and_one_in_use_is_not() {
+    let (tree, mut served) = serve("[server]\nsocket = \"d.sock\"");
+    let second = || {
+        run(deodar().current_dir(tree.path()).args([
+            "serve",
+            "--policies",
+            "a.cedar",
+            "--listen",
+            "127.0.0.1:0",
+        ]))
+    };
+    let ran = second();
+    assert_eq!(ran.code, 1);
+    assert!(
+        ran.err.contains("another process listens on it"),
+        "{}",
+        ran.err
+    );
+    assert_eq!(over_socket(&tree, "localhost").get("/healthz").0, 200);
+    served.signal("KILL");
+    served.child.wait().unwrap();
+    assert!(tree.join("d.sock").exists(), "left behind");
+    let next = Served::start(&["--policies", "a.cedar"], tree.path());
+    wait_until("the socket", || tree.join("d.sock").exists());
+    assert_eq!(over_socket(&tree, "localhost").get("/healthz").0, 200);
+    drop(next);
+    std::fs::remove_file(tree.join("d.sock")).unwrap();
+    tree.write("d.sock", "notes");
+    let ran = second();
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains("no socket"), "{}", ran.err);
+}
