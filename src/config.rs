@@ -823,6 +823,40 @@ mod tests {
     }
 
     #[test]
+    fn a_state_directory_is_opened_with_its_keys() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            format!("{{file = \"{}\"}}", path.display())
+        };
+        let (new, old) = (
+            write("new", &"ab".repeat(32)),
+            write("old", &"cd".repeat(32)),
+        );
+        let password = write("password", "correct horse battery");
+        let state = format!("state.dir = \"{}\"\n", dir.path().join("state").display());
+        let open = |keys: &str| {
+            load(&(state.clone() + keys), &[], &[])
+                .unwrap()
+                .open_store()
+        };
+        let opened = open(&format!("state.key = {new}\nstate.previous_keys = [{old}]"));
+        assert!(opened.unwrap().is_some());
+        let error = open(&format!("state.key = {password}"))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("`state.key`: expected 32 random bytes"),
+            "{error}"
+        );
+        assert!(!error.contains("horse"), "{error}");
+        assert!(load("", &[], &[]).unwrap().open_store().unwrap().is_none());
+        let alone = load(&format!("state.previous_keys = [{old}]"), &[], &[]);
+        assert!(alone.unwrap_err().summary().contains("no newest key"));
+    }
+
+    #[test]
     fn only_some_keys_change_without_a_restart() {
         let one = load("limits.body_bytes = 1\nreload.guard = false", &[], &[]).unwrap();
         let other = load("limits.body_bytes = 2\nreload.guard = true", &[], &[]).unwrap();

@@ -46,7 +46,6 @@ use jws::Jws;
 use source::KeyError;
 
 pub(crate) use crate::config::TokenUsage as Usage;
-#[allow(unused_imports, reason = "for whoever keeps and serves the deny-list")]
 pub(crate) use denied::{Denial, DenialKind, Denied, DeniedFull, MOST_DENIALS};
 pub(crate) use error::TokenError;
 pub(crate) use map::TokenCaller;

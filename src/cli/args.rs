@@ -253,6 +253,21 @@ pub(super) struct CreateKey {
     /// Obligations that it discharges
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub(super) handles: Vec<String>,
+    /// Requests per second it may make on average, in place of what all callers may
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub(super) per_second: u32,
+    /// Requests at once on top of that, after a rest
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        hide_default_value = true,
+        requires = "per_second"
+    )]
+    pub(super) burst: u32,
+    /// Requests under way at once
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub(super) concurrent: u32,
     /// How long the key is good, such as 90d [default: until it is revoked]
     #[arg(long, value_name = "DURATION")]
     pub(super) expires: Option<String>,

@@ -12,7 +12,7 @@ use super::{Done, Exit, Failure, client_key};
 use crate::caller::InlineRule;
 use crate::config::Config;
 use crate::storage::Store;
-use crate::storage::keys::{ApiKey, NewKey, for_configuration};
+use crate::storage::keys::{ApiKey, KeyLimits, NewKey, for_configuration};
 use crate::timestamp::Timestamp;
 
 /// How long a server may take for a change of its keys.
@@ -81,7 +81,7 @@ fn offline(command: &KeysCommand, config: &Config) -> Result<Value, Failure> {
                 scopes: create.scopes.clone(),
                 inline: InlineRule::from_name(&create.inline).unwrap_or(InlineRule::Add),
                 handles: handles(create),
-                limits: None,
+                limits: limits(create),
                 expires: expires(create, now)?,
             };
             keys.create(new, now).map(with_secret)
@@ -111,6 +111,7 @@ fn online(command: &Keys, args: &Args, config: &Config) -> Result<Value, Failure
                 "scopes": create.scopes,
                 "inline": create.inline,
                 "handles": handles(create),
+                "limits": limits(create),
                 "expires": expires.map(|expires| expires.to_string()),
             });
             ("POST", "/keys".to_owned(), Some(body))
@@ -191,6 +192,16 @@ fn list(answer: &Value, output: Output) {
         }
         output.line(&line);
     }
+}
+
+/// Bounds of the key's own, where any is given.
+fn limits(create: &CreateKey) -> Option<KeyLimits> {
+    let limits = KeyLimits {
+        requests_per_second: create.per_second,
+        burst: create.burst,
+        concurrent: create.concurrent,
+    };
+    (limits != KeyLimits::default()).then_some(limits)
 }
 
 fn handles(create: &CreateKey) -> BTreeSet<String> {

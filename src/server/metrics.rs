@@ -155,7 +155,6 @@ impl Metrics {
     }
 
     /// Counts a request that was over its caller's rate.
-    #[allow(dead_code, reason = "for limits by caller")]
     pub(super) fn rate_limited(&self) {
         self.figures.rate_limited.fetch_add(1, Ordering::Relaxed);
     }
@@ -166,7 +165,6 @@ impl Metrics {
     }
 
     /// Counts a look into a cache.
-    #[allow(dead_code, reason = "for tokens and keys")]
     pub(super) fn cache(&self, cache: Cache, hit: bool) {
         let figures = &self.figures;
         let counts = if hit { &figures.hits } else { &figures.misses };
@@ -174,7 +172,6 @@ impl Metrics {
     }
 
     /// Says when a certificate ends, in seconds since 1970; `None` when there is none any more.
-    #[allow(dead_code, reason = "for TLS")]
     pub(super) fn certificate_expires(&self, certificate: Certificate, at: Option<u64>) {
         if let Some(cell) = self.figures.certificates.get(certificate.place()) {
             cell.store(at.unwrap_or(0), Ordering::Relaxed);
@@ -193,7 +190,6 @@ impl Metrics {
 
     /// Shows a number that only rises and that is counted elsewhere; `name` without `_total`. Takes the
     /// place of a counter of this name.
-    #[allow(dead_code, reason = "for parts that count by themselves")]
     pub(super) fn watch_counter(
         &self,
         name: &'static str,

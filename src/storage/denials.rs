@@ -11,6 +11,9 @@ use crate::timestamp::Timestamp;
 /// End (milliseconds since the Unix epoch) and JSON, by id.
 const DENIALS: TableDefinition<'_, &str, (i64, &str)> = TableDefinition::new("denials");
 
+/// The same entries by their ends, so that those that are over are found without a walk.
+const ENDS: TableDefinition<'_, (i64, &str), ()> = TableDefinition::new("denial_ends");
+
 /// An entry.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Denial {
@@ -48,12 +51,18 @@ impl Store {
     pub(crate) fn deny(&self, denial: Denial, now: Timestamp) -> Result<(), StateDirError> {
         self.handle().write(move |write| {
             let mut table = write.open_table(DENIALS)?;
-            table.retain(|_, (expires, _)| expires > now.as_millis())?;
+            let mut ends = write.open_table(ENDS)?;
+            while let Some((end, id)) = first(&ends)?.filter(|(end, _)| *end <= now.as_millis()) {
+                ends.remove((end, id.as_str()))?;
+                table.remove(id.as_str())?;
+            }
+            let (id, end) = (denial.id.as_str(), denial.expires.as_millis());
             let json = denial.json.to_string();
-            table.insert(
-                denial.id.as_str(),
-                (denial.expires.as_millis(), json.as_str()),
-            )?;
+            let before = table.insert(id, (end, json.as_str()))?;
+            if let Some(before) = before.map(|before| before.value().0) {
+                ends.remove((before, id))?;
+            }
+            ends.insert((end, id), ())?;
             Ok(())
         })
     }
@@ -63,10 +72,23 @@ impl Store {
         let id = id.to_owned();
         self.handle().write(move |write| {
             let mut table = write.open_table(DENIALS)?;
-            let there = table.remove(id.as_str())?.is_some();
-            Ok(there)
+            let before = table.remove(id.as_str())?.map(|before| before.value().0);
+            if let Some(end) = before {
+                write.open_table(ENDS)?.remove((end, id.as_str()))?;
+            }
+            Ok(before.is_some())
         })
     }
+}
+
+/// The entry that ends first.
+fn first(
+    ends: &impl ReadableTable<(i64, &'static str), ()>,
+) -> Result<Option<(i64, String)>, redb::Error> {
+    Ok(ends.first()?.map(|(key, _)| {
+        let (end, id) = key.value();
+        (end, id.to_owned())
+    }))
 }
 
 #[cfg(test)]
@@ -100,6 +122,14 @@ mod tests {
             store.denials(at(0)).unwrap(),
             [denial("b", 20), denial("c", 30)]
         );
+        // Another end takes the place of the one before.
+        store.deny(denial("c", 50), at(20)).unwrap();
+        store.deny(denial("d", 60), at(31)).unwrap();
+        assert_eq!(
+            store.denials(at(0)).unwrap(),
+            [denial("c", 50), denial("d", 60)]
+        );
+        store.deny(denial("b", 90), at(31)).unwrap();
         assert!(store.undeny("b").unwrap() && !store.undeny("b").unwrap());
     }
 }

@@ -3,16 +3,16 @@
 //! Authentication reads an index in memory and does no I/O; changes are on disk before they are in the
 //! index. When a key was last used is written to the hour, by the way.
 
+mod record;
 mod token;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -20,81 +20,17 @@ use super::StateDirError;
 use super::database::Handle;
 use super::error::Kind;
 use super::revisions::open;
-use crate::caller::{Caller, CallerLimits, Handles, InlineRule, Scope};
-use crate::nearest::nearest;
+use crate::caller::Caller;
 use crate::timestamp::Timestamp;
+
+pub(crate) use record::{ApiKey, KeyLimits, NewKey};
+use record::{Stored, check};
 
 /// JSON by id.
 const API_KEYS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("api_keys");
 
 /// Uses are written down at most so often, in milliseconds.
 const USED_EVERY: i64 = 3_600_000;
-/// Longest name of a key, in bytes.
-const LONGEST_NAME: usize = 200;
-
-/// What is known of an API key; its secret is not.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct ApiKey {
-    /// 12 letters and digits, the public part of the key.
-    pub(crate) id: String,
-    /// The caller's name in records.
-    pub(crate) name: String,
-    /// Its rights by name; a name that this version does not know gives none.
-    pub(crate) scopes: Vec<String>,
-    /// What it may assert about entities.
-    #[serde(with = "inline")]
-    pub(crate) inline: InlineRule,
-    /// Obligations that it discharges whatever its requests say.
-    #[serde(default)]
-    pub(crate) handles: BTreeSet<String>,
-    /// Bounds of its own, in place of those that all have.
-    #[serde(default)]
-    pub(crate) limits: Option<KeyLimits>,
-    #[serde(serialize_with = "write_time", deserialize_with = "read_time")]
-    pub(crate) created: Timestamp,
-    #[serde(default, serialize_with = "write_some", deserialize_with = "read_some")]
-    pub(crate) expires: Option<Timestamp>,
-    /// To the hour.
-    #[serde(default, serialize_with = "write_some", deserialize_with = "read_some")]
-    pub(crate) last_used: Option<Timestamp>,
-    #[serde(default, serialize_with = "write_some", deserialize_with = "read_some")]
-    pub(crate) revoked: Option<Timestamp>,
-}
-
-/// How much a key's caller may ask for; zero is no bound.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct KeyLimits {
-    #[serde(default)]
-    pub(crate) requests_per_second: u32,
-    #[serde(default)]
-    pub(crate) burst: u32,
-    #[serde(default)]
-    pub(crate) concurrent: u32,
-}
-
-/// A key as it is stored.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Stored {
-    key: ApiKey,
-    /// SHA-256 of the secret.
-    secret: [u8; 32],
-    /// That of the secret before, and until when it is taken, in milliseconds since the Unix epoch.
-    previous: Option<([u8; 32], i64)>,
-}
-
-/// A key to be made.
-#[derive(Debug, Clone)]
-pub(crate) struct NewKey {
-    pub(crate) name: String,
-    pub(crate) scopes: Vec<String>,
-    pub(crate) inline: InlineRule,
-    pub(crate) handles: BTreeSet<String>,
-    pub(crate) limits: Option<KeyLimits>,
-    pub(crate) expires: Option<Timestamp>,
-}
-
 /// A key that was presented and is good.
 #[derive(Debug, Clone)]
 pub(crate) struct KeyMatch {
@@ -403,20 +339,10 @@ impl Keys {
 impl Entry {
     fn new(stored: Stored) -> Arc<Self> {
         let key = &stored.key;
-        let scopes = key.scopes.iter().filter_map(|name| Scope::from_name(name));
-        let handles = Handles::Only(key.handles.clone());
-        let mut caller = Caller::new(key.name.clone(), scopes, key.inline, handles);
-        if let Some(limits) = key.limits {
-            caller = caller.with_limits(CallerLimits {
-                requests_per_second: limits.requests_per_second,
-                burst: limits.burst,
-                concurrent: limits.concurrent,
-            });
-        }
         let used = key.last_used.map_or(i64::MIN, Timestamp::as_millis);
         Arc::new(Self {
             key: Arc::new(key.clone()),
-            caller,
+            caller: key.caller(),
             used: AtomicI64::new(used),
             stored,
         })
@@ -429,18 +355,6 @@ impl Entry {
             last_used: (used > i64::MIN).then(|| Timestamp::from_millis(used)),
             ..ApiKey::clone(&self.key)
         }
-    }
-}
-
-impl ApiKey {
-    /// Whether the key's time is over.
-    pub(crate) fn is_expired(&self, now: Timestamp) -> bool {
-        self.expires.is_some_and(|expires| expires <= now)
-    }
-
-    /// The key as callers see it; no secret and no hash of one is in it.
-    pub(crate) fn to_json(&self) -> serde_json::Value {
-        serde_json::to_value(self).unwrap_or_default()
     }
 }
 
@@ -462,76 +376,11 @@ fn insert(write: &WriteTransaction, stored: &Stored) -> Result<(), redb::Error> 
     Ok(())
 }
 
-fn check(new: &NewKey, now: Timestamp) -> Result<(), KeyError> {
-    let invalid = |message: String| Err(KeyError::Invalid(message));
-    if new.name.trim().is_empty() || new.name.chars().any(char::is_control) {
-        return invalid("a key needs a name without control characters".to_owned());
-    }
-    if new.name.len() > LONGEST_NAME {
-        return invalid(format!("a key's name has at most {LONGEST_NAME} bytes"));
-    }
-    if new.scopes.is_empty() {
-        return invalid("a key needs a scope, such as `decide`".to_owned());
-    }
-    for scope in &new.scopes {
-        if Scope::from_name(scope).is_none() {
-            let near = nearest(scope, Scope::ALL.iter().map(|scope| scope.name()));
-            let help = match near {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => {
-                    let all: Vec<_> = Scope::ALL.iter().map(|scope| scope.name()).collect();
-                    format!("scopes are {}", all.join(", "))
-                }
-            };
-            return invalid(format!("unknown scope `{}`; {help}", scope.escape_debug()));
-        }
-    }
-    if new.expires.is_some_and(|expires| expires <= now) {
-        return invalid("the key would have expired already".to_owned());
-    }
-    Ok(())
-}
-
-mod inline {
-    use super::{Deserialize, Deserializer, InlineRule, Serializer};
-    use serde::de::Error;
-
-    pub(super) fn serialize<S: Serializer>(rule: &InlineRule, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(rule.name())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<InlineRule, D::Error> {
-        let name = String::deserialize(from)?;
-        InlineRule::from_name(&name).ok_or_else(|| D::Error::custom("no rule for inline entities"))
-    }
-}
-
-fn write_time<S: Serializer>(time: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
-    to.collect_str(time)
-}
-
-fn write_some<S: Serializer>(time: &Option<Timestamp>, to: S) -> Result<S::Ok, S::Error> {
-    match time {
-        Some(time) => to.collect_str(time),
-        None => to.serialize_none(),
-    }
-}
-
-fn read_time<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
-    let text = String::deserialize(from)?;
-    text.parse().map_err(serde::de::Error::custom)
-}
-
-fn read_some<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
-    let text = Option::<String>::deserialize(from)?;
-    let time = text.map(|text| text.parse()).transpose();
-    time.map_err(serde::de::Error::custom)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::{Store, StoreSettings};
     use super::*;
+    use crate::caller::{Handles, InlineRule, Scope};
 
     fn at(millis: i64) -> Timestamp {
         Timestamp::from_millis(millis)

@@ -97,7 +97,11 @@ fn read_format(place: &Place) -> Result<Option<u32>, StateDirError> {
             let message = format!("`{FORMAT_FILE}` is no format number");
             place.fail(Kind::Damaged, message)
         }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        // The number may have been lost; what only format 1 has tells it too.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let last_good = place.file(LAST_GOOD_FILE).exists();
+            Ok((last_good && !place.file(DATABASE_FILE).exists()).then_some(1))
+        }
         Err(error) => Err(place.io(&format!("`{FORMAT_FILE}` cannot be read"), &error)),
     }
 }
@@ -309,6 +313,12 @@ mod tests {
         format_1(directory.path());
         check_migrated(directory.path());
         check_migrated(directory.path());
+
+        let lost = tempfile::tempdir().unwrap();
+        format_1(lost.path());
+        fs::remove_file(lost.path().join(FORMAT_FILE)).unwrap();
+        let store = open(lost.path()).unwrap();
+        assert_eq!(store.last_good().unwrap().unwrap().sequence, 41);
     }
 
     #[test]

@@ -63,13 +63,18 @@ fn keys_are_made_and_changed_in_the_state_directory() {
         "off",
         "--handles",
     ];
-    let more = [more.as_slice(), &["x,y", "--expires", "90d", "--json"]].concat();
+    let more = [
+        more.as_slice(),
+        &["x,y", "--expires", "90d", "--per-second", "5", "--json"],
+    ]
+    .concat();
     let json = offline(&tree, &more).json();
     assert_eq!(
         (&json["inline"], &json["handles"]),
         (&json!("off"), &json!(["x", "y"]))
     );
     assert!(json["expires"].as_str().unwrap().ends_with('Z'));
+    assert_eq!(json["limits"]["requestsPerSecond"], 5);
 
     assert_eq!(offline(&tree, &["revoke", id]).code, 0);
     let listed = offline(&tree, &["list"]);
@@ -202,7 +207,7 @@ fn a_server_is_asked_with_the_callers_key() {
     );
     let body: Value = serde_json::from_str(&body).unwrap();
     let expected = json!({"name": "billing", "scopes": ["decide", "keys:write"], "inline": "add",
-        "handles": [], "expires": null});
+        "handles": [], "limits": null, "expires": null});
     assert_eq!(body, expected);
 
     let config = format!("client.key = {{file = \"{}\"}}", tree.join("key").display());
