@@ -46,7 +46,7 @@ use jws::Jws;
 use source::KeyError;
 
 pub(crate) use crate::config::TokenUsage as Usage;
-pub(crate) use denied::{Denial, DenialKind, Denied, DeniedFull, MOST_DENIALS};
+pub(crate) use denied::{Denial, DenialKind, Denied};
 pub(crate) use error::TokenError;
 pub(crate) use map::TokenCaller;
 
@@ -56,6 +56,7 @@ pub(crate) struct Verified {
     /// Its `iss`.
     pub(crate) issuer: Arc<str>,
     /// Whom it is for; one of them at least is this server.
+    #[cfg_attr(not(test), expect(dead_code, reason = "checked when the token was"))]
     pub(crate) audience: Vec<String>,
     /// Its `sub`.
     pub(crate) subject: Option<String>,
@@ -206,7 +207,8 @@ impl Issuers {
     }
 
     /// The deny-list.
-    pub(crate) fn denied(&self) -> &Denied {
+    #[cfg(test)]
+    fn denied(&self) -> &Denied {
         &self.inner.denied
     }
 

@@ -10,13 +10,14 @@ use super::places::Places;
 use super::routes::PATHS;
 use super::shed::Shedder;
 use super::tls::Tls;
-use super::{Clock, audit, denials};
+use super::{Clock, audit, denials, principal};
 use crate::audit::DecisionLog;
 use crate::config::{Config, LimitsConfig};
 use crate::fault::{Fault, Faults};
 use crate::fetch::{Client, Fetch};
 use crate::pdp::Pdp;
 use crate::storage::Store;
+use crate::timestamp::Timestamp;
 use crate::tokens::{Denied, Issuers};
 use arc_swap::ArcSwap;
 
@@ -30,6 +31,9 @@ pub(super) enum Phase {
     /// Requests are still decided, but no new ones should be sent.
     Draining,
 }
+
+/// How long keys that expired or were revoked are listed, in milliseconds: 90 days.
+const KEPT_ENDED_KEYS: i64 = 90 * 24 * 3_600 * 1_000;
 
 /// Shared by all connections.
 pub(super) struct App {
@@ -79,6 +83,10 @@ impl App {
     pub(super) fn new(config: &Config, store: Option<Store>, clock: Clock) -> Result<Self, Faults> {
         let denied = Denied::default();
         if let Some(store) = &store {
+            let long_ago = Timestamp::from_millis(clock().as_millis() - KEPT_ENDED_KEYS);
+            if let Err(error) = store.keys().purge(long_ago) {
+                tracing::warn!(%error, "API keys that ended long ago are still kept");
+            }
             denials::load(&denied, store, clock())
                 .map_err(|error| Fault::new("state", error.to_string()))?;
         }
@@ -101,6 +109,9 @@ impl App {
             .map_err(|error| Fault::new("config", error.to_string()))?;
         let hosts = config.server.hosts.iter();
         let metrics = Metrics::new(&config.metrics, PATHS);
+        if let Some(issuers) = &issuers {
+            principal::watch(issuers, &metrics);
+        }
         if let Some(log) = &audit {
             audit::watch(log, &metrics);
         }

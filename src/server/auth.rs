@@ -126,6 +126,7 @@ impl Gate {
         if let Some(store) = &self.store
             && let Ok(found) = store.keys().find(credential, now)
         {
+            tracing::trace!(key = found.key.id, "recognised by its key");
             return Ok(found.caller);
         }
         match &self.issuers {

@@ -29,7 +29,7 @@ use crate::decide::{Cause, Decision, Outcome};
 use crate::engine::PolicyErrorCode;
 use crate::pdp::Pdp;
 
-pub(super) use closed::{AuthenticationFailure, Cache, Certificate, Shed, WouldDeny};
+pub(super) use closed::{AuthenticationFailure, Certificate, Shed, WouldDeny};
 use closed::{Closed, Counts};
 use exchanges::Exchanges;
 use gauges::{Kind, Watched};
@@ -55,8 +55,6 @@ struct Figures {
     shed: Counts<Shed>,
     rate_limited: AtomicU64,
     authentication_failures: Counts<AuthenticationFailure>,
-    hits: Counts<Cache>,
-    misses: Counts<Cache>,
     /// Seconds since 1970 by certificate; 0 where there is none.
     certificates: [AtomicU64; 2],
     ready: AtomicU64,
@@ -82,8 +80,6 @@ impl Metrics {
             shed: Counts::new(),
             rate_limited: AtomicU64::new(0),
             authentication_failures: Counts::new(),
-            hits: Counts::new(),
-            misses: Counts::new(),
             certificates: Default::default(),
             ready: AtomicU64::new(0),
             config_refused: AtomicU64::new(0),
@@ -164,13 +160,6 @@ impl Metrics {
         self.figures.authentication_failures.add(kind);
     }
 
-    /// Counts a look into a cache.
-    pub(super) fn cache(&self, cache: Cache, hit: bool) {
-        let figures = &self.figures;
-        let counts = if hit { &figures.hits } else { &figures.misses };
-        counts.add(cache);
-    }
-
     /// Says when a certificate ends, in seconds since 1970; `None` when there is none any more.
     pub(super) fn certificate_expires(&self, certificate: Certificate, at: Option<u64>) {
         if let Some(cell) = self.figures.certificates.get(certificate.place()) {
@@ -244,22 +233,6 @@ impl Figures {
         Ok(())
     }
 
-    fn encode_caches(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mut family = encoder.encode_descriptor(
-            "cache_requests",
-            "Looks into caches by cache and result",
-            None,
-            MetricType::Counter,
-        )?;
-        for (result, counts) in [("hit", &self.hits), ("miss", &self.misses)] {
-            for (cache, count) in counts.entries() {
-                let labels = [("cache", cache.name()), ("result", result)];
-                ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
-            }
-        }
-        Ok(())
-    }
-
     fn encode_certificates(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family = encoder.encode_descriptor(
             "certificate_not_after_seconds",
@@ -317,7 +290,6 @@ impl Collector for Figures {
             "Callers that could not say who they are, by what was wrong",
             "kind",
         )?;
-        self.encode_caches(encoder)?;
         self.encode_certificates(encoder)?;
         for (name, help, value) in [
             (
@@ -403,8 +375,6 @@ mod tests {
         metrics.shed(Shed::Overloaded);
         metrics.rate_limited();
         metrics.authentication_failed(AuthenticationFailure::Token);
-        metrics.cache(Cache::Tokens, true);
-        metrics.cache(Cache::Tokens, false);
         metrics.certificate_expires(Certificate::Server, Some(1_800_000_000));
         metrics.ready(true);
         metrics.config_trouble(true, 2);
@@ -422,8 +392,6 @@ mod tests {
                 "deodar_shed_total{reason=\"overloaded\"} 1",
                 "deodar_rate_limited_total 1",
                 "deodar_authentication_failures_total{kind=\"token\"} 1",
-                "deodar_cache_requests_total{cache=\"tokens\",result=\"hit\"} 1",
-                "deodar_cache_requests_total{cache=\"tokens\",result=\"miss\"} 1",
                 "deodar_certificate_not_after_seconds{certificate=\"server\"} 1800000000",
                 "deodar_ready 1",
                 "deodar_config_refused 1",

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 
 use super::app::App;
+use super::metrics::Metrics;
 use super::problem::Problem;
 use crate::request::{Authentication, Pending, Request};
 use crate::timestamp::Timestamp;
-use crate::tokens::{Issuers, TokenError, Usage, Verified};
+use crate::tokens::{Issuers, TokenCounts, TokenError, Usage, Verified};
 
 /// The token, if it was verified before.
 pub(super) fn known(
@@ -68,4 +69,41 @@ fn problem(error: TokenError) -> Problem {
         return Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.code(), message).retry_after(1);
     }
     Problem::new(StatusCode::BAD_REQUEST, error.code(), message).at("/token")
+}
+
+/// Shows how tokens fare among the metrics.
+pub(super) fn watch(issuers: &Issuers, metrics: &Metrics) {
+    let figure = |read: fn(&TokenCounts) -> u64| {
+        let issuers = issuers.clone();
+        move || read(&issuers.counts())
+    };
+    let refused = |counts: &TokenCounts| counts.refused.iter().map(|(_, count)| count).sum::<u64>();
+    for (name, help, read) in [
+        (
+            "token_cache_hits",
+            "Tokens that were verified before",
+            figure(|counts| counts.cached),
+        ),
+        (
+            "issuer_key_fetches",
+            "Fetches of the keys of issuers",
+            figure(|counts| counts.key_fetches),
+        ),
+        (
+            "issuer_key_failures",
+            "Fetches of the keys of issuers that failed",
+            figure(|counts| counts.key_failures),
+        ),
+    ] {
+        metrics.watch_counter(name, help, read);
+    }
+    let all = issuers.clone();
+    metrics.watch_counter(
+        "token_verifications",
+        "Tokens that were verified anew, refused ones among them",
+        move || {
+            let counts = all.counts();
+            counts.verified + refused(&counts)
+        },
+    );
 }

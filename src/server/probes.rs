@@ -9,8 +9,10 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::app::{App, Phase};
+use super::metrics::Certificate;
 use super::peer::Peer;
 use crate::audit::DecisionLog;
+use crate::tokens::Issuers;
 
 /// Whether the process answers at all.
 pub(super) async fn healthz() -> Response {
@@ -55,6 +57,8 @@ pub(super) async fn readyz_in_full(State(app): State<Arc<App>>) -> Response {
     let config = app.config_trouble();
     let mut reasons = health.reasons.clone();
     reasons.extend(config.refused);
+    let issuers = app.issuers.as_ref().map(Issuers::troubles);
+    reasons.extend(issuers.unwrap_or_default());
     reasons.extend(app.audit.as_ref().and_then(DecisionLog::health));
     reasons.extend(app.tls.get().and_then(|tls| tls.trouble((app.clock)())));
     let (status, code) = match app.phase() {
@@ -80,6 +84,11 @@ pub(super) async fn readyz_in_full(State(app): State<Arc<App>>) -> Response {
 /// Counters in Prometheus' text format.
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    if let Some(tls) = app.tls.get() {
+        let seconds = u64::try_from(tls.not_after().as_millis() / 1_000).ok();
+        app.metrics
+            .certificate_expires(Certificate::Server, seconds);
+    }
     match app.metrics.encode() {
         Ok(text) => ([(header::CONTENT_TYPE, kind)], text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),

@@ -83,6 +83,26 @@ pub(super) fn declared() -> Vec<Watched> {
             Kind::Counter,
         ),
         (
+            "token_cache_hits",
+            "Tokens that were verified before",
+            Kind::Counter,
+        ),
+        (
+            "token_verifications",
+            "Tokens that were verified anew, refused ones among them",
+            Kind::Counter,
+        ),
+        (
+            "issuer_key_fetches",
+            "Fetches of the keys of issuers",
+            Kind::Counter,
+        ),
+        (
+            "issuer_key_failures",
+            "Fetches of the keys of issuers that failed",
+            Kind::Counter,
+        ),
+        (
             "span_exports",
             "Batches of spans that the collector took",
             Kind::Counter,

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use super::issuer::{Signer, TestIssuer, b64};
 use super::*;
 use crate::fetch::{Call, FetchError, Reply};
-use crate::tokens::{Denial, DenialKind, DeniedFull};
+use crate::tokens::denied::DeniedFull;
+use crate::tokens::{Denial, DenialKind};
 
 fn denial(kind: DenialKind, value: &str) -> Denial {
     Denial {
