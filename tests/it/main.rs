@@ -20,6 +20,7 @@ mod http;
 mod keys;
 mod lifecycle;
 mod malformed;
+mod manage;
 mod properties;
 mod reload;
 mod sources;
