@@ -181,7 +181,9 @@ fn a_slow_receiver_loses_records_and_the_chain_says_so() {
         std::thread::sleep(Duration::from_millis(20));
         !of_kind(&room.records(), "lost").is_empty()
     });
+    let counts = log.clone();
     log.close();
+    let lost = counts.counts().sinks[2].lost;
     let records = room.records();
     let told = of_kind(&records, "lost");
     let told: u64 = told
