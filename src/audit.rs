@@ -155,6 +155,16 @@ impl DecisionLog {
                 "the audit log is not sealed: whoever can write it can rewrite it (`audit.chain`)"
             );
         }
+        let masks = masks(config, mask_key.as_ref())?;
+        // The token is read for each batch; one that is not there is better known now.
+        read("audit.url_token", config.url_token.as_ref())?;
+        if config.url.is_some() && fetch.is_none() {
+            return Err(AuditError::Setting {
+                key: "audit.url",
+                message: "there is no client to post with".to_owned(),
+            });
+        }
+        // Opening may cut something off, so it comes when nothing else can be wrong.
         let file = match &config.file {
             Some(path) => Some(open(path)?),
             None => None,
@@ -168,27 +178,19 @@ impl DecisionLog {
             stdout: SinkState::new("stdout", config.stdout),
             http: Arc::new(SinkState::new("http", config.url.is_some())),
         });
-        // The token is read for each batch; one that is not there is better known now.
-        read("audit.url_token", config.url_token.as_ref())?;
-        let post = match (&config.url, fetch) {
-            (Some(url), Some(fetch)) => {
+        let post = match config.url.as_deref().zip(fetch) {
+            Some((url, fetch)) => {
                 let state = Arc::clone(&shared.http);
                 Some(PostSink::start(config, url, fetch, state)?)
             }
-            (Some(_), None) => {
-                return Err(AuditError::Setting {
-                    key: "audit.url",
-                    message: "there is no client to post with".to_owned(),
-                });
-            }
-            (None, _) => None,
+            None => None,
         };
         let writer = Writer {
             shared: Arc::clone(&shared),
             config: config.clone(),
             log,
             chain: Chain::new(key, last),
-            masks: masks(config, mask_key.as_ref())?,
+            masks,
             mask_key,
             file,
             out,

@@ -29,6 +29,7 @@
 //! - `enrich`: what the request gains before evaluation
 //! - `engine`: which policies are satisfied and which failed
 //! - `decide`: evaluation to [`Outcome`]
+//! - `audit` (feature `server`): decisions to records that are kept
 //! - `policy`, `entities`, `state`: sources to one immutable [`State`], published whole
 //! - `storage`: the state directory, for what has to outlive the process
 //! - `pdp`: [`Pdp`], which holds the state and walks the stages

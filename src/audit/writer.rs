@@ -79,6 +79,8 @@ pub(super) struct Pending {
     rotate_at: Instant,
     /// Records that could not be posted, and of which the chain says so.
     told_lost: u64,
+    /// Whether the file holds, or may hold, a decision.
+    used: bool,
     closing: Option<Instant>,
     room: Vec<u8>,
 }
@@ -96,6 +98,7 @@ impl Default for Pending {
             sync_at: now,
             rotate_at: now,
             told_lost: 0,
+            used: true,
             closing: None,
             room: Vec::new(),
         }
@@ -210,10 +213,14 @@ impl Writer {
             self.pending.sync_at = Instant::now();
             self.sync();
         }
-        let due = self
-            .file
-            .as_ref()
-            .is_some_and(|file| file.is_due(self.config.rotate_bytes, self.config.rotate_age));
+        // A server without requests makes no file a day.
+        let age = if self.pending.used {
+            self.config.rotate_age
+        } else {
+            Duration::ZERO
+        };
+        let file = self.file.as_ref();
+        let due = file.is_some_and(|file| file.is_due(self.config.rotate_bytes, age));
         if due && self.pending.rotate_at <= Instant::now() {
             self.checkpoint(false);
             self.rotate();
@@ -251,6 +258,7 @@ impl Writer {
 
     fn decision(&mut self, entry: &Entry) {
         self.pending.decisions += 1;
+        self.pending.used = true;
         self.pending.sizes = self.pending.sizes.saturating_add(entry.size);
         let start = self.pending.lines.len();
         let hashes = Hashes::of(
@@ -326,7 +334,7 @@ impl Writer {
         };
         let notice = checkpoint(common, &log, head, closing, &self.chain.key);
         self.notice(&notice);
-        self.flush_all();
+        self.flush();
         self.pending.since_checkpoint = 0;
         let sync = self.config.fsync != Fsync::None;
         if sync {
@@ -356,6 +364,7 @@ impl Writer {
                 return self.shared.file.fail(format!("rotation: {error}"));
             }
         };
+        self.pending.used = false;
         let log = self.log.clone();
         self.notice(&Notice::Rotated {
             common: self.common(),

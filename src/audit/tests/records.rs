@@ -281,7 +281,8 @@ fn masks_apply_to_every_sink_and_equality_survives() {
     for hidden in [
         "carol",
         "dave@",
-        "777",
+        "777111777111",
+        "777222777222",
         "plan@example",
         "some length",
         "BEGIN",

@@ -107,18 +107,15 @@ impl Writer {
         let shared = Arc::clone(&self.shared);
         let state = &shared.file;
         loop {
-            let mut written = file.write(lines, first);
-            if written.is_ok() && self.config.fsync == Fsync::Each {
-                written = file.sync();
-                if let Err(error) = &written {
-                    // They are in the file; writing them again would put them there twice.
-                    state.fail(error.to_string());
-                    written = Ok(());
-                }
-            }
-            match written {
+            match file.write(lines, first) {
                 Ok(()) => {
                     state.wrote(records);
+                    // They are in the file; writing them again would put them there twice.
+                    if self.config.fsync == Fsync::Each
+                        && let Err(error) = file.sync()
+                    {
+                        state.fail(error.to_string());
+                    }
                     break;
                 }
                 Err(error) => state.fail(error.to_string()),
