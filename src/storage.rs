@@ -19,10 +19,8 @@ mod migrate;
 mod revisions;
 
 #[cfg(feature = "server")]
-#[allow(dead_code, reason = "the deny-list is consulted by the token reader")]
 mod denials;
 #[cfg(feature = "server")]
-#[allow(dead_code, reason = "authentication is the server's")]
 pub(crate) mod keys;
 #[cfg(feature = "server")]
 #[allow(
@@ -48,7 +46,6 @@ use database::{Database, Handle};
 use dir::Place;
 
 #[cfg(feature = "server")]
-#[allow(unused_imports, reason = "for the token reader and for routes")]
 pub(crate) use denials::Denial;
 pub(crate) use entities::EntityWrites;
 pub use error::StateDirError;
