@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand. `main` parses and exits.
 
 mod args;
+mod audit;
 mod authorize;
 mod bench;
 mod client;
@@ -113,6 +114,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Health(command) => health::run(command, &args, output),
         Command::Reload(command) => reload::run(command, &args, output),
         Command::Keys(command) => keys::run(command, &args, output),
+        Command::Audit(command) => audit::run(command, output),
         Command::Config => config::run(&args, output),
         Command::Completions { shell } => {
             let mut script = Vec::new();

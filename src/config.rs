@@ -3,6 +3,7 @@
 //! What enters: a file, the environment, flags. What leaves: a [`Config`], or every fault found, each
 //! with the place and the nearest known name. Nothing is half-applied.
 
+mod audit;
 mod callers;
 mod issuers;
 mod keys;
@@ -24,6 +25,7 @@ use crate::policy::{EngineChoice, OnError, ReadLimits, WatchMode};
 use crate::request::Limits;
 use crate::storage::{SealKey, SealKeys, StateDirError, Store, StoreSettings};
 
+pub use audit::{AuditConfig, ChainKind, Fsync, Overflow, Recording};
 pub(crate) use callers::check as check_callers;
 pub use callers::{CallerConfig, CallerLimitsConfig, TokenMatch};
 pub use issuers::{
@@ -96,6 +98,12 @@ pub struct Config {
     pub client: ClientConfig,
     /// Bounds on requests and on what is read from disk.
     pub limits: LimitsConfig,
+    /// Metrics.
+    pub metrics: MetricsConfig,
+    /// Where spans are sent.
+    pub otlp: OtlpConfig,
+    /// The decision log.
+    pub audit: AuditConfig,
     /// Logging.
     pub log: LogConfig,
     layers: Layers,
@@ -154,6 +162,27 @@ pub struct LimitsConfig {
     pub manage: CallerLimits,
     /// Bounds on what is read from disk.
     pub read: ReadLimits,
+}
+
+/// Metrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetricsConfig {
+    /// Whether decisions are counted by the policies that determined them.
+    pub policies: bool,
+    /// How many policies have a label of their own.
+    pub policy_limit: usize,
+}
+
+/// Where spans are sent; needs the feature `otlp`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtlpConfig {
+    /// The collector: `http://` or `https://`, without the path `/v1/traces`. Without one there are no
+    /// spans.
+    pub endpoint: Option<String>,
+    /// Headers for the collector: `name=value` pairs, divided by commas.
+    pub headers: Option<SecretRef>,
+    /// How many requests out of a hundred have a span, of those that their caller does not trace.
+    pub sample_percent: u64,
 }
 
 /// Logging.
@@ -352,6 +381,19 @@ impl Config {
                     entity_parent_depth: size("limits.entity_parent_depth"),
                 },
             },
+            metrics: MetricsConfig {
+                policies: text("metrics.policies") != "off",
+                policy_limit: size("metrics.policy_limit"),
+            },
+            otlp: OtlpConfig {
+                endpoint: Some(text("otlp.endpoint")).filter(|endpoint| !endpoint.is_empty()),
+                headers: match layers.value("otlp.headers") {
+                    Value::Secret(secret) => Some(secret.clone()),
+                    _ => None,
+                },
+                sample_percent: number("otlp.sample_percent"),
+            },
+            audit: AuditConfig::typed(&layers),
             log: LogConfig {
                 level: text("log.level"),
                 format: text("log.format"),
@@ -394,6 +436,18 @@ impl Config {
                 );
             }
         }
+        if let Some(endpoint) = &self.otlp.endpoint {
+            if !cfg!(feature = "otlp") {
+                fault(
+                    "otlp.endpoint",
+                    "this deodar was built without the feature `otlp`".to_owned(),
+                    "build it with `cargo build --release --features otlp`, or leave the key out",
+                );
+            }
+            if let Err((message, help)) = collector(endpoint, self.otlp.headers.is_some()) {
+                fault("otlp.endpoint", message, help);
+            }
+        }
         if self.poll_interval < Duration::from_millis(10) {
             fault(
                 "reload.poll_interval",
@@ -426,6 +480,7 @@ impl Config {
         for (key, message, help) in tls::contradictions(&self.layers) {
             fault(key, message, help);
         }
+        self.audit.check(&mut fault);
         if let Err(found) = check_callers(&self.callers) {
             faults.extend(found);
         }
@@ -521,6 +576,38 @@ pub(crate) enum StoreError {
     /// The directory cannot be used.
     #[error(transparent)]
     Open(#[from] StateDirError),
+}
+
+/// Whether this is where spans can be sent.
+fn collector(endpoint: &str, headers: bool) -> Result<(), (String, &'static str)> {
+    let expected =
+        "such as http://127.0.0.1:4318, without a path of signals and without a password";
+    let (secure, rest) = if let Some(rest) = endpoint.strip_prefix("https://") {
+        (true, rest)
+    } else if let Some(rest) = endpoint.strip_prefix("http://") {
+        (false, rest)
+    } else {
+        return Err((
+            "begins with neither http:// nor https://".to_owned(),
+            expected,
+        ));
+    };
+    let host = rest.split('/').next().unwrap_or_default();
+    if host.is_empty() || rest.contains(['@', '?', '#', ' ']) {
+        return Err(("is no address of a collector".to_owned(), expected));
+    }
+    if endpoint.trim_end_matches('/').ends_with("/v1/traces") {
+        return Err(("ends with /v1/traces, which is added".to_owned(), expected));
+    }
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let near = ["localhost", "[::1]"].contains(&name) || name.starts_with("127.");
+    if headers && !secure && !near {
+        return Err((
+            "would carry `otlp.headers` over the network in the clear".to_owned(),
+            "use https://, or a collector on this machine",
+        ));
+    }
+    Ok(())
 }
 
 fn utf8((name, value): (std::ffi::OsString, std::ffi::OsString)) -> Option<(String, String)> {
@@ -710,6 +797,29 @@ mod tests {
                 .iter()
                 .all(|fault| !fault.one_line().contains("hunter2"))
         );
+    }
+
+    #[test]
+    fn spans_go_to_an_address_that_can_be_told() {
+        for (endpoint, headers, good) in [
+            ("http://collector:4318", false, true),
+            ("http://collector:4318", true, false),
+            ("http://127.0.0.1:4318/", true, true),
+            ("http://[::1]:4318", true, true),
+            ("https://collector.example/otlp", true, true),
+            ("collector:4318", false, false),
+            ("http://", false, false),
+            ("http://user:pass@collector", false, false),
+            ("http://collector:4318/v1/traces", false, false),
+        ] {
+            let found = collector(endpoint, headers);
+            assert_eq!(found.is_ok(), good, "{endpoint}: {found:?}");
+        }
+        let loaded = load("otlp.endpoint = \"http://127.0.0.1:4318\"", &[], &[]);
+        assert_eq!(loaded.is_ok(), cfg!(feature = "otlp"));
+        if let Err(faults) = loaded {
+            assert!(faults.to_string().contains("feature `otlp`"), "{faults}");
+        }
     }
 
     #[test]

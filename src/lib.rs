@@ -50,6 +50,8 @@ mod state;
 mod storage;
 mod timestamp;
 
+#[cfg(feature = "server")]
+mod audit;
 #[cfg(feature = "cli")]
 pub mod cases;
 #[cfg(feature = "cli")]
@@ -57,14 +59,12 @@ pub mod cli;
 #[cfg(feature = "server")]
 pub mod config;
 #[cfg(feature = "server")]
-#[allow(dead_code, reason = "not every part has a caller yet")]
 mod fetch;
 #[cfg(feature = "server")]
 mod response;
 #[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "server")]
-#[allow(dead_code, reason = "not every part has a caller yet")]
 mod tokens;
 
 pub use caller::{Caller, CallerLimits, Handles, InlineRule, Scope};

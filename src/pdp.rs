@@ -132,7 +132,7 @@ impl Pdp {
         let evaluation =
             engine::evaluate(&enriched, &self.inner.limits.load().0, &self.inner.engine)?;
         let outcome = decide(evaluation).on(state);
-        self.log_errors(&outcome);
+        self.log_errors(request, &outcome);
         Ok(outcome)
     }
 
@@ -298,7 +298,7 @@ impl Pdp {
         Arc::downgrade(&self.inner)
     }
 
-    fn log_errors(&self, outcome: &Outcome) {
+    fn log_errors(&self, request: &Request, outcome: &Outcome) {
         for failure in outcome.policy_errors() {
             let now = Instant::now();
             let logged = &self.inner.logged_errors;
@@ -313,6 +313,8 @@ impl Pdp {
                     policy = %failure.policy(),
                     code = %failure.code(),
                     decision = %outcome.decision(),
+                    request = request.request_id(),
+                    trace = request.trace.map(tracing::field::display),
                     "policy failed to evaluate; not logged again for it within a minute"
                 );
             }

@@ -10,6 +10,7 @@ pub(crate) mod inline;
 mod limits;
 mod locate;
 mod read;
+mod trace;
 
 use std::fmt;
 use std::str::FromStr;
@@ -29,6 +30,7 @@ pub use crate::json::InputFault;
 pub use error::RequestError;
 pub use limits::Limits;
 pub(crate) use locate::locate;
+pub(crate) use trace::TraceId;
 
 /// The name of an entity: its type and its id.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -172,6 +174,8 @@ pub struct Request {
     pub(crate) explain: bool,
     pub(crate) at_least: Option<u64>,
     pub(crate) request_id: Option<String>,
+    /// For log lines.
+    pub(crate) trace: Option<TraceId>,
     pub(crate) now: Option<Timestamp>,
     pub(crate) caller: Caller,
 }
@@ -623,6 +627,7 @@ impl RequestBuilder {
                     explain: self.explain,
                     at_least: self.at_least,
                     request_id: self.request_id,
+                    trace: None,
                     now: self.now,
                     caller: self.caller.unwrap_or_else(Caller::library),
                 })

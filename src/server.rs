@@ -6,12 +6,14 @@
 
 mod admin;
 mod app;
+mod audit;
 mod auth;
 mod authorize;
 mod body;
 mod connection;
 mod denials;
 mod entities;
+mod exchange;
 mod frames;
 mod guard;
 mod hosts;
@@ -32,7 +34,10 @@ mod revisions;
 mod routes;
 mod shed;
 mod socket;
+#[cfg(feature = "otlp")]
+mod spans;
 pub(crate) mod tls;
+mod trace;
 mod watch;
 mod whoami;
 

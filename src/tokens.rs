@@ -12,6 +12,7 @@ mod cache;
 mod claims;
 mod denied;
 mod error;
+mod flights;
 mod introspect;
 mod issuer;
 mod jws;
@@ -39,12 +40,12 @@ use crate::timestamp::Timestamp;
 use cache::{Cache, CacheKey};
 use claims::later;
 use error::quoted;
+use flights::Flights;
 use issuer::Issuer;
 use jws::Jws;
 use source::KeyError;
 
 pub(crate) use crate::config::TokenUsage as Usage;
-#[allow(unused_imports, reason = "for whoever keeps and serves the deny-list")]
 pub(crate) use denied::{Denial, DenialKind, Denied, DeniedFull, MOST_DENIALS};
 pub(crate) use error::TokenError;
 pub(crate) use map::TokenCaller;
@@ -91,6 +92,7 @@ pub(crate) struct Issuers {
 struct Inner {
     by_issuer: HashMap<String, Vec<Issuer>>,
     cache: Cache,
+    flights: Flights,
     denied: Denied,
     counters: Counters,
 }
@@ -190,6 +192,7 @@ impl Issuers {
             inner: Arc::new(Inner {
                 by_issuer,
                 cache: Cache::new(),
+                flights: Flights::default(),
                 denied,
                 counters: Counters::default(),
             }),
@@ -291,7 +294,12 @@ impl Issuers {
         if let Some(kind) = self.inner.denied.is_denied(&verified, now) {
             return Err(denied_by(kind));
         }
-        let until = issuer.standing(token, &verified, now).await?;
+        let until = if issuer.is_asked() {
+            let ask = issuer.standing(token, &verified, now);
+            self.inner.flights.join(key, ask).await?
+        } else {
+            verified.expires
+        };
         let until = until
             .min(verified.expires)
             .min(later(now, issuer.config.cache));

@@ -51,6 +51,9 @@ pub(super) enum Command {
     Reload(Reload),
     /// Create, list, rotate and revoke API keys
     Keys(Keys),
+    /// Check decision logs
+    #[command(subcommand)]
+    Audit(Audit),
     /// Print the configuration and where each value came from
     Config,
     /// Print a completion script for a shell
@@ -274,6 +277,39 @@ pub(super) struct CreateKey {
     /// How long the key is good, such as 90d [default: until it is revoked]
     #[arg(long, value_name = "DURATION")]
     pub(super) expires: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Audit {
+    /// Check that the records of a log are all there and as they were written
+    ///
+    /// Exit codes: 0 the log holds, 2 it does not, 1 it could not be checked.
+    Verify(AuditVerify),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct AuditVerify {
+    /// The file of a log, with the rotated ones beside it; a rotated file alone; or a directory of logs
+    #[arg(value_name = "PATH", required = true)]
+    pub(super) paths: Vec<PathBuf>,
+    /// Shared key that records were sealed with; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(super) key_file: Vec<PathBuf>,
+    /// Public key of checkpoints, in PEM; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(super) public_key: Vec<PathBuf>,
+    /// Head that the log has to reach [default: the one beside the log]
+    #[arg(long, value_name = "FILE")]
+    pub(super) head: Option<PathBuf>,
+    /// Number of a record that has to be there
+    #[arg(long, value_name = "N")]
+    pub(super) expect_sequence: Option<u64>,
+    /// The hash of its line
+    #[arg(long, value_name = "HEX", requires = "expect_sequence")]
+    pub(super) expect_hash: Option<String>,
+    /// The first record has to be there too
+    #[arg(long)]
+    pub(super) complete: bool,
 }
 
 impl Sources {

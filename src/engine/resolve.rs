@@ -37,7 +37,7 @@ pub(super) enum NoEntities {
 
 impl Resolved {
     /// The inline entities as Cedar reads them.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "server"))]
     pub(super) fn inline(&self) -> &[Entity] {
         &self.inline
     }
@@ -50,6 +50,20 @@ impl Resolved {
         policies: impl Iterator<Item = &'p Policy>,
         most: usize,
     ) -> Result<Entities, NoEntities> {
+        let slice = self.slice(state, policies, most);
+        let slice = slice.map_err(|TooLarge| NoEntities::TooLarge)?;
+        // Each was checked against the schema when it was read; the actions are among the stored ones.
+        Entities::from_entities(slice.into_entities(), None)
+            .map_err(|error| NoEntities::Faulty(RequestError::invalid("/entities", chain(&error))))
+    }
+
+    /// The same, one by one.
+    pub(super) fn slice<'s, 'p>(
+        &self,
+        state: &'s State,
+        policies: impl Iterator<Item = &'p Policy>,
+        most: usize,
+    ) -> Result<Slice<'s>, TooLarge> {
         let request = &self.request;
         let stored = Exporter {
             version: state.store().version(),
@@ -58,16 +72,10 @@ impl Resolved {
         let parts = [request.principal(), request.action(), request.resource()];
         let mut roots: Vec<EntityUid> = parts.into_iter().flatten().cloned().collect();
         named_in(&self.context, &mut roots);
-        let slice = || -> Result<Slice<'_>, TooLarge> {
-            let mut slice = Slice::new(stored, self.inline.clone(), most)?;
-            slice.reach(roots)?;
-            slice.reach_literals(request, policies)?;
-            Ok(slice)
-        };
-        let slice = slice().map_err(|TooLarge| NoEntities::TooLarge)?;
-        // Each was checked against the schema when it was read; the actions are among the stored ones.
-        Entities::from_entities(slice.into_entities(), None)
-            .map_err(|error| NoEntities::Faulty(RequestError::invalid("/entities", chain(&error))))
+        let mut slice = Slice::new(stored, self.inline.clone(), most)?;
+        slice.reach(roots)?;
+        slice.reach_literals(request, policies)?;
+        Ok(slice)
     }
 }
 

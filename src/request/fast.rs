@@ -61,6 +61,7 @@ pub(super) fn read(body: &[u8], limits: &Limits, caller: &Caller) -> Option<Body
         explain,
         at_least: wire.at_least,
         request_id,
+        trace: None,
         now: None,
         caller: caller.clone(),
     };

@@ -92,6 +92,7 @@ pub(super) fn from_value(
                 explain,
                 at_least,
                 request_id,
+                trace: None,
                 now: None,
                 caller,
             };

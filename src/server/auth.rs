@@ -12,6 +12,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use axum::http::{HeaderMap, StatusCode, header};
 
+use super::metrics::AuthenticationFailure;
 use super::peer::Peer;
 use super::problem::Problem;
 use crate::caller::{Caller, Handles, InlineRule, Scope};
@@ -30,20 +31,6 @@ pub(super) enum Means {
     Key,
     Token,
     Certificate,
-    Socket,
-    Nothing,
-}
-
-impl Means {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Key => "key",
-            Self::Token => "token",
-            Self::Certificate => "certificate",
-            Self::Socket => "socket",
-            Self::Nothing => "none",
-        }
-    }
 }
 
 /// Why nobody was recognised.
@@ -262,6 +249,20 @@ fn bearer(header: &[u8]) -> Option<&str> {
     let plain = credential.bytes().all(|b| b.is_ascii_graphic());
     let fits = !credential.is_empty() && credential.len() <= LONGEST && plain;
     (scheme.eq_ignore_ascii_case("bearer") && fits).then_some(credential)
+}
+
+impl Refusal {
+    /// As what it is counted.
+    pub(super) fn kind(self) -> AuthenticationFailure {
+        match self {
+            Self::Missing => AuthenticationFailure::Missing,
+            Self::Wrong(Means::Key) => AuthenticationFailure::ApiKey,
+            Self::Wrong(Means::Token) => AuthenticationFailure::Token,
+            Self::Wrong(Means::Certificate) => AuthenticationFailure::Certificate,
+            Self::Unavailable => AuthenticationFailure::TokenUnverifiable,
+            Self::TooMany(_) => AuthenticationFailure::Throttled,
+        }
+    }
 }
 
 impl From<Refusal> for Problem {

@@ -69,13 +69,19 @@ pub(super) async fn admit(
     needs: Needs,
     class: Class,
 ) -> Result<Admitted, Problem> {
-    let caller = app.gate.recognise(headers, peer, (app.clock)()).await?;
+    let caller = app.gate.recognise(headers, peer, (app.clock)()).await;
+    let caller = caller.map_err(|refusal| {
+        app.metrics.authentication_failed(refusal.kind());
+        refusal
+    })?;
     if let Needs::Scope(scope) = needs
         && !caller.has(scope)
     {
         return Err(lacking(&caller, scope));
     }
-    let ticket = app.limiter.admit(&caller, class)?;
+    let ticket = app.limiter.admit(&caller, class).inspect_err(|_| {
+        app.metrics.rate_limited();
+    })?;
     Ok(Admitted { caller, ticket })
 }
 

@@ -46,6 +46,11 @@ async fn run(mut serve: Serve) -> Result<(), ServeError> {
         serve.pdp.opened_store(),
         Box::new(Timestamp::now),
     )?);
+    #[cfg(feature = "otlp")]
+    if let Some(spans) = super::spans::start(&config.otlp, &app.metrics)? {
+        // Nobody else sets it.
+        let _ = app.spans.set(spans);
+    }
     let (stop, stopped) = watch::channel(false);
     let mut listeners = tokio::task::JoinSet::new();
     let (tls, _certificates) = certificates(&config, &app)?;
@@ -144,6 +149,16 @@ async fn run(mut serve: Serve) -> Result<(), ServeError> {
             }
         }
         _ = signals.stop() => tracing::warn!("ended at once by a second signal"),
+    }
+    #[cfg(feature = "otlp")]
+    if app.spans.get().is_some() {
+        let close = move || app.spans.get().map(super::spans::Spans::close);
+        // Fails only if the thread panicked; the process ends anyhow.
+        let _ = tokio::task::spawn_blocking(close).await;
+    }
+    if let Some(log) = app.audit.clone() {
+        // What was decided is written before the process ends.
+        let _ = tokio::task::spawn_blocking(move || log.close()).await;
     }
     tracing::info!("ended");
     Ok(())

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::app::{App, Phase};
 use super::peer::Peer;
+use crate::audit::DecisionLog;
 
 /// Whether the process answers at all.
 pub(super) async fn healthz() -> Response {
@@ -30,7 +31,10 @@ pub(super) async fn readyz(
         (Phase::Draining, _) => ("draining", StatusCode::SERVICE_UNAVAILABLE),
         (Phase::Starting, _) | (_, None) => ("starting", StatusCode::SERVICE_UNAVAILABLE),
         (Phase::Serving, Some(pdp)) => {
-            let degraded = pdp.health().is_degraded() || app.config_trouble().refused.is_some();
+            let log = app.audit.as_ref().and_then(DecisionLog::health);
+            let degraded = pdp.health().is_degraded()
+                || app.config_trouble().refused.is_some()
+                || log.is_some();
             (if degraded { "degraded" } else { "ok" }, StatusCode::OK)
         }
     };
@@ -51,6 +55,7 @@ pub(super) async fn readyz_in_full(State(app): State<Arc<App>>) -> Response {
     let config = app.config_trouble();
     let mut reasons = health.reasons.clone();
     reasons.extend(config.refused);
+    reasons.extend(app.audit.as_ref().and_then(DecisionLog::health));
     reasons.extend(app.tls.get().and_then(|tls| tls.trouble((app.clock)())));
     let (status, code) = match app.phase() {
         Phase::Draining => ("draining", StatusCode::SERVICE_UNAVAILABLE),

@@ -79,6 +79,7 @@ impl Problem {
         self
     }
 
+    #[cfg(test)]
     pub(super) fn code(&self) -> &'static str {
         self.code
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use axum::Router;
-use axum::extract::Request as HttpRequest;
+use axum::extract::{MatchedPath, Request as HttpRequest, State};
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
@@ -15,16 +15,23 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::CorsLayer;
 
 use super::app::App;
-use super::authorize::{authorize, request_id};
+use super::authorize::{authorize, request_id, respond};
+use super::exchange::Exchange;
 use super::guard::{self, Needs};
 use super::limit::Class;
 use super::peer::Peer;
 use super::problem::Problem;
-use super::{admin, denials, entities, hosts, keys, policies, probes, revisions, watch, whoami};
+use super::{
+    admin, audit, denials, entities, hosts, keys, policies, probes, revisions, watch, whoami,
+};
 use crate::caller::Scope;
 
 /// One way in: the table of them is what the router is made of and what tests go through.
 pub(super) struct Route {
+    #[cfg_attr(
+        not(test),
+        allow(dead_code, reason = "handlers know theirs; tests go by it")
+    )]
     pub(super) method: Method,
     pub(super) path: &'static str,
     pub(super) needs: Needs,
@@ -185,6 +192,13 @@ pub(super) fn table() -> Vec<Route> {
         ),
         route(
             Method::GET,
+            "/audit",
+            needs(Scope::AuditRead),
+            Class::Manage,
+            get(audit::status),
+        ),
+        route(
+            Method::GET,
             "/watch",
             needs(Scope::Watch),
             Class::Manage,
@@ -213,6 +227,32 @@ pub(super) fn table() -> Vec<Route> {
         ),
     ]
 }
+
+/// The paths of the table, each at the place that metrics know it by.
+pub(super) const PATHS: &[&str] = &[
+    "/authorize",
+    "/whoami",
+    "/policies",
+    "/admin/reload",
+    "/admin/mismatches",
+    "/revisions",
+    "/revisions/{sequence}",
+    "/entities",
+    "/entities/{type}",
+    "/entities/{type}/{id}",
+    "/keys",
+    "/keys/{id}/rotate",
+    "/keys/{id}",
+    "/denials",
+    "/audit",
+    "/watch",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+];
+
+/// The place of `/authorize`.
+const AUTHORIZE: usize = 0;
 
 /// The main listener: everything, for those who may, under a configured host name.
 pub(super) fn main(app: Arc<App>) -> Router {
@@ -255,6 +295,7 @@ fn finish(router: Router<Arc<App>>, app: Arc<App>) -> Router {
     router
         .layer(from_fn(harden))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(Arc::clone(&app), measured))
         .with_state(app)
 }
 
@@ -284,27 +325,40 @@ fn cors(app: &App) -> Option<CorsLayer> {
 }
 
 /// `POST /authorize` without the router on its way: what the router would do with it, and no more.
-pub(super) async fn decide(app: Arc<App>, peer: Arc<Peer>, mut http: HttpRequest) -> Response {
-    if let Some(refusal) = hosts::unknown(&app, Some(&peer), &http) {
-        return hardened(refusal);
-    }
+pub(super) async fn decide(app: Arc<App>, peer: Arc<Peer>, http: HttpRequest) -> Response {
+    let exchange = Exchange::begin(&app, AUTHORIZE, &http);
+    let response = hardened(match hosts::unknown(&app, Some(&peer), &http) {
+        Some(refusal) => refusal,
+        None => guarded(&app, &peer, http).await,
+    });
+    exchange.end(&app, &response);
+    response
+}
+
+async fn guarded(app: &App, peer: &Peer, http: HttpRequest) -> Response {
     let needs = Needs::Scope(Scope::Decide);
-    let admitted = match guard::admit(&app, http.headers(), &peer, needs, Class::Decide).await {
+    let admitted = match guard::admit(app, http.headers(), peer, needs, Class::Decide).await {
         Ok(admitted) => admitted,
-        Err(problem) => {
-            let id = request_id(http.headers());
-            return hardened(problem.respond(id.as_deref()));
-        }
+        Err(problem) => return problem.respond(request_id(http.headers()).as_deref()),
     };
-    http.extensions_mut().insert(admitted.caller);
-    let mut deciding = std::pin::pin!(authorize(axum::extract::State(app), http));
+    let mut deciding = std::pin::pin!(respond(app, admitted.caller, http));
     let response = std::future::poll_fn(|context| {
         let polled = AssertUnwindSafe(|| deciding.as_mut().poll(context));
         catch_unwind(polled).unwrap_or_else(|panic| Poll::Ready(panicked(panic)))
     });
     let mut response = response.await;
     admitted.ticket.tell(response.headers_mut());
-    hardened(response)
+    response
+}
+
+/// Counts what the router answers, refusals and paths that lead nowhere among it.
+async fn measured(State(app): State<Arc<App>>, http: HttpRequest, next: Next) -> Response {
+    let matched = http.extensions().get::<MatchedPath>();
+    let place = matched.and_then(|path| PATHS.iter().position(|known| *known == path.as_str()));
+    let exchange = Exchange::begin(&app, place.unwrap_or(PATHS.len()), &http);
+    let response = next.run(http).await;
+    exchange.end(&app, &response);
+    response
 }
 
 /// Whether a request is one for [`decide`].

@@ -115,7 +115,6 @@ impl Store {
     }
 
     /// Lines about the latest revisions, newest first.
-    #[allow(dead_code, reason = "for the history of policies")]
     pub(crate) fn revisions(&self, most: usize) -> Result<Vec<RevisionLine>, StateDirError> {
         self.handle().read(move |read| {
             let Some(table) = open(read, REVISIONS)? else {

@@ -124,6 +124,11 @@ impl Issuer {
         })
     }
 
+    /// Whether there is anybody to ask about a token beyond its signature.
+    pub(super) fn is_asked(&self) -> bool {
+        self.status_lists.is_some() || self.introspection.is_some()
+    }
+
     /// Asks the issuer whether the token still holds; until when that may be believed.
     pub(super) async fn standing(
         &self,

@@ -272,7 +272,11 @@ fn reloading_and_metrics_take_a_key_and_probes_answer() {
         for line in [
             "deodar_decisions_total{decision=\"Allow\",cause=\"permitted\"} 1",
             "deodar_reloads_total{result=\"failed\"} 0",
-            "deodar_authorize_responses_total{status=\"200\"} 1",
+            "deodar_http_responses_total{route=\"/authorize\",status=\"200\"} 1",
+            "deodar_http_request_duration_seconds_count{route=\"/authorize\",class=\"2xx\"} 1",
+            "deodar_policy_determined_total{policy=\"read\"} 1",
+            "deodar_policy_determined_total{policy=\"never\"} 0",
+            "deodar_ready 1",
             "deodar_degraded 0",
             "deodar_policies 6",
             "# EOF",

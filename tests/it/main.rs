@@ -8,11 +8,13 @@
 )]
 
 mod allocations;
+mod audit;
 mod bad_input;
 mod cases;
 mod cli;
 mod conformance;
 mod connections;
+mod deploy;
 mod engine;
 mod http;
 mod keys;
@@ -23,5 +25,6 @@ mod reload;
 mod sources;
 mod support;
 mod tls;
+mod traces;
 mod workloads;
 mod written;

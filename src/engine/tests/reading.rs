@@ -279,6 +279,7 @@ fn request(g: &mut Gen) -> Request {
         explain: false,
         at_least: None,
         request_id: None,
+        trace: None,
         now: None,
         caller: Caller::new("test", [Scope::Decide], rule, Handles::Any),
     }

@@ -19,6 +19,18 @@ fn path(route: &str) -> String {
         .replace("{sequence}", "1")
 }
 
+#[test]
+fn metrics_know_every_route() {
+    let mut paths: Vec<_> = routes::table().iter().map(|route| route.path).collect();
+    paths.dedup();
+    for path in &paths {
+        assert!(routes::PATHS.contains(path), "{path}");
+    }
+    for path in routes::PATHS {
+        assert!(paths.contains(path), "{path}");
+    }
+}
+
 #[tokio::test]
 async fn every_route_asks_for_its_scope_and_no_other_will_do() {
     let app = app("");

@@ -168,6 +168,26 @@ async fn introspection_is_asked_and_believed_for_a_while() {
 }
 
 #[tokio::test]
+async fn introspection_is_asked_once_by_all_who_wait() {
+    let issuer = TestIssuer::start(&[Signer::ed("k1", 1)]);
+    let dir = tempfile::tempdir().unwrap();
+    let issuers = introspected(&issuer, "closed", &dir.path().join("secret"));
+    issuers.warm(at(0)).await;
+    let token = ada(&issuer, json!({}));
+    let tasks: Vec<_> = (0..50)
+        .map(|_| {
+            let (issuers, token) = (issuers.clone(), token.clone());
+            tokio::spawn(async move { verify(&issuers, &token).await })
+        })
+        .collect();
+    for task in tasks {
+        assert!(task.await.unwrap().is_ok());
+    }
+    // On this runtime all of them wait before the first answer is there.
+    assert_eq!(issuer.calls("/introspect"), 1);
+}
+
+#[tokio::test]
 async fn introspection_fails_closed_or_open() {
     let dir = tempfile::tempdir().unwrap();
     for (on_failure, holds) in [("closed", false), ("open", true)] {
