@@ -38,12 +38,11 @@ mod secrets;
 #[cfg(test)]
 mod tests;
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use database::{Database, Handle};
-use dir::Place;
+use dir::{Owner, Place};
 
 #[cfg(feature = "server")]
 pub(crate) use denials::Denial;
@@ -94,7 +93,7 @@ struct Inner {
     keys: keys::Keys,
     /// Dropped before the lock: the database is closed by then.
     database: Database,
-    _owner: File,
+    _owner: Owner,
 }
 
 impl Store {
@@ -109,7 +108,7 @@ impl Store {
 
     fn start(
         place: Place,
-        owner: File,
+        owner: Owner,
         settings: StoreSettings,
         open: impl Fn() -> Result<redb::Database, StateDirError> + Send + 'static,
     ) -> Result<Self, StateDirError> {

@@ -230,6 +230,12 @@ pub(super) enum KeysCommand {
         #[arg(long, value_name = "DURATION", default_value = "1h")]
         overlap: String,
     },
+    /// Forget keys that ended long ago; with --offline
+    Purge {
+        /// How long ago at least
+        #[arg(long, value_name = "DURATION", default_value = "365d")]
+        ended: String,
+    },
     /// Make a key for `[[callers]]` in the configuration, and print what belongs there
     Hash,
     /// End a key at once

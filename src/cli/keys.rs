@@ -31,6 +31,14 @@ pub(super) fn run(command: &Keys, args: &Args, output: Output) -> Done {
     match &command.command {
         KeysCommand::Create(_) | KeysCommand::Rotate { .. } => show_secret(&answer, output)?,
         KeysCommand::List | KeysCommand::Hash => list(&answer, output),
+        KeysCommand::Purge { .. } => {
+            if output.is_json() {
+                output.value(&answer);
+            } else {
+                let purged = answer.get("purged").and_then(Value::as_u64);
+                output.note(&format!("{} keys forgotten", purged.unwrap_or(0)));
+            }
+        }
         KeysCommand::Revoke { id } => {
             if output.is_json() {
                 output.value(&answer);
@@ -94,6 +102,12 @@ fn offline(command: &KeysCommand, config: &Config) -> Result<Value, Failure> {
             keys.rotate(id, duration(overlap)?, now).map(with_secret)
         }
         KeysCommand::Revoke { id } => keys.revoke(id, now).map(|key| key.to_json()),
+        KeysCommand::Purge { ended } => {
+            let ended = i64::try_from(duration(ended)?.as_millis()).unwrap_or(i64::MAX);
+            let before = now.as_millis().saturating_sub(ended);
+            let purged = keys.purge(Timestamp::from_millis(before));
+            purged.map(|purged| json!({ "purged": purged }))
+        }
     };
     done.map_err(|error| failed(error.to_string()))
 }
@@ -123,6 +137,10 @@ fn online(command: &Keys, args: &Args, config: &Config) -> Result<Value, Failure
             ("POST", path, Some(json!({ "overlap": overlap })))
         }
         KeysCommand::Revoke { id } => ("DELETE", format!("/keys/{}", in_path(id)?), None),
+        KeysCommand::Purge { .. } => {
+            let message = "keys are purged with --offline, while no server runs";
+            return Err(Failure::CouldNotRun(message.to_owned()));
+        }
     };
     let (status, answer) = server.ask(CHANGING, |agent| {
         let mut request = ureq::http::Request::builder()

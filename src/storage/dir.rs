@@ -52,8 +52,19 @@ impl Place {
     }
 }
 
-/// Makes the directory where there is none and becomes its owner until the file is closed.
-pub(super) fn own(place: &Place) -> Result<File, StateDirError> {
+/// The owner's lock, let go when it is dropped.
+#[derive(Debug)]
+pub(super) struct Owner(File);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        // Closing would do, were it not for a process that is being forked just now and holds the file too.
+        let _ = self.0.unlock();
+    }
+}
+
+/// Makes the directory where there is none and becomes its owner.
+pub(super) fn own(place: &Place) -> Result<Owner, StateDirError> {
     make_private_dir(place.path()).map_err(|error| place.io("cannot be made", &error))?;
     warn_if_open_to_others(place.path());
     let mut owner = private()
@@ -79,7 +90,7 @@ pub(super) fn own(place: &Place) -> Result<File, StateDirError> {
         .set_len(0)
         .and_then(|()| owner.write_all(name.as_bytes()))
         .map_err(|error| place.io("cannot be written", &error))?;
-    Ok(owner)
+    Ok(Owner(owner))
 }
 
 /// This machine's name, as far as it is known.

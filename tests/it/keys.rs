@@ -93,6 +93,12 @@ fn keys_are_made_and_changed_in_the_state_directory() {
     let json = offline(&tree, &["list", "--json"]).json();
     assert_eq!(json["keys"].as_array().unwrap().len(), 2);
     assert!(!json.to_string().contains("secret"));
+    assert_eq!(offline(&tree, &["purge", "--json"]).json()["purged"], 0);
+    assert_eq!(
+        offline(&tree, &["purge", "--ended", "0s"]).err,
+        "1 keys forgotten\n"
+    );
+    assert_eq!(offline(&tree, &["list"]).out.lines().count(), 1);
 }
 
 #[test]
