@@ -308,6 +308,7 @@ fn requests_that_share_connections_are_bounded_too() {
                 .unwrap();
             open.push(requests.send_request(request, false).unwrap());
         }
+        tokio::time::sleep(Duration::from_millis(300)).await;
         let url = "http://localhost/healthz";
         let (status, problem) = ask(&mut requests, url, None).await.unwrap();
         assert_eq!((status, &problem["code"]), (503, &json!("overloaded")));
