@@ -13,9 +13,8 @@
 mod support;
 mod workload;
 
-use std::io::BufRead as _;
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -26,6 +25,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use support::server::{Server, complete};
 use workload::{Shape, build};
 
 const CONNECTIONS: usize = 16;
@@ -71,53 +71,6 @@ fn echo() {
             );
         axum::serve(listener, app).await.expect("it serves");
     });
-}
-
-struct Server(Child, SocketAddr);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Server {
-    /// Starts a process and reads its address from what it prints.
-    fn start(command: &mut Command) -> Self {
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("it starts");
-        let (sender, lines) = std::sync::mpsc::channel();
-        let pipes: [Box<dyn std::io::Read + Send>; 2] = [
-            Box::new(child.stdout.take().expect("a pipe")),
-            Box::new(child.stderr.take().expect("a pipe")),
-        ];
-        for pipe in pipes {
-            let sender = sender.clone();
-            std::thread::spawn(move || {
-                for line in std::io::BufReader::new(pipe).lines().map_while(Result::ok) {
-                    // Nobody listens any more once the address is known.
-                    let _ = sender.send(line);
-                }
-            });
-        }
-        drop(sender);
-        let address = lines
-            .iter()
-            .find_map(|line| {
-                let from = line.find("127.0.0.1:")?;
-                let text: String = line[from..]
-                    .chars()
-                    .take_while(|c| c.is_ascii_digit() || ".:".contains(*c))
-                    .collect();
-                text.parse().ok()
-            })
-            .expect("it says where it listens");
-        Self(child, address)
-    }
 }
 
 fn compare(size: usize) {
@@ -243,16 +196,4 @@ async fn ask(
         times.push(u64::try_from(from.elapsed().as_nanos()).unwrap_or(u64::MAX));
     }
     times
-}
-
-/// The length of a complete answer.
-fn complete(bytes: &[u8]) -> Option<usize> {
-    let head = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
-    let text = std::str::from_utf8(&bytes[..head]).ok()?;
-    let length = text.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length")
-            .then(|| value.trim().parse::<usize>().ok())?
-    })?;
-    (bytes.len() >= head + length).then_some(head + length)
 }

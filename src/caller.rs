@@ -16,11 +16,58 @@ pub enum Scope {
     Search,
     /// Ask for explanations with a decision.
     Explain,
+    /// Report security events.
+    Events,
     /// Be believed about request-borne signals.
     AssertSignals,
+    /// Record that a session reached an authentication level.
+    AssuranceWrite,
+    /// Register devices.
+    DevicesWrite,
+    /// Read what is known of subjects.
+    SubjectsRead,
+    /// Change what is known of subjects, and refuse tokens.
+    SubjectsWrite,
+    /// Read policies and published revisions.
+    PoliciesRead,
+    /// Have policies reloaded or published.
+    PoliciesWrite,
+    /// Read stored entities.
+    EntitiesRead,
+    /// Write and delete stored entities.
+    EntitiesWrite,
+    /// List, create, rotate and revoke API keys.
+    KeysWrite,
+    /// Read the decision log's head and what shadow checks found.
+    AuditRead,
+    /// Follow changes of the state.
+    Watch,
+    /// Read metrics.
+    MetricsRead,
 }
 
 impl Scope {
+    /// Every scope.
+    pub const ALL: &[Self] = &[
+        Self::Decide,
+        Self::Search,
+        Self::Explain,
+        Self::Events,
+        Self::AssertSignals,
+        Self::AssuranceWrite,
+        Self::DevicesWrite,
+        Self::SubjectsRead,
+        Self::SubjectsWrite,
+        Self::PoliciesRead,
+        Self::PoliciesWrite,
+        Self::EntitiesRead,
+        Self::EntitiesWrite,
+        Self::KeysWrite,
+        Self::AuditRead,
+        Self::Watch,
+        Self::MetricsRead,
+    ];
+
     /// The scope's name in settings and messages.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -28,8 +75,31 @@ impl Scope {
             Self::Decide => "decide",
             Self::Search => "search",
             Self::Explain => "explain",
+            Self::Events => "events",
             Self::AssertSignals => "assert-signals",
+            Self::AssuranceWrite => "assurance:write",
+            Self::DevicesWrite => "devices:write",
+            Self::SubjectsRead => "subjects:read",
+            Self::SubjectsWrite => "subjects:write",
+            Self::PoliciesRead => "policies:read",
+            Self::PoliciesWrite => "policies:write",
+            Self::EntitiesRead => "entities:read",
+            Self::EntitiesWrite => "entities:write",
+            Self::KeysWrite => "keys:write",
+            Self::AuditRead => "audit:read",
+            Self::Watch => "watch",
+            Self::MetricsRead => "metrics:read",
         }
+    }
+
+    /// The scope of this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|scope| scope.name() == name)
+    }
+
+    fn bit(self) -> u32 {
+        1 << (self as u32)
     }
 }
 
@@ -43,6 +113,37 @@ pub enum InlineRule {
     Add,
     /// Anything, over what is stored, for this request only.
     Override,
+}
+
+impl InlineRule {
+    /// The rule's name in settings.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Add => "add",
+            Self::Override => "override",
+        }
+    }
+
+    /// The rule of this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Off, Self::Add, Self::Override]
+            .into_iter()
+            .find(|rule| rule.name() == name)
+    }
+}
+
+/// How much a caller may ask for. Zero is no bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CallerLimits {
+    /// Requests per second, on average.
+    pub requests_per_second: u32,
+    /// Requests at once on top of that, after a rest; zero for as many as a second has.
+    pub burst: u32,
+    /// Requests under way at once.
+    pub concurrent: u32,
 }
 
 /// Which obligations a caller discharges.
@@ -61,12 +162,14 @@ pub struct Caller {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Inner {
     name: String,
-    scopes: BTreeSet<Scope>,
+    /// One bit for each scope.
+    scopes: u32,
     inline: InlineRule,
     handles: Handles,
+    limits: Option<CallerLimits>,
 }
 
 impl Caller {
@@ -81,10 +184,21 @@ impl Caller {
         Self {
             inner: Arc::new(Inner {
                 name: name.into(),
-                scopes: scopes.into_iter().collect(),
+                scopes: scopes.into_iter().fold(0, |bits, scope| bits | scope.bit()),
                 inline,
                 handles,
+                limits: None,
             }),
+        }
+    }
+
+    /// The same caller under bounds of its own, in place of those that all have.
+    #[must_use]
+    pub fn with_limits(self, limits: CallerLimits) -> Self {
+        let mut inner = Arc::unwrap_or_clone(self.inner);
+        inner.limits = Some(limits);
+        Self {
+            inner: Arc::new(inner),
         }
     }
 
@@ -93,12 +207,7 @@ impl Caller {
     pub fn library() -> Self {
         Self::new(
             "library",
-            [
-                Scope::Decide,
-                Scope::Search,
-                Scope::Explain,
-                Scope::AssertSignals,
-            ],
+            Scope::ALL.iter().copied(),
             InlineRule::Override,
             Handles::Any,
         )
@@ -125,7 +234,18 @@ impl Caller {
     /// Whether the caller has the scope.
     #[must_use]
     pub fn has(&self, scope: Scope) -> bool {
-        self.inner.scopes.contains(&scope)
+        self.inner.scopes & scope.bit() != 0
+    }
+
+    /// Its scopes.
+    pub fn scopes(&self) -> impl Iterator<Item = Scope> {
+        Scope::ALL.iter().copied().filter(|scope| self.has(*scope))
+    }
+
+    /// Its own bounds, where it has some.
+    #[must_use]
+    pub fn limits(&self) -> Option<CallerLimits> {
+        self.inner.limits
     }
 
     /// What it may assert about entities.

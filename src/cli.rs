@@ -1,11 +1,13 @@
 //! The command line: one file per subcommand. `main` parses and exits.
 
 mod args;
+mod audit;
 mod authorize;
 mod bench;
 mod client;
 mod config;
 mod health;
+mod keys;
 mod logging;
 mod output;
 mod reload;
@@ -18,6 +20,7 @@ use std::ffi::OsString;
 
 use clap::{CommandFactory, Parser};
 
+use crate::config::{Config, Secret, SecretRef};
 use crate::fault::Faults;
 use crate::pdp::BuildError;
 use crate::request::RequestError;
@@ -68,6 +71,18 @@ impl From<RequestError> for Failure {
 
 type Done = Result<Exit, Failure>;
 
+/// The key to show to a server: that of `--key-file`, else of the configuration.
+fn client_key(args: &Args, config: &Config) -> Result<Option<Secret>, Failure> {
+    let (name, secret) = match (&args.key_file, &config.client_key) {
+        (Some(file), _) => ("--key-file", SecretRef::File(file.clone())),
+        (None, Some(secret)) => ("client.key", secret.clone()),
+        (None, None) => return Ok(None),
+    };
+    let key = secret.read();
+    key.map(Some)
+        .map_err(|message| Failure::CouldNotRun(format!("`{name}`: {message}")))
+}
+
 /// Runs the command line `arguments`, the program's name first.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
@@ -98,6 +113,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Bench(command) => bench::run(command, &args, output),
         Command::Health(command) => health::run(command, &args, output),
         Command::Reload(command) => reload::run(command, &args, output),
+        Command::Keys(command) => keys::run(command, &args, output),
+        Command::Audit(command) => audit::run(command, output),
         Command::Config => config::run(&args, output),
         Command::Completions { shell } => {
             let mut script = Vec::new();

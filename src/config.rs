@@ -3,9 +3,13 @@
 //! What enters: a file, the environment, flags. What leaves: a [`Config`], or every fault found, each
 //! with the place and the nearest known name. Nothing is half-applied.
 
+mod audit;
+mod callers;
+mod issuers;
 mod keys;
 mod layers;
 mod secret;
+mod tables;
 mod tls;
 mod value;
 
@@ -13,12 +17,21 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::caller::CallerLimits;
 use crate::engine::ShadowSettings;
 use crate::fault::{Fault, Faults};
 use crate::pdp::{Pdp, PdpBuilder};
 use crate::policy::{EngineChoice, OnError, ReadLimits, WatchMode};
 use crate::request::Limits;
+use crate::storage::{SealKey, SealKeys, StateDirError, Store, StoreSettings};
 
+pub use audit::{AuditConfig, ChainKind, Fsync, Overflow, Recording};
+pub(crate) use callers::check as check_callers;
+pub use callers::{CallerConfig, CallerLimitsConfig, TokenMatch};
+pub use issuers::{
+    GroupClaim, IntrospectionConfig, IssuerConfig, OnFailure, Preset, StatusListConfig,
+    TokenAlgorithm, TokenUsage, check as check_issuers, disjoint as disjoint_issuers,
+};
 use layers::Layers;
 pub use layers::Origin;
 pub use secret::{Secret, SecretRef};
@@ -45,6 +58,12 @@ pub struct Config {
     pub state_dir: Option<PathBuf>,
     /// Whether to refuse to start on the last good sources.
     pub strict_start: bool,
+    /// What seals secrets in the state directory.
+    pub state_key: Option<SecretRef>,
+    /// What sealed them before; everything is sealed anew at the start.
+    pub state_previous_keys: Vec<SecretRef>,
+    /// Revisions whose sources are kept.
+    pub keep_revisions: usize,
     /// How changes of the sources are noticed.
     pub watch: WatchMode,
     /// Rest that a change must be followed by before it is taken up.
@@ -69,10 +88,22 @@ pub struct Config {
     pub advice: Vec<String>,
     /// The HTTP server.
     pub server: ServerConfig,
+    /// Callers that the file names.
+    pub callers: Vec<CallerConfig>,
+    /// Issuers whose tokens are taken.
+    pub issuers: Vec<IssuerConfig>,
+    /// The key that commands show to a server.
+    pub client_key: Option<SecretRef>,
     /// How commands that talk to a server trust it.
     pub client: ClientConfig,
     /// Bounds on requests and on what is read from disk.
     pub limits: LimitsConfig,
+    /// Metrics.
+    pub metrics: MetricsConfig,
+    /// Where spans are sent.
+    pub otlp: OtlpConfig,
+    /// The decision log.
+    pub audit: AuditConfig,
     /// Logging.
     pub log: LogConfig,
     layers: Layers,
@@ -90,8 +121,10 @@ pub struct ServerConfig {
     pub hosts: Vec<String>,
     /// Whether to listen on other addresses than loopback although callers do not say who they are.
     pub danger_allow_anonymous: bool,
-    /// The token that `POST /admin/reload` asks for; without one it is for this machine only.
-    pub admin_token: Option<SecretRef>,
+    /// Whether callers on this machine may decide without saying who they are.
+    pub anonymous_loopback: bool,
+    /// Origins whose pages may read answers, such as `https://admin.example.org`.
+    pub cors_origins: Vec<String>,
     /// How long requests are still taken after readiness fell.
     pub drain_delay: Duration,
     /// How long requests under way may take after that.
@@ -117,12 +150,39 @@ pub struct LimitsConfig {
     pub idle_timeout: Duration,
     /// Time a request may wait for its turn.
     pub queue_timeout: Duration,
+    /// Wait for a turn that is bearable; beyond it a share of requests is refused. Zero is no bound.
+    pub target_wait: Duration,
     /// Requests under way at once.
     pub concurrent_requests: usize,
     /// Connections open at once.
     pub connections: usize,
+    /// Bounds on the decisions of each caller that has none of its own.
+    pub caller: CallerLimits,
+    /// Bounds on what each caller manages.
+    pub manage: CallerLimits,
     /// Bounds on what is read from disk.
     pub read: ReadLimits,
+}
+
+/// Metrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetricsConfig {
+    /// Whether decisions are counted by the policies that determined them.
+    pub policies: bool,
+    /// How many policies have a label of their own.
+    pub policy_limit: usize,
+}
+
+/// Where spans are sent; needs the feature `otlp`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtlpConfig {
+    /// The collector: `http://` or `https://`, without the path `/v1/traces`. Without one there are no
+    /// spans.
+    pub endpoint: Option<String>,
+    /// Headers for the collector: `name=value` pairs, divided by commas.
+    pub headers: Option<SecretRef>,
+    /// How many requests out of a hundred have a span, of those that their caller does not trace.
+    pub sample_percent: u64,
 }
 
 /// Logging.
@@ -211,6 +271,7 @@ impl Config {
             _ => 0,
         };
         let size = |name: &str| usize::try_from(number(name)).unwrap_or(usize::MAX);
+        let small = |name: &str| u32::try_from(number(name)).unwrap_or(u32::MAX);
         let text = |name: &str| match layers.value(name) {
             Value::Text(value) => value.clone(),
             _ => String::new(),
@@ -227,6 +288,10 @@ impl Config {
             Value::Names(value) => value.clone(),
             _ => Vec::new(),
         };
+        let secret = |name: &str| match layers.value(name) {
+            Value::Secret(secret) => Some(secret.clone()),
+            _ => None,
+        };
         let address = |name: &str| match layers.value(name) {
             Value::Address(value) => Some(*value),
             _ => None,
@@ -237,6 +302,12 @@ impl Config {
             entities: paths("sources.entities"),
             state_dir: layers.path("state.dir"),
             strict_start: flag("state.strict_start"),
+            state_key: secret("state.key"),
+            state_previous_keys: match layers.value("state.previous_keys") {
+                Value::Secrets(secrets) => secrets.clone(),
+                _ => Vec::new(),
+            },
+            keep_revisions: size("state.keep_revisions"),
             watch: match text("reload.watch").as_str() {
                 "poll" => WatchMode::Poll,
                 "off" => WatchMode::Off,
@@ -268,16 +339,17 @@ impl Config {
                 ops_listen: address("server.ops_listen"),
                 hosts: names("server.hosts"),
                 danger_allow_anonymous: flag("server.danger_allow_anonymous"),
-                admin_token: match layers.value("server.admin_token") {
-                    Value::Secret(secret) => Some(secret.clone()),
-                    _ => None,
-                },
+                anonymous_loopback: text("server.anonymous") == "loopback",
+                cors_origins: names("server.cors_origins"),
                 drain_delay: duration("server.drain_delay"),
                 drain_timeout: duration("server.drain_timeout"),
                 socket: layers.path("server.socket"),
                 socket_mode: tls::mode(&text("server.socket_mode")).unwrap_or(0o600),
                 tls: TlsConfig::read(&layers),
             },
+            callers: layers.tables().callers.clone(),
+            issuers: layers.tables().issuers.clone(),
+            client_key: secret("client.key"),
             client: ClientConfig::read(&layers),
             limits: LimitsConfig {
                 body_bytes: size("limits.body_bytes"),
@@ -290,8 +362,18 @@ impl Config {
                 read_timeout: duration("limits.read_timeout"),
                 idle_timeout: duration("limits.idle_timeout"),
                 queue_timeout: duration("limits.queue_timeout"),
+                target_wait: duration("limits.target_wait"),
                 concurrent_requests: size("limits.concurrent_requests"),
                 connections: size("limits.connections"),
+                caller: CallerLimits {
+                    requests_per_second: small("limits.caller_per_second"),
+                    burst: small("limits.caller_burst"),
+                    concurrent: small("limits.caller_concurrent"),
+                },
+                manage: CallerLimits {
+                    requests_per_second: small("limits.manage_per_second"),
+                    ..CallerLimits::default()
+                },
                 read: ReadLimits {
                     policy_file_bytes: number("limits.policy_file_bytes"),
                     entity_file_bytes: number("limits.entity_file_bytes"),
@@ -299,6 +381,19 @@ impl Config {
                     entity_parent_depth: size("limits.entity_parent_depth"),
                 },
             },
+            metrics: MetricsConfig {
+                policies: text("metrics.policies") != "off",
+                policy_limit: size("metrics.policy_limit"),
+            },
+            otlp: OtlpConfig {
+                endpoint: Some(text("otlp.endpoint")).filter(|endpoint| !endpoint.is_empty()),
+                headers: match layers.value("otlp.headers") {
+                    Value::Secret(secret) => Some(secret.clone()),
+                    _ => None,
+                },
+                sample_percent: number("otlp.sample_percent"),
+            },
+            audit: AuditConfig::typed(&layers),
             log: LogConfig {
                 level: text("log.level"),
                 format: text("log.format"),
@@ -316,12 +411,42 @@ impl Config {
             faults.push(Fault::new("config", format!("`{key}` ({origin}): {message}")).help(help));
         };
         let listen = self.server.listen;
-        if !listen.ip().is_loopback() && !self.server.danger_allow_anonymous {
+        if !listen.ip().is_loopback()
+            && !self.server.danger_allow_anonymous
+            && !self.knows_callers()
+        {
             fault(
                 "server.listen",
-                format!("{listen} can be reached by others, and callers do not say who they are"),
-                "listen on 127.0.0.1 or [::1], or set `server.danger_allow_anonymous = true`",
+                format!("{listen} can be reached by others, and there is nobody to answer"),
+                "name `[[callers]]`, set `state.dir` and create keys, or set \
+                 `server.danger_allow_anonymous = true`",
             );
+        }
+        for origin in &self.server.cors_origins {
+            let named = origin.split_once("://").is_some_and(|(scheme, host)| {
+                ["https", "http"].contains(&scheme)
+                    && !host.is_empty()
+                    && !host.contains(['/', '*'])
+            });
+            if !named {
+                fault(
+                    "server.cors_origins",
+                    format!("`{origin}` is no origin"),
+                    "an origin is scheme, host and port, such as https://admin.example.org",
+                );
+            }
+        }
+        if let Some(endpoint) = &self.otlp.endpoint {
+            if !cfg!(feature = "otlp") {
+                fault(
+                    "otlp.endpoint",
+                    "this deodar was built without the feature `otlp`".to_owned(),
+                    "build it with `cargo build --release --features otlp`, or leave the key out",
+                );
+            }
+            if let Err((message, help)) = collector(endpoint, self.otlp.headers.is_some()) {
+                fault("otlp.endpoint", message, help);
+            }
         }
         if self.poll_interval < Duration::from_millis(10) {
             fault(
@@ -338,16 +463,35 @@ impl Config {
             ("limits.read_timeout", self.limits.read_timeout, 3_600),
             ("limits.idle_timeout", self.limits.idle_timeout, 86_400),
             ("limits.queue_timeout", self.limits.queue_timeout, 3_600),
+            ("limits.target_wait", self.limits.target_wait, 60),
         ] {
             if value > Duration::from_secs(most) {
                 let message = format!("is longer than {most} seconds");
                 fault(key, message, "shorten it");
             }
         }
+        if self.state_key.is_none() && !self.state_previous_keys.is_empty() {
+            fault(
+                "state.previous_keys",
+                "there is no newest key to seal anew with".to_owned(),
+                "set `state.key`",
+            );
+        }
         for (key, message, help) in tls::contradictions(&self.layers) {
             fault(key, message, help);
         }
+        self.audit.check(&mut fault);
+        if let Err(found) = check_callers(&self.callers) {
+            faults.extend(found);
+        }
+        faults.extend(check_issuers(&self.issuers));
         faults.or(())
+    }
+
+    /// Whether there is a way to say who asks.
+    fn knows_callers(&self) -> bool {
+        let issued = |issuer: &IssuerConfig| issuer.usage == TokenUsage::Caller;
+        !self.callers.is_empty() || self.state_dir.is_some() || self.issuers.iter().any(issued)
     }
 
     /// The file that was read.
@@ -368,6 +512,27 @@ impl Config {
     #[must_use]
     pub fn restart_needed(&self, newer: &Self) -> Vec<&'static str> {
         self.layers.restart_needed(&newer.layers)
+    }
+
+    /// Opens the configured state directory with the keys that it is sealed with; `None` where none is
+    /// configured.
+    pub(crate) fn open_store(&self) -> Result<Option<Store>, StoreError> {
+        let Some(path) = &self.state_dir else {
+            return Ok(None);
+        };
+        let read = |key: &'static str, secret: &SecretRef| {
+            let parsed = secret.read().and_then(|s| SealKey::parse(s.reveal()));
+            parsed.map_err(|message| StoreError::Key { key, message })
+        };
+        let newest = self.state_key.iter().map(|secret| ("state.key", secret));
+        let previous = self.state_previous_keys.iter();
+        let all = newest.chain(previous.map(|secret| ("state.previous_keys", secret)));
+        let keys: Result<Vec<SealKey>, _> = all.map(|(key, secret)| read(key, secret)).collect();
+        let settings = StoreSettings {
+            keep_revisions: self.keep_revisions,
+            seal: SealKeys::new(keys?),
+        };
+        Ok(Some(Store::open(path, settings)?))
     }
 
     /// A decision point with the configured settings and no sources yet.
@@ -395,6 +560,54 @@ impl Config {
         let builder = self.schema.iter().fold(builder, PdpBuilder::schema);
         self.entities.iter().fold(builder, PdpBuilder::entities)
     }
+}
+
+/// Why the configured state directory could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StoreError {
+    /// A key could not be read.
+    #[error("`{key}`: {message}")]
+    Key {
+        /// The configuration key.
+        key: &'static str,
+        /// Why; without the key itself.
+        message: String,
+    },
+    /// The directory cannot be used.
+    #[error(transparent)]
+    Open(#[from] StateDirError),
+}
+
+/// Whether this is where spans can be sent.
+fn collector(endpoint: &str, headers: bool) -> Result<(), (String, &'static str)> {
+    let expected =
+        "such as http://127.0.0.1:4318, without a path of signals and without a password";
+    let (secure, rest) = if let Some(rest) = endpoint.strip_prefix("https://") {
+        (true, rest)
+    } else if let Some(rest) = endpoint.strip_prefix("http://") {
+        (false, rest)
+    } else {
+        return Err((
+            "begins with neither http:// nor https://".to_owned(),
+            expected,
+        ));
+    };
+    let host = rest.split('/').next().unwrap_or_default();
+    if host.is_empty() || rest.contains(['@', '?', '#', ' ']) {
+        return Err(("is no address of a collector".to_owned(), expected));
+    }
+    if endpoint.trim_end_matches('/').ends_with("/v1/traces") {
+        return Err(("ends with /v1/traces, which is added".to_owned(), expected));
+    }
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let near = ["localhost", "[::1]"].contains(&name) || name.starts_with("127.");
+    if headers && !secure && !near {
+        return Err((
+            "would carry `otlp.headers` over the network in the clear".to_owned(),
+            "use https://, or a collector on this machine",
+        ));
+    }
+    Ok(())
 }
 
 fn utf8((name, value): (std::ffi::OsString, std::ffi::OsString)) -> Option<(String, String)> {
@@ -504,7 +717,7 @@ mod tests {
             "server.listen = \"0.0.0.0:80\"",
             &[],
             &[
-                "`server.listen` (/etc/deodar/deodar.toml:1): 0.0.0.0:80 can be reached by others, and callers do not say who they are [listen on 127.0.0.1 or [::1], or set `server.danger_allow_anonymous = true`]",
+                "`server.listen` (/etc/deodar/deodar.toml:1): 0.0.0.0:80 can be reached by others, and there is nobody to answer [name `[[callers]]`, set `state.dir` and create keys, or set `server.danger_allow_anonymous = true`]",
             ],
         );
         let config = load(
@@ -513,6 +726,32 @@ mod tests {
             &[],
         );
         assert!(config.is_ok());
+    }
+
+    #[test]
+    fn callers_are_read_and_their_faults_placed() {
+        let config = load(
+            "server.listen = \"0.0.0.0:80\"\n[[callers]]\nname = \"mesh\"\nscopes = [\"decide\"]\nsan = [\"spiffe://x/y\"]\n",
+            &[],
+            &[],
+        )
+        .unwrap();
+        assert_eq!(config.callers.len(), 1);
+        check_fault(
+            "[[callers]]\nname = \"a\"\nscope = []\n[[callers]]\nname = 1\nscopes = []\n",
+            &[],
+            &[
+                "/etc/deodar/deodar.toml:3:1: `callers`: unknown field `scope`, expected one of `name`, `scopes`, `inline`, `handles`, `limits`, `key_sha256`, `san`, `uid`, `token`",
+                "/etc/deodar/deodar.toml:5:8: `callers`: invalid type: integer `1`, expected a string",
+            ],
+        );
+        check_fault(
+            "server.cors_origins = [\"*\"]",
+            &[],
+            &[
+                "`server.cors_origins` (/etc/deodar/deodar.toml:1): `*` is no origin [an origin is scheme, host and port, such as https://admin.example.org]",
+            ],
+        );
     }
 
     #[test]
@@ -539,16 +778,16 @@ mod tests {
 
     #[test]
     fn secrets_are_referred_to_and_never_given() {
-        let config = load("server.admin_token = {file = \"token\"}", &[], &[]).unwrap();
+        let config = load("client.key = {file = \"token\"}", &[], &[]).unwrap();
         let shown = config
             .entries()
-            .find(|(name, ..)| *name == "server.admin_token")
+            .find(|(name, ..)| *name == "client.key")
             .unwrap()
             .1;
         assert_eq!(shown, serde_json::json!({"file": "/etc/deodar/token"}));
         let faults = load(
-            "server.admin_token = \"hunter2hunter2hunter2\"",
-            &[("DEODAR_SERVER_ADMIN_TOKEN", "hunter2")],
+            "client.key = \"hunter2hunter2hunter2\"",
+            &[("DEODAR_CLIENT_KEY", "hunter2")],
             &[],
         )
         .unwrap_err();
@@ -558,6 +797,63 @@ mod tests {
                 .iter()
                 .all(|fault| !fault.one_line().contains("hunter2"))
         );
+    }
+
+    #[test]
+    fn spans_go_to_an_address_that_can_be_told() {
+        for (endpoint, headers, good) in [
+            ("http://collector:4318", false, true),
+            ("http://collector:4318", true, false),
+            ("http://127.0.0.1:4318/", true, true),
+            ("http://[::1]:4318", true, true),
+            ("https://collector.example/otlp", true, true),
+            ("collector:4318", false, false),
+            ("http://", false, false),
+            ("http://user:pass@collector", false, false),
+            ("http://collector:4318/v1/traces", false, false),
+        ] {
+            let found = collector(endpoint, headers);
+            assert_eq!(found.is_ok(), good, "{endpoint}: {found:?}");
+        }
+        let loaded = load("otlp.endpoint = \"http://127.0.0.1:4318\"", &[], &[]);
+        assert_eq!(loaded.is_ok(), cfg!(feature = "otlp"));
+        if let Err(faults) = loaded {
+            assert!(faults.to_string().contains("feature `otlp`"), "{faults}");
+        }
+    }
+
+    #[test]
+    fn a_state_directory_is_opened_with_its_keys() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            format!("{{file = \"{}\"}}", path.display())
+        };
+        let (new, old) = (
+            write("new", &"ab".repeat(32)),
+            write("old", &"cd".repeat(32)),
+        );
+        let password = write("password", "correct horse battery");
+        let state = format!("state.dir = \"{}\"\n", dir.path().join("state").display());
+        let open = |keys: &str| {
+            load(&(state.clone() + keys), &[], &[])
+                .unwrap()
+                .open_store()
+        };
+        let opened = open(&format!("state.key = {new}\nstate.previous_keys = [{old}]"));
+        assert!(opened.unwrap().is_some());
+        let error = open(&format!("state.key = {password}"))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("`state.key`: expected 32 random bytes"),
+            "{error}"
+        );
+        assert!(!error.contains("horse"), "{error}");
+        assert!(load("", &[], &[]).unwrap().open_store().unwrap().is_none());
+        let alone = load(&format!("state.previous_keys = [{old}]"), &[], &[]);
+        assert!(alone.unwrap_err().summary().contains("no newest key"));
     }
 
     #[test]

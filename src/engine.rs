@@ -12,6 +12,8 @@ mod error;
 mod inline;
 mod read;
 mod reference;
+#[cfg(feature = "server")]
+mod replay;
 mod resolve;
 mod run;
 mod shadow;
@@ -32,6 +34,8 @@ use crate::timestamp::Timestamp;
 
 pub(crate) use compiled::{Body, Code, CompiledPolicies, Compiler, UnitCode};
 pub use error::PolicyErrorCode;
+#[cfg(feature = "server")]
+pub(crate) use replay::Slicer;
 pub(crate) use shadow::Shadow;
 pub use shadow::{EngineAnswer, ShadowCounts, ShadowMismatch, ShadowSettings};
 

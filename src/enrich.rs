@@ -4,8 +4,10 @@
 //! its raw context complete. Sources that do I/O run before `authorize` and hand in facts; nothing
 //! here waits.
 
+mod facts;
 mod inject;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -26,6 +28,8 @@ pub(crate) struct Enriched<'a> {
     pub(crate) action: Option<&'a ActionModel>,
     /// The context member that is set to `{now}`.
     pub(crate) env: Option<&'a str>,
+    /// Entities that a verified token brought, as far as the schema declares them.
+    pub(crate) facts: Cow<'a, [Value]>,
     /// Faults found so far; they are named together with those of the next stage.
     pub(crate) faults: Vec<InputFault>,
 }
@@ -54,6 +58,10 @@ pub(crate) fn enrich<'a>(
         now,
         action: None,
         env: None,
+        facts: facts::fitting(
+            request.facts(),
+            state.snapshot().schema_set().map(|schema| &schema.model),
+        ),
         faults: Vec::new(),
     };
     inject::env(&mut enriched);

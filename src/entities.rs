@@ -7,7 +7,8 @@
 //!   unknown gets a number of the request's own ([`Locals`]);
 //! - edges are acyclic and are kept both ways; nothing recurses over edges.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 mod batch;
 mod convert;
@@ -29,16 +30,14 @@ mod value;
 mod version;
 mod wire;
 
-#[cfg(test)]
-pub(crate) use batch::BatchError;
-pub(crate) use batch::{Batch, NewEntity, is_action};
+pub(crate) use batch::{Batch, BatchError, NewEntity, is_action};
 pub(crate) use convert::{RawValue, RequestSymbols, Symbols};
 pub(crate) use export::Exporter;
 pub(crate) use ext::{ExtFn, to_date, to_time};
 pub(crate) use graph::{GraphFault, check as check_graph};
 pub(crate) use index::Table;
 pub(crate) use json::{entity_has_unknown, entity_ref, has_unknown, is_type_name};
-pub(crate) use load::{Material, load};
+pub(crate) use load::{Material, load, read_one};
 pub(crate) use locals::Locals;
 pub(crate) use overlay::Overlay;
 #[cfg(test)]
@@ -57,7 +56,11 @@ pub(crate) struct Stored {
     store: Arc<EntityStore>,
     version: Arc<EntityVersion>,
     hash: [u64; 2],
+    orders: Arc<Orders>,
 }
+
+/// The entities of a type in the order of their ids, for whoever lists them page by page.
+type Orders = Mutex<HashMap<String, Arc<Vec<Uid>>>>;
 
 impl Default for Stored {
     fn default() -> Self {
@@ -72,7 +75,39 @@ impl Stored {
             version: store.version(),
             store,
             hash,
+            orders: Arc::default(),
         }
+    }
+
+    /// What a batch makes of these entities. It is kept by `keep` before anybody can see it.
+    pub(crate) fn written<E: From<BatchError>>(
+        &self,
+        batch: &Batch,
+        keep: impl FnOnce(&EntityVersion) -> Result<(), E>,
+    ) -> Result<Self, E> {
+        Ok(Self {
+            version: self.store.apply_kept(batch, keep)?,
+            store: Arc::clone(&self.store),
+            hash: self.hash,
+            orders: Arc::default(),
+        })
+    }
+
+    /// The entities of a type in the order of their ids; sorted when first asked for.
+    pub(crate) fn in_order(&self, ty: &str) -> Arc<Vec<Uid>> {
+        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = orders.get(ty) {
+            return Arc::clone(known);
+        }
+        let version = &self.version;
+        let members = version.find_name(ty).map(|ty| version.of_type(ty));
+        let mut all: Vec<Uid> = members.into_iter().flatten().collect();
+        all.sort_unstable_by_key(|uid| version.id_text(*uid).map(|(_, id)| id));
+        let all = Arc::new(all);
+        if !all.is_empty() {
+            orders.insert(ty.to_owned(), Arc::clone(&all));
+        }
+        all
     }
 
     /// The store, for whoever names entities in it.

@@ -30,6 +30,7 @@
 //! - `engine`: which policies are satisfied and which failed
 //! - `decide`: evaluation to [`Outcome`]
 //! - `policy`, `entities`, `state`: sources to one immutable [`State`], published whole
+//! - `storage`: the state directory, for what has to outlive the process
 //! - `pdp`: [`Pdp`], which holds the state and walks the stages
 //! - `config`, `response`, `server` (feature `server`), `cases`, `cli` (feature `cli`)
 #![forbid(unsafe_code)]
@@ -46,8 +47,11 @@ mod pdp;
 mod policy;
 mod request;
 mod state;
+mod storage;
 mod timestamp;
 
+#[cfg(feature = "server")]
+mod audit;
 #[cfg(feature = "cli")]
 pub mod cases;
 #[cfg(feature = "cli")]
@@ -55,29 +59,34 @@ pub mod cli;
 #[cfg(feature = "server")]
 pub mod config;
 #[cfg(feature = "server")]
+mod fetch;
+#[cfg(feature = "server")]
 mod response;
 #[cfg(feature = "server")]
 pub mod server;
+#[cfg(feature = "server")]
+mod tokens;
 
-pub use caller::{Caller, Handles, InlineRule, Scope};
+pub use caller::{Caller, CallerLimits, Handles, InlineRule, Scope};
 pub use decide::{Cause, Decision, Denied, Obligation, Outcome, PolicyFailure, Unmet};
 pub use engine::{EngineAnswer, PolicyErrorCode, ShadowCounts, ShadowMismatch, ShadowSettings};
 pub use fault::{Fault, Faults};
 pub use pdp::{
-    Authorize, BuildError, FixedPdp, Health, Pdp, PdpBuilder, ReloadCounts, ReloadError, Reloaded,
+    Authorize, BuildError, EntitiesWritten, EntityChange, EntityFault, EntityOrigin, EntityPage,
+    EntityWriteError, FixedPdp, Health, Pdp, PdpBuilder, ReloadCounts, ReloadError, Reloaded,
     StateChange, Subscription,
 };
 pub use policy::{
-    Duty, EngineChoice, OnError, ReadLimits, Revision, Snapshot, StateDirError, Vocabulary,
-    WatchMode,
+    Duty, EngineChoice, OnError, ReadLimits, Revision, Snapshot, Vocabulary, WatchMode,
 };
 pub use request::{
-    Client, EntityRef, InputFault, IntoEntityRef, Limits, Purpose, Request, RequestBuilder,
-    RequestError,
+    Authentication, Client, EntityRef, InputFault, IntoEntityRef, Limits, Purpose, Request,
+    RequestBuilder, RequestError,
 };
 #[cfg(feature = "server")]
 pub use response::authorize_json;
 pub use state::State;
+pub use storage::StateDirError;
 pub use timestamp::{Timestamp, TimestampError};
 
 /// The README's examples, compiled and run.

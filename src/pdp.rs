@@ -1,6 +1,7 @@
 //! The policy decision point: a request's way from end to end, and the state it is decided on.
 
 mod builder;
+mod entities;
 mod fixed;
 mod health;
 mod reload;
@@ -24,9 +25,13 @@ use crate::policy::source::SourceFile;
 use crate::policy::{ReadLimits, Revision, Watch, Watcher};
 use crate::request::{Limits, Request, RequestError};
 use crate::state::State;
+use crate::storage::Store;
 use crate::timestamp::Timestamp;
 
 pub use builder::{BuildError, PdpBuilder};
+pub use entities::{
+    EntitiesWritten, EntityChange, EntityFault, EntityOrigin, EntityPage, EntityWriteError,
+};
 pub use fixed::FixedPdp;
 pub use health::{Health, ReloadCounts, StateChange, Subscription};
 pub use reload::ReloadError;
@@ -56,7 +61,7 @@ struct Inner {
     state: ArcSwap<State>,
     limits: ArcSwap<(Limits, ReadLimits)>,
     reloader: Reloader,
-    /// Held while a reload is under way: one at a time.
+    /// Held while the state is changed, by a reload or a write of entities: one at a time.
     reloading: Mutex<()>,
     trouble: Mutex<Trouble>,
     counts: Counts,
@@ -127,7 +132,7 @@ impl Pdp {
         let evaluation =
             engine::evaluate(&enriched, &self.inner.limits.load().0, &self.inner.engine)?;
         let outcome = decide(evaluation).on(state);
-        self.log_errors(&outcome);
+        self.log_errors(request, &outcome);
         Ok(outcome)
     }
 
@@ -142,8 +147,13 @@ impl Pdp {
     pub fn health(&self) -> Health {
         let state = self.state();
         let trouble = self.inner.trouble();
+        let mut reasons = trouble.reasons.clone();
+        let store = self.inner.reloader.state_dir.as_ref();
+        if let Some(error) = store.and_then(Store::trouble).filter(|_| !trouble.unsaved) {
+            reasons.push(format!("nothing can be kept: {error}"));
+        }
         Health {
-            reasons: trouble.reasons.clone(),
+            reasons,
             faults: trouble.faults.clone(),
             revision: state.revision().clone(),
             sequence: state.sequence(),
@@ -278,11 +288,17 @@ impl Pdp {
         Ok(())
     }
 
+    /// The state directory, where there is one.
+    #[cfg(feature = "server")]
+    pub(crate) fn store(&self) -> Option<Store> {
+        self.inner.reloader.state_dir.clone()
+    }
+
     fn weak(&self) -> Weak<Inner> {
         Arc::downgrade(&self.inner)
     }
 
-    fn log_errors(&self, outcome: &Outcome) {
+    fn log_errors(&self, request: &Request, outcome: &Outcome) {
         for failure in outcome.policy_errors() {
             let now = Instant::now();
             let logged = &self.inner.logged_errors;
@@ -297,6 +313,8 @@ impl Pdp {
                     policy = %failure.policy(),
                     code = %failure.code(),
                     decision = %outcome.decision(),
+                    request = request.request_id(),
+                    trace = request.trace.map(tracing::field::display),
                     "policy failed to evaluate; not logged again for it within a minute"
                 );
             }
@@ -334,20 +352,13 @@ impl Inner {
     }
 
     fn reload(&self, confirmed: bool) -> Result<Reloaded, ReloadError> {
-        let _one_at_a_time = self
-            .reloading
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.one_at_a_time();
         let done = self.next(confirmed);
         let (count, change) = match &done {
             Ok(Reloaded::Unchanged) => (&self.counts.unchanged, None),
             Ok(Reloaded::Published { revision, sequence }) => {
                 tracing::info!(%revision, sequence, "published");
-                let change = StateChange::Published {
-                    revision: revision.clone(),
-                    sequence: *sequence,
-                };
-                (&self.counts.published, Some(change))
+                (&self.counts.published, None)
             }
             Err(ReloadError::Faulty(faults)) => {
                 log_faults(faults);
@@ -405,15 +416,31 @@ impl Inner {
             revision: next.revision().clone(),
             sequence: next.sequence(),
         };
-        self.state.store(Arc::new(next));
         *self.trouble() = trouble;
+        self.publish(next);
         Ok(published)
+    }
+
+    fn one_at_a_time(&self) -> std::sync::MutexGuard<'_, ()> {
+        let held = self.reloading.lock();
+        held.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on this decides.
+    fn publish(&self, next: State) {
+        let change = StateChange::Published {
+            revision: next.revision().clone(),
+            sequence: next.sequence(),
+        };
+        self.state.store(Arc::new(next));
+        self.subscribers.tell(&change);
     }
 
     /// Keeps the sources of a state in the state directory, where there is one.
     fn keep(&self, state: &State, files: &[SourceFile]) -> Trouble {
         let kept = self.reloader.state_dir.as_ref().map_or(Ok(()), |dir| {
-            dir.keep(state.sequence(), state.revision().as_str(), files)
+            let now = Timestamp::now();
+            dir.keep(state.sequence(), state.revision().as_str(), files, now)
         });
         match kept {
             Ok(()) => Trouble::default(),

@@ -6,7 +6,6 @@
 
 mod annotations;
 mod cedar;
-mod last_good;
 mod links;
 mod load;
 mod nesting;
@@ -19,8 +18,6 @@ mod unit;
 mod watch;
 
 pub use annotations::{Duty, OnError, Vocabulary};
-pub use last_good::StateDirError;
-pub(crate) use last_good::{LastGood, StateDir};
 #[cfg(feature = "cli")]
 pub(crate) use load::Ids;
 pub(crate) use load::{json_fault, offset_in};

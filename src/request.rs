@@ -10,9 +10,11 @@ pub(crate) mod inline;
 mod limits;
 mod locate;
 mod read;
+mod trace;
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use cedar_policy::pst::SmolStr;
 use cedar_policy::{EntityTypeName, EntityUid};
@@ -28,6 +30,7 @@ pub use crate::json::InputFault;
 pub use error::RequestError;
 pub use limits::Limits;
 pub(crate) use locate::locate;
+pub(crate) use trace::TraceId;
 
 /// The name of an entity: its type and its id.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -161,14 +164,87 @@ pub struct Request {
     pub(crate) resource: EntityRef,
     pub(crate) context: Map<String, Value>,
     pub(crate) entities: Vec<Value>,
+    /// What a verified token says of its principal; nothing a caller asserts.
+    pub(crate) facts: Option<Arc<[Value]>>,
+    /// How a verified token says that its principal was authenticated.
+    pub(crate) authentication: Option<Authentication>,
     pub(crate) obligations: Vec<String>,
     pub(crate) client: Option<Client>,
     pub(crate) purpose: Purpose,
     pub(crate) explain: bool,
     pub(crate) at_least: Option<u64>,
     pub(crate) request_id: Option<String>,
+    /// For log lines.
+    pub(crate) trace: Option<TraceId>,
     pub(crate) now: Option<Timestamp>,
     pub(crate) caller: Caller,
+}
+
+/// How a principal was authenticated, as its verified token says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Authentication {
+    /// The class of the authentication (`acr`).
+    pub acr: Option<String>,
+    /// Its methods (`amr`, RFC 8176).
+    pub amr: Vec<String>,
+    /// When it was (`auth_time`).
+    pub auth_time: Option<Timestamp>,
+    /// The session (`sid`).
+    pub session: Option<String>,
+    /// The token's own id (`jti`).
+    pub token: Option<String>,
+}
+
+/// What a body of `POST /authorize` holds.
+#[derive(Debug)]
+pub(crate) enum Body {
+    /// A request.
+    Whole(Request),
+    /// One whose principal a token names.
+    #[cfg_attr(
+        not(feature = "server"),
+        expect(dead_code, reason = "tokens need the server")
+    )]
+    WithToken(Pending),
+}
+
+/// A request whose principal is not known yet.
+pub(crate) struct Pending {
+    token: String,
+    /// With a principal that stands for none.
+    request: Request,
+}
+
+impl fmt::Debug for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pending")
+            .field("action", &self.request.action)
+            .field("resource", &self.request.resource)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(feature = "server")]
+impl Pending {
+    /// The token, not verified.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// The request of the token's principal.
+    pub(crate) fn resolve(
+        self,
+        principal: EntityRef,
+        facts: Arc<[Value]>,
+        authentication: Authentication,
+    ) -> Request {
+        Request {
+            principal,
+            facts: Some(facts),
+            authentication: Some(authentication),
+            ..self.request
+        }
+    }
 }
 
 impl Request {
@@ -184,10 +260,26 @@ impl Request {
     /// [`RequestError::Invalid`] naming every fault by JSON pointer: not JSON, wrong types, missing,
     /// unknown or duplicate members, too deep, too many inline entities.
     pub fn from_json(body: &[u8], limits: &Limits, caller: Caller) -> Result<Self, RequestError> {
+        match Self::body(body, limits, caller)? {
+            Body::Whole(request) => Ok(request),
+            Body::WithToken(_) => Err(RequestError::invalid(
+                "/token",
+                "no token issuer is configured; give `principal` instead",
+            )),
+        }
+    }
+
+    /// As [`Request::from_json`], where a `token` may stand in place of the principal.
+    pub(crate) fn body(body: &[u8], limits: &Limits, caller: Caller) -> Result<Body, RequestError> {
         match fast::read(body, limits, &caller) {
-            Some(request) => Ok(request),
+            Some(body) => Ok(body),
             None => read::read(body, limits, caller),
         }
+    }
+
+    /// What a verified token says of the principal: entities that lie over the stored ones.
+    pub(crate) fn facts(&self) -> &[Value] {
+        self.facts.as_deref().unwrap_or_default()
     }
 
     /// As [`Request::from_json`], from a value that was read before.
@@ -197,7 +289,13 @@ impl Request {
         limits: &Limits,
         caller: Caller,
     ) -> Result<Self, RequestError> {
-        read::from_value(value, limits, caller)
+        match read::from_value(value, limits, caller)? {
+            Body::Whole(request) => Ok(request),
+            Body::WithToken(_) => Err(RequestError::invalid(
+                "/token",
+                "tokens are verified by a server; give `principal` instead",
+            )),
+        }
     }
 
     /// Who wants to act.
@@ -236,6 +334,12 @@ impl Request {
         self.client.as_ref()
     }
 
+    /// How the principal was authenticated, where a verified token named it.
+    #[must_use]
+    pub fn authentication(&self) -> Option<&Authentication> {
+        self.authentication.as_ref()
+    }
+
     /// What the answer is for.
     #[must_use]
     pub fn purpose(&self) -> Purpose {
@@ -266,7 +370,7 @@ impl Request {
             "context": self.context,
         });
         for (member, list) in [
-            ("entities", self.entities.clone()),
+            ("entities", [self.facts(), &self.entities].concat()),
             (
                 "obligations",
                 self.obligations.iter().cloned().map(Value::from).collect(),
@@ -515,12 +619,15 @@ impl RequestBuilder {
                     resource,
                     context: self.context,
                     entities: self.entities,
+                    facts: None,
+                    authentication: None,
                     obligations: self.obligations,
                     client: self.client,
                     purpose: self.purpose,
                     explain: self.explain,
                     at_least: self.at_least,
                     request_id: self.request_id,
+                    trace: None,
                     now: self.now,
                     caller: self.caller.unwrap_or_else(Caller::library),
                 })

@@ -6,21 +6,40 @@
 
 mod admin;
 mod app;
+mod audit;
+mod auth;
 mod authorize;
+mod body;
 mod connection;
+mod denials;
+mod entities;
+mod exchange;
 mod frames;
+mod guard;
+mod hosts;
+mod keys;
 mod lifecycle;
+mod limit;
 mod listen;
 mod live;
 mod metrics;
 mod pace;
 mod peer;
 mod places;
+mod policies;
+mod principal;
 mod probes;
 mod problem;
+mod revisions;
 mod routes;
+mod shed;
 mod socket;
+#[cfg(feature = "otlp")]
+mod spans;
 pub(crate) mod tls;
+mod trace;
+mod watch;
+mod whoami;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -30,6 +49,9 @@ use crate::config::{Config, LogConfig};
 use crate::fault::Faults;
 use crate::pdp::{BuildError, Pdp, PdpBuilder};
 use crate::timestamp::Timestamp;
+
+#[cfg(test)]
+mod tests;
 
 pub use lifecycle::serve;
 
@@ -101,14 +123,9 @@ pub enum ServeError {
     /// The decision point could not be built.
     #[error(transparent)]
     Build(#[from] BuildError),
-    /// A secret could not be read.
-    #[error("`{key}`: {message}")]
-    Secret {
-        /// The configuration key.
-        key: &'static str,
-        /// Why; without the secret.
-        message: String,
-    },
+    /// The configuration contradicts itself.
+    #[error(transparent)]
+    Config(#[from] Faults),
     /// The system refused threads or signals.
     #[error("cannot start: {0}")]
     System(#[from] std::io::Error),
@@ -118,9 +135,23 @@ pub enum ServeError {
 pub type Clock = Box<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// The service behind the main listener, without a socket: for tests, and for programs that serve it
-/// along with their own routes.
-pub fn router(config: &Config, pdp: Pdp, clock: Clock) -> axum::Router {
-    let app = Arc::new(app::App::new(config, None, clock));
+/// along with their own routes. Requests count as coming from this machine if `server.listen` is a
+/// loopback address.
+///
+/// # Errors
+/// Callers that are configured in contradiction.
+pub fn router(config: &Config, pdp: Pdp, clock: Clock) -> Result<axum::Router, Faults> {
+    let app = Arc::new(app::App::new(config, pdp.store(), clock)?);
     app.begin(pdp);
-    routes::main(app)
+    Ok(routes::main(app))
+}
+
+/// As [`router`], for the operations listener: probes and metrics, for whoever reaches it.
+///
+/// # Errors
+/// As [`router`].
+pub fn ops_router(config: &Config, pdp: Pdp, clock: Clock) -> Result<axum::Router, Faults> {
+    let app = Arc::new(app::App::new(config, pdp.store(), clock)?);
+    app.begin(pdp);
+    Ok(routes::ops(app))
 }

@@ -35,6 +35,16 @@ impl State {
         Self { sequence, ..self }
     }
 
+    /// The same with other entities.
+    pub(crate) fn with_entities(&self, entities: Stored, sequence: u64) -> Self {
+        Self {
+            snapshot: Arc::clone(&self.snapshot),
+            entities: Arc::new(entities),
+            compiled: Arc::clone(&self.compiled),
+            sequence,
+        }
+    }
+
     /// Policies, schema and settings.
     #[must_use]
     pub fn snapshot(&self) -> &Snapshot {
@@ -47,7 +57,7 @@ impl State {
         self.snapshot.revision()
     }
 
-    /// Grows by one with every state that is published; with a state directory also across restarts.
+    /// Grows with every state that is published, by a reload or by a write of entities; with a state directory also across restarts.
     #[must_use]
     pub fn sequence(&self) -> u64 {
         self.sequence
@@ -59,12 +69,12 @@ impl State {
         self.entities.version().len()
     }
 
-    /// Whether there are stored entities besides the actions of the schema.
+    /// Whether there are entities besides those written through the API and the actions of the schema.
     pub(crate) fn has_own_entities(&self) -> bool {
         let actions = self.snapshot.schema().map_or(0, |schema| {
             schema.action_entities().map_or(0, |actions| actions.len())
         });
-        self.entity_count() > actions
+        self.entity_count() > actions + self.entities.version().written.len()
     }
 
     /// The policies as the compiled engine evaluates them; places are those of the snapshot's table.

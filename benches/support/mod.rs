@@ -6,6 +6,9 @@
 )]
 #![allow(dead_code, reason = "each benchmark takes a part of it")]
 
+#[cfg(feature = "server")]
+pub(crate) mod server;
+
 use deodar::{Caller, Limits, Pdp, PdpBuilder, Request};
 
 use crate::workload::Workload;

@@ -23,6 +23,9 @@ pub(super) struct Args {
     /// Configuration file [default: deodar.toml, where there is one]
     #[arg(long, global = true, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
+    /// File with the key to show to a server [default: `client.key` of the configuration]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) key_file: Option<PathBuf>,
     /// Print JSON
     #[arg(long, global = true)]
     pub(super) json: bool,
@@ -46,6 +49,11 @@ pub(super) enum Command {
     Health(Health),
     /// Have a server read its policies again
     Reload(Reload),
+    /// Create, list, rotate and revoke API keys
+    Keys(Keys),
+    /// Check decision logs
+    #[command(subcommand)]
+    Audit(Audit),
     /// Print the configuration and where each value came from
     Config,
     /// Print a completion script for a shell
@@ -193,6 +201,111 @@ pub(super) struct Reload {
     pub(super) confirm: bool,
 }
 
+#[derive(Debug, ClapArgs)]
+pub(super) struct Keys {
+    #[command(subcommand)]
+    pub(super) command: KeysCommand,
+    /// The server [default: where the configuration says it listens]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(super) server: Option<String>,
+    /// Open the state directory itself, while no server runs
+    #[arg(long, global = true, conflicts_with = "server")]
+    pub(super) offline: bool,
+    /// The state directory, with --offline [default: `state.dir`]
+    #[arg(long, global = true, value_name = "DIR", requires = "offline")]
+    pub(super) state_dir: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum KeysCommand {
+    /// Make a key; it is printed once, alone on standard output
+    Create(CreateKey),
+    /// Show every key, without its secret
+    List,
+    /// Give a key a new secret, printed once
+    Rotate {
+        /// The key's id
+        id: String,
+        /// How long the present secret is still taken
+        #[arg(long, value_name = "DURATION", default_value = "1h")]
+        overlap: String,
+    },
+    /// Make a key for `[[callers]]` in the configuration, and print what belongs there
+    Hash,
+    /// End a key at once
+    Revoke {
+        /// The key's id
+        id: String,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct CreateKey {
+    /// The caller's name in records
+    #[arg(long)]
+    pub(super) name: String,
+    /// What the caller may do, such as decide,search
+    #[arg(long, value_name = "SCOPES", value_delimiter = ',', required = true)]
+    pub(super) scopes: Vec<String>,
+    /// What it may say about entities in a request
+    #[arg(long, value_name = "RULE", default_value = "add", value_parser = ["off", "add", "override"])]
+    pub(super) inline: String,
+    /// Obligations that it discharges
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(super) handles: Vec<String>,
+    /// Requests per second it may make on average, in place of what all callers may
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub(super) per_second: u32,
+    /// Requests at once on top of that, after a rest
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        hide_default_value = true,
+        requires = "per_second"
+    )]
+    pub(super) burst: u32,
+    /// Requests under way at once
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub(super) concurrent: u32,
+    /// How long the key is good, such as 90d [default: until it is revoked]
+    #[arg(long, value_name = "DURATION")]
+    pub(super) expires: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Audit {
+    /// Check that the records of a log are all there and as they were written
+    ///
+    /// Exit codes: 0 the log holds, 2 it does not, 1 it could not be checked.
+    Verify(AuditVerify),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct AuditVerify {
+    /// The file of a log, with the rotated ones beside it; a rotated file alone; or a directory of logs
+    #[arg(value_name = "PATH", required = true)]
+    pub(super) paths: Vec<PathBuf>,
+    /// Shared key that records were sealed with; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(super) key_file: Vec<PathBuf>,
+    /// Public key of checkpoints, in PEM; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(super) public_key: Vec<PathBuf>,
+    /// Head that the log has to reach [default: the one beside the log]
+    #[arg(long, value_name = "FILE")]
+    pub(super) head: Option<PathBuf>,
+    /// Number of a record that has to be there
+    #[arg(long, value_name = "N")]
+    pub(super) expect_sequence: Option<u64>,
+    /// The hash of its line
+    #[arg(long, value_name = "HEX", requires = "expect_sequence")]
+    pub(super) expect_hash: Option<String>,
+    /// The first record has to be there too
+    #[arg(long)]
+    pub(super) complete: bool,
+}
+
 impl Sources {
     fn flags(&self) -> Vec<Flag> {
         [
@@ -236,6 +349,17 @@ impl Serve {
     }
 }
 
+impl Keys {
+    fn flags(&self) -> Vec<Flag> {
+        let dir = self.state_dir.iter().map(|dir| Flag {
+            key: "state.dir",
+            flag: "--state-dir",
+            values: vec![dir.clone()],
+        });
+        dir.collect()
+    }
+}
+
 impl Args {
     /// The configuration under this command's flags.
     pub(super) fn load_config(&self) -> Result<Config, Failure> {
@@ -244,6 +368,7 @@ impl Args {
             Command::Authorize(command) => command.sources.flags(),
             Command::Validate(command) => command.sources.flags(),
             Command::Bench(command) => command.sources.flags(),
+            Command::Keys(command) => command.flags(),
             _ => Vec::new(),
         };
         Config::load(self.config.as_deref(), &flags).map_err(Failure::Faulty)

@@ -185,8 +185,8 @@ fn trust(config: &Config, ca: Option<&Path>, own: &[u8]) -> Result<TlsConfig, Fa
             .iter()
             .map(|der| Certificate::from_der(der).to_owned())
             .collect();
-        let key = PrivateKey::from_pem(&read(key, "client.key")?)
-            .map_err(|error| faulty("client.key", error.to_string()))?;
+        let key = PrivateKey::from_pem(&read(key, "client.certificate_key")?)
+            .map_err(|error| faulty("client.certificate_key", error.to_string()))?;
         trust = trust.client_cert(Some(ClientCert::new_with_certs(&chain, key)));
     }
     Ok(trust.build())

@@ -35,6 +35,13 @@ impl Output {
         self.text(&format!("{text}\n"));
     }
 
+    /// Says something beside what was asked for, on standard error.
+    pub(super) fn note(self, text: &str) {
+        if !self.json {
+            let _ = writeln!(std::io::stderr(), "{text}");
+        }
+    }
+
     /// Prints one JSON document.
     pub(super) fn value(self, value: &Value) {
         self.line(&format!("{value:#}"));

@@ -14,13 +14,7 @@ const LOADING: Duration = Duration::from_secs(600);
 
 pub(super) fn run(command: &Reload, args: &Args, output: Output) -> Done {
     let config = args.load_config()?;
-    let token =
-        match &config.server.admin_token {
-            Some(secret) => Some(secret.read().map_err(|message| {
-                Failure::CouldNotRun(format!("`server.admin_token`: {message}"))
-            })?),
-            None => None,
-        };
+    let key = super::client_key(args, &config)?;
     let server = Server::find(
         command.url.as_deref(),
         &config,
@@ -33,8 +27,8 @@ pub(super) fn run(command: &Reload, args: &Args, output: Output) -> Done {
         let mut request = agent
             .post(format!("{base}/admin/reload"))
             .header("content-type", "application/json");
-        if let Some(token) = &token {
-            request = request.header("authorization", format!("Bearer {}", token.reveal()));
+        if let Some(key) = &key {
+            request = request.header("authorization", format!("Bearer {}", key.reveal()));
         }
         request.send(&body)
     })?;

@@ -17,8 +17,10 @@ pub(super) fn run(command: &Serve, args: &Args, output: Output) -> Done {
     let logging = logging::start(&config.log)
         .map_err(|error| Failure::CouldNotRun(format!("`log.level`: {error}")))?;
     let mut pdp = sample::builder(&command.sources, &config)?;
-    if let Some(dir) = &config.state_dir {
-        pdp = pdp.state_dir(dir);
+    let store = config.open_store();
+    let store = store.map_err(|error| Failure::CouldNotRun(error.to_string()))?;
+    if let Some(store) = store {
+        pdp = pdp.store(store);
     }
     pdp = pdp.watch(config.watch, config.debounce, config.poll_interval);
     let command_line: Vec<std::ffi::OsString> = std::env::args_os().collect();

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use toml::de::{DeTable, DeValue};
 
 use super::keys::{KEYS, key};
+use super::tables::{TABLES, Tables};
 use super::value::Value;
 use crate::fault::{Fault, Faults, Place, SourceText};
 use crate::nearest::nearest;
@@ -39,17 +40,26 @@ impl fmt::Display for Origin {
 
 /// Every key's value and origin.
 #[derive(Debug, Clone)]
-pub(super) struct Layers(BTreeMap<&'static str, (Value, Origin)>);
+pub(super) struct Layers {
+    values: BTreeMap<&'static str, (Value, Origin)>,
+    tables: Tables,
+}
 
 impl Layers {
     pub(super) fn value(&self, name: &str) -> &Value {
-        self.0.get(name).map_or(&Value::Unset, |(value, _)| value)
+        self.values
+            .get(name)
+            .map_or(&Value::Unset, |(value, _)| value)
     }
 
     pub(super) fn origin(&self, name: &str) -> &Origin {
-        self.0
+        self.values
             .get(name)
             .map_or(&Origin::Default, |(_, origin)| origin)
+    }
+
+    pub(super) fn tables(&self) -> &Tables {
+        &self.tables
     }
 
     /// The defaults.
@@ -65,7 +75,10 @@ impl Layers {
                 }
             }
         }
-        Self(values)
+        Self {
+            values,
+            tables: Tables::default(),
+        }
     }
 
     /// Puts a configuration file on top.
@@ -94,17 +107,24 @@ impl Layers {
         for (name, value) in table {
             let full = format!("{prefix}{}", name.get_ref());
             match (key(&full), value.get_ref()) {
-                (Some(key), value) => match Value::from_toml(key.kind, value) {
+                (Some(key), _) => match Value::from_toml(key.kind, value.get_ref()) {
                     Ok(value) => {
                         let line = source.position(name.span().start).0;
                         let origin = Origin::File(Arc::clone(&source.name), line);
-                        self.0.insert(key.name, (value.relative_to(base), origin));
+                        self.values
+                            .insert(key.name, (value.relative_to(base), origin));
                     }
                     Err(message) => {
                         let fault = Fault::new("config", format!("`{full}`: {message}"));
                         faults.push(at(fault, source, name.span()));
                     }
                 },
+                (None, _) if prefix.is_empty() && TABLES.contains(&full.as_str()) => {
+                    for (message, span) in self.tables.read(&full, value, base) {
+                        let fault = Fault::new("config", format!("`{full}`: {message}"));
+                        faults.push(at(fault, source, span));
+                    }
+                }
                 (None, DeValue::Table(inner)) if is_section(&full) => {
                     self.table(inner, &format!("{full}."), source, base, faults);
                 }
@@ -146,7 +166,7 @@ impl Layers {
             };
             match Value::from_text(key.kind, &text) {
                 Ok(value) => {
-                    self.0.insert(key.name, (value, Origin::Env(name)));
+                    self.values.insert(key.name, (value, Origin::Env(name)));
                 }
                 Err(message) => faults.push(Fault::new("config", format!("`{name}`: {message}"))),
             }
@@ -156,7 +176,7 @@ impl Layers {
     /// Puts one flag on top.
     pub(super) fn flag(&mut self, name: &str, flag: &str, value: Value) {
         if let Some(key) = key(name) {
-            self.0
+            self.values
                 .insert(key.name, (value, Origin::Flag(flag.to_owned())));
         }
     }
@@ -172,6 +192,7 @@ impl Layers {
         KEYS.iter()
             .filter(|key| !key.live && self.value(key.name) != other.value(key.name))
             .map(|key| key.name)
+            .chain(self.tables.restart_needed(&other.tables))
             .collect()
     }
 

@@ -4,7 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 
 /// Where a secret is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum SecretRef {
     /// In a file, without the line end at its end.
     File(PathBuf),

@@ -78,7 +78,7 @@ impl ClientConfig {
         Self {
             ca: layers.path("client.ca"),
             certificate: layers.path("client.certificate"),
-            key: layers.path("client.key"),
+            key: layers.path("client.certificate_key"),
         }
     }
 }
@@ -103,7 +103,7 @@ pub(super) fn contradictions(layers: &Layers) -> Vec<(&'static str, String, &'st
     let given = |key: &str| layers.path(key).is_some();
     for (one, other) in [
         ("tls.certificate", "tls.key"),
-        ("client.certificate", "client.key"),
+        ("client.certificate", "client.certificate_key"),
     ] {
         for (key, missing) in [(one, other), (other, one)] {
             if given(key) && !given(missing) {
@@ -193,7 +193,10 @@ mod tests {
     fn keys_that_do_not_go_together_are_refused() {
         check_fault("tls.certificate = \"c\"", "no use without `tls.key`");
         check_fault("tls.key = \"k\"", "no use without `tls.certificate`");
-        check_fault("client.key = \"k\"", "no use without `client.certificate`");
+        check_fault(
+            "client.certificate_key = \"k\"",
+            "no use without `client.certificate`",
+        );
         let pair = "tls.certificate = \"c\"\ntls.key = \"k\"\n";
         check_fault(
             &format!("{pair}tls.client_auth = \"required\""),

@@ -22,6 +22,7 @@ pub(super) enum Value {
     Duration(Duration),
     Address(SocketAddr),
     Secret(SecretRef),
+    Secrets(Vec<SecretRef>),
 }
 
 impl Value {
@@ -31,6 +32,7 @@ impl Value {
             _ if !text.is_empty() => Self::from_text(kind, text),
             Kind::Paths => Ok(Self::Paths(Vec::new())),
             Kind::Names => Ok(Self::Names(Vec::new())),
+            Kind::Secrets => Ok(Self::Secrets(Vec::new())),
             _ => Ok(Self::Unset),
         }
     }
@@ -71,7 +73,7 @@ impl Value {
                 .parse()
                 .map(Self::Address)
                 .map_err(|_| format!("expected an address such as 127.0.0.1:8180, found `{text}`")),
-            Kind::Secret => Err(
+            Kind::Secret | Kind::Secrets => Err(
                 "a secret is never given itself; in the file write {file = \"..\"} or {env = \"..\"}"
                     .to_owned(),
             ),
@@ -101,21 +103,10 @@ impl Value {
             (Kind::Int(..), DeValue::Integer(number)) if number.radix() == 10 => {
                 Self::from_text(kind, number.as_str())
             }
-            (Kind::Secret, DeValue::Table(table)) => {
-                let mut members = table.iter();
-                match (members.next(), members.next()) {
-                    (Some((name, value)), None) => match (name.get_ref().as_ref(), value.get_ref())
-                    {
-                        ("file", DeValue::String(path)) => {
-                            Ok(Self::Secret(SecretRef::File(path.as_ref().into())))
-                        }
-                        ("env", DeValue::String(name)) => {
-                            Ok(Self::Secret(SecretRef::Env(name.to_string())))
-                        }
-                        _ => Err("expected {file = \"..\"} or {env = \"..\"}".to_owned()),
-                    },
-                    _ => Err("expected {file = \"..\"} or {env = \"..\"}".to_owned()),
-                }
+            (Kind::Secret, DeValue::Table(_)) => secret(value).map(Self::Secret),
+            (Kind::Secrets, DeValue::Array(items)) => {
+                let each = items.iter().map(|item| secret(item.get_ref()));
+                each.collect::<Result<_, _>>().map(Self::Secrets)
             }
             (
                 Kind::Text
@@ -123,7 +114,8 @@ impl Value {
                 | Kind::Duration
                 | Kind::Choice(_)
                 | Kind::Address
-                | Kind::Secret,
+                | Kind::Secret
+                | Kind::Secrets,
                 DeValue::String(text),
             ) => Self::from_text(kind, text),
             (kind, other) => Err(format!(
@@ -138,7 +130,11 @@ impl Value {
     pub(super) fn relative_to(self, base: &std::path::Path) -> Self {
         match self {
             Self::Paths(paths) => Self::Paths(paths.iter().map(|path| base.join(path)).collect()),
-            Self::Secret(SecretRef::File(path)) => Self::Secret(SecretRef::File(base.join(path))),
+            Self::Secret(secret) => Self::Secret(below(base, secret)),
+            Self::Secrets(secrets) => {
+                let each = secrets.into_iter().map(|secret| below(base, secret));
+                Self::Secrets(each.collect())
+            }
             other => other,
         }
     }
@@ -158,11 +154,39 @@ impl Value {
             Self::Names(names) => names.clone().into(),
             Self::Duration(value) => humantime::format_duration(*value).to_string().into(),
             Self::Address(value) => value.to_string().into(),
-            Self::Secret(SecretRef::File(path)) => {
-                serde_json::json!({"file": path.display().to_string()})
-            }
-            Self::Secret(SecretRef::Env(name)) => serde_json::json!({"env": name}),
+            Self::Secret(secret) => shown(secret),
+            Self::Secrets(secrets) => secrets.iter().map(shown).collect(),
         }
+    }
+}
+
+fn secret(value: &DeValue<'_>) -> Result<SecretRef, String> {
+    let expected = || "expected {file = \"..\"} or {env = \"..\"}".to_owned();
+    let DeValue::Table(table) = value else {
+        return Err(expected());
+    };
+    let mut members = table.iter();
+    match (members.next(), members.next()) {
+        (Some((name, value)), None) => match (name.get_ref().as_ref(), value.get_ref()) {
+            ("file", DeValue::String(path)) => Ok(SecretRef::File(path.as_ref().into())),
+            ("env", DeValue::String(name)) => Ok(SecretRef::Env(name.to_string())),
+            _ => Err(expected()),
+        },
+        _ => Err(expected()),
+    }
+}
+
+fn below(base: &std::path::Path, secret: SecretRef) -> SecretRef {
+    match secret {
+        SecretRef::File(path) => SecretRef::File(base.join(path)),
+        other => other,
+    }
+}
+
+fn shown(secret: &SecretRef) -> serde_json::Value {
+    match secret {
+        SecretRef::File(path) => serde_json::json!({"file": path.display().to_string()}),
+        SecretRef::Env(name) => serde_json::json!({"env": name}),
     }
 }
 
@@ -175,6 +199,7 @@ impl Kind {
             Self::Paths => "an array of paths",
             Self::Names => "an array of strings",
             Self::Secret => "{file = \"..\"} or {env = \"..\"}",
+            Self::Secrets => "an array of {file = \"..\"} or {env = \"..\"}",
             Self::Address => "an address in quotes, such as \"127.0.0.1:8180\"",
             Self::Text | Self::Path | Self::Choice(_) => "a string",
         }

@@ -253,6 +253,12 @@ impl Outcome {
             .map(|policy| policy.id)
     }
 
+    /// The determining policies by their places in the snapshot's table.
+    #[cfg(feature = "server")]
+    pub(crate) fn determining_places(&self) -> &[usize] {
+        &self.parts.determining
+    }
+
     /// What the determining policies oblige the enforcement point to do.
     pub fn obligations(&self) -> impl Iterator<Item = Obligation<'_>> {
         self.policies(&self.parts.determining)
@@ -289,6 +295,22 @@ impl Outcome {
     #[must_use]
     pub fn evaluated_at(&self) -> Timestamp {
         self.parts.evaluated_at
+    }
+
+    /// The same outcome for keeping: it counts as a reference to its state, and no longer takes one of
+    /// the few places for those that do not.
+    #[cfg(feature = "server")]
+    pub(crate) fn settled(self) -> Self {
+        Self {
+            parts: self.parts,
+            state: Guard::from_inner(Guard::into_inner(self.state)),
+        }
+    }
+
+    /// The state the decision was made on, to be held on its own.
+    #[cfg(feature = "server")]
+    pub(crate) fn shared_state(&self) -> &Arc<State> {
+        &self.state
     }
 
     /// The state the decision was made on.

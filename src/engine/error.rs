@@ -24,6 +24,17 @@ pub enum PolicyErrorCode {
 }
 
 impl PolicyErrorCode {
+    /// Every code.
+    pub const ALL: [Self; 7] = [
+        Self::EntityMissing,
+        Self::AttributeMissing,
+        Self::TypeError,
+        Self::Overflow,
+        Self::Extension,
+        Self::RecursionLimit,
+        Self::Other,
+    ];
+
     /// The code in answers and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {

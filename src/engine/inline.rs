@@ -18,27 +18,28 @@ use crate::request::inline::MEMBERS;
 pub(super) struct Merge<'a> {
     pub(super) version: &'a EntityVersion,
     pub(super) typed: Option<Typed<'a>>,
-    pub(super) rule: InlineRule,
     pub(super) parent_depth: usize,
 }
 
 impl<'a> Merge<'a> {
-    /// The overlay of these entities.
+    /// The overlay of these entities, each list by its own rule.
     pub(super) fn overlay(
         &self,
-        inline: &[Value],
+        given: [(&[Value], InlineRule); 2],
         locals: &mut Locals,
     ) -> Result<Overlay, Refused> {
-        if self.rule == InlineRule::Off {
-            return Err(Refused);
-        }
         let mut symbols = RequestSymbols {
             version: self.version,
             locals,
         };
         let mut overlay = Overlay::begin(self.version);
-        for json in inline {
-            self.add(json, &mut symbols, &mut overlay)?;
+        for (inline, rule) in given {
+            if rule == InlineRule::Off && !inline.is_empty() {
+                return Err(Refused);
+            }
+            for json in inline {
+                self.add(json, rule, &mut symbols, &mut overlay)?;
+            }
         }
         let checked = overlay.check(self.version, self.parent_depth);
         checked.map(|()| overlay).map_err(|_| Refused)
@@ -47,6 +48,7 @@ impl<'a> Merge<'a> {
     fn add(
         &self,
         json: &Value,
+        rule: InlineRule,
         symbols: &mut RequestSymbols<'_>,
         overlay: &mut Overlay,
     ) -> Result<(), Refused> {
@@ -89,7 +91,7 @@ impl<'a> Merge<'a> {
         let parents = parents(object, declared, symbols)?;
         let mut all = parents.clone();
         if let Some(stored) = stored {
-            if self.rule == InlineRule::Add {
+            if rule == InlineRule::Add {
                 let changes = |new: &Fields, old: &Fields| {
                     let mut new = new.iter();
                     new.any(|(name, value)| field(old, *name).is_some_and(|old| old != value))

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::compiled::EngineRequest;
 use super::inline;
+use crate::caller::InlineRule;
 use crate::enrich::Enriched;
 use crate::entities::{EntityVersion, Overlay, RawValue, Record, Typed, Value as EngineValue};
 use crate::policy::schema::{ActionModel, Model, Type};
@@ -46,16 +47,19 @@ pub(super) fn read(
         let name = bound.name(version, name);
         bound.context.set(name, record);
     }
-    if request.entities.is_empty() {
+    if request.entities.is_empty() && enriched.facts.is_empty() {
         return Ok(None);
     }
     let merge = inline::Merge {
         version,
         typed: model.map(Typed),
-        rule: request.caller().inline(),
         parent_depth: limits.inline_parent_depth,
     };
-    merge.overlay(&request.entities, bound.locals()).map(Some)
+    let given = [
+        (&*enriched.facts, InlineRule::Override),
+        (&*request.entities, request.caller().inline()),
+    ];
+    merge.overlay(given, bound.locals()).map(Some)
 }
 
 /// Looks up who asks for what.

@@ -7,6 +7,7 @@ use cedar_policy::{Context, Entities, Entity, EntityUid, Policy};
 use serde_json::{Map, Value};
 
 use super::slice::{Slice, TooLarge, named_in};
+use crate::caller::InlineRule;
 use crate::enrich::Enriched;
 use crate::entities::{Exporter, has_unknown};
 use crate::fault::chain;
@@ -36,7 +37,7 @@ pub(super) enum NoEntities {
 
 impl Resolved {
     /// The inline entities as Cedar reads them.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "server"))]
     pub(super) fn inline(&self) -> &[Entity] {
         &self.inline
     }
@@ -49,6 +50,20 @@ impl Resolved {
         policies: impl Iterator<Item = &'p Policy>,
         most: usize,
     ) -> Result<Entities, NoEntities> {
+        let slice = self.slice(state, policies, most);
+        let slice = slice.map_err(|TooLarge| NoEntities::TooLarge)?;
+        // Each was checked against the schema when it was read; the actions are among the stored ones.
+        Entities::from_entities(slice.into_entities(), None)
+            .map_err(|error| NoEntities::Faulty(RequestError::invalid("/entities", chain(&error))))
+    }
+
+    /// The same, one by one.
+    pub(super) fn slice<'s, 'p>(
+        &self,
+        state: &'s State,
+        policies: impl Iterator<Item = &'p Policy>,
+        most: usize,
+    ) -> Result<Slice<'s>, TooLarge> {
         let request = &self.request;
         let stored = Exporter {
             version: state.store().version(),
@@ -57,16 +72,10 @@ impl Resolved {
         let parts = [request.principal(), request.action(), request.resource()];
         let mut roots: Vec<EntityUid> = parts.into_iter().flatten().cloned().collect();
         named_in(&self.context, &mut roots);
-        let slice = || -> Result<Slice<'_>, TooLarge> {
-            let mut slice = Slice::new(stored, self.inline.clone(), most)?;
-            slice.reach(roots)?;
-            slice.reach_literals(request, policies)?;
-            Ok(slice)
-        };
-        let slice = slice().map_err(|TooLarge| NoEntities::TooLarge)?;
-        // Each was checked against the schema when it was read; the actions are among the stored ones.
-        Entities::from_entities(slice.into_entities(), None)
-            .map_err(|error| NoEntities::Faulty(RequestError::invalid("/entities", chain(&error))))
+        let mut slice = Slice::new(stored, self.inline.clone(), most)?;
+        slice.reach(roots)?;
+        slice.reach_literals(request, policies)?;
+        Ok(slice)
     }
 }
 
@@ -81,7 +90,7 @@ pub(super) fn resolve(enriched: &Enriched<'_>, limits: &Limits) -> Result<Resolv
     if let Some(schema) = checked {
         declared(&schema.model, request, &mut faults);
     }
-    let inline = if request.entities.is_empty() {
+    let inline = if request.entities.is_empty() && enriched.facts.is_empty() {
         Vec::new()
     } else {
         let merge = Merge {
@@ -90,10 +99,13 @@ pub(super) fn resolve(enriched: &Enriched<'_>, limits: &Limits) -> Result<Resolv
                 locals: None,
             },
             schema: schema.map(|schema| &schema.schema),
-            rule: request.caller().inline(),
             parent_depth: limits.inline_parent_depth,
         };
-        merge.apply(&request.entities).unwrap_or_else(|found| {
+        let given = [
+            (&*enriched.facts, InlineRule::Override, "/token"),
+            (&*request.entities, request.caller().inline(), "/entities"),
+        ];
+        merge.apply(given).unwrap_or_else(|found| {
             faults.extend(found);
             Vec::new()
         })

@@ -28,6 +28,12 @@ pub(crate) enum BatchError {
     /// A parent was added to or taken from an entity that is not stored.
     #[error("`{0}::\"{1}\"` is not stored")]
     Missing(String, String),
+    /// An entity would have a longer chain of parents than is allowed.
+    #[error(
+        "`{0}::\"{1}\"` would be in a chain of more than {2} parents; shorten it or raise \
+         `limits.entity_parent_depth`"
+    )]
+    TooDeep(String, String, usize),
     /// More ids than the store can number.
     #[error("the store cannot number more ids")]
     Full,
@@ -40,17 +46,15 @@ pub(crate) enum BatchError {
 }
 
 #[derive(Debug, Clone)]
-#[allow(
-    dead_code,
-    reason = "a reload makes a new store; single changes are for stores that are written to"
-)]
 pub(crate) enum Change {
     Upsert(NewEntity),
     Delete((SmolStr, SmolStr)),
+    #[allow(dead_code, reason = "single edges are for stores of relations")]
     AddParent {
         child: (SmolStr, SmolStr),
         parent: (SmolStr, SmolStr),
     },
+    #[allow(dead_code, reason = "single edges are for stores of relations")]
     RemoveParent {
         child: (SmolStr, SmolStr),
         parent: (SmolStr, SmolStr),
@@ -61,6 +65,11 @@ pub(crate) enum Change {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Batch {
     pub(crate) changes: Vec<Change>,
+    /// Whether what it stores was written through the API. Its deletions take no edge from an entity of
+    /// a file, which says what the file says.
+    pub(crate) written: bool,
+    /// Edges of the longest chain of parents, where that is not known to be kept.
+    pub(crate) max_depth: Option<usize>,
 }
 
 impl NewEntity {
@@ -212,6 +221,14 @@ impl Batch {
         Self::default()
     }
 
+    /// No changes yet, of entities that are written through the API.
+    pub(crate) fn written() -> Self {
+        Self {
+            written: true,
+            ..Self::default()
+        }
+    }
+
     /// Stores an entity, in place of what was stored under its id.
     pub(crate) fn upsert(&mut self, entity: NewEntity) -> &mut Self {
         self.changes.push(Change::Upsert(entity));
@@ -219,20 +236,13 @@ impl Batch {
     }
 
     /// Deletes an entity and the edges of its children to it.
-    #[allow(
-        dead_code,
-        reason = "a reload makes a new store; single changes are for stores that are written to"
-    )]
     pub(crate) fn delete(&mut self, ty: &str, id: &str) -> &mut Self {
         self.changes.push(Change::Delete(owned((ty, id))));
         self
     }
 
     /// Gives a stored entity one more parent.
-    #[allow(
-        dead_code,
-        reason = "a reload makes a new store; single changes are for stores that are written to"
-    )]
+    #[allow(dead_code, reason = "single edges are for stores of relations")]
     pub(crate) fn add_parent(&mut self, child: (&str, &str), parent: (&str, &str)) -> &mut Self {
         self.changes.push(Change::AddParent {
             child: owned(child),
@@ -242,10 +252,7 @@ impl Batch {
     }
 
     /// Takes one parent from a stored entity.
-    #[allow(
-        dead_code,
-        reason = "a reload makes a new store; single changes are for stores that are written to"
-    )]
+    #[allow(dead_code, reason = "single edges are for stores of relations")]
     pub(crate) fn remove_parent(&mut self, child: (&str, &str), parent: (&str, &str)) -> &mut Self {
         self.changes.push(Change::RemoveParent {
             child: owned(child),

@@ -4,9 +4,11 @@ use super::locals::Locals;
 use super::symbol::{Sym, Uid};
 use super::value::{Fields, Value};
 use super::version::{EntityRef, EntityVersion};
+use crate::timestamp::Timestamp;
 use cedar_policy::{
     Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression as Expression,
 };
+use serde_json::{Value as Json, json};
 use std::collections::{HashMap, HashSet};
 use std::str::FromStr;
 
@@ -67,6 +69,78 @@ impl Exporter<'_> {
         Entity::new_with_tags(self.uid(uid)?, attrs, parents?, tags).ok()
     }
 
+    /// The stored entity in Cedar's JSON form with explicit escapes; the same for all that are equal.
+    pub(crate) fn json(&self, uid: Uid) -> Option<Json> {
+        let entity = self.version.entity(uid)?;
+        let parents = entity.parents().iter().map(|uid| self.uid_json(*uid));
+        let mut parents = parents.collect::<Option<Vec<Json>>>()?;
+        parents.sort_by_cached_key(Json::to_string);
+        let mut json = json!({
+            "uid": self.uid_json(uid)?,
+            "attrs": self.fields_json(entity.attrs())?,
+            "parents": parents,
+        });
+        if let (Some(members), false) = (json.as_object_mut(), entity.tags().is_empty()) {
+            members.insert("tags".to_owned(), self.fields_json(entity.tags())?);
+        }
+        Some(json)
+    }
+
+    fn uid_json(&self, uid: Uid) -> Option<Json> {
+        let (ty, id) = self.version.id_text(uid)?;
+        Some(json!({"type": ty, "id": id}))
+    }
+
+    fn fields_json(&self, fields: &Fields) -> Option<Json> {
+        let member = |(name, value): &(Sym, Value)| {
+            Some((self.name(*name)?.to_owned(), self.value_json(value)?))
+        };
+        let members: Option<serde_json::Map<_, _>> = fields.iter().map(member).collect();
+        members.map(Json::Object)
+    }
+
+    fn value_json(&self, value: &Value) -> Option<Json> {
+        let call = |function: &str, arg: String| json!({"__extn": {"fn": function, "arg": arg}});
+        Some(match value {
+            Value::Bool(value) => (*value).into(),
+            Value::Long(value) => (*value).into(),
+            Value::Str(text) => text.as_str().into(),
+            Value::Entity(uid) => json!({"__entity": self.uid_json(*uid)?}),
+            Value::Set(set) => {
+                let items = set.items().iter().map(|item| self.value_json(item));
+                let mut items = items.collect::<Option<Vec<Json>>>()?;
+                // Entities are sorted by their numbers, which another store gives in another order.
+                items.sort_by_cached_key(Json::to_string);
+                items.into()
+            }
+            Value::Record(record) => self.fields_json(record.fields())?,
+            Value::Decimal(parts) => call("decimal", decimal(*parts)),
+            Value::Datetime(ms) => {
+                let time = Timestamp::from_millis(*ms);
+                if time.as_millis() == *ms {
+                    call("datetime", time.to_string())
+                } else {
+                    // The text of a datetime ends with the year 9999; an offset reaches all of them.
+                    let args = [
+                        call("datetime", "1970-01-01".to_owned()),
+                        call("duration", format!("{ms}ms")),
+                    ];
+                    json!({"__extn": {"fn": "offset", "args": args}})
+                }
+            }
+            Value::Duration(ms) => call("duration", format!("{ms}ms")),
+            Value::Ip(ip) => {
+                let whole = if ip.addr.is_ipv4() { 32 } else { 128 };
+                let text = if ip.prefix == whole {
+                    ip.addr.to_string()
+                } else {
+                    format!("{}/{}", ip.addr, ip.prefix)
+                };
+                call("ip", text)
+            }
+        })
+    }
+
     fn name(&self, name: Sym) -> Option<&str> {
         match self.locals {
             Some(locals) if name.is_local() => locals.name_text(name),
@@ -90,11 +164,7 @@ impl Exporter<'_> {
                     .map(|(name, value)| Some((self.name(*name)?.to_owned(), self.value(value)?)));
                 Expression::new_record(fields.collect::<Option<Vec<_>>>()?).ok()?
             }
-            Value::Decimal(parts) => {
-                let (whole, part) = (parts.unsigned_abs() / 10_000, parts.unsigned_abs() % 10_000);
-                let sign = if *parts < 0 { "-" } else { "" };
-                Expression::new_decimal(format!("{sign}{whole}.{part:04}"))
-            }
+            Value::Decimal(parts) => Expression::new_decimal(decimal(*parts)),
             // The text of a datetime ends with the year 9999; an offset reaches all of them.
             Value::Datetime(ms) => {
                 let text = format!("datetime(\"1970-01-01\").offset(duration(\"{ms}ms\"))");
@@ -104,4 +174,10 @@ impl Exporter<'_> {
             Value::Ip(ip) => Expression::new_ip(format!("{}/{}", ip.addr, ip.prefix)),
         })
     }
+}
+
+fn decimal(parts: i64) -> String {
+    let (whole, part) = (parts.unsigned_abs() / 10_000, parts.unsigned_abs() % 10_000);
+    let sign = if parts < 0 { "-" } else { "" };
+    format!("{sign}{whole}.{part:04}")
 }

@@ -124,8 +124,16 @@ impl IdSet {
         }
     }
 
+    /// Whether `id` is among them.
+    pub(crate) fn contains(&self, id: Uid) -> bool {
+        match self {
+            Self::Few(ids) => few(ids).contains(&id),
+            Self::Some(ids) => search(ids, id).is_ok(),
+            Self::Many(chunks) => contains_chunked(chunks, id),
+        }
+    }
+
     /// How many there are.
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Few(ids) => few(ids).len(),

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use super::batch::is_action;
 use super::graph::{GraphFault, check};
 use super::index::Table;
-use super::json::entity_has_unknown;
+use super::json::{entity_has_unknown, entity_ref};
 use super::symbol::hash_text;
 use super::typed::Typed;
 use super::{Batch, EntityStore, NewEntity, wire};
@@ -41,6 +41,8 @@ pub(crate) struct Material<'a> {
     pub(crate) parsed: &'a [Entities],
     /// Entities in Cedar's JSON form that stand in place of those of the same id.
     pub(crate) given: &'a [Value],
+    /// The text of entities that were written through the API; no file may have one of their ids.
+    pub(crate) written: &'a [String],
     /// With a schema every entity must conform, and the schema's actions are added.
     pub(crate) schema: Option<&'a SchemaSet>,
     /// Edges of the longest chain of parents.
@@ -51,6 +53,7 @@ pub(crate) struct Material<'a> {
 #[derive(Debug)]
 pub(crate) struct Loaded {
     batch: Batch,
+    written: Batch,
     by_cedar: u64,
 }
 
@@ -60,10 +63,13 @@ impl Loaded {
         if self.by_cedar > 0 {
             tracing::info!(entities = self.by_cedar, "read by Cedar's reader alone");
         }
-        let stored = store.apply(&self.batch);
-        stored
-            .map(|_| ())
-            .map_err(|error| Fault::new("entities", error.to_string()).into())
+        for batch in [&self.batch, &self.written] {
+            if !batch.changes.is_empty() {
+                let stored = store.apply(batch);
+                stored.map_err(|error| Fault::new("entities", error.to_string()))?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -91,14 +97,31 @@ pub(crate) fn load(material: &Material<'_>) -> Result<Loaded, Faults> {
             Err(fault) => loader.faults.push(fault),
         }
     }
+    let first_written = loader.entities.len();
+    loader.written();
     loader.check_graph();
+    let first_action = loader.entities.len();
     loader.actions();
-    let mut batch = Batch::new();
-    for entity in loader.entities {
-        batch.upsert(entity);
+    let (mut batch, mut written) = (Batch::new(), Batch::written());
+    for (at, entity) in loader.entities.into_iter().enumerate() {
+        if (first_written..first_action).contains(&at) {
+            written.upsert(entity);
+        } else {
+            batch.upsert(entity);
+        }
     }
     let by_cedar = loader.by_cedar;
-    loader.faults.or(Loaded { batch, by_cedar })
+    loader.faults.or(Loaded {
+        batch,
+        written,
+        by_cedar,
+    })
+}
+
+/// One entity that is to be written, read and checked as those of files are.
+pub(crate) fn read_one(schema: Option<&SchemaSet>, json: &Value) -> Result<NewEntity, Fault> {
+    known_members(json)?;
+    read(schema, json, || json.to_string(), &AtomicU64::new(0))
 }
 
 /// What Cedar holds, spelled out.
@@ -157,7 +180,7 @@ impl Loader<'_> {
         for some in items.chunks(AT_ONCE) {
             let read = |part: &[&str]| -> Vec<Result<NewEntity, Fault>> {
                 let each = part.iter();
-                each.map(|item| read_text(material, item, &by_cedar))
+                each.map(|item| read_text(material.schema, item, &by_cedar))
                     .collect()
             };
             let parts: Vec<_> = some.chunks(some.len().div_ceil(cores).max(FEW)).collect();
@@ -196,7 +219,7 @@ impl Loader<'_> {
 
     fn read(&mut self, json: &Value, text: impl Fn() -> String) -> Result<NewEntity, Fault> {
         let by_cedar = AtomicU64::new(0);
-        let read = read(self.material, json, text, &by_cedar);
+        let read = read(self.material.schema, json, text, &by_cedar);
         self.by_cedar += by_cedar.into_inner();
         read
     }
@@ -217,6 +240,46 @@ impl Loader<'_> {
                 }
             }
         }
+    }
+
+    fn written(&mut self) {
+        let by_cedar = AtomicU64::new(0);
+        for text in self.material.written {
+            if self.faults.len() >= MAX_FAULTS {
+                return;
+            }
+            match read_text(self.material.schema, text, &by_cedar) {
+                Ok(entity) => match self.find(&entity.uid.0, &entity.uid.1) {
+                    Some(first) => self.written_and_in_a_file(&entity, first),
+                    None => self.add(entity, None),
+                },
+                Err(fault) => self.faults.push(
+                    Fault::new(
+                        "api_entity",
+                        format!(
+                            "{}, which was written through the API, does not fit any more: {}",
+                            name_in(text),
+                            fault.message()
+                        ),
+                    )
+                    .help("write it anew or delete it through the API first, then reload"),
+                ),
+            }
+        }
+        self.by_cedar += by_cedar.into_inner();
+    }
+
+    fn written_and_in_a_file(&mut self, entity: &NewEntity, first: usize) {
+        let (ty, id) = &entity.uid;
+        let name = format!("{ty}::\"{}\"", id.escape_debug());
+        let message = format!("entity `{name}` is in a file, and was written through the API");
+        let mut fault = Fault::new("managed_by_api", message)
+            .help("take it out of the file, or delete it through the API and reload");
+        let spot = self.places.get(first).copied().flatten();
+        if let Some(place) = spot.and_then(|spot| self.place(spot)) {
+            fault = fault.at(place);
+        }
+        self.faults.push(fault);
     }
 
     /// The schema's actions, in place of what was read for them.
@@ -331,21 +394,21 @@ impl Loader<'_> {
 
 /// One entity from its text.
 fn read_text(
-    material: &Material<'_>,
+    schema: Option<&SchemaSet>,
     text: &str,
     by_cedar: &AtomicU64,
 ) -> Result<NewEntity, Fault> {
-    let typed = material.schema.map(|schema| Typed(&schema.model));
+    let typed = schema.map(|schema| Typed(&schema.model));
     if let Some(entity) = wire::read(text, typed) {
         return Ok(entity);
     }
     match json::read(text.as_bytes(), JSON_DEPTH) {
         Ok(json) => {
             known_members(&json)?;
-            read(material, &json, || text.to_owned(), by_cedar)
+            read(schema, &json, || text.to_owned(), by_cedar)
         }
         Err(faults) => {
-            let schema = material.schema.map(|schema| &schema.schema);
+            let schema = schema.map(|schema| &schema.schema);
             Err(match Entity::from_json_str(text, schema) {
                 Err(error) => Fault::from_cedar("entities", &error, None),
                 Ok(_) => {
@@ -359,19 +422,19 @@ fn read_text(
 
 /// One entity; `text` is its JSON, should Cedar have to be asked.
 fn read(
-    material: &Material<'_>,
+    schema: Option<&SchemaSet>,
     json: &Value,
     text: impl Fn() -> String,
     by_cedar: &AtomicU64,
 ) -> Result<NewEntity, Fault> {
-    let ours = match material.schema {
+    let ours = match schema {
         Some(schema) => NewEntity::from_json_as(0, json, Typed(&schema.model)),
         None => NewEntity::from_json(0, json),
     };
     if let Ok(entity) = ours {
         return Ok(entity);
     }
-    let schema = material.schema.map(|schema| &schema.schema);
+    let schema = schema.map(|schema| &schema.schema);
     let entity = Entity::from_json_str(text(), schema)
         .map_err(|error| Fault::from_cedar("entities", &error, None))?;
     if entity_has_unknown(json) {
@@ -381,6 +444,18 @@ fn read(
         by_cedar.fetch_add(1, Ordering::Relaxed);
     }
     spell_out(&entity)
+}
+
+/// The name of an entity that cannot be read.
+fn name_in(text: &str) -> String {
+    let json: Option<Value> = serde_json::from_str(text).ok();
+    let uid = json
+        .as_ref()
+        .and_then(|json| entity_ref(json.get("uid")?).ok());
+    uid.map_or_else(
+        || "an entity".to_owned(),
+        |(ty, id)| format!("`{ty}::\"{}\"`", id.escape_debug()),
+    )
 }
 
 /// Cedar ignores other members, and `tag` for `tags` would lose them in silence.
@@ -411,6 +486,7 @@ mod tests {
             files: &files,
             parsed: &[],
             given: &[],
+            written: &[],
             schema: None,
             max_depth,
         })

@@ -75,12 +75,26 @@ impl EntityStore {
 
     /// Applies all changes and publishes the result, or applies none.
     pub(crate) fn apply(&self, batch: &Batch) -> Result<Arc<EntityVersion>, BatchError> {
+        self.apply_kept(batch, |_| Ok(()))
+    }
+
+    /// As [`EntityStore::apply`], once `keep` has taken what it is going to be.
+    pub(crate) fn apply_kept<E: From<BatchError>>(
+        &self,
+        batch: &Batch,
+        keep: impl FnOnce(&EntityVersion) -> Result<(), E>,
+    ) -> Result<Arc<EntityVersion>, E> {
         let mut writer = self.lock();
         let mut edit = Edit::begin(&mut writer);
+        edit.written = batch.written;
         for change in &batch.changes {
             edit.change(change)?;
         }
         edit.refuse_cycles()?;
+        if let Some(most) = batch.max_depth {
+            edit.refuse_deep(most)?;
+        }
+        keep(&edit.version)?;
         edit.commit();
         Ok(self.publish(&mut writer))
     }
@@ -147,6 +161,10 @@ struct Edit<'w> {
     unused: Vec<Uid>,
     /// Entities that got parents.
     moved: Vec<Uid>,
+    /// Entities that were not stored before.
+    new: Vec<Uid>,
+    /// Whether entities come from the API.
+    written: bool,
     /// Ids named by policies.
     named: Vec<Uid>,
     full: bool,
@@ -209,6 +227,8 @@ impl<'w> Edit<'w> {
             taken: 0,
             unused: Vec::new(),
             moved: Vec::new(),
+            new: Vec::new(),
+            written: false,
             named: Vec::new(),
             full: false,
         };
@@ -254,6 +274,11 @@ impl<'w> Edit<'w> {
                 }
                 self.set_data(uid, Some(attrs), tags);
                 self.set_parents(uid, parents);
+                if self.written {
+                    self.version.written.insert(uid);
+                } else {
+                    self.version.written.remove(uid);
+                }
             }
             Change::Delete((ty, id)) => {
                 if let Some(uid) = self.version.find(ty, id) {
@@ -328,6 +353,7 @@ impl<'w> Edit<'w> {
                 self.add_use(uid);
                 self.version.stored += 1;
                 self.members(ty).insert(uid);
+                self.new.push(uid);
             }
             (true, false) => {
                 self.drop_use(uid);
@@ -389,6 +415,9 @@ impl<'w> Edit<'w> {
         self.set_parents(uid, Vec::new());
         let children: Vec<Uid> = self.version.children(uid).collect();
         for child in children {
+            if self.written && !self.version.written.contains(child) {
+                continue;
+            }
             let parents = self
                 .slot(child)
                 .parents
@@ -400,6 +429,26 @@ impl<'w> Edit<'w> {
             self.set_parents(child, parents);
         }
         self.set_data(uid, None, None);
+        self.version.written.remove(uid);
+    }
+
+    /// Looks at every chain that has become longer: above and below what is new or got parents.
+    fn refuse_deep(&self, most: usize) -> Result<(), BatchError> {
+        let version = &self.version;
+        let is_stored = |uid: &Uid| version.entity(*uid).is_some();
+        let above = |uid: Uid| -> Vec<Uid> {
+            let parents = version.entity(uid).map_or(&[][..], |entity| entity.parents);
+            parents.iter().copied().filter(is_stored).collect()
+        };
+        let below = |uid: Uid| -> Vec<Uid> { version.children(uid).filter(is_stored).collect() };
+        let (mut heights, mut depths) = (Heights::default(), Heights::default());
+        for uid in self.moved.iter().chain(&self.new).copied() {
+            if longest(uid, &mut heights, above) + longest(uid, &mut depths, below) > most {
+                let (ty, id) = version.id_text(uid).unwrap_or_default();
+                return Err(BatchError::TooDeep(ty.to_owned(), id.to_owned(), most));
+            }
+        }
+        Ok(())
     }
 
     /// Depth first upwards from everything that got parents; a node met while it is open closes a cycle.
@@ -461,6 +510,28 @@ impl<'w> Edit<'w> {
         self.free_unused();
         self.writer.version = self.version;
     }
+}
+
+type Heights = HashMap<Uid, usize, foldhash::fast::FixedState>;
+
+/// Edges of the longest chain from `start` on; `known` holds what was found before. There is no cycle.
+fn longest(start: Uid, known: &mut Heights, next: impl Fn(Uid) -> Vec<Uid>) -> usize {
+    let mut open = vec![(start, next(start), 0)];
+    while let Some((uid, waiting, height)) = open.last_mut() {
+        let Some(after) = waiting.last().copied() else {
+            let (uid, height) = (*uid, *height);
+            known.insert(uid, height);
+            open.pop();
+            continue;
+        };
+        if let Some(there) = known.get(&after) {
+            *height = (*height).max(there + 1);
+            waiting.pop();
+        } else {
+            open.push((after, next(after), 0));
+        }
+    }
+    known.get(&start).copied().unwrap_or(0)
 }
 
 fn sorted(fields: Vec<(Sym, Value)>) -> Vec<(Sym, Value)> {

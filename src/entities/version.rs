@@ -86,6 +86,8 @@ pub(crate) struct EntityVersion {
     pub(crate) stored: u32,
     /// Sorted by type.
     pub(crate) members: Arc<Vec<Members>>,
+    /// The stored entities that were written through the API.
+    pub(crate) written: IdSet,
 }
 
 /// One stored entity.
@@ -187,7 +189,6 @@ impl EntityVersion {
     }
 
     /// The stored entities of a type, in an order that stays while they are stored.
-    #[cfg(test)]
     pub(crate) fn of_type(&self, ty: Sym) -> impl Iterator<Item = Uid> + '_ {
         let at = self
             .members
@@ -196,6 +197,17 @@ impl EntityVersion {
         at.and_then(|at| self.members.get(at))
             .into_iter()
             .flat_map(|members| members.ids.iter())
+    }
+
+    /// The types that entities are stored of, each with how many, in the order of their names.
+    pub(crate) fn types(&self) -> Vec<(String, usize)> {
+        let all = self.members.iter().filter_map(|members| {
+            let name = self.names.text(members.ty)?.to_owned();
+            Some((name, members.ids.len()))
+        });
+        let mut all: Vec<_> = all.filter(|(_, count)| *count > 0).collect();
+        all.sort_unstable();
+        all
     }
 
     /// `uid` and all its ancestors, nearest first; `None` when there are more than `most`.

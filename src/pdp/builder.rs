@@ -12,8 +12,9 @@ use crate::fault::Faults;
 #[cfg(feature = "cli")]
 use crate::policy::Ids;
 use crate::policy::source::{Form, Kind, SourceFile};
-use crate::policy::{EngineChoice, OnError, ReadLimits, Settings, StateDir, Watch, WatchMode};
+use crate::policy::{EngineChoice, OnError, ReadLimits, Settings, Watch, WatchMode};
 use crate::request::Limits;
+use crate::storage::{Store, StoreSettings};
 
 /// Why a [`Pdp`] could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +25,7 @@ pub enum BuildError {
     Sources(Faults),
     /// The state directory cannot be used.
     #[error("{0}")]
-    StateDir(#[from] crate::policy::StateDirError),
+    StateDir(#[from] crate::storage::StateDirError),
     /// The thread for shadow checks could not be started.
     #[error("cannot check in the shadow: {0}")]
     Shadow(std::io::Error),
@@ -48,6 +49,7 @@ pub struct PdpBuilder {
     read_limits: ReadLimits,
     unguarded: bool,
     state_dir: Option<PathBuf>,
+    store: Option<Store>,
     strict_start: bool,
     watch: Option<Watch>,
     shadow: ShadowSettings,
@@ -207,11 +209,24 @@ impl PdpBuilder {
         self
     }
 
-    /// A directory that keeps the last good sources, and makes sequences last across restarts. One
-    /// process owns it at a time.
+    /// A directory that keeps the last good sources and the entities that are written, and makes
+    /// sequences last across restarts. One process owns it at a time.
     #[must_use]
     pub fn state_dir(mut self, path: impl Into<PathBuf>) -> Self {
         self.state_dir = Some(path.into());
+        self
+    }
+
+    /// The state directory that was handed in.
+    #[cfg(feature = "server")]
+    pub(crate) fn opened_store(&self) -> Option<Store> {
+        self.store.clone()
+    }
+
+    /// As [`PdpBuilder::state_dir`], of a directory that is open already.
+    #[cfg(feature = "server")]
+    pub(crate) fn store(mut self, store: Store) -> Self {
+        self.store = Some(store);
         self
     }
 
@@ -268,9 +283,10 @@ impl PdpBuilder {
     /// When the sources are faulty or hold no policy, and there is no last good state to fall back
     /// to; when the state directory cannot be used.
     pub fn build(self) -> Result<Pdp, BuildError> {
-        let state_dir = match &self.state_dir {
-            Some(path) => Some(StateDir::open(path)?),
-            None => None,
+        let state_dir = match (self.store, &self.state_dir) {
+            (Some(store), _) => Some(store),
+            (None, Some(path)) => Some(Store::open(path, StoreSettings::default())?),
+            (None, None) => None,
         };
         let reloader = Reloader {
             sources: self.sources,

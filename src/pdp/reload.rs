@@ -9,8 +9,10 @@ use foldhash::quality::FixedState;
 use crate::entities::{self, EntityStore, Stored};
 use crate::fault::{Fault, Faults};
 use crate::policy::source::{Kind, Roots, SourceFile};
-use crate::policy::{LastGood, Material, ReadLimits, ReadSchema, Settings, Snapshot, StateDir};
+use crate::policy::{Material, ReadLimits, ReadSchema, Settings, Snapshot};
 use crate::state::State;
+use crate::storage::{LastGood, Store};
+use crate::timestamp::Timestamp;
 
 /// Where everything comes from.
 #[derive(Debug, Default)]
@@ -30,7 +32,7 @@ pub(super) struct Reloader {
     pub(super) sources: Sources,
     pub(super) settings: Settings,
     pub(super) guard: bool,
-    pub(super) state_dir: Option<StateDir>,
+    pub(super) state_dir: Option<Store>,
 }
 
 /// Stack for loading, in bytes; only what is used of it takes memory.
@@ -164,10 +166,15 @@ impl Reloader {
             return Ok(before.store().clone());
         }
         let given = self.sources.given.as_ref();
+        let written = self.state_dir.as_ref().map_or(Ok(Vec::new()), |dir| {
+            let written = dir.entities();
+            written.map_err(|error| Fault::new("state", error.to_string()))
+        })?;
         let loaded = entities::load(&entities::Material {
             files: &files,
             parsed: &self.sources.entities,
             given: given.map_or(&[], |(given, _)| given),
+            written: &written,
             schema: schema.set(),
             max_depth: limits.entity_parent_depth,
         })?;
@@ -236,16 +243,17 @@ impl Reloader {
             Ok((state, files))
         });
         match built {
-            Ok((state, files)) => {
-                let state = match &last {
-                    Some(last) if same(last, &state, &files) => state.with_sequence(last.sequence),
-                    _ => state,
-                };
-                if let Some(dir) = &self.state_dir {
-                    dir.keep(state.sequence(), state.revision().as_str(), &files)?;
+            Ok((state, files)) => match (&last, &self.state_dir) {
+                (Some(last), _) if same(last, &state, &files) => {
+                    Ok((state.with_sequence(last.sequence), None))
                 }
-                Ok((state, None))
-            }
+                (_, Some(dir)) => {
+                    let (sequence, now) = (state.sequence(), Timestamp::now());
+                    dir.keep(sequence, state.revision().as_str(), &files, now)?;
+                    Ok((state, None))
+                }
+                (_, None) => Ok((state, None)),
+            },
             Err(faults) => match last {
                 Some(last) if !strict => {
                     match self.build(&last.files, limits, last.sequence, None) {

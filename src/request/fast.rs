@@ -10,13 +10,13 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use super::read::MAX_REQUEST_ID;
-use super::{EntityRef, Limits, Purpose, Request};
+use super::read::{MAX_REQUEST_ID, MAX_TOKEN, nobody};
+use super::{Body, EntityRef, Limits, Pending, Purpose, Request};
 use crate::caller::{Caller, Scope};
 use crate::json::{Strict, levels};
 
 /// Reads a body of the common kind.
-pub(super) fn read(body: &[u8], limits: &Limits, caller: &Caller) -> Option<Request> {
+pub(super) fn read(body: &[u8], limits: &Limits, caller: &Caller) -> Option<Body> {
     let text = std::str::from_utf8(body).ok()?;
     let mut reader = serde_json::Deserializer::from_str(text);
     let wire = Wire::deserialize(&mut reader).ok()?;
@@ -40,20 +40,34 @@ pub(super) fn read(body: &[u8], limits: &Limits, caller: &Caller) -> Option<Requ
         Some(id) if !id.bytes().all(|b| (0x20..0x7f).contains(&b)) => return None,
         id => id.map(Cow::into_owned),
     };
-    Some(Request {
-        principal: wire.principal.0,
+    let (principal, token) = match (wire.principal, wire.token) {
+        (Some(principal), None) => (principal.0, None),
+        (None, Some(token)) if !token.is_empty() && token.len() <= MAX_TOKEN => {
+            (nobody()?, Some(token.into_owned()))
+        }
+        _ => return None,
+    };
+    let request = Request {
+        principal,
         action: wire.action.0,
         resource: wire.resource.0,
         context,
         entities: Vec::new(),
+        facts: None,
+        authentication: None,
         obligations: Vec::new(),
         client: None,
         purpose: Purpose::Enforce,
         explain,
         at_least: wire.at_least,
         request_id,
+        trace: None,
         now: None,
         caller: caller.clone(),
+    };
+    Some(match token {
+        None => Body::Whole(request),
+        Some(token) => Body::WithToken(Pending { token, request }),
     })
 }
 
@@ -61,7 +75,10 @@ pub(super) fn read(body: &[u8], limits: &Limits, caller: &Caller) -> Option<Requ
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Wire<'a> {
-    principal: Name,
+    #[serde(default, deserialize_with = "present")]
+    principal: Option<Name>,
+    #[serde(default, borrow, deserialize_with = "present")]
+    token: Option<Cow<'a, str>>,
     action: Name,
     resource: Name,
     #[serde(default, deserialize_with = "present")]
@@ -181,6 +198,15 @@ mod tests {
             false,
         );
         check(r#"{"principal":"U::\"a\"","action":"A::\"x\""}"#, false);
+        check(
+            r#"{"token":"a.b.c","action":"A::\"x\"","resource":"R::\"r\""}"#,
+            true,
+        );
+        check(&body(r#","token":"a.b.c""#), false);
+        check(
+            r#"{"token":"","action":"A::\"x\"","resource":"R::\"r\""}"#,
+            false,
+        );
         check("[]", false);
         check(&format!("{} x", body("")), false);
     }

@@ -22,7 +22,6 @@ const MOST_ABOVE: usize = 100_000;
 pub(crate) struct Merge<'a> {
     pub(crate) stored: Exporter<'a>,
     pub(crate) schema: Option<&'a Schema>,
-    pub(crate) rule: InlineRule,
     pub(crate) parent_depth: usize,
 }
 
@@ -31,27 +30,33 @@ impl Merge<'_> {
     ///
     /// Attributes and tags of an inline entity replace those of the stored entity of the same id;
     /// parents are added to it, never taken away. Under [`InlineRule::Add`] nothing stored may change.
-    pub(crate) fn apply(&self, inline: &[Value]) -> Result<Vec<Entity>, Vec<InputFault>> {
-        if self.rule == InlineRule::Off {
-            return Err(vec![InputFault::new(
-                "/entities",
-                "this caller may not send inline entities",
-            )]);
-        }
+    /// Each list comes with its rule and its pointer.
+    pub(crate) fn apply(
+        &self,
+        given: [(&[Value], InlineRule, &str); 2],
+    ) -> Result<Vec<Entity>, Vec<InputFault>> {
         let mut faults = Vec::new();
-        let mut merged: Vec<Entity> = Vec::with_capacity(inline.len());
+        let mut merged: Vec<Entity> = Vec::new();
         let mut index: HashMap<EntityUid, usize> = HashMap::new();
-        for (n, value) in inline.iter().enumerate() {
-            let at = format!("/entities/{n}");
-            match self.one(value, &at) {
-                Ok(entity) => {
-                    if index.insert(entity.uid(), merged.len()).is_some() {
-                        let detail = format!("entity `{}` is given twice", entity.uid());
-                        faults.push(InputFault::new(at, detail));
+        for (inline, rule, pointer) in given {
+            if rule == InlineRule::Off && !inline.is_empty() {
+                return Err(vec![InputFault::new(
+                    pointer,
+                    "this caller may not send inline entities",
+                )]);
+            }
+            for (n, value) in inline.iter().enumerate() {
+                let at = format!("{pointer}/{n}");
+                match self.one(value, rule, &at) {
+                    Ok(entity) => {
+                        if index.insert(entity.uid(), merged.len()).is_some() {
+                            let detail = format!("entity `{}` is given twice", entity.uid());
+                            faults.push(InputFault::new(at, detail));
+                        }
+                        merged.push(entity);
                     }
-                    merged.push(entity);
+                    Err(found) => faults.extend(found),
                 }
-                Err(found) => faults.extend(found),
             }
         }
         if faults.is_empty() {
@@ -64,7 +69,7 @@ impl Merge<'_> {
         Ok(merged)
     }
 
-    fn one(&self, value: &Value, at: &str) -> Result<Entity, Vec<InputFault>> {
+    fn one(&self, value: &Value, rule: InlineRule, at: &str) -> Result<Entity, Vec<InputFault>> {
         let Value::Object(object) = value else {
             return Err(vec![InputFault::new(
                 at,
@@ -110,7 +115,7 @@ impl Merge<'_> {
         }
         let entity = Entity::from_json_value(Value::Object(combined), self.schema)
             .map_err(|error| vec![InputFault::new(at, chain(&error))])?;
-        if let (Some(stored), InlineRule::Add) = (stored, self.rule) {
+        if let (Some(stored), InlineRule::Add) = (stored, rule) {
             let changed = self.changed(stored, &entity, object, at);
             if !changed.is_empty() {
                 return Err(changed);
@@ -320,11 +325,13 @@ mod tests {
                 locals: None,
             },
             schema: None,
-            rule,
             parent_depth: 100,
         };
         merge
-            .apply(inline.as_array().unwrap())
+            .apply([
+                (&[], InlineRule::Override, "/token"),
+                (inline.as_array().unwrap(), rule, "/entities"),
+            ])
             .map(|merged| stored.clone().upsert_entities(merged, None).unwrap())
             .map_err(|faults| faults.iter().map(ToString::to_string).collect())
     }

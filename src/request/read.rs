@@ -2,13 +2,14 @@
 
 use serde_json::{Map, Value};
 
-use super::{Client, EntityRef, Limits, Purpose, Request, RequestError};
+use super::{Body, Client, EntityRef, Limits, Pending, Purpose, Request, RequestError};
 use crate::caller::{Caller, Scope};
 use crate::json::{self, InputFault, MAX_FAULTS, Path, kind, pointer, shown};
 
 const MEMBERS: &[&str] = &[
     "requestId",
     "principal",
+    "token",
     "action",
     "resource",
     "context",
@@ -29,7 +30,15 @@ const MAX_CLIENT_TEXT: usize = 1_024;
 /// Most obligation names a request may list.
 const MAX_OBLIGATIONS: usize = 100;
 
-pub(super) fn read(body: &[u8], limits: &Limits, caller: Caller) -> Result<Request, RequestError> {
+/// Longest token that is looked at, in bytes.
+pub(super) const MAX_TOKEN: usize = 16 << 10;
+
+/// What stands for a principal that a token names, until the token is verified.
+pub(super) fn nobody() -> Option<EntityRef> {
+    EntityRef::of("Nobody", "").ok()
+}
+
+pub(super) fn read(body: &[u8], limits: &Limits, caller: Caller) -> Result<Body, RequestError> {
     let value = json::read(body, limits.json_depth).map_err(RequestError::Invalid)?;
     from_value(value, limits, caller)
 }
@@ -38,7 +47,7 @@ pub(super) fn from_value(
     value: Value,
     limits: &Limits,
     caller: Caller,
-) -> Result<Request, RequestError> {
+) -> Result<Body, RequestError> {
     let Value::Object(members) = value else {
         return Err(RequestError::invalid(
             "",
@@ -50,7 +59,11 @@ pub(super) fn from_value(
         faults: Vec::new(),
     };
     reader.refuse_unknown();
-    let principal = reader.principal();
+    let token = reader.token();
+    let principal = match token {
+        Some(_) => nobody(),
+        None => reader.principal(),
+    };
     let action = reader.entity("action");
     let resource = reader.entity("resource");
     let context = reader.object("context").unwrap_or_default();
@@ -65,20 +78,27 @@ pub(super) fn from_value(
     match (principal, action, resource) {
         (Some(principal), Some(action), Some(resource)) if reader.faults.is_empty() => {
             require_scopes(&caller, signals, explain)?;
-            Ok(Request {
+            let request = Request {
                 principal,
                 action,
                 resource,
                 context,
                 entities,
+                facts: None,
+                authentication: None,
                 obligations,
                 client,
                 purpose,
                 explain,
                 at_least,
                 request_id,
+                trace: None,
                 now: None,
                 caller,
+            };
+            Ok(match token {
+                None => Body::Whole(request),
+                Some(token) => Body::WithToken(Pending { token, request }),
             })
         }
         _ => {
@@ -124,13 +144,27 @@ impl Reader {
         self.faults.extend(unknown);
     }
 
+    /// A token in place of the principal.
+    fn token(&mut self) -> Option<String> {
+        let value = self.members.remove("token")?;
+        if self.members.contains_key("principal") {
+            self.members.remove("principal");
+            self.fault("/token", "give either `token` or `principal`, not both");
+        }
+        let token = self.text("/token".to_owned(), value, MAX_TOKEN)?;
+        if token.is_empty() {
+            self.fault("/token", "is empty");
+        }
+        Some(token)
+    }
+
     fn principal(&mut self) -> Option<EntityRef> {
         if let Some(Value::Object(object)) = self.members.get("principal")
             && object.contains_key("token")
         {
             self.fault(
                 "/principal/token",
-                "no token issuer is configured; give `type` and `id` instead",
+                "a token stands in place of the principal: give `token` and leave `principal` out",
             );
             return None;
         }
@@ -408,7 +442,9 @@ mod tests {
         check("[]", &["expected an object, found an array"]);
         check(
             r#"{"principal":{"token":"x"},"action":"A::\"a\"","resource":"R::\"r\""}"#,
-            &["/principal/token: no token issuer is configured; give `type` and `id` instead"],
+            &[
+                "/principal/token: a token stands in place of the principal: give `token` and leave `principal` out",
+            ],
         );
     }
 

@@ -2,18 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::Extension;
 use axum::Json;
 use axum::extract::{Request as HttpRequest, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
-use subtle::ConstantTimeEq;
 
 use super::app::App;
 use super::authorize::read_body;
-use super::peer::Peer;
 use super::problem::Problem;
 use crate::engine::EngineAnswer;
 use crate::pdp::{ReloadError, Reloaded};
@@ -25,14 +22,11 @@ struct Wish {
     confirm: bool,
 }
 
-/// Reloads the sources, for a caller with the administrator's token, or from this machine when none
-/// is configured.
+/// Reloads the sources.
 pub(super) async fn reload(
     State(app): State<Arc<App>>,
-    peer: Option<Extension<Arc<Peer>>>,
     http: HttpRequest,
 ) -> Result<Response, Problem> {
-    admit(&app, peer.map(|peer| peer.0), http.headers())?;
     let limits = **app.limits.load();
     let body = read_body(http, &limits).await?;
     let wish: Wish = serde_json::from_slice(&body).map_err(|error| {
@@ -84,12 +78,7 @@ pub(super) async fn reload(
 
 /// The decisions on which a shadow check found that the engines differ, each with what it takes to
 /// decide it again.
-pub(super) async fn mismatches(
-    State(app): State<Arc<App>>,
-    peer: Option<Extension<Arc<Peer>>>,
-    http: HttpRequest,
-) -> Result<Response, Problem> {
-    admit(&app, peer.map(|peer| peer.0), http.headers())?;
+pub(super) async fn mismatches(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     let pdp = app.pdp().ok_or_else(Problem::not_ready)?;
     let answer = |answer: &EngineAnswer| {
         let errors = answer.errors.iter();
@@ -113,31 +102,4 @@ pub(super) async fn mismatches(
         })
         .collect();
     Ok(Json(json!({ "mismatches": kept })).into_response())
-}
-
-fn admit(app: &App, peer: Option<Arc<Peer>>, headers: &HeaderMap) -> Result<(), Problem> {
-    match &app.admin_token {
-        Some(token) => {
-            let given = headers
-                .get(header::AUTHORIZATION)
-                .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "))
-                .unwrap_or_default();
-            if bool::from(given.as_bytes().ct_eq(token.reveal().as_bytes())) {
-                Ok(())
-            } else {
-                let detail = "send the administrator's token as `Authorization: Bearer ..`";
-                Err(Problem::new(
-                    StatusCode::UNAUTHORIZED,
-                    "unauthenticated",
-                    detail,
-                ))
-            }
-        }
-        None if peer.is_some_and(|peer| peer.is_local()) => Ok(()),
-        None => Err(Problem::new(
-            StatusCode::FORBIDDEN,
-            "forbidden",
-            "only this machine may do this, unless `server.admin_token` is configured",
-        )),
-    }
 }

@@ -3,12 +3,21 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use super::Clock;
+use super::auth::Gate;
+use super::limit::{Defaults, Limiter};
 use super::metrics::Metrics;
 use super::places::Places;
+use super::routes::PATHS;
+use super::shed::Shedder;
 use super::tls::Tls;
-use crate::config::{Config, LimitsConfig, Secret};
+use super::{Clock, audit, denials};
+use crate::audit::DecisionLog;
+use crate::config::{Config, LimitsConfig};
+use crate::fault::{Fault, Faults};
+use crate::fetch::{Client, Fetch};
 use crate::pdp::Pdp;
+use crate::storage::Store;
+use crate::tokens::{Denied, Issuers};
 use arc_swap::ArcSwap;
 
 /// Where the server is in its life.
@@ -34,8 +43,23 @@ pub(super) struct App {
     /// For requests under way on connections that several share.
     pub(super) streams: Places,
     pub(super) hosts: Vec<String>,
-    pub(super) admin_token: Option<Secret>,
+    /// Origins whose pages may read answers.
+    pub(super) cors_origins: Vec<String>,
+    pub(super) gate: Gate,
+    /// The state directory.
+    pub(super) store: Option<Store>,
+    /// The decision log.
+    pub(super) audit: Option<DecisionLog>,
+    /// Tokens that are not taken.
+    pub(super) denied: Denied,
+    /// Whose tokens are taken, for callers and for principals.
+    pub(super) issuers: Option<Issuers>,
+    pub(super) limiter: Limiter,
+    pub(super) shedder: Arc<Shedder>,
     pub(super) metrics: Metrics,
+    /// Set where a collector is configured.
+    #[cfg(feature = "otlp")]
+    pub(super) spans: OnceLock<super::spans::Spans>,
     config_trouble: Mutex<ConfigTrouble>,
     /// Certificates, where there is TLS.
     pub(super) tls: OnceLock<Arc<Tls>>,
@@ -52,22 +76,81 @@ pub(super) struct ConfigTrouble {
 }
 
 impl App {
-    pub(super) fn new(config: &Config, admin_token: Option<Secret>, clock: Clock) -> Self {
+    pub(super) fn new(config: &Config, store: Option<Store>, clock: Clock) -> Result<Self, Faults> {
+        let denied = Denied::default();
+        if let Some(store) = &store {
+            denials::load(&denied, store, clock())
+                .map_err(|error| Fault::new("state", error.to_string()))?;
+        }
+        let fetch: Option<Arc<dyn Fetch>> =
+            if config.issuers.is_empty() && config.audit.url.is_none() {
+                None
+            } else {
+                let client = Client::new(config.client.ca.as_deref())
+                    .map_err(|message| Fault::new("config", format!("`client.ca`: {message}")))?;
+                Some(Arc::new(client))
+            };
+        let issuers = match &fetch {
+            Some(fetch) if !config.issuers.is_empty() => {
+                let (issuers, fetch) = (config.issuers.clone(), Arc::clone(fetch));
+                Some(Issuers::start(issuers, denied.clone(), fetch)?)
+            }
+            _ => None,
+        };
+        let audit = DecisionLog::start(&config.audit, audit::ROUTES, fetch)
+            .map_err(|error| Fault::new("config", error.to_string()))?;
         let hosts = config.server.hosts.iter();
-        Self {
+        let metrics = Metrics::new(&config.metrics, PATHS);
+        if let Some(log) = &audit {
+            audit::watch(log, &metrics);
+        }
+        let shedder = Arc::new(Shedder::default());
+        let watched = Arc::clone(&shedder);
+        metrics.watch_gauge(
+            "shed_percent",
+            "Share of decisions that are refused because work waits too long, in percent",
+            move || watched.percent(),
+        );
+        let requests = Places::new(config.limits.concurrent_requests);
+        let connections = Places::new(config.limits.connections);
+        for (name, help, places) in [
+            (
+                "requests_under_way",
+                "Requests that hold a place among `limits.concurrent_requests`",
+                &requests,
+            ),
+            (
+                "connections",
+                "Places among `limits.connections` that are taken, one by each listener that waits",
+                &connections,
+            ),
+        ] {
+            let places = places.clone();
+            metrics.watch_gauge(name, help, move || places.taken() as u64);
+        }
+        Ok(Self {
             pdp: OnceLock::new(),
             draining: AtomicBool::new(false),
             limits: ArcSwap::from_pointee(config.limits),
-            requests: Places::new(config.limits.concurrent_requests),
-            connections: Places::new(config.limits.connections),
+            requests,
+            connections,
             streams: Places::new(config.limits.connections),
             hosts: hosts.map(|host| host.to_ascii_lowercase()).collect(),
-            admin_token,
-            metrics: Metrics::new(),
+            cors_origins: config.server.cors_origins.clone(),
+            gate: Gate::new(config, store.clone(), issuers.clone())?,
+            store,
+            audit,
+            denied,
+            issuers,
+            limiter: Limiter::new(defaults(&config.limits)),
+            shedder,
+            metrics,
+            #[cfg(feature = "otlp")]
+            spans: OnceLock::new(),
             config_trouble: Mutex::default(),
             tls: OnceLock::new(),
             clock,
-        }
+        })
     }
 
     /// From now on requests are decided.
@@ -75,6 +158,7 @@ impl App {
         self.metrics.watch(pdp.clone());
         // A second call would be a mistake of ours; the first decision point stays.
         let _ = self.pdp.set(pdp);
+        self.metrics.ready(self.phase() == Phase::Serving);
     }
 
     /// The decision point, once there is something to decide with.
@@ -94,6 +178,7 @@ impl App {
 
     pub(super) fn drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
+        self.metrics.ready(false);
     }
 
     /// Takes up changed limits, from the next request on.
@@ -101,6 +186,7 @@ impl App {
         self.limits.store(Arc::new(limits));
         self.requests.resize(limits.concurrent_requests);
         self.connections.resize(limits.connections);
+        self.limiter.set_defaults(defaults(&limits));
         self.streams.resize(limits.connections);
         if let Some(pdp) = self.pdp() {
             pdp.set_limits(limits.request, limits.read);
@@ -120,10 +206,19 @@ impl App {
     }
 
     pub(super) fn set_config_trouble(&self, trouble: ConfigTrouble) {
+        let keys = trouble.restart_needed.len();
+        self.metrics.config_trouble(trouble.refused.is_some(), keys);
         let mut now = self
             .config_trouble
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         *now = trouble;
+    }
+}
+
+fn defaults(limits: &LimitsConfig) -> Defaults {
+    Defaults {
+        decide: limits.caller,
+        manage: limits.manage,
     }
 }

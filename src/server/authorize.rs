@@ -3,58 +3,89 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::body::{Body, Bytes};
-use axum::extract::{Request as HttpRequest, State};
+use axum::body::{Body as HttpBody, Bytes};
+use axum::extract::{Extension, Request as HttpRequest, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use uuid::Uuid;
 
 use super::app::App;
+use super::audit;
+use super::metrics::Shed;
+use super::principal;
 use super::problem::Problem;
+use super::trace::TraceContext;
+use crate::audit::Entry;
 use crate::caller::Caller;
 use crate::config::LimitsConfig;
 use crate::pdp::Pdp;
-use crate::request::Request;
+use crate::request::{Body, Request};
 use crate::response::{Answer, to_bytes};
 
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const X_DECISION_ID: HeaderName = HeaderName::from_static("x-decision-id");
+pub(super) const X_DECISION_ID: HeaderName = HeaderName::from_static("x-decision-id");
 
 /// How long a request waits for the state that its `atLeast` demands.
 const WAIT_FOR_SEQUENCE: Duration = Duration::from_millis(100);
 const LOOK_FOR_SEQUENCE: Duration = Duration::from_millis(5);
 
 /// Decides one request.
-pub(super) async fn authorize(State(app): State<Arc<App>>, http: HttpRequest) -> Response {
-    let began = Instant::now();
+pub(super) async fn authorize(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    http: HttpRequest,
+) -> Response {
+    respond(&app, caller, http).await
+}
+
+/// As [`authorize`], for who has the server already.
+pub(super) async fn respond(app: &App, caller: Caller, http: HttpRequest) -> Response {
     let mut id = request_id(http.headers());
-    let answered = answer(&app, http, &mut id).await;
+    let answered = answer(app, http, caller, &mut id).await;
     let response = match answered {
         Ok(response) => response,
         Err(problem) => problem.respond(id.as_deref()),
     };
-    app.metrics
-        .authorize(response.status().as_u16(), began.elapsed());
     with_request_id(response, id)
 }
 
 async fn answer(
     app: &App,
     http: HttpRequest,
+    caller: Caller,
     id: &mut Option<String>,
 ) -> Result<Response, Problem> {
+    let began = Instant::now();
+    if app.shedder.refuses() {
+        return Err(overloaded(app));
+    }
     let limits = **app.limits.load();
+    let trace = TraceContext::of(http.headers()).map(|context| context.trace);
     let body = read_body(http, &limits).await?;
     let mut place = Some(
         app.requests
             .take(limits.queue_timeout)
             .await
-            .ok_or_else(overloaded)?,
+            .ok_or_else(|| overloaded(app))?,
     );
-    let pdp = app.pdp().ok_or_else(Problem::not_ready)?;
-    let mut request =
-        Request::from_json(&body, &limits.request, Caller::anonymous())?.with_now((app.clock)());
+    let pdp = app.pdp().ok_or_else(|| not_ready(app))?;
+    let now = (app.clock)();
+    let request = match Request::body(&body, &limits.request, caller)? {
+        Body::Whole(request) => request,
+        Body::WithToken(pending) => match principal::known(app, &pending, now)? {
+            Some(verified) => principal::resolve(pending, &verified)?,
+            None => {
+                // Whoever waits for an issuer does not keep others from being decided.
+                drop(place.take());
+                let verified = principal::verify(app, &pending, now).await?;
+                place = app.requests.take(limits.queue_timeout).await;
+                principal::resolve(pending, &verified)?
+            }
+        },
+    };
+    let mut request = request.with_now(now);
+    request.trace = trace;
     match (&request.request_id, &*id) {
         (Some(given), _) => *id = Some(given.clone()),
         (None, Some(header)) => request.request_id = Some(header.clone()),
@@ -73,12 +104,13 @@ async fn answer(
         wait_for_sequence(pdp, &request).await;
         place = app.requests.take(limits.queue_timeout).await;
     }
-    let _place = place.ok_or_else(overloaded)?;
+    let _place = place.ok_or_else(|| overloaded(app))?;
     let outcome = pdp.authorize(&request)?;
     app.metrics.decided(&outcome);
     let answer = Answer::new(&request, &outcome);
     let bytes = to_bytes(&answer)?;
-    let mut response = Response::new(Body::from(bytes));
+    let decision_id = answer.decision_id();
+    let mut response = Response::new(HttpBody::from(bytes));
     let headers = response.headers_mut();
     headers.insert(
         header::CONTENT_TYPE,
@@ -86,9 +118,18 @@ async fn answer(
     );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let mut buffer = Uuid::encode_buffer();
-    let decision_id = answer.decision_id().hyphenated();
-    if let Ok(decision_id) = HeaderValue::from_str(decision_id.encode_lower(&mut buffer)) {
+    let shown = decision_id.hyphenated().encode_lower(&mut buffer);
+    if let Ok(decision_id) = HeaderValue::from_str(shown) {
         headers.insert(X_DECISION_ID, decision_id);
+    }
+    #[cfg(feature = "otlp")]
+    if app.spans.get().is_some() {
+        super::spans::note(&mut response, &outcome);
+    }
+    if let Some(log) = &app.audit {
+        let took = began.elapsed();
+        let entry = Entry::new(decision_id, "authorize", request, outcome, took, body.len());
+        audit::record(app, log, entry)?;
     }
     Ok(response)
 }
@@ -148,7 +189,13 @@ fn is_json(headers: &HeaderMap) -> bool {
             && kind.to_ascii_lowercase().ends_with("+json"))
 }
 
-fn overloaded() -> Problem {
+fn not_ready(app: &App) -> Problem {
+    app.metrics.shed(Shed::NotReady);
+    Problem::not_ready()
+}
+
+fn overloaded(app: &App) -> Problem {
+    app.metrics.shed(Shed::Overloaded);
     let detail = "too many requests are under way";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail).retry_after(1)
 }

@@ -270,7 +270,7 @@ impl Conn {
             }
         }
         let mut request = request.map(Body::new);
-        let response = if self.served.decides && routes::decides(&request) {
+        let response = if self.served.decides && routes::decides(&self.app, &request) {
             routes::decide(Arc::clone(&self.app), Arc::clone(&self.peer), request).await
         } else {
             request.extensions_mut().insert(Arc::clone(&self.peer));
@@ -326,7 +326,7 @@ mod tests {
     /// Serves [`who`] until the sender is dropped or says so.
     fn listen_on(listener: Listener, tls: Option<Side>) -> watch::Sender<bool> {
         let config = Config::from_parts(None, std::iter::empty(), &[]).unwrap();
-        let app = Arc::new(App::new(&config, None, Box::new(Timestamp::now)));
+        let app = Arc::new(App::new(&config, None, Box::new(Timestamp::now)).unwrap());
         let (stop, stopped) = watch::channel(false);
         let served = Served {
             router: axum::Router::new().route("/", get(who)),

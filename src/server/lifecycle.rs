@@ -41,14 +41,16 @@ pub fn serve(serve: Serve) -> Result<(), ServeError> {
 async fn run(mut serve: Serve) -> Result<(), ServeError> {
     let mut signals = Signals::new()?;
     let config = serve.config.clone();
-    let admin_token = match &config.server.admin_token {
-        Some(secret) => Some(secret.read().map_err(|message| ServeError::Secret {
-            key: "server.admin_token",
-            message,
-        })?),
-        None => None,
-    };
-    let app = Arc::new(App::new(&config, admin_token, Box::new(Timestamp::now)));
+    let app = Arc::new(App::new(
+        &config,
+        serve.pdp.opened_store(),
+        Box::new(Timestamp::now),
+    )?);
+    #[cfg(feature = "otlp")]
+    if let Some(spans) = super::spans::start(&config.otlp, &app.metrics)? {
+        // Nobody else sets it.
+        let _ = app.spans.set(spans);
+    }
     let (stop, stopped) = watch::channel(false);
     let mut listeners = tokio::task::JoinSet::new();
     let (tls, _certificates) = certificates(&config, &app)?;
@@ -112,6 +114,10 @@ async fn run(mut serve: Serve) -> Result<(), ServeError> {
         _ = signals.stop() => return Ok(()),
     };
     app.begin(pdp.clone());
+    tokio::spawn(super::shed::watch(Arc::clone(&app)));
+    if let Some(issuers) = app.issuers.clone() {
+        tokio::spawn(async move { issuers.warm(Timestamp::now()).await });
+    }
     let serve = Arc::new(serve);
     let _watcher = live::watch(&serve, &app)?;
     tracing::info!(
@@ -143,6 +149,16 @@ async fn run(mut serve: Serve) -> Result<(), ServeError> {
             }
         }
         _ = signals.stop() => tracing::warn!("ended at once by a second signal"),
+    }
+    #[cfg(feature = "otlp")]
+    if app.spans.get().is_some() {
+        let close = move || app.spans.get().map(super::spans::Spans::close);
+        // Fails only if the thread panicked; the process ends anyhow.
+        let _ = tokio::task::spawn_blocking(close).await;
+    }
+    if let Some(log) = app.audit.clone() {
+        // What was decided is written before the process ends.
+        let _ = tokio::task::spawn_blocking(move || log.close()).await;
     }
     tracing::info!("ended");
     Ok(())

@@ -8,7 +8,7 @@ use super::app::{App, ConfigTrouble};
 use crate::config::Config;
 use crate::policy::{Watch, WatchMode, Watcher};
 
-/// Watches the configuration file and takes up what can change: limits and logging. Other changed
+/// Watches the configuration file and takes up what can change: limits, callers and logging. Other changed
 /// keys are named as needing a restart.
 pub(super) fn watch(serve: &Arc<Serve>, app: &Arc<App>) -> std::io::Result<Option<Watcher>> {
     let config = &serve.config;
@@ -57,6 +57,10 @@ fn take_up(serve: &Serve, app: &App, current: &Config) -> Option<Config> {
     }
     let read_limits_changed = current.limits.read != next.limits.read;
     app.set_limits(next.limits);
+    // They were checked with the rest of the configuration.
+    if let Err(faults) = app.gate.set_callers(&next.callers) {
+        tracing::error!(%faults, "callers refused");
+    }
     if let Some(pdp) = app.pdp().filter(|_| read_limits_changed) {
         // A tree that was too large may be taken now; what comes of it is logged and counted.
         let _ = pdp.reload();

@@ -1,180 +1,457 @@
-//! Counters and histograms. Labels come from closed sets: never an id of a request.
+//! Counters, histograms and gauges. Labels come from closed sets or from the policies: never an id of a
+//! request.
+//!
+//! What enters: what happened. What leaves: OpenMetrics text. Whoever counts adds to a counter that was
+//! made beforehand; names and labels are put together when somebody asks.
+
+mod closed;
+mod exchanges;
+mod gauges;
+mod pdp;
+mod policies;
+mod process;
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use prometheus_client::metrics::counter::{ConstCounter, Counter};
-use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use crate::decide::Outcome;
+use crate::config::MetricsConfig;
+use crate::decide::{Cause, Decision, Outcome};
+use crate::engine::PolicyErrorCode;
 use crate::pdp::Pdp;
 
-type Labels = [(&'static str, &'static str); 2];
+pub(super) use closed::{AuthenticationFailure, Cache, Certificate, Shed, WouldDeny};
+use closed::{Closed, Counts};
+use exchanges::Exchanges;
+use gauges::{Kind, Watched};
+use policies::PolicyCounts;
+use process::Process;
 
 /// What is counted.
 #[derive(Debug)]
 pub(super) struct Metrics {
     registry: Mutex<Registry>,
-    decisions: Family<Labels, Counter>,
-    policy_errors: Family<[(&'static str, &'static str); 1], Counter>,
-    requests: Family<[(&'static str, u16); 1], Counter>,
-    seconds: Histogram,
+    figures: Arc<Figures>,
 }
 
-/// Upper bounds of the latency histogram, in seconds: from 1 us, three in each power of ten.
-const BUCKETS: [f64; 16] = [
-    1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2,
-    5e-2, 0.1,
-];
+/// The counters themselves.
+#[derive(Debug)]
+struct Figures {
+    exchanges: Exchanges,
+    allowed: Counts<Cause>,
+    denied: Counts<Cause>,
+    policy_errors: Counts<PolicyErrorCode>,
+    policies: Option<PolicyCounts>,
+    would_deny: Counts<WouldDeny>,
+    shed: Counts<Shed>,
+    rate_limited: AtomicU64,
+    authentication_failures: Counts<AuthenticationFailure>,
+    hits: Counts<Cache>,
+    misses: Counts<Cache>,
+    /// Seconds since 1970 by certificate; 0 where there is none.
+    certificates: [AtomicU64; 2],
+    ready: AtomicU64,
+    config_refused: AtomicU64,
+    restart_needed: AtomicU64,
+    watched: Mutex<Vec<Watched>>,
+    process: Process,
+    pdp: std::sync::OnceLock<Pdp>,
+}
 
 impl Metrics {
-    pub(super) fn new() -> Self {
-        let metrics = Self {
-            registry: Mutex::new(Registry::with_prefix("deodar")),
-            decisions: Family::default(),
-            policy_errors: Family::default(),
-            requests: Family::default(),
-            seconds: Histogram::new(BUCKETS),
-        };
-        {
-            let mut registry = metrics.registry();
-            registry.register(
-                "decisions",
-                "Decisions by decision and cause",
-                metrics.decisions.clone(),
-            );
-            registry.register(
-                "policy_errors",
-                "Policies that failed to evaluate, by kind of error",
-                metrics.policy_errors.clone(),
-            );
-            registry.register(
-                "authorize_responses",
-                "Responses of POST /authorize by status",
-                metrics.requests.clone(),
-            );
-            registry.register(
-                "authorize_duration_seconds",
-                "Time of POST /authorize from the head of the request to the answer",
-                metrics.seconds.clone(),
-            );
+    /// `routes` are the labels of routes; whoever counts names them by their place.
+    pub(super) fn new(config: &MetricsConfig, routes: &'static [&'static str]) -> Self {
+        let figures = Arc::new(Figures {
+            exchanges: Exchanges::new(routes),
+            allowed: Counts::new(),
+            denied: Counts::new(),
+            policy_errors: Counts::new(),
+            policies: config
+                .policies
+                .then(|| PolicyCounts::new(config.policy_limit)),
+            would_deny: Counts::new(),
+            shed: Counts::new(),
+            rate_limited: AtomicU64::new(0),
+            authentication_failures: Counts::new(),
+            hits: Counts::new(),
+            misses: Counts::new(),
+            certificates: Default::default(),
+            ready: AtomicU64::new(0),
+            config_refused: AtomicU64::new(0),
+            restart_needed: AtomicU64::new(0),
+            watched: Mutex::new(gauges::declared()),
+            process: Process::new(),
+            pdp: std::sync::OnceLock::new(),
+        });
+        let mut registry = Registry::with_prefix("deodar");
+        let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "What this is", build);
+        registry.register_collector(Box::new(Arc::clone(&figures)));
+        Self {
+            registry: Mutex::new(registry),
+            figures,
         }
-        metrics
     }
 
     /// Reports the state and the reloads of a decision point too.
     pub(super) fn watch(&self, pdp: Pdp) {
-        self.registry()
-            .register_collector(Box::new(PdpCollector(pdp)));
+        // A second call would be a mistake of ours; the first decision point stays.
+        let _ = self.figures.pdp.set(pdp);
     }
 
-    pub(super) fn authorize(&self, status: u16, time: Duration) {
-        self.requests.get_or_create(&[("status", status)]).inc();
-        self.seconds.observe(time.as_secs_f64());
+    /// Says whether requests should be sent here.
+    pub(super) fn ready(&self, ready: bool) {
+        self.figures.ready.store(ready.into(), Ordering::Relaxed);
     }
 
+    /// Says how the configuration file is: refused as it is now, and how many keys wait for a restart.
+    pub(super) fn config_trouble(&self, refused: bool, restart_needed: usize) {
+        let figures = &self.figures;
+        figures
+            .config_refused
+            .store(refused.into(), Ordering::Relaxed);
+        let keys = restart_needed as u64;
+        figures.restart_needed.store(keys, Ordering::Relaxed);
+    }
+
+    /// Counts an answer; `route` is a place in the table of routes, or beyond it for any other path.
+    pub(super) fn answered(&self, route: usize, status: u16, time: Duration) {
+        self.figures.exchanges.add(route, status, time);
+    }
+
+    /// Counts a decision.
     pub(super) fn decided(&self, outcome: &Outcome) {
-        self.decisions
-            .get_or_create(&[
-                ("decision", outcome.decision().as_str()),
-                ("cause", outcome.cause().as_str()),
-            ])
-            .inc();
+        let figures = &self.figures;
+        match outcome.decision() {
+            Decision::Allow => figures.allowed.add(outcome.cause()),
+            Decision::Deny => figures.denied.add(outcome.cause()),
+        }
         for failure in outcome.policy_errors() {
-            self.policy_errors
-                .get_or_create(&[("code", failure.code().as_str())])
-                .inc();
+            figures.policy_errors.add(failure.code());
+        }
+        if let Some(policies) = &figures.policies {
+            policies.add(outcome);
+        }
+    }
+
+    /// Counts a decision that would have been Deny if enforcement did not only report.
+    #[allow(dead_code, reason = "for scores")]
+    pub(super) fn would_deny(&self, kind: WouldDeny) {
+        self.figures.would_deny.add(kind);
+    }
+
+    /// Counts a request that was turned away for want of room.
+    pub(super) fn shed(&self, reason: Shed) {
+        self.figures.shed.add(reason);
+    }
+
+    /// Counts a request that was over its caller's rate.
+    pub(super) fn rate_limited(&self) {
+        self.figures.rate_limited.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a caller that could not say who it is.
+    pub(super) fn authentication_failed(&self, kind: AuthenticationFailure) {
+        self.figures.authentication_failures.add(kind);
+    }
+
+    /// Counts a look into a cache.
+    pub(super) fn cache(&self, cache: Cache, hit: bool) {
+        let figures = &self.figures;
+        let counts = if hit { &figures.hits } else { &figures.misses };
+        counts.add(cache);
+    }
+
+    /// Says when a certificate ends, in seconds since 1970; `None` when there is none any more.
+    pub(super) fn certificate_expires(&self, certificate: Certificate, at: Option<u64>) {
+        if let Some(cell) = self.figures.certificates.get(certificate.place()) {
+            cell.store(at.unwrap_or(0), Ordering::Relaxed);
+        }
+    }
+
+    /// Shows what `read` says at each look. Takes the place of a gauge of this name.
+    pub(super) fn watch_gauge(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        read: impl Fn() -> u64 + Send + Sync + 'static,
+    ) {
+        self.watch_figure(Watched::new(name, help, Kind::Gauge, read));
+    }
+
+    /// Shows a number that only rises and that is counted elsewhere; `name` without `_total`. Takes the
+    /// place of a counter of this name.
+    pub(super) fn watch_counter(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        read: impl Fn() -> u64 + Send + Sync + 'static,
+    ) {
+        self.watch_figure(Watched::new(name, help, Kind::Counter, read));
+    }
+
+    fn watch_figure(&self, watched: Watched) {
+        let mut all = self.figures.watched();
+        match all.iter_mut().find(|known| known.name == watched.name) {
+            Some(known) => *known = watched,
+            None => all.push(watched),
         }
     }
 
     /// The text that Prometheus reads.
     pub(super) fn encode(&self) -> Result<String, fmt::Error> {
+        let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &self.registry())?;
+        prometheus_client::encoding::text::encode(&mut text, &registry)?;
         Ok(text)
-    }
-
-    fn registry(&self) -> std::sync::MutexGuard<'_, Registry> {
-        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What the decision point counts itself, read when it is asked for.
-#[derive(Debug)]
-struct PdpCollector(Pdp);
+impl Figures {
+    fn watched(&self) -> std::sync::MutexGuard<'_, Vec<Watched>> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
-impl Collector for PdpCollector {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let counts = self.0.reload_counts();
-        let health = self.0.health();
-        let reloads = [
-            ("published", counts.published),
-            ("unchanged", counts.unchanged),
-            ("failed", counts.failed),
-            ("held", counts.held),
-        ];
+    fn encode_decisions(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family = encoder.encode_descriptor(
-            "reloads",
-            "Reloads by result",
+            "decisions",
+            "Decisions by decision and cause",
             None,
-            prometheus_client::metrics::MetricType::Counter,
+            MetricType::Counter,
         )?;
-        for (result, count) in reloads {
-            let labels = [("result", result)];
-            ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
-        }
-        let mut family = encoder.encode_descriptor(
-            "shadow_checks",
-            "Decisions that the reference decided again, by result",
-            None,
-            prometheus_client::metrics::MetricType::Counter,
-        )?;
-        let checks = self.0.shadow_counts();
-        for (result, count) in [
-            ("matched", checks.matched),
-            ("mismatched", checks.mismatched),
-            ("dropped", checks.dropped),
-            ("not_checked", checks.not_checked),
+        for (decision, counts) in [
+            (Decision::Allow, &self.allowed),
+            (Decision::Deny, &self.denied),
         ] {
-            let labels = [("result", result)];
-            ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
-        }
-        let fallbacks = ConstCounter::new(self.0.engine_fallbacks());
-        let descriptor = encoder.encode_descriptor(
-            "engine_fallbacks",
-            "Decisions by the reference because only Cedar's reader took the request",
-            None,
-            fallbacks.metric_type(),
-        )?;
-        fallbacks.encode(descriptor)?;
-        let gauges = [
-            (
-                "sequence",
-                "Sequence of the state that decides",
-                health.sequence,
-            ),
-            (
-                "degraded",
-                "1 when the state that decides is not the one last given",
-                u64::from(health.is_degraded()),
-            ),
-            (
-                "policies",
-                "Policies that can determine a decision",
-                self.0.state().snapshot().counts().0 as u64,
-            ),
-        ];
-        for (name, help, value) in gauges {
-            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
-            let descriptor = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
-            gauge.encode(descriptor)?;
+            for (cause, count) in counts.entries() {
+                // The pairs that there can be are shown from the start.
+                let usual = (cause == Cause::Permitted) == (decision == Decision::Allow);
+                if usual || count > 0 {
+                    let labels = [("decision", decision.as_str()), ("cause", cause.as_str())];
+                    ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+                }
+            }
         }
         Ok(())
+    }
+
+    fn encode_caches(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut family = encoder.encode_descriptor(
+            "cache_requests",
+            "Looks into caches by cache and result",
+            None,
+            MetricType::Counter,
+        )?;
+        for (result, counts) in [("hit", &self.hits), ("miss", &self.misses)] {
+            for (cache, count) in counts.entries() {
+                let labels = [("cache", cache.name()), ("result", result)];
+                ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn encode_certificates(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut family = encoder.encode_descriptor(
+            "certificate_not_after_seconds",
+            "When a certificate ends, in seconds since 1970",
+            None,
+            MetricType::Gauge,
+        )?;
+        for (certificate, at) in Certificate::ALL.iter().zip(&self.certificates) {
+            let at = at.load(Ordering::Relaxed);
+            if at > 0 {
+                let labels = [("certificate", certificate.name())];
+                ConstGauge::new(at).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Collector for Figures {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let encoder = &mut encoder;
+        let state = self.pdp.get().map(Pdp::state);
+        self.exchanges.encode(encoder)?;
+        self.encode_decisions(encoder)?;
+        self.policy_errors.encode(
+            encoder,
+            "policy_errors",
+            "Policies that failed to evaluate, by kind of error",
+            "code",
+        )?;
+        if let Some(policies) = &self.policies {
+            policies.encode(encoder, state.as_deref())?;
+        }
+        self.would_deny.encode(
+            encoder,
+            "would_deny",
+            "Decisions that enforcement would turn into Deny, by cause",
+            "cause",
+        )?;
+        self.shed.encode(
+            encoder,
+            "shed",
+            "Requests turned away for want of room, by reason",
+            "reason",
+        )?;
+        encode_counter(
+            encoder,
+            "rate_limited",
+            "Requests over the rate of their caller",
+            self.rate_limited.load(Ordering::Relaxed),
+        )?;
+        self.authentication_failures.encode(
+            encoder,
+            "authentication_failures",
+            "Callers that could not say who they are, by what was wrong",
+            "kind",
+        )?;
+        self.encode_caches(encoder)?;
+        self.encode_certificates(encoder)?;
+        for (name, help, value) in [
+            (
+                "ready",
+                "1 when requests should be sent here: neither starting nor draining",
+                &self.ready,
+            ),
+            (
+                "config_refused",
+                "1 when the configuration file as it is now was refused",
+                &self.config_refused,
+            ),
+            (
+                "config_restart_needed",
+                "Keys of the configuration file that changed and wait for a restart",
+                &self.restart_needed,
+            ),
+        ] {
+            encode_gauge(encoder, name, help, value.load(Ordering::Relaxed))?;
+        }
+        for watched in self.watched().iter() {
+            watched.encode(encoder)?;
+        }
+        if let (Some(pdp), Some(state)) = (self.pdp.get(), &state) {
+            pdp::encode(encoder, pdp, state)?;
+        }
+        self.process.encode(encoder)
+    }
+}
+
+/// Writes a counter without labels.
+fn encode_counter(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    count: u64,
+) -> fmt::Result {
+    let counter = ConstCounter::new(count);
+    counter.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)
+}
+
+/// Writes a gauge without labels.
+fn encode_gauge<N>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    value: N,
+) -> fmt::Result
+where
+    ConstGauge<N>: EncodeMetric,
+{
+    let gauge = ConstGauge::new(value);
+    gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metrics() -> Metrics {
+        let config = MetricsConfig {
+            policies: true,
+            policy_limit: 10,
+        };
+        Metrics::new(&config, &["/authorize", "/healthz"])
+    }
+
+    #[track_caller]
+    fn check(metrics: &Metrics, lines: &[&str]) {
+        let text = metrics.encode().unwrap();
+        for line in lines {
+            assert!(text.lines().any(|l| l == *line), "{line}\n{text}");
+        }
+    }
+
+    #[test]
+    fn what_happened_is_shown() {
+        let metrics = metrics();
+        metrics.answered(0, 200, Duration::from_micros(7));
+        metrics.answered(9, 404, Duration::from_micros(7));
+        metrics.answered(1, 299, Duration::from_micros(7));
+        metrics.would_deny(WouldDeny::KnockedOut);
+        metrics.shed(Shed::Overloaded);
+        metrics.rate_limited();
+        metrics.authentication_failed(AuthenticationFailure::Token);
+        metrics.cache(Cache::Tokens, true);
+        metrics.cache(Cache::Tokens, false);
+        metrics.certificate_expires(Certificate::Server, Some(1_800_000_000));
+        metrics.ready(true);
+        metrics.config_trouble(true, 2);
+        metrics.watch_gauge("audit_queue", "Records that wait", || 7);
+        metrics.watch_gauge("things", "Things", || 8);
+        metrics.watch_counter("audit_dropped", "Records lost", || 9);
+        check(
+            &metrics,
+            &[
+                "deodar_http_request_duration_seconds_bucket{le=\"0.00001\",route=\"/authorize\",class=\"2xx\"} 1",
+                "deodar_http_request_duration_seconds_count{route=\"other\",class=\"4xx\"} 1",
+                "deodar_http_responses_total{route=\"other\",status=\"404\"} 1",
+                "deodar_http_responses_total{route=\"/healthz\",status=\"other\"} 1",
+                "deodar_would_deny_total{cause=\"knocked_out\"} 1",
+                "deodar_shed_total{reason=\"overloaded\"} 1",
+                "deodar_rate_limited_total 1",
+                "deodar_authentication_failures_total{kind=\"token\"} 1",
+                "deodar_cache_requests_total{cache=\"tokens\",result=\"hit\"} 1",
+                "deodar_cache_requests_total{cache=\"tokens\",result=\"miss\"} 1",
+                "deodar_certificate_not_after_seconds{certificate=\"server\"} 1800000000",
+                "deodar_ready 1",
+                "deodar_config_refused 1",
+                "deodar_config_restart_needed 2",
+                "deodar_audit_queue 7",
+                "deodar_things 8",
+                "deodar_audit_dropped_total 9",
+                "deodar_decisions_total{decision=\"Allow\",cause=\"permitted\"} 0",
+                "deodar_policy_determined_total{policy=\"other\"} 0",
+                "deodar_connections 0",
+            ],
+        );
+        let text = metrics.encode().unwrap();
+        assert_eq!(text.matches("# TYPE deodar_audit_queue ").count(), 1);
+        assert!(!text.contains("client_roots"));
+        assert!(text.contains(&format!(
+            "deodar_build_info{{version=\"{}\"}} 1",
+            env!("CARGO_PKG_VERSION")
+        )));
+    }
+
+    #[test]
+    fn a_family_is_named_once() {
+        let text = metrics().encode().unwrap();
+        let mut names: Vec<_> = text.lines().filter(|l| l.starts_with("# TYPE")).collect();
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all, "{text}");
     }
 }

@@ -1,6 +1,6 @@
 //! The other end of a connection: where it is, and what it has proved by the way it came.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -12,10 +12,6 @@ use crate::timestamp::Timestamp;
 
 /// The other end of a connection; made once for each, and shared by its requests.
 #[derive(Debug, Clone, Default)]
-#[allow(
-    dead_code,
-    reason = "`certificate` and `secure` are for authentication to read"
-)]
 pub(super) struct Peer {
     /// Its address; none over a Unix-domain socket.
     pub(super) address: Option<SocketAddr>,
@@ -50,12 +46,23 @@ pub(super) struct ClientCertificate {
 }
 
 impl Peer {
+    /// A peer of which the address is known.
+    #[cfg(test)]
+    pub(super) fn at(address: SocketAddr) -> Self {
+        Self {
+            address: Some(address),
+            ..Self::default()
+        }
+    }
+
+    /// Its IP address; one of IPv4 within IPv6 as IPv4.
+    pub(super) fn ip(&self) -> Option<IpAddr> {
+        self.address.map(|address| address.ip().to_canonical())
+    }
+
     /// Whether it is on this machine.
     pub(super) fn is_local(&self) -> bool {
-        self.unix.is_some()
-            || self
-                .address
-                .is_some_and(|address| address.ip().is_loopback())
+        self.unix.is_some() || self.ip().is_some_and(|ip| ip.is_loopback())
     }
 }
 

@@ -59,6 +59,13 @@ impl Places {
         }
     }
 
+    /// How many places are taken.
+    pub(super) fn taken(&self) -> usize {
+        let bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = bound.most + bound.owed;
+        all.saturating_sub(self.semaphore.available_permits())
+    }
+
     /// Changes how many places there are.
     pub(super) fn resize(&self, most: usize) {
         let mut bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
@@ -101,9 +108,12 @@ mod tests {
         places.resize(3);
         let three = places.take(soon).await;
         assert!(three.is_some());
+        assert_eq!(places.taken(), 3);
         places.resize(1);
+        assert_eq!(places.taken(), 3);
         drop(one);
         drop(two);
+        assert_eq!(places.taken(), 1);
         assert!(
             places.take(soon).await.is_none(),
             "one is taken, one is all there are"

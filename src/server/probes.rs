@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::app::{App, Phase};
+use super::peer::Peer;
+use crate::audit::DecisionLog;
 
 /// Whether the process answers at all.
 pub(super) async fn healthz() -> Response {
@@ -16,8 +18,31 @@ pub(super) async fn healthz() -> Response {
 }
 
 /// Whether requests should be sent here: 200 for `ok` and `degraded`, 503 for `starting` and
-/// `draining`.
-pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
+/// `draining`. Others than this machine are told no reasons: those name files.
+pub(super) async fn readyz(
+    State(app): State<Arc<App>>,
+    peer: Option<Extension<Arc<Peer>>>,
+) -> Response {
+    let peer = peer.map(|peer| peer.0).unwrap_or_default();
+    if app.gate.is_local(&peer) {
+        return readyz_in_full(State(app)).await;
+    }
+    let (status, code) = match (app.phase(), app.pdp()) {
+        (Phase::Draining, _) => ("draining", StatusCode::SERVICE_UNAVAILABLE),
+        (Phase::Starting, _) | (_, None) => ("starting", StatusCode::SERVICE_UNAVAILABLE),
+        (Phase::Serving, Some(pdp)) => {
+            let log = app.audit.as_ref().and_then(DecisionLog::health);
+            let degraded = pdp.health().is_degraded()
+                || app.config_trouble().refused.is_some()
+                || log.is_some();
+            (if degraded { "degraded" } else { "ok" }, StatusCode::OK)
+        }
+    };
+    (code, Json(json!({ "status": status }))).into_response()
+}
+
+/// As [`readyz`], with reasons, revision and sequence.
+pub(super) async fn readyz_in_full(State(app): State<Arc<App>>) -> Response {
     let Some(pdp) = app.pdp() else {
         let status = match app.phase() {
             Phase::Draining => "draining",
@@ -30,6 +55,7 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
     let config = app.config_trouble();
     let mut reasons = health.reasons.clone();
     reasons.extend(config.refused);
+    reasons.extend(app.audit.as_ref().and_then(DecisionLog::health));
     reasons.extend(app.tls.get().and_then(|tls| tls.trouble((app.clock)())));
     let (status, code) = match app.phase() {
         Phase::Draining => ("draining", StatusCode::SERVICE_UNAVAILABLE),

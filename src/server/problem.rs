@@ -1,7 +1,7 @@
 //! Errors over HTTP: `application/problem+json` (RFC 9457).
 
 use axum::body::Body;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
@@ -15,6 +15,7 @@ pub(super) struct Problem {
     detail: String,
     retry_after: Option<u64>,
     errors: Vec<InputFault>,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 #[derive(Serialize)]
@@ -48,7 +49,39 @@ impl Problem {
             detail: detail.into(),
             retry_after: None,
             errors: Vec::new(),
+            headers: Vec::new(),
         }
+    }
+
+    /// Tells the client how to say who it is (RFC 9110 section 11.6.1).
+    pub(super) fn challenge(self, challenge: &'static str) -> Self {
+        self.header(
+            header::WWW_AUTHENTICATE,
+            HeaderValue::from_static(challenge),
+        )
+    }
+
+    /// Names every fault of the body.
+    pub(super) fn errors(mut self, errors: Vec<InputFault>) -> Self {
+        self.errors = errors;
+        self
+    }
+
+    /// Says where in the body the fault is.
+    pub(super) fn at(mut self, pointer: &str) -> Self {
+        self.errors = vec![InputFault::new(pointer, &self.detail)];
+        self
+    }
+
+    /// Adds a header to the response.
+    pub(super) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    #[cfg(test)]
+    pub(super) fn code(&self) -> &'static str {
+        self.code
     }
 
     /// Tells the client when to try again, in seconds.
@@ -92,6 +125,9 @@ impl Problem {
         );
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        for (name, value) in &self.headers {
+            headers.insert(name.clone(), value.clone());
         }
         if let Some(id) = request_id.and_then(|id| HeaderValue::from_str(id).ok()) {
             headers.insert(super::authorize::X_REQUEST_ID, id);

@@ -1,4 +1,4 @@
-//! Which path leads where, and what every request passes on its way.
+//! Which path leads where and what it takes to go there, and what every request passes on its way.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -6,144 +6,396 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use axum::Router;
-use axum::extract::{Request as HttpRequest, State};
-use axum::http::{Method, StatusCode, Uri, header};
+use axum::extract::{MatchedPath, Request as HttpRequest, State};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, delete, get, post, put};
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::CorsLayer;
 
 use super::app::App;
-use super::authorize::{authorize, request_id};
+use super::authorize::{authorize, request_id, respond};
+use super::exchange::Exchange;
+use super::guard::{self, Needs};
+use super::limit::Class;
 use super::peer::Peer;
 use super::problem::Problem;
-use super::{admin, probes};
+use super::{
+    admin, audit, denials, entities, hosts, keys, policies, probes, revisions, watch, whoami,
+};
+use crate::caller::Scope;
 
-const PATHS: &[&str] = &[
+/// One way in: the table of them is what the router is made of and what tests go through.
+pub(super) struct Route {
+    #[cfg_attr(
+        not(test),
+        allow(dead_code, reason = "handlers know theirs; tests go by it")
+    )]
+    pub(super) method: Method,
+    pub(super) path: &'static str,
+    pub(super) needs: Needs,
+    pub(super) class: Class,
+    handler: MethodRouter<Arc<App>>,
+}
+
+/// Every route of the main listener.
+pub(super) fn table() -> Vec<Route> {
+    let route = |method, path, needs, class, handler| Route {
+        method,
+        path,
+        needs,
+        class,
+        handler,
+    };
+    let needs = Needs::Scope;
+    vec![
+        route(
+            Method::POST,
+            "/authorize",
+            needs(Scope::Decide),
+            Class::Decide,
+            post(authorize),
+        ),
+        route(
+            Method::GET,
+            "/whoami",
+            Needs::Caller,
+            Class::Manage,
+            get(whoami::whoami),
+        ),
+        route(
+            Method::GET,
+            "/policies",
+            needs(Scope::PoliciesRead),
+            Class::Manage,
+            get(policies::list),
+        ),
+        route(
+            Method::POST,
+            "/admin/reload",
+            needs(Scope::PoliciesWrite),
+            Class::Manage,
+            post(admin::reload),
+        ),
+        route(
+            Method::GET,
+            "/admin/mismatches",
+            needs(Scope::AuditRead),
+            Class::Manage,
+            get(admin::mismatches),
+        ),
+        route(
+            Method::GET,
+            "/revisions",
+            needs(Scope::PoliciesRead),
+            Class::Manage,
+            get(revisions::list),
+        ),
+        route(
+            Method::GET,
+            "/revisions/{sequence}",
+            needs(Scope::PoliciesRead),
+            Class::Manage,
+            get(revisions::get),
+        ),
+        route(
+            Method::GET,
+            "/entities",
+            needs(Scope::EntitiesRead),
+            Class::Manage,
+            get(entities::types),
+        ),
+        route(
+            Method::POST,
+            "/entities",
+            needs(Scope::EntitiesWrite),
+            Class::Manage,
+            post(entities::batch),
+        ),
+        route(
+            Method::GET,
+            "/entities/{type}",
+            needs(Scope::EntitiesRead),
+            Class::Manage,
+            get(entities::list),
+        ),
+        route(
+            Method::GET,
+            "/entities/{type}/{id}",
+            needs(Scope::EntitiesRead),
+            Class::Manage,
+            get(entities::get),
+        ),
+        route(
+            Method::PUT,
+            "/entities/{type}/{id}",
+            needs(Scope::EntitiesWrite),
+            Class::Manage,
+            put(entities::put),
+        ),
+        route(
+            Method::DELETE,
+            "/entities/{type}/{id}",
+            needs(Scope::EntitiesWrite),
+            Class::Manage,
+            delete(entities::delete),
+        ),
+        route(
+            Method::GET,
+            "/keys",
+            needs(Scope::KeysWrite),
+            Class::Manage,
+            get(keys::list),
+        ),
+        route(
+            Method::POST,
+            "/keys",
+            needs(Scope::KeysWrite),
+            Class::Manage,
+            post(keys::create),
+        ),
+        route(
+            Method::POST,
+            "/keys/{id}/rotate",
+            needs(Scope::KeysWrite),
+            Class::Manage,
+            post(keys::rotate),
+        ),
+        route(
+            Method::DELETE,
+            "/keys/{id}",
+            needs(Scope::KeysWrite),
+            Class::Manage,
+            delete(keys::revoke),
+        ),
+        route(
+            Method::GET,
+            "/denials",
+            needs(Scope::SubjectsRead),
+            Class::Manage,
+            get(denials::list),
+        ),
+        route(
+            Method::POST,
+            "/denials",
+            needs(Scope::SubjectsWrite),
+            Class::Manage,
+            post(denials::deny),
+        ),
+        route(
+            Method::DELETE,
+            "/denials",
+            needs(Scope::SubjectsWrite),
+            Class::Manage,
+            delete(denials::remove),
+        ),
+        route(
+            Method::GET,
+            "/audit",
+            needs(Scope::AuditRead),
+            Class::Manage,
+            get(audit::status),
+        ),
+        route(
+            Method::GET,
+            "/watch",
+            needs(Scope::Watch),
+            Class::Manage,
+            get(watch::watch),
+        ),
+        route(
+            Method::GET,
+            "/healthz",
+            Needs::Nothing,
+            Class::Operate,
+            get(probes::healthz),
+        ),
+        route(
+            Method::GET,
+            "/readyz",
+            Needs::Nothing,
+            Class::Operate,
+            get(probes::readyz),
+        ),
+        route(
+            Method::GET,
+            "/metrics",
+            needs(Scope::MetricsRead),
+            Class::Operate,
+            get(probes::metrics),
+        ),
+    ]
+}
+
+/// The paths of the table, each at the place that metrics know it by.
+pub(super) const PATHS: &[&str] = &[
     "/authorize",
+    "/whoami",
+    "/policies",
     "/admin/reload",
     "/admin/mismatches",
+    "/revisions",
+    "/revisions/{sequence}",
+    "/entities",
+    "/entities/{type}",
+    "/entities/{type}/{id}",
+    "/keys",
+    "/keys/{id}/rotate",
+    "/keys/{id}",
+    "/denials",
+    "/audit",
+    "/watch",
     "/healthz",
     "/readyz",
     "/metrics",
 ];
 
-/// The main listener: everything, under a configured host name.
+/// The place of `/authorize`.
+const AUTHORIZE: usize = 0;
+
+/// The main listener: everything, for those who may, under a configured host name.
 pub(super) fn main(app: Arc<App>) -> Router {
-    let router = Router::new()
-        .route("/authorize", post(authorize))
-        .route("/admin/reload", post(admin::reload))
-        .route("/admin/mismatches", get(admin::mismatches))
-        .merge(operations())
-        .layer(from_fn_with_state(Arc::clone(&app), known_host));
+    let mut router = Router::new();
+    for route in table() {
+        let guard = guard::Guard {
+            app: Arc::clone(&app),
+            needs: route.needs,
+            class: route.class,
+        };
+        let handler = route
+            .handler
+            .route_layer(from_fn_with_state(guard, guard::pass));
+        router = router.route(route.path, handler);
+    }
+    let router = router
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(Arc::clone(&app), hosts::known));
+    let router = match cors(&app) {
+        Some(cors) => router.layer(cors),
+        None => router,
+    };
     finish(router, app)
 }
 
-/// The operations listener: probes and metrics, under any host name, because probes come by address.
+/// The operations listener: probes and metrics for whoever reaches it, under any host name, because
+/// probes come by address.
 pub(super) fn ops(app: Arc<App>) -> Router {
-    finish(operations(), app)
-}
-
-fn operations() -> Router<Arc<App>> {
-    Router::new()
+    let router = Router::new()
         .route("/healthz", get(probes::healthz))
-        .route("/readyz", get(probes::readyz))
+        .route("/readyz", get(probes::readyz_in_full))
         .route("/metrics", get(probes::metrics))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed);
+    finish(router, app)
 }
 
 fn finish(router: Router<Arc<App>>, app: Arc<App>) -> Router {
     router
-        .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn(harden))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(Arc::clone(&app), measured))
         .with_state(app)
+}
+
+/// Lets the configured origins' pages read answers (the Fetch standard's CORS protocol).
+fn cors(app: &App) -> Option<CorsLayer> {
+    let origins = app.cors_origins.iter();
+    let origins: Vec<HeaderValue> = origins.filter_map(|origin| origin.parse().ok()).collect();
+    if origins.is_empty() {
+        return None;
+    }
+    Some(
+        CorsLayer::new()
+            .allow_origin(origins)
+            .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
+            .allow_headers([
+                header::AUTHORIZATION,
+                header::CONTENT_TYPE,
+                super::authorize::X_REQUEST_ID,
+            ])
+            .expose_headers([
+                super::authorize::X_REQUEST_ID,
+                super::authorize::X_DECISION_ID,
+                header::RETRY_AFTER,
+            ])
+            .max_age(std::time::Duration::from_secs(600)),
+    )
 }
 
 /// `POST /authorize` without the router on its way: what the router would do with it, and no more.
 pub(super) async fn decide(app: Arc<App>, peer: Arc<Peer>, http: HttpRequest) -> Response {
-    if let Some(refusal) = unknown_host(&app, Some(&peer), &http) {
-        return hardened(refusal);
-    }
-    let mut deciding = std::pin::pin!(authorize(State(app), http));
+    let exchange = Exchange::begin(&app, AUTHORIZE, &http);
+    let response = hardened(match hosts::unknown(&app, Some(&peer), &http) {
+        Some(refusal) => refusal,
+        None => guarded(&app, &peer, http).await,
+    });
+    exchange.end(&app, &response);
+    response
+}
+
+async fn guarded(app: &App, peer: &Peer, http: HttpRequest) -> Response {
+    let needs = Needs::Scope(Scope::Decide);
+    let admitted = match guard::admit(app, http.headers(), peer, needs, Class::Decide).await {
+        Ok(admitted) => admitted,
+        Err(problem) => return problem.respond(request_id(http.headers()).as_deref()),
+    };
+    let mut deciding = std::pin::pin!(respond(app, admitted.caller, http));
     let response = std::future::poll_fn(|context| {
         let polled = AssertUnwindSafe(|| deciding.as_mut().poll(context));
         catch_unwind(polled).unwrap_or_else(|panic| Poll::Ready(panicked(panic)))
     });
-    hardened(response.await)
+    let mut response = response.await;
+    admitted.ticket.tell(response.headers_mut());
+    response
+}
+
+/// Counts what the router answers, refusals and paths that lead nowhere among it.
+async fn measured(State(app): State<Arc<App>>, http: HttpRequest, next: Next) -> Response {
+    let matched = http.extensions().get::<MatchedPath>();
+    let place = matched.and_then(|path| PATHS.iter().position(|known| *known == path.as_str()));
+    let exchange = Exchange::begin(&app, place.unwrap_or(PATHS.len()), &http);
+    let response = next.run(http).await;
+    exchange.end(&app, &response);
+    response
 }
 
 /// Whether a request is one for [`decide`].
-pub(super) fn decides(http: &HttpRequest) -> bool {
-    http.method() == Method::POST && http.uri().path() == "/authorize"
-}
-
-async fn known_host(State(app): State<Arc<App>>, http: HttpRequest, next: Next) -> Response {
-    let peer = http.extensions().get::<Arc<Peer>>();
-    match unknown_host(&app, peer.map(Arc::as_ref), &http) {
-        Some(refusal) => refusal,
-        None => next.run(http).await,
-    }
-}
-
-/// Refuses host names that are not configured: a web page whose name was pointed at this machine
-/// (DNS rebinding) cannot ask here.
-fn unknown_host(app: &App, peer: Option<&Peer>, http: &HttpRequest) -> Option<Response> {
-    let host = match http.uri().host() {
-        // The absolute form of a request target goes before the header (RFC 9112 section 3.2.2).
-        Some(host) => host,
-        None => {
-            let mut hosts = http.headers().get_all(header::HOST).iter();
-            let host = match (hosts.next(), hosts.next()) {
-                (Some(one), None) => one.to_str().unwrap_or_default(),
-                // None, or several to choose from (RFC 9112 section 3.2).
-                _ => "",
-            };
-            without_port(host)
-        }
-    };
-    if app
-        .hosts
-        .iter()
-        .any(|known| known.eq_ignore_ascii_case(host))
-    {
-        return None;
-    }
-    // No web page reaches a socket in the file system, and clients have no name to give there.
-    if peer.is_some_and(|peer| peer.unix.is_some())
-        && (host.is_empty() || host.eq_ignore_ascii_case("localhost"))
-    {
-        return None;
-    }
-    let id = request_id(http.headers());
-    let detail = "the Host header is not a configured name; add it to `server.hosts`";
-    let problem = Problem::new(StatusCode::MISDIRECTED_REQUEST, "unknown_host", detail);
-    Some(problem.respond(id.as_deref()))
-}
-
-fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        // The colons within `[::1]` divide no port.
-        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !name.is_empty() => name,
-        _ => host,
-    }
+pub(super) fn decides(app: &App, http: &HttpRequest) -> bool {
+    // Where pages of other origins may ask, the router answers them.
+    http.method() == Method::POST
+        && http.uri().path() == "/authorize"
+        && app.cors_origins.is_empty()
 }
 
 async fn harden(http: HttpRequest, next: Next) -> Response {
     hardened(next.run(http).await)
 }
 
+/// Headers by which a browser that is shown an answer does nothing with it.
 fn hardened(mut response: Response) -> Response {
     let headers = response.headers_mut();
-    let nosniff = axum::http::HeaderValue::from_static("nosniff");
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+    for (name, value) in [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; frame-ancestors 'none'",
+        ),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
     response
 }
 
 async fn not_found(uri: Uri, http: HttpRequest) -> Response {
-    let detail = match crate::nearest::nearest(uri.path(), PATHS.iter().copied()) {
+    let known: std::collections::BTreeSet<_> = table().iter().map(|route| route.path).collect();
+    let detail = match crate::nearest::nearest(uri.path(), known.iter().copied()) {
         Some(near) => format!("there is nothing here; did you mean `{near}`?"),
-        None => format!("there is nothing here; known are {}", PATHS.join(", ")),
+        None => "there is nothing here".to_owned(),
     };
     let id = request_id(http.headers());
     Problem::new(StatusCode::NOT_FOUND, "not_found", detail).respond(id.as_deref())
@@ -165,22 +417,4 @@ fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
         "an internal error",
     )
     .respond(None)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ports_are_cut_from_host_names() {
-        for (host, name) in [
-            ("localhost:8180", "localhost"),
-            ("localhost", "localhost"),
-            ("[::1]:8180", "[::1]"),
-            ("[::1]", "[::1]"),
-            (":80", ":80"),
-        ] {
-            assert_eq!(without_port(host), name);
-        }
-    }
 }

@@ -6,7 +6,7 @@ use deodar::Pdp;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::support::{block_on, json, post, router};
+use crate::support::{block_on, config, json, post, router};
 
 fn pdp() -> Pdp {
     Pdp::builder()
@@ -235,14 +235,15 @@ fn what_is_no_request_gets_a_problem() {
 }
 
 #[test]
-fn reloading_is_for_this_machine_and_probes_answer() {
+fn reloading_and_metrics_take_a_key_and_probes_answer() {
     let reload = Request::post("/admin/reload")
         .header("host", "localhost")
         .header("content-type", "application/json")
         .body(Body::from("{}"))
         .unwrap();
-    // Without a socket there is no address that could be this machine's.
-    check(reload, 403, "forbidden");
+    check(reload, 401, "unauthenticated");
+    let metrics = Request::get("/metrics").header("host", "localhost");
+    check(metrics.body(Body::empty()).unwrap(), 401, "unauthenticated");
     let get = |path: &str| {
         Request::get(path)
             .header("host", "localhost")
@@ -257,9 +258,12 @@ fn reloading_is_for_this_machine_and_probes_answer() {
         );
         let (status, _, body) = send(get("/healthz")).await;
         assert_eq!((status.as_u16(), &body["status"]), (200, &json!("ok")));
-        let router = router(pdp(), None);
+        let clock = || Box::new(deodar::Timestamp::now);
+        let pdp = pdp();
+        let router = deodar::server::router(&config(), pdp.clone(), clock()).unwrap();
         post(&router, request("a").to_string()).await;
-        let response = router.oneshot(get("/metrics")).await.unwrap();
+        let ops = deodar::server::ops_router(&config(), pdp, clock()).unwrap();
+        let response = ops.oneshot(get("/metrics")).await.unwrap();
         let bytes = http_body_util::BodyExt::collect(response.into_body())
             .await
             .unwrap()
@@ -268,7 +272,11 @@ fn reloading_is_for_this_machine_and_probes_answer() {
         for line in [
             "deodar_decisions_total{decision=\"Allow\",cause=\"permitted\"} 1",
             "deodar_reloads_total{result=\"failed\"} 0",
-            "deodar_authorize_responses_total{status=\"200\"} 1",
+            "deodar_http_responses_total{route=\"/authorize\",status=\"200\"} 1",
+            "deodar_http_request_duration_seconds_count{route=\"/authorize\",class=\"2xx\"} 1",
+            "deodar_policy_determined_total{policy=\"read\"} 1",
+            "deodar_policy_determined_total{policy=\"never\"} 0",
+            "deodar_ready 1",
             "deodar_degraded 0",
             "deodar_policies 6",
             "# EOF",

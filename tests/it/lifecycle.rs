@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Served, Tree, deodar, run, wait_until};
+use crate::support::{ADMIN_KEY, Client, Served, Tree, administrator, deodar, run, wait_until};
 
 const PERMIT: &str = "@id(\"p\") permit(principal, action, resource);";
 
@@ -166,10 +166,16 @@ fn slow_and_endless_requests_are_cut() {
 
 #[test]
 fn a_client_that_takes_no_answers_loses_its_place() {
-    let settings = "limits.read_timeout = \"500ms\"\nlimits.connections = 2";
-    let tree = Tree::new(&[("a.cedar", PERMIT), ("deodar.toml", settings)]);
+    let settings = format!(
+        "limits.read_timeout = \"500ms\"\nlimits.connections = 2\n{}",
+        administrator()
+    );
+    let tree = Tree::new(&[("a.cedar", PERMIT), ("deodar.toml", &settings)]);
     let served = Served::start(&["--policies", "a.cedar"], tree.path());
-    let request = format!("GET /metrics HTTP/1.1\r\nhost: {}\r\n\r\n", served.address);
+    let request = format!(
+        "GET /metrics HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {ADMIN_KEY}\r\n\r\n",
+        served.address
+    );
     let mut greedy: Vec<_> = (0..2).map(|_| served.client()).collect();
     for client in &mut greedy {
         client.write_until_full(request.repeat(100).as_bytes());
@@ -247,29 +253,53 @@ fn whoever_waits_for_a_state_keeps_nobody_waiting() {
 }
 
 #[test]
-fn the_administrators_token_is_asked_for_and_never_logged() {
+fn keys_are_asked_for_and_never_logged() {
+    let settings = "client.key = {file = \"key\"}\nlog.level = \"trace\"\n".to_owned();
     let tree = Tree::new(&[
         ("a.cedar", PERMIT),
-        ("token", "a-very-secret-token-1\n"),
-        (
-            "deodar.toml",
-            "[server]\nadmin_token = {file = \"token\"}\n[log]\nlevel = \"trace\"\n",
-        ),
+        ("key", ADMIN_KEY),
+        ("deodar.toml", &(settings + &administrator())),
     ]);
     let served = Served::start(&["--policies", "a.cedar"], tree.path());
     let (status, problem) = served.client().post("/admin/reload", &json!({}));
     assert_eq!((status, &problem["code"]), (401, &json!("unauthenticated")));
-    let ran = run(deodar()
-        .current_dir(tree.path())
-        .args(["reload", &served.address]));
+    let (status, who) = served.administrator().get("/whoami");
+    assert_eq!((status, &who["name"]), (200, &json!("administrator")));
+    let reload = || {
+        run(deodar()
+            .current_dir(tree.path())
+            .args(["reload", &served.address]))
+    };
+    let ran = reload();
     assert_eq!((ran.code, ran.out.trim()), (0, "unchanged"), "{}", ran.err);
-    tree.write("token", "another-secret-token\n");
-    let ran = run(deodar()
-        .current_dir(tree.path())
-        .args(["reload", &served.address]));
+    tree.write("key", "another-key-that-is-wrong\n");
+    let ran = reload();
     assert_eq!(ran.code, 1);
-    for secret in ["a-very-secret-token-1", "another-secret-token"] {
+    assert!(
+        ran.err.contains("the key or token is not good"),
+        "{}",
+        ran.err
+    );
+    for secret in [ADMIN_KEY, "another-key-that-is-wrong"] {
         assert!(!served.log().contains(secret));
         assert!(!ran.out.contains(secret) && !ran.err.contains(secret));
     }
+}
+
+#[test]
+fn callers_change_without_a_restart() {
+    let tree = Tree::new(&[
+        ("a.cedar", PERMIT),
+        ("deodar.toml", "log.level = \"info\"\n"),
+    ]);
+    let served = Served::start(&["--policies", "a.cedar"], tree.path());
+    assert_eq!(served.administrator().get("/whoami").0, 401);
+    tree.write("deodar.toml", &administrator());
+    wait_until("the caller to be known", || {
+        served.administrator().get("/whoami").0 == 200
+    });
+    tree.write("deodar.toml", "log.level = \"info\"\n");
+    wait_until("the caller to be gone", || {
+        served.administrator().get("/whoami").0 == 401
+    });
 }

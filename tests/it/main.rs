@@ -8,17 +8,23 @@
 )]
 
 mod allocations;
+mod audit;
 mod bad_input;
 mod cases;
 mod cli;
 mod conformance;
 mod connections;
+mod deploy;
 mod engine;
 mod http;
+mod keys;
 mod lifecycle;
+mod malformed;
 mod properties;
 mod reload;
 mod sources;
 mod support;
 mod tls;
+mod traces;
 mod workloads;
+mod written;

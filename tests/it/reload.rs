@@ -7,7 +7,7 @@ use std::time::Duration;
 use deodar::{Pdp, PdpBuilder, ReloadError, Reloaded, Request, StateChange, WatchMode};
 use serde_json::{Value, json};
 
-use crate::support::{Served, Tree, wait_until};
+use crate::support::{Served, Tree, administrator, wait_until};
 
 fn permit(id: &str) -> String {
     format!("@id(\"{id}\") permit(principal, action, resource);")
@@ -271,7 +271,14 @@ fn reloads_under_load() {
     write(0, true);
     let (policies, entities) = (tree.join("p"), tree.join("e"));
     let off = tree.join("deodar.toml");
-    std::fs::write(&off, "[reload]\nwatch = \"off\"\n").unwrap();
+    std::fs::write(
+        &off,
+        format!(
+            "reload.watch = \"off\"\nlimits.manage_per_second = 100000\n{}",
+            administrator()
+        ),
+    )
+    .unwrap();
     let served = Served::start(
         &[
             "--policies",
@@ -303,7 +310,8 @@ fn reloads_under_load() {
                 }
             });
         }
-        let mut admin = served.client();
+        let _done = SetOnDrop(&done);
+        let mut admin = served.administrator();
         let mut invalid = 0;
         for version in 1..=RELOADS {
             let valid = version % 3 != 0;
@@ -336,4 +344,13 @@ fn reloads_under_load() {
         asked.load(Ordering::SeqCst) > RELOADS,
         "clients asked all the time"
     );
+}
+
+/// Ends the threads that look at it, also when an assertion fails.
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }

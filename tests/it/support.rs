@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
 use deodar::config::Config;
-use deodar::{Pdp, Timestamp};
+use deodar::{Pdp, Scope, Timestamp};
 use http_body_util::BodyExt;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use tower::ServiceExt;
 
 pub(crate) fn root() -> PathBuf {
@@ -62,7 +63,7 @@ impl Tree {
 
 pub(crate) fn router(pdp: Pdp, now: Option<Timestamp>) -> axum::Router {
     let clock = move || now.unwrap_or_else(Timestamp::now);
-    deodar::server::router(&config(), pdp, Box::new(clock))
+    deodar::server::router(&config(), pdp, Box::new(clock)).unwrap()
 }
 
 /// Runs a future on a small runtime of its own.
@@ -123,6 +124,19 @@ pub(crate) fn run(command: &mut Command) -> Ran {
     }
 }
 
+/// The key of the caller that [`administrator`] configures.
+pub(crate) const ADMIN_KEY: &str = "the-key-of-the-administrator";
+
+/// A `[[callers]]` table for a caller that may manage everything, recognised by [`ADMIN_KEY`].
+pub(crate) fn administrator() -> String {
+    let hash = Sha256::digest(ADMIN_KEY);
+    let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let scopes: Vec<_> = Scope::ALL.iter().map(|scope| scope.name()).collect();
+    format!(
+        "[[callers]]\nname = \"administrator\"\nscopes = {scopes:?}\nkey_sha256 = [\"{hash}\"]\n"
+    )
+}
+
 /// A `deodar serve` process on a free port; killed when dropped.
 pub(crate) struct Served {
     pub(crate) child: Child,
@@ -174,6 +188,13 @@ impl Served {
         Client::new(&self.address)
     }
 
+    /// A client that shows [`ADMIN_KEY`].
+    pub(crate) fn administrator(&self) -> Client {
+        let mut client = self.client();
+        client.key = Some(ADMIN_KEY.to_owned());
+        client
+    }
+
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
@@ -198,6 +219,8 @@ impl Drop for Served {
 pub(crate) struct Client<S = TcpStream> {
     address: String,
     stream: BufReader<S>,
+    /// Shown as `Authorization: Bearer`.
+    pub(crate) key: Option<String>,
 }
 
 impl Client {
@@ -210,6 +233,7 @@ impl Client {
         Self {
             address: address.to_owned(),
             stream: BufReader::new(stream),
+            key: None,
         }
     }
 
@@ -230,6 +254,7 @@ impl<S: Read + Write> Client<S> {
         Self {
             address: address.to_owned(),
             stream: BufReader::new(stream),
+            key: None,
         }
     }
 
@@ -248,8 +273,11 @@ impl<S: Read + Write> Client<S> {
         body: Option<String>,
     ) -> std::io::Result<(u16, Value)> {
         let body = body.unwrap_or_default();
+        let key = self.key.as_ref().map_or_else(String::new, |key| {
+            format!("authorization: Bearer {key}\r\n")
+        });
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\n{key}content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             self.address,
             body.len()
         );

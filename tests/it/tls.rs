@@ -496,7 +496,7 @@ fn health_and_reload_speak_tls() {
     drop(port);
     let settings = |auth: &str| {
         format!(
-            "{auth}[server]\nlisten = \"{address}\"\n[client]\nca = \"servers.crt\"\ncertificate = \"client.crt\"\nkey = \"client.key\"\n"
+            "{auth}[server]\nlisten = \"{address}\"\n[client]\nca = \"servers.crt\"\ncertificate = \"client.crt\"\ncertificate_key = \"client.key\"\n"
         )
     };
     let required = "client_ca = \"ca.crt\"\nclient_auth = \"required\"\n";

@@ -256,6 +256,9 @@ fn request(g: &mut Gen) -> Request {
     } else {
         Vec::new()
     };
+    let facts = g
+        .one_in(5)
+        .then(|| (0..=g.below(2)).map(|_| inline(g)).collect());
     let resources: &[&str] = if strict {
         &["User"]
     } else {
@@ -268,12 +271,15 @@ fn request(g: &mut Gen) -> Request {
         resource: name(g, resources),
         context,
         entities,
+        facts,
+        authentication: None,
         obligations: Vec::new(),
         client: None,
         purpose: crate::request::Purpose::Enforce,
         explain: false,
         at_least: None,
         request_id: None,
+        trace: None,
         now: None,
         caller: Caller::new("test", [Scope::Decide], rule, Handles::Any),
     }

@@ -1,0 +1,237 @@
+//! `deodar keys`: through a running server, or in the state directory itself with `--offline`.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::args::{Args, CreateKey, Keys, KeysCommand};
+use super::client::Server;
+use super::output::Output;
+use super::{Done, Exit, Failure, client_key};
+use crate::caller::InlineRule;
+use crate::config::Config;
+use crate::storage::Store;
+use crate::storage::keys::{ApiKey, KeyLimits, NewKey, for_configuration};
+use crate::timestamp::Timestamp;
+
+/// How long a server may take for a change of its keys.
+const CHANGING: Duration = Duration::from_secs(30);
+
+pub(super) fn run(command: &Keys, args: &Args, output: Output) -> Done {
+    if matches!(command.command, KeysCommand::Hash) {
+        return hash(output);
+    }
+    let config = args.load_config()?;
+    let answer = if command.offline {
+        offline(&command.command, &config)?
+    } else {
+        online(command, args, &config)?
+    };
+    match &command.command {
+        KeysCommand::Create(_) | KeysCommand::Rotate { .. } => show_secret(&answer, output)?,
+        KeysCommand::List | KeysCommand::Hash => list(&answer, output),
+        KeysCommand::Revoke { id } => {
+            if output.is_json() {
+                output.value(&answer);
+            } else {
+                output.note(&format!("the key {id} is revoked"));
+            }
+        }
+    }
+    Ok(Exit::Holds)
+}
+
+/// A key that the configuration names by its hash, for servers without a state directory.
+fn hash(output: Output) -> Done {
+    let made = for_configuration();
+    let (key, hash) = made.map_err(|error| Failure::CouldNotRun(error.to_string()))?;
+    if output.is_json() {
+        output.value(&json!({"key": key, "sha256": hash}));
+    } else {
+        output.note(&format!("key_sha256 = [\"{hash}\"]"));
+        output.note("the key, which is not shown again:");
+        output.line(&key);
+    }
+    Ok(Exit::Holds)
+}
+
+/// Does it in the state directory, of which no server may be the owner.
+fn offline(command: &KeysCommand, config: &Config) -> Result<Value, Failure> {
+    let failed = |error: String| Failure::CouldNotRun(error);
+    let store = config.open_store().map_err(|error| {
+        let help = "; without --offline the command asks the server that owns it";
+        let owned = error.to_string().contains("is in use by");
+        failed(format!("{error}{}", if owned { help } else { "" }))
+    })?;
+    let no_dir = "--offline needs a state directory: give --state-dir, or set `state.dir`";
+    let store: Store = store.ok_or_else(|| failed(no_dir.to_owned()))?;
+    let (keys, now) = (store.keys(), Timestamp::now());
+    let with_secret = |(key, secret): (ApiKey, String)| {
+        let mut json = key.to_json();
+        if let Some(members) = json.as_object_mut() {
+            members.insert("key".to_owned(), secret.into());
+        }
+        json
+    };
+    let done = match command {
+        KeysCommand::Create(create) => {
+            let new = NewKey {
+                name: create.name.clone(),
+                scopes: create.scopes.clone(),
+                inline: InlineRule::from_name(&create.inline).unwrap_or(InlineRule::Add),
+                handles: handles(create),
+                limits: limits(create),
+                expires: expires(create, now)?,
+            };
+            keys.create(new, now).map(with_secret)
+        }
+        KeysCommand::List | KeysCommand::Hash => {
+            let all: Vec<Value> = keys.list().iter().map(ApiKey::to_json).collect();
+            Ok(json!({ "keys": all }))
+        }
+        KeysCommand::Rotate { id, overlap } => {
+            keys.rotate(id, duration(overlap)?, now).map(with_secret)
+        }
+        KeysCommand::Revoke { id } => keys.revoke(id, now).map(|key| key.to_json()),
+    };
+    done.map_err(|error| failed(error.to_string()))
+}
+
+/// Has a running server do it.
+fn online(command: &Keys, args: &Args, config: &Config) -> Result<Value, Failure> {
+    let key = client_key(args, config)?;
+    let server = Server::find(command.server.as_deref(), config, false, None)?;
+    let base = &server.base;
+    let (method, path, body) = match &command.command {
+        KeysCommand::Create(create) => {
+            let expires = expires(create, Timestamp::now())?;
+            let body = json!({
+                "name": create.name,
+                "scopes": create.scopes,
+                "inline": create.inline,
+                "handles": handles(create),
+                "limits": limits(create),
+                "expires": expires.map(|expires| expires.to_string()),
+            });
+            ("POST", "/keys".to_owned(), Some(body))
+        }
+        KeysCommand::List | KeysCommand::Hash => ("GET", "/keys".to_owned(), None),
+        KeysCommand::Rotate { id, overlap } => {
+            let overlap = format!("{}s", duration(overlap)?.as_secs());
+            let path = format!("/keys/{}/rotate", in_path(id)?);
+            ("POST", path, Some(json!({ "overlap": overlap })))
+        }
+        KeysCommand::Revoke { id } => ("DELETE", format!("/keys/{}", in_path(id)?), None),
+    };
+    let (status, answer) = server.ask(CHANGING, |agent| {
+        let mut request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("{base}{path}"));
+        if let Some(key) = &key {
+            request = request.header("authorization", format!("Bearer {}", key.reveal()));
+        }
+        if body.is_some() {
+            request = request.header("content-type", "application/json");
+        }
+        let body = body.as_ref().map(Value::to_string).unwrap_or_default();
+        agent.run(request.body(body)?)
+    })?;
+    if (200..300).contains(&status) {
+        return Ok(answer);
+    }
+    let detail = answer.get("detail").and_then(Value::as_str);
+    let mut message = format!("{base} answers {status}: {}", detail.unwrap_or("no reason"));
+    if status == 401 && key.is_none() {
+        message.push_str("; give a key with the scope keys:write by --key-file or `client.key`");
+    }
+    Err(Failure::CouldNotRun(message))
+}
+
+/// The key alone on standard output, so that it can be piped to where it belongs.
+fn show_secret(answer: &Value, output: Output) -> Result<(), Failure> {
+    if output.is_json() {
+        output.value(answer);
+        return Ok(());
+    }
+    let text = |member: &str| answer.get(member).and_then(Value::as_str);
+    let key = text("key")
+        .ok_or_else(|| Failure::CouldNotRun("the server has answered without a key".to_owned()))?;
+    output.note(&format!(
+        "the key {} of `{}`, which is not shown again:",
+        text("id").unwrap_or_default(),
+        text("name").unwrap_or_default()
+    ));
+    output.line(key);
+    Ok(())
+}
+
+fn list(answer: &Value, output: Output) {
+    if output.is_json() {
+        return output.value(answer);
+    }
+    let keys = answer.get("keys").and_then(Value::as_array);
+    for key in keys.into_iter().flatten() {
+        let text = |member: &str| key.get(member).and_then(Value::as_str);
+        let scopes = key.get("scopes").and_then(Value::as_array);
+        let scopes = scopes.into_iter().flatten().filter_map(Value::as_str);
+        let mut line = format!(
+            "{}  {}  {}",
+            text("id").unwrap_or_default(),
+            text("name").unwrap_or_default(),
+            scopes.collect::<Vec<_>>().join(",")
+        );
+        for (member, what) in [
+            ("expires", "expires"),
+            ("lastUsed", "used"),
+            ("revoked", "revoked"),
+        ] {
+            if let Some(time) = text(member) {
+                line.push_str(&format!("  {what} {time}"));
+            }
+        }
+        output.line(&line);
+    }
+}
+
+/// Bounds of the key's own, where any is given.
+fn limits(create: &CreateKey) -> Option<KeyLimits> {
+    let limits = KeyLimits {
+        requests_per_second: create.per_second,
+        burst: create.burst,
+        concurrent: create.concurrent,
+    };
+    (limits != KeyLimits::default()).then_some(limits)
+}
+
+fn handles(create: &CreateKey) -> BTreeSet<String> {
+    create.handles.iter().cloned().collect()
+}
+
+fn expires(create: &CreateKey, now: Timestamp) -> Result<Option<Timestamp>, Failure> {
+    let Some(text) = &create.expires else {
+        return Ok(None);
+    };
+    let millis = i64::try_from(duration(text)?.as_millis()).unwrap_or(i64::MAX);
+    let end = now.as_millis().saturating_add(millis);
+    Ok(Some(Timestamp::from_millis(end)))
+}
+
+fn duration(text: &str) -> Result<Duration, Failure> {
+    humantime::parse_duration(text).map_err(|_| {
+        let message = format!("expected a duration such as 90d or 1h, found `{text}`");
+        Failure::CouldNotRun(message)
+    })
+}
+
+/// An id as it may stand in a path: those of keys need no escape.
+fn in_path(id: &str) -> Result<&str, Failure> {
+    if !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return Ok(id);
+    }
+    let message = format!(
+        "`{}` is no id of a key; `deodar keys list` shows them",
+        id.escape_debug()
+    );
+    Err(Failure::CouldNotRun(message))
+}

@@ -1,0 +1,71 @@
+//! Arrays of tables in the configuration file: `[[callers]]` and `[[issuers]]`.
+
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use toml::Spanned;
+use toml::de::{DeValue, ValueDeserializer};
+
+use super::callers::CallerConfig;
+use super::issuers::IssuerConfig;
+
+/// What the file's arrays of tables say.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Tables {
+    pub(super) callers: Vec<CallerConfig>,
+    pub(super) issuers: Vec<IssuerConfig>,
+}
+
+/// Their names.
+pub(super) const TABLES: &[&str] = &["callers", "issuers"];
+
+/// What is wrong with a table, and where.
+pub(super) type TableFault = (String, std::ops::Range<usize>);
+
+impl Tables {
+    /// Reads the array of this name; relative paths are against `base`.
+    pub(super) fn read(
+        &mut self,
+        name: &str,
+        value: &Spanned<DeValue<'_>>,
+        base: &Path,
+    ) -> Vec<TableFault> {
+        let mut faults = Vec::new();
+        if name == "callers" {
+            self.callers = entries(value, &mut faults);
+        } else {
+            self.issuers = entries(value, &mut faults);
+            for issuer in &mut self.issuers {
+                issuer.relative_to(base);
+            }
+        }
+        faults
+    }
+
+    /// Names of those that differ and that only a restart takes up.
+    pub(super) fn restart_needed(&self, other: &Self) -> Vec<&'static str> {
+        let differ = self.issuers != other.issuers;
+        differ.then_some("issuers").into_iter().collect()
+    }
+}
+
+fn entries<T: DeserializeOwned>(
+    value: &Spanned<DeValue<'_>>,
+    faults: &mut Vec<TableFault>,
+) -> Vec<T> {
+    let DeValue::Array(items) = value.get_ref() else {
+        faults.push(("expected an array of tables".to_owned(), value.span()));
+        return Vec::new();
+    };
+    let mut read = Vec::new();
+    for item in items.iter() {
+        match T::deserialize(ValueDeserializer::from(item.clone())) {
+            Ok(entry) => read.push(entry),
+            Err(error) => {
+                let span = error.span().unwrap_or_else(|| item.span());
+                faults.push((error.message().to_owned(), span));
+            }
+        }
+    }
+    read
+}

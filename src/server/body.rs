@@ -1,0 +1,64 @@
+//! Bodies of management requests, and what their handlers share.
+
+use axum::extract::Request as HttpRequest;
+use axum::extract::rejection::QueryRejection;
+use axum::http::StatusCode;
+use serde::de::DeserializeOwned;
+
+use super::app::App;
+use super::authorize::read_body;
+use super::problem::Problem;
+use crate::json;
+use crate::request::RequestError;
+use crate::storage::{StateDirError, Store};
+
+/// Reads a JSON body: strict, within size and depth.
+pub(super) async fn read<T: DeserializeOwned>(app: &App, http: HttpRequest) -> Result<T, Problem> {
+    let limits = **app.limits.load();
+    let body = read_body(http, &limits).await?;
+    let value = json::read(&body, limits.request.json_depth).map_err(RequestError::Invalid)?;
+    serde_json::from_value(value).map_err(|error| invalid(error.to_string()))
+}
+
+/// A fault of the request without a place.
+pub(super) fn invalid(detail: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "invalid_request", detail)
+}
+
+/// A query that cannot be read.
+pub(super) fn query(error: &QueryRejection) -> Problem {
+    invalid(error.body_text())
+}
+
+/// Something that is not there.
+pub(super) fn missing(detail: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "not_found", detail)
+}
+
+/// The state directory, for what needs one.
+pub(super) fn store(app: &App) -> Result<Store, Problem> {
+    app.store.clone().ok_or_else(no_state)
+}
+
+pub(super) fn no_state() -> Problem {
+    let detail = "this needs a state directory; set `state.dir`";
+    Problem::new(StatusCode::NOT_IMPLEMENTED, "no_state", detail)
+}
+
+/// What could not be kept: a full disk, for instance. Nothing is acknowledged.
+pub(super) fn not_kept(error: &StateDirError) -> Problem {
+    tracing::error!(%error, "state directory");
+    let detail = "the change could not be made durable; it may be there after a restart";
+    Problem::new(StatusCode::INSUFFICIENT_STORAGE, error.code(), detail)
+}
+
+/// Runs what waits for a disk where waiting keeps nobody from being decided.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        tracing::error!(%error, "a request handler panicked");
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        Problem::new(status, "internal", "an internal error")
+    })
+}

@@ -1,0 +1,101 @@
+//! What stands before every route: who asks, whether they may, and whether not too much.
+
+use std::sync::Arc;
+
+use axum::extract::{Request as HttpRequest, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::Next;
+use axum::response::Response;
+
+use super::app::App;
+use super::authorize::request_id;
+use super::limit::{Class, Ticket};
+use super::peer::Peer;
+use super::problem::Problem;
+use crate::caller::{Caller, Scope};
+
+/// What it takes to use a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Needs {
+    /// Nothing: probes.
+    Nothing,
+    /// Being recognised, or anonymous where that is allowed.
+    Caller,
+    /// A scope.
+    Scope(Scope),
+}
+
+/// The guard of one route.
+#[derive(Clone)]
+pub(super) struct Guard {
+    pub(super) app: Arc<App>,
+    pub(super) needs: Needs,
+    pub(super) class: Class,
+}
+
+/// A request that may go on.
+pub(super) struct Admitted {
+    pub(super) caller: Caller,
+    pub(super) ticket: Ticket,
+}
+
+/// Passes a request on with its [`Caller`] as an extension, or answers why not.
+pub(super) async fn pass(
+    State(guard): State<Guard>,
+    mut http: HttpRequest,
+    next: Next,
+) -> Response {
+    if guard.needs == Needs::Nothing {
+        return next.run(http).await;
+    }
+    let peer = http.extensions().get::<Arc<Peer>>().cloned();
+    let peer = peer.unwrap_or_default();
+    match admit(&guard.app, http.headers(), &peer, guard.needs, guard.class).await {
+        Ok(admitted) => {
+            http.extensions_mut().insert(admitted.caller);
+            let mut response = next.run(http).await;
+            admitted.ticket.tell(response.headers_mut());
+            response
+        }
+        Err(problem) => problem.respond(request_id(http.headers()).as_deref()),
+    }
+}
+
+/// Who asks, if they may.
+pub(super) async fn admit(
+    app: &App,
+    headers: &HeaderMap,
+    peer: &Peer,
+    needs: Needs,
+    class: Class,
+) -> Result<Admitted, Problem> {
+    let caller = app.gate.recognise(headers, peer, (app.clock)()).await;
+    let caller = caller.map_err(|refusal| {
+        app.metrics.authentication_failed(refusal.kind());
+        refusal
+    })?;
+    if let Needs::Scope(scope) = needs
+        && !caller.has(scope)
+    {
+        return Err(lacking(&caller, scope));
+    }
+    let ticket = app.limiter.admit(&caller, class).inspect_err(|_| {
+        app.metrics.rate_limited();
+    })?;
+    Ok(Admitted { caller, ticket })
+}
+
+fn lacking(caller: &Caller, scope: Scope) -> Problem {
+    let scope = scope.name();
+    if caller.name() == Caller::anonymous().name() {
+        let detail =
+            format!("this takes the scope `{scope}`; send a key as `Authorization: Bearer ..`");
+        return Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail)
+            .challenge("Bearer");
+    }
+    let detail = format!(
+        "caller `{}` does not have the scope `{scope}`",
+        caller.name()
+    );
+    Problem::new(StatusCode::FORBIDDEN, "scope_required", detail)
+}

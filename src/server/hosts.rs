@@ -1,0 +1,83 @@
+//! Host names under which the main listener answers.
+
+use std::sync::Arc;
+
+use axum::extract::{Request as HttpRequest, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
+
+use super::app::App;
+use super::authorize::request_id;
+use super::peer::Peer;
+use super::problem::Problem;
+
+/// Passes requests under a configured name on.
+pub(super) async fn known(State(app): State<Arc<App>>, http: HttpRequest, next: Next) -> Response {
+    let peer = http.extensions().get::<Arc<Peer>>();
+    match unknown(&app, peer.map(Arc::as_ref), &http) {
+        Some(refusal) => refusal,
+        None => next.run(http).await,
+    }
+}
+
+/// Refuses host names that are not configured: a web page whose name was pointed at this machine
+/// (DNS rebinding) cannot ask here.
+pub(super) fn unknown(app: &App, peer: Option<&Peer>, http: &HttpRequest) -> Option<Response> {
+    let host = match http.uri().host() {
+        // The absolute form of a request target goes before the header (RFC 9112 section 3.2.2).
+        Some(host) => host,
+        None => {
+            let mut hosts = http.headers().get_all(header::HOST).iter();
+            let host = match (hosts.next(), hosts.next()) {
+                (Some(one), None) => one.to_str().unwrap_or_default(),
+                // None, or several to choose from (RFC 9112 section 3.2).
+                _ => "",
+            };
+            without_port(host)
+        }
+    };
+    if app
+        .hosts
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(host))
+    {
+        return None;
+    }
+    // No web page reaches a socket in the file system, and clients have no name to give there.
+    if peer.is_some_and(|peer| peer.unix.is_some())
+        && (host.is_empty() || host.eq_ignore_ascii_case("localhost"))
+    {
+        return None;
+    }
+    let id = request_id(http.headers());
+    let detail = "the Host header is not a configured name; add it to `server.hosts`";
+    let problem = Problem::new(StatusCode::MISDIRECTED_REQUEST, "unknown_host", detail);
+    Some(problem.respond(id.as_deref()))
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        // The colons within `[::1]` divide no port.
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !name.is_empty() => name,
+        _ => host,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_cut_from_host_names() {
+        for (host, name) in [
+            ("localhost:8180", "localhost"),
+            ("localhost", "localhost"),
+            ("[::1]:8180", "[::1]"),
+            ("[::1]", "[::1]"),
+            (":80", ":80"),
+        ] {
+            assert_eq!(without_port(host), name);
+        }
+    }
+}

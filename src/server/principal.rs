@@ -1,0 +1,71 @@
+//! The principal of a request whose body has a token in its place.
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+
+use super::app::App;
+use super::problem::Problem;
+use crate::request::{Authentication, Pending, Request};
+use crate::timestamp::Timestamp;
+use crate::tokens::{Issuers, TokenError, Usage, Verified};
+
+/// The token, if it was verified before.
+pub(super) fn known(
+    app: &App,
+    pending: &Pending,
+    now: Timestamp,
+) -> Result<Option<Arc<Verified>>, Problem> {
+    let known = issuers(app)?.cached(pending.token(), Usage::Principal, now);
+    known.transpose().map_err(problem)
+}
+
+/// The token, verified; its issuer may be asked.
+pub(super) async fn verify(
+    app: &App,
+    pending: &Pending,
+    now: Timestamp,
+) -> Result<Arc<Verified>, Problem> {
+    let verified = issuers(app)?.verify(pending.token(), Usage::Principal, now);
+    verified.await.map_err(problem)
+}
+
+/// The request of the token's principal.
+pub(super) fn resolve(pending: Pending, verified: &Verified) -> Result<Request, Problem> {
+    let Some(principal) = verified.principal.clone() else {
+        return Err(problem(TokenError::Unsuitable(
+            "it names no principal".into(),
+        )));
+    };
+    let authentication = Authentication {
+        acr: verified.acr.clone(),
+        amr: verified.amr.clone(),
+        auth_time: verified.auth_time,
+        session: verified.sid.clone(),
+        token: verified.jti.clone(),
+    };
+    Ok(pending.resolve(principal, Arc::clone(&verified.entities), authentication))
+}
+
+fn issuers(app: &App) -> Result<&Issuers, Problem> {
+    let issuers = app.issuers.as_ref();
+    let issuers = issuers.filter(|issuers| issuers.any(Usage::Principal));
+    issuers.ok_or_else(|| {
+        let detail = "no token issuer is configured; give `principal` instead";
+        Problem::new(StatusCode::BAD_REQUEST, "invalid_request", detail).at("/token")
+    })
+}
+
+/// What the calling service is told of its user's token; the log learns the rest.
+fn problem(error: TokenError) -> Problem {
+    tracing::debug!(
+        code = error.code(),
+        detail = error.detail(),
+        "token refused"
+    );
+    let message = error.to_string();
+    if error.is_unavailable() {
+        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.code(), message).retry_after(1);
+    }
+    Problem::new(StatusCode::BAD_REQUEST, error.code(), message).at("/token")
+}

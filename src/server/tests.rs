@@ -1,0 +1,5 @@
+//! What the guard lets through, route by route.
+
+mod privileges;
+mod requests;
+mod tokens;

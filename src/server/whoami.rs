@@ -1,0 +1,32 @@
+//! `GET /whoami`: what a caller is taken for.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::Extension;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::peer::Peer;
+use crate::caller::{Caller, Handles, Scope};
+
+/// The caller's name and rights, and whether nobody on the way can read along.
+pub(super) async fn whoami(
+    Extension(caller): Extension<Caller>,
+    peer: Option<Extension<Arc<Peer>>>,
+) -> Response {
+    let secure = peer.is_some_and(|peer| peer.secure);
+    let scopes: Vec<_> = caller.scopes().map(Scope::name).collect();
+    let handles = match caller.handles() {
+        Handles::Any => json!("any"),
+        Handles::Only(names) => json!(names),
+    };
+    Json(json!({
+        "name": caller.name(),
+        "scopes": scopes,
+        "inline": caller.inline().name(),
+        "handles": handles,
+        "secure": secure,
+    }))
+    .into_response()
+}

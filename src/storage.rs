@@ -1,0 +1,156 @@
+//! The state directory: what has to outlive the process.
+//!
+//! What enters: revisions that are about to be published, entities written through the API, API keys,
+//! entries of the token deny-list, secrets. What leaves: the same after a restart. What must hold:
+//! - one process owns the directory; a second one is told who does;
+//! - what a write has acknowledged is on disk, and survives `kill -9` and a loss of power; what was not
+//!   acknowledged is there whole or not at all;
+//! - only this module knows the database, and only its one thread uses it;
+//! - the directory has a format number: an older one is backed up and migrated, a newer one refused.
+//!
+//! A write waits for the disk (two syncs), so it is never made on the way of a decision. Writes that
+//! wait together are committed together.
+
+mod database;
+mod dir;
+mod entities;
+mod error;
+mod migrate;
+mod revisions;
+
+#[cfg(feature = "server")]
+mod denials;
+#[cfg(feature = "server")]
+pub(crate) mod keys;
+#[cfg(feature = "server")]
+#[allow(
+    dead_code,
+    reason = "nothing that is kept yet is a secret to be read back"
+)]
+mod seal;
+#[cfg(feature = "server")]
+#[allow(
+    dead_code,
+    reason = "nothing that is kept yet is a secret to be read back"
+)]
+mod secrets;
+
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use database::{Database, Handle};
+use dir::Place;
+
+#[cfg(feature = "server")]
+pub(crate) use denials::Denial;
+pub(crate) use entities::EntityWrites;
+pub use error::StateDirError;
+pub(crate) use revisions::LastGood;
+#[cfg(feature = "server")]
+pub(crate) use revisions::RevisionLine;
+#[cfg(feature = "server")]
+pub(crate) use seal::{SealKey, SealKeys};
+
+/// The format this version writes, and the newest it reads.
+const FORMAT: u32 = 2;
+/// Revisions whose sources are kept, unless set.
+const KEEP_REVISIONS: usize = 20;
+
+/// How a state directory is opened.
+#[derive(Debug, Clone)]
+pub(crate) struct StoreSettings {
+    /// Revisions whose sources are kept; of older ones a line stays.
+    pub(crate) keep_revisions: usize,
+    /// What seals secrets.
+    #[cfg(feature = "server")]
+    pub(crate) seal: SealKeys,
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        Self {
+            keep_revisions: KEEP_REVISIONS,
+            #[cfg(feature = "server")]
+            seal: SealKeys::default(),
+        }
+    }
+}
+
+/// A state directory that this process owns as long as a handle lives. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    place: Place,
+    settings: StoreSettings,
+    #[cfg(feature = "server")]
+    keys: keys::Keys,
+    /// Dropped before the lock: the database is closed by then.
+    database: Database,
+    _owner: File,
+}
+
+impl Store {
+    /// Opens the directory, making or migrating it where needed, and becomes its owner.
+    pub(crate) fn open(path: &Path, settings: StoreSettings) -> Result<Self, StateDirError> {
+        let place = Place::new(path);
+        let owner = dir::own(&place)?;
+        migrate::to_present_format(&place)?;
+        let at = place.clone();
+        Self::start(place, owner, settings, move || database::open(&at))
+    }
+
+    fn start(
+        place: Place,
+        owner: File,
+        settings: StoreSettings,
+        open: impl Fn() -> Result<redb::Database, StateDirError> + Send + 'static,
+    ) -> Result<Self, StateDirError> {
+        let database = Database::start(place.clone(), open)?;
+        #[cfg(feature = "server")]
+        let keys = {
+            secrets::reseal(&database.handle(), &settings.seal)?;
+            keys::Keys::load(database.handle())?
+        };
+        Ok(Self {
+            inner: Arc::new(Inner {
+                place,
+                settings,
+                #[cfg(feature = "server")]
+                keys,
+                database,
+                _owner: owner,
+            }),
+        })
+    }
+
+    /// The API keys.
+    #[cfg(feature = "server")]
+    pub(crate) fn keys(&self) -> &keys::Keys {
+        &self.inner.keys
+    }
+
+    /// Why the last write failed; `None` once one has succeeded.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.handle().trouble()
+    }
+
+    /// Copies everything into a new directory, as it is between two writes.
+    #[allow(dead_code, reason = "migrations to come begin with it")]
+    pub(crate) fn backup(&self, to: &Path) -> Result<(), StateDirError> {
+        let (place, to): (Place, PathBuf) = (self.inner.place.clone(), to.to_owned());
+        self.handle()
+            .between_writes(move || dir::copy(&place, &to))?
+    }
+
+    fn handle(&self) -> Handle {
+        self.inner.database.handle()
+    }
+}

@@ -1,0 +1,324 @@
+//! The thread that owns the database, and handles that give it work.
+//!
+//! What waits when a write begins is committed with it in one transaction (group commit), so that many
+//! writers share the two syncs of a commit. A write is answered after the commit. After an error the
+//! database is closed and opened anew before the next write, so that a full disk is over once there is
+//! room.
+
+#[cfg(feature = "server")]
+use std::sync::mpsc::TrySendError;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use redb::backends::FileBackend;
+use redb::{Builder, ReadTransaction, ReadableDatabase, WriteTransaction};
+
+use super::dir::{DATABASE_FILE, Place};
+use super::error::{Kind, StateDirError};
+
+/// Writes that may wait; a further one waits for its place.
+const QUEUE: usize = 1_024;
+/// Writes that are committed together.
+const TOGETHER: usize = 256;
+/// Memory for pages of the database; little is ever read again.
+const CACHE: usize = 32 << 20;
+
+type Refused = Result<(), StateDirError>;
+
+/// A piece of work within a transaction, and whoever waits for it.
+trait Write: Send {
+    fn run(&mut self, transaction: &WriteTransaction) -> Result<(), redb::Error>;
+    fn done(self: Box<Self>, end: Refused);
+}
+
+/// What looks at the database, or learns why it cannot be opened.
+type Look = dyn FnOnce(Result<&redb::Database, StateDirError>) + Send;
+
+enum Order {
+    Write(Box<dyn Write>),
+    Read(Box<Look>),
+    Stop,
+}
+
+/// The database and its thread, which ends with this value.
+#[derive(Debug)]
+pub(super) struct Database {
+    handle: Handle,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Gives work to the thread.
+#[derive(Debug, Clone)]
+pub(super) struct Handle {
+    orders: SyncSender<Order>,
+    place: Place,
+    /// Why the last write failed; `None` once one has succeeded.
+    trouble: Arc<Mutex<Option<String>>>,
+}
+
+/// Opens the database file, which must be there.
+pub(super) fn open(place: &Place) -> Result<redb::Database, StateDirError> {
+    let path = place.file(DATABASE_FILE);
+    let file = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&path)
+        .map_err(|error| place.io(&format!("`{DATABASE_FILE}` cannot be opened"), &error))?;
+    if file.metadata().is_ok_and(|meta| meta.len() == 0) {
+        let message = format!("`{DATABASE_FILE}` is empty; restore it from a backup");
+        return Err(place.fail(Kind::Damaged, message));
+    }
+    let backend = FileBackend::new(file).map_err(|error| place.database(&error.into()))?;
+    with_backend(place, backend)
+}
+
+/// Opens or makes a database.
+pub(super) fn with_backend(
+    place: &Place,
+    backend: impl redb::StorageBackend,
+) -> Result<redb::Database, StateDirError> {
+    let opened = Builder::new()
+        .set_cache_size(CACHE)
+        .create_with_backend(backend);
+    opened.map_err(|error| place.database(&error.into()))
+}
+
+/// Begins a transaction whose commit waits for the disk. Values are the callers' own, so the commit has
+/// two phases, and opening after a crash takes no walk through the file.
+pub(super) fn begin(database: &redb::Database) -> Result<WriteTransaction, redb::Error> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_two_phase_commit(true);
+    transaction.set_quick_repair(true);
+    Ok(transaction)
+}
+
+impl Database {
+    /// Opens by `open`, now and after every error.
+    pub(super) fn start(
+        place: Place,
+        open: impl Fn() -> Result<redb::Database, StateDirError> + Send + 'static,
+    ) -> Result<Self, StateDirError> {
+        let database = open()?;
+        let (orders, queue) = sync_channel(QUEUE);
+        let trouble: Arc<Mutex<Option<String>>> = Arc::default();
+        let mut keeper = Keeper {
+            place: place.clone(),
+            trouble: Arc::clone(&trouble),
+            open: Box::new(open),
+            database: Some(database),
+        };
+        let thread = std::thread::Builder::new()
+            .name("deodar-state".to_owned())
+            .spawn(move || keeper.run(&queue))
+            .map_err(|error| place.io("no thread to write with", &error))?;
+        Ok(Self {
+            handle: Handle {
+                orders,
+                place,
+                trouble,
+            },
+            thread: Some(thread),
+        })
+    }
+
+    pub(super) fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        // What was ordered before is still done. It fails only when the thread is gone already.
+        let _ = self.handle.orders.send(Order::Stop);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Handle {
+    #[cfg(feature = "server")]
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Why the last write failed, if it did.
+    pub(super) fn trouble(&self) -> Option<String> {
+        let trouble = self.trouble.lock();
+        trouble.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Runs `work` in a transaction, and returns once that is on disk. Either all of it is, or nothing.
+    pub(super) fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error> + Send + 'static,
+    ) -> Result<T, StateDirError> {
+        let (answer, answered) = sync_channel(1);
+        self.give(Order::Write(Box::new(Writing {
+            work: Some(work),
+            made: None,
+            answer: Some(answer),
+        })))?;
+        answered.recv().unwrap_or_else(|_| Err(self.ended()))
+    }
+
+    /// As [`Handle::write`] for what may be lost: nobody waits, and a full queue drops it.
+    #[cfg(feature = "server")]
+    pub(super) fn write_some_time(
+        &self,
+        work: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error> + Send + 'static,
+    ) {
+        let order = Order::Write(Box::new(Writing {
+            work: Some(work),
+            made: None,
+            answer: None,
+        }));
+        if let Err(TrySendError::Disconnected(_)) = self.orders.try_send(order) {
+            tracing::debug!("the state directory is closed");
+        }
+    }
+
+    /// Reads what every acknowledged write has left.
+    pub(super) fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error> + Send + 'static,
+    ) -> Result<T, StateDirError> {
+        let place = self.place.clone();
+        self.on_thread(move |database| {
+            let database = database?;
+            let read = || work(&database.begin_read()?);
+            read().map_err(|error| place.database(&error))
+        })?
+    }
+
+    /// Runs `work` while nothing is written.
+    #[allow(dead_code, reason = "for backups, which migrations to come begin with")]
+    pub(super) fn between_writes<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, StateDirError> {
+        self.on_thread(|_| work())
+    }
+
+    fn on_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(Result<&redb::Database, StateDirError>) -> T + Send + 'static,
+    ) -> Result<T, StateDirError> {
+        let (answer, answered) = sync_channel(1);
+        self.give(Order::Read(Box::new(move |database| {
+            // Fails only when nobody waits any more.
+            let _ = answer.send(work(database));
+        })))?;
+        answered.recv().map_err(|_| self.ended())
+    }
+
+    fn give(&self, order: Order) -> Result<(), StateDirError> {
+        self.orders.send(order).map_err(|_| self.ended())
+    }
+
+    fn ended(&self) -> StateDirError {
+        let message = "the thread that owns the database has ended; restart";
+        self.place.fail(Kind::Io, message)
+    }
+}
+
+struct Writing<F, T> {
+    work: Option<F>,
+    made: Option<T>,
+    answer: Option<SyncSender<Result<T, StateDirError>>>,
+}
+
+impl<F, T: Send> Write for Writing<F, T>
+where
+    F: FnOnce(&WriteTransaction) -> Result<T, redb::Error> + Send,
+{
+    fn run(&mut self, transaction: &WriteTransaction) -> Result<(), redb::Error> {
+        if let Some(work) = self.work.take() {
+            self.made = Some(work(transaction)?);
+        }
+        Ok(())
+    }
+
+    fn done(self: Box<Self>, end: Refused) {
+        let Self { made, answer, .. } = *self;
+        if let (Err(error), None) = (&end, &answer) {
+            tracing::warn!(%error, "not written");
+        }
+        // INVARIANT: work that ran to an end has made something.
+        let made = end.map(|()| made);
+        if let (Some(answer), Some(made)) = (answer, made.transpose()) {
+            // Fails only when nobody waits any more.
+            let _ = answer.send(made);
+        }
+    }
+}
+
+/// What the thread has.
+struct Keeper {
+    place: Place,
+    trouble: Arc<Mutex<Option<String>>>,
+    open: Box<dyn Fn() -> Result<redb::Database, StateDirError> + Send>,
+    /// `None` after an error, until the next order.
+    database: Option<redb::Database>,
+}
+
+impl Keeper {
+    fn run(&mut self, orders: &Receiver<Order>) {
+        while let Ok(first) = orders.recv() {
+            let mut writes = Vec::new();
+            let mut next = Some(first);
+            while let Some(order) = next.take() {
+                match order {
+                    Order::Write(write) => writes.push(write),
+                    Order::Read(work) => {
+                        self.commit(std::mem::take(&mut writes));
+                        work(self.database());
+                    }
+                    Order::Stop => return self.commit(writes),
+                }
+                if writes.len() < TOGETHER {
+                    next = orders.try_recv().ok();
+                }
+            }
+            self.commit(writes);
+        }
+    }
+
+    fn commit(&mut self, mut writes: Vec<Box<dyn Write>>) {
+        if writes.is_empty() {
+            return;
+        }
+        let end = self.transact(&mut writes);
+        let trouble = end.as_ref().err().map(ToString::to_string);
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+        if let Err(error) = &end {
+            tracing::error!(%error, "nothing was written");
+            self.database = None;
+        }
+        for write in writes {
+            write.done(end.clone());
+        }
+    }
+
+    fn transact(&mut self, writes: &mut [Box<dyn Write>]) -> Result<(), StateDirError> {
+        let database = self.database()?;
+        let mut transact = || {
+            let transaction = begin(database)?;
+            for write in writes.iter_mut() {
+                write.run(&transaction)?;
+            }
+            transaction.commit()?;
+            Ok(())
+        };
+        transact().map_err(|error: redb::Error| self.place.database(&error))
+    }
+
+    fn database(&mut self) -> Result<&redb::Database, StateDirError> {
+        let database = match self.database.take() {
+            Some(database) => database,
+            None => (self.open)()?,
+        };
+        Ok(self.database.insert(database))
+    }
+}
