@@ -18,10 +18,13 @@ use rustls::{
 };
 use serde_json::{Value, json};
 
-use crate::connections::{ask, open};
+use crate::connections::{ask, calm, open};
 use crate::support::{Client, Served, Tree, block_on, deodar, run, wait_until};
 
 const PERMIT: &str = "@id(\"p\") permit(principal, action, resource);";
+
+/// Whom the certificate of [`Authority::client`] names.
+const CALLER: &str = "[[callers]]\nname = \"gateway\"\nscopes = [\"decide\", \"policies:write\"]\nsan = [\"spiffe://example.org/gateway\"]\n";
 
 fn body() -> Value {
     json!({"principal": "U::\"a\"", "action": "Action::\"x\"", "resource": "R::\"r\""})
@@ -163,6 +166,7 @@ fn tree(pair: &Pair, settings: &str) -> Tree {
     let settings = format!(
         "[sources]\npolicies = [\"a.cedar\"]\n[reload]\npoll_interval = \"100ms\"\ndebounce = \"10ms\"\n[tls]\ncertificate = \"tls.crt\"\nkey = \"tls.key\"\n{settings}"
     );
+    let settings = calm(&settings);
     let tree = Tree::new(&[("a.cedar", PERMIT), ("deodar.toml", &settings)]);
     write(&tree, pair);
     tree
@@ -271,7 +275,7 @@ fn clients_must_show_a_certificate_where_it_is_required() {
     });
     for (word, without) in [("required", false), ("optional", true)] {
         let settings = format!(
-            "client_ca = \"ca.crt\"\nclient_auth = \"{word}\"\nops = true\n[server]\nops_listen = \"127.0.0.1:0\"\n"
+            "client_ca = \"ca.crt\"\nclient_auth = \"{word}\"\nops = true\n[server]\nops_listen = \"127.0.0.1:0\"\n{CALLER}"
         );
         let tree = tree(&servers.server(), &settings);
         tree.write("ca.crt", &clients.pem);
@@ -496,7 +500,7 @@ fn health_and_reload_speak_tls() {
     drop(port);
     let settings = |auth: &str| {
         format!(
-            "{auth}[server]\nlisten = \"{address}\"\n[client]\nca = \"servers.crt\"\ncertificate = \"client.crt\"\ncertificate_key = \"client.key\"\n"
+            "{auth}[server]\nlisten = \"{address}\"\n[client]\nca = \"servers.crt\"\ncertificate = \"client.crt\"\ncertificate_key = \"client.key\"\n{CALLER}"
         )
     };
     let required = "client_ca = \"ca.crt\"\nclient_auth = \"required\"\n";
