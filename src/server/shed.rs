@@ -55,8 +55,14 @@ impl Shedder {
     }
 }
 
+/// How many looks in a row must find work waiting: a machine that stood still for a moment is not
+/// overloaded, a queue that does not empty is (as in CoDel, RFC 8289 section 3.2).
+const STANDING: usize = 10;
+
 /// Measures, for as long as the server runs, how long a task that could go on waits for its turn.
 pub(super) async fn watch(app: Arc<App>) {
+    let mut last = [Duration::ZERO; STANDING];
+    let mut turn = 0;
     loop {
         tokio::time::sleep(LOOK).await;
         let bearable = app.limits.load().target_wait;
@@ -66,7 +72,12 @@ pub(super) async fn watch(app: Arc<App>) {
         }
         let from = Instant::now();
         tokio::task::yield_now().await;
-        app.shedder.adjust(from.elapsed(), bearable);
+        turn = (turn + 1) % STANDING;
+        if let Some(place) = last.get_mut(turn) {
+            *place = from.elapsed();
+        }
+        let standing = last.iter().min().copied().unwrap_or_default();
+        app.shedder.adjust(standing, bearable);
     }
 }
 

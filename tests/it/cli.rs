@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Served, Tree, deodar, root, run};
+use crate::support::{ADMIN_KEY, Served, Tree, administrator, deodar, root, run};
 
 #[track_caller]
 fn check(arguments: &[&str], code: i32, expect: &str) -> crate::support::Ran {
@@ -298,7 +298,14 @@ fn health_and_reload_talk_to_a_server() {
             "p/b.cedar",
             "@id(\"b\") forbid(principal == U::\"x\", action, resource);",
         ),
-        ("deodar.toml", "reload.watch = \"off\""),
+        (
+            "deodar.toml",
+            &format!(
+                "reload.watch = \"off\"\nclient.key = {{file = \"key\"}}\n{}",
+                administrator()
+            ),
+        ),
+        ("key", ADMIN_KEY),
     ]);
     let served = Served::start(&["--policies", "p"], tree.path());
     let ask = |arguments: &[&str]| {

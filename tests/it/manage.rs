@@ -309,7 +309,7 @@ fn killed_again_and_again_nothing_acknowledged_is_lost() {
                 });
             }
             std::thread::sleep(Duration::from_millis(60 + round * 37 % 300));
-            served.child.kill().unwrap();
+            served.signal("KILL");
             stop.store(true, Ordering::SeqCst);
         });
         served.child.wait().unwrap();

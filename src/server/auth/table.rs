@@ -30,7 +30,14 @@ impl Table {
                 same.push((hash, caller.clone()));
             }
             for san in &config.san {
-                table.sans.insert(san.clone(), caller.clone());
+                // Certificates name hosts in lower case.
+                let host = !san.contains([':', '@']);
+                let san = if host {
+                    san.to_ascii_lowercase()
+                } else {
+                    san.clone()
+                };
+                table.sans.insert(san, caller.clone());
             }
             for uid in &config.uid {
                 table.uids.insert(*uid, caller.clone());
