@@ -115,6 +115,7 @@ impl Store {
     }
 
     /// Lines about the latest revisions, newest first.
+    #[cfg(any(feature = "server", test))]
     pub(crate) fn revisions(&self, most: usize) -> Result<Vec<RevisionLine>, StateDirError> {
         self.handle().read(move |read| {
             let Some(table) = open(read, REVISIONS)? else {
