@@ -17,7 +17,6 @@ use crate::fault::{Fault, Faults};
 use crate::fetch::{Client, Fetch};
 use crate::pdp::Pdp;
 use crate::storage::Store;
-use crate::timestamp::Timestamp;
 use crate::tokens::{Denied, Issuers};
 use arc_swap::ArcSwap;
 
@@ -31,9 +30,6 @@ pub(super) enum Phase {
     /// Requests are still decided, but no new ones should be sent.
     Draining,
 }
-
-/// How long keys that expired or were revoked are listed, in milliseconds: 90 days.
-const KEPT_ENDED_KEYS: i64 = 90 * 24 * 3_600 * 1_000;
 
 /// Shared by all connections.
 pub(super) struct App {
@@ -83,10 +79,6 @@ impl App {
     pub(super) fn new(config: &Config, store: Option<Store>, clock: Clock) -> Result<Self, Faults> {
         let denied = Denied::default();
         if let Some(store) = &store {
-            let long_ago = Timestamp::from_millis(clock().as_millis() - KEPT_ENDED_KEYS);
-            if let Err(error) = store.keys().purge(long_ago) {
-                tracing::warn!(%error, "API keys that ended long ago are still kept");
-            }
             denials::load(&denied, store, clock())
                 .map_err(|error| Fault::new("state", error.to_string()))?;
         }

@@ -70,9 +70,8 @@ pub(super) async fn admit(
     class: Class,
 ) -> Result<Admitted, Problem> {
     let caller = app.gate.recognise(headers, peer, (app.clock)()).await;
-    let caller = caller.map_err(|refusal| {
+    let caller = caller.inspect_err(|refusal| {
         app.metrics.authentication_failed(refusal.kind());
-        refusal
     })?;
     if let Needs::Scope(scope) = needs
         && !caller.has(scope)

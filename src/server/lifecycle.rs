@@ -152,6 +152,7 @@ async fn run(mut serve: Serve) -> Result<(), ServeError> {
     }
     #[cfg(feature = "otlp")]
     if app.spans.get().is_some() {
+        let app = Arc::clone(&app);
         let close = move || app.spans.get().map(super::spans::Spans::close);
         // Fails only if the thread panicked; the process ends anyhow.
         let _ = tokio::task::spawn_blocking(close).await;

@@ -30,6 +30,7 @@ use super::metrics::Metrics;
 use super::trace::TraceContext;
 use crate::config::OtlpConfig;
 use crate::decide::Outcome;
+use crate::fault::Fault;
 
 /// How long the collector may take over a batch.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -75,9 +76,9 @@ pub(super) fn start(config: &OtlpConfig, metrics: &Metrics) -> Result<Option<Spa
         Some(secret) => secret
             .read()
             .and_then(|secret| headers(secret.reveal()))
-            .map_err(|message| ServeError::Secret {
-                key: "otlp.headers",
-                message,
+            .map_err(|message| {
+                let message = format!("`otlp.headers`: {message}");
+                ServeError::Config(Fault::new("config", message).into())
             })?,
         None => HashMap::new(),
     };
