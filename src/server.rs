@@ -141,17 +141,20 @@ pub type Clock = Box<dyn Fn() -> Timestamp + Send + Sync>;
 /// # Errors
 /// Callers that are configured in contradiction.
 pub fn router(config: &Config, pdp: Pdp, clock: Clock) -> Result<axum::Router, Faults> {
-    let app = Arc::new(app::App::new(config, pdp.store(), clock)?);
-    app.begin(pdp);
-    Ok(routes::main(app))
+    routers(config, pdp, clock).map(|(main, _)| main)
 }
 
-/// As [`router`], for the operations listener: probes and metrics, for whoever reaches it.
+/// As [`router`], and the service behind the operations listener: probes and metrics of the same
+/// server, for whoever reaches it.
 ///
 /// # Errors
 /// As [`router`].
-pub fn ops_router(config: &Config, pdp: Pdp, clock: Clock) -> Result<axum::Router, Faults> {
+pub fn routers(
+    config: &Config,
+    pdp: Pdp,
+    clock: Clock,
+) -> Result<(axum::Router, axum::Router), Faults> {
     let app = Arc::new(app::App::new(config, pdp.store(), clock)?);
     app.begin(pdp);
-    Ok(routes::ops(app))
+    Ok((routes::main(Arc::clone(&app)), routes::ops(app)))
 }

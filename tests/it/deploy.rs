@@ -11,7 +11,7 @@ use deodar::config::Config;
 use serde_json::Value;
 use tower::ServiceExt;
 
-use crate::support::{block_on, deodar, root, router, run};
+use crate::support::{block_on, config, deodar, root, run};
 
 fn path(name: &str) -> PathBuf {
     root().join(name)
@@ -32,9 +32,11 @@ fn families() -> Vec<(String, Vec<String>)> {
         .build()
         .unwrap();
     let text = block_on(async {
+        let clock = Box::new(deodar::Timestamp::now);
+        let (_, ops) = deodar::server::routers(&config(), pdp, clock).unwrap();
         let request = Request::get("/metrics").header("host", "localhost");
         let request = request.body(Body::empty()).unwrap();
-        let response = router(pdp, None).oneshot(request).await.unwrap();
+        let response = ops.oneshot(request).await.unwrap();
         let body = http_body_util::BodyExt::collect(response.into_body());
         String::from_utf8(body.await.unwrap().to_bytes().to_vec()).unwrap()
     });

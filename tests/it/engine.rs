@@ -4,7 +4,7 @@ use deodar::{EngineChoice, Pdp, PdpBuilder, Reloaded, Request, ShadowSettings};
 use proptest::prelude::*;
 use serde_json::json;
 
-use crate::support::{Served, Tree, deodar, run, wait_until};
+use crate::support::{Served, Tree, administrator, deodar, run, wait_until};
 
 fn request(user: &str, doc: &str) -> Request {
     Request::builder()
@@ -225,7 +225,8 @@ fn unknown_values_are_refused_by_both_engines() {
 
 #[test]
 fn shadow_counts_and_mismatches_over_http() {
-    let tree = Tree::new(&[("deodar.toml", "[decide]\nshadow_percent = 100\n")]);
+    let settings = "decide.shadow_percent = 100\n".to_owned() + &administrator();
+    let tree = Tree::new(&[("deodar.toml", &settings)]);
     let server = Served::start(&["--sample"], tree.path());
     let mut client = server.client();
     let body = json!({
@@ -235,7 +236,7 @@ fn shadow_counts_and_mismatches_over_http() {
     });
     assert_eq!(client.post("/authorize", &body).0, 200);
     assert_eq!(
-        client.get("/admin/mismatches"),
+        server.administrator().get("/admin/mismatches"),
         (200, json!({"mismatches": []}))
     );
 }

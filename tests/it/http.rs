@@ -260,9 +260,8 @@ fn reloading_and_metrics_take_a_key_and_probes_answer() {
         assert_eq!((status.as_u16(), &body["status"]), (200, &json!("ok")));
         let clock = || Box::new(deodar::Timestamp::now);
         let pdp = pdp();
-        let router = deodar::server::router(&config(), pdp.clone(), clock()).unwrap();
+        let (router, ops) = deodar::server::routers(&config(), pdp, clock()).unwrap();
         post(&router, request("a").to_string()).await;
-        let ops = deodar::server::ops_router(&config(), pdp, clock()).unwrap();
         let response = ops.oneshot(get("/metrics")).await.unwrap();
         let bytes = http_body_util::BodyExt::collect(response.into_body())
             .await
