@@ -103,6 +103,9 @@ impl Scope {
     }
 }
 
+/// Names that callers have by themselves, and that nobody can be given.
+pub(crate) const RESERVED: [&str; 3] = ["anonymous", "library", "owner"];
+
 /// What a caller may assert about entities within a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InlineRule {

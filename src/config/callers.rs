@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::caller::{Caller, CallerLimits, Handles, InlineRule, Scope};
+use crate::caller::{Caller, CallerLimits, Handles, InlineRule, RESERVED, Scope};
 use crate::fault::{Fault, Faults};
 use crate::nearest::nearest;
 
@@ -82,6 +82,12 @@ impl CallerConfig {
             fault(
                 "a name has 1 to 128 bytes and no control characters".to_owned(),
                 "it stands in every record of what the caller asked",
+            );
+        }
+        if RESERVED.contains(&self.name.as_str()) {
+            fault(
+                "the name is taken".to_owned(),
+                "anonymous, library and owner are callers of their own",
             );
         }
         let mut scopes = Vec::new();

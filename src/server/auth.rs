@@ -177,7 +177,9 @@ impl Gate {
             .iter()
             .filter_map(|name| Scope::from_name(name));
         let nothing = Handles::Only(std::collections::BTreeSet::new());
-        Ok(Caller::new(&named.name, scopes, InlineRule::Add, nothing))
+        // Under the issuer's name too: nobody is taken for a caller of the configuration or for a key.
+        let name = format!("{}#{}", verified.issuer, named.name);
+        Ok(Caller::new(name, scopes, InlineRule::Add, nothing))
     }
 
     fn by_connection(
@@ -200,20 +202,18 @@ impl Gate {
                 return Ok(owner());
             }
         }
-        let local = self.is_local(peer);
-        // Behind a proxy on this machine everybody would seem to be of this machine.
-        let local = local && !FORWARDED.iter().any(|name| headers.contains_key(*name));
-        if self.allow_anyone || (self.allow_loopback && local) {
+        if self.allow_anyone || (self.allow_loopback && self.is_local(headers, peer)) {
             Ok(self.anonymous.clone())
         } else {
             Err(Refusal::Missing)
         }
     }
 
-    /// Whether a connection comes from this machine.
-    pub(super) fn is_local(&self, peer: &Peer) -> bool {
+    /// Whether a request comes from this machine. Behind a proxy on it everybody would seem to.
+    pub(super) fn is_local(&self, headers: &HeaderMap, peer: &Peer) -> bool {
         let unknown = peer.address.is_none() && peer.unix.is_none();
-        peer.is_local() || (unknown && self.unknown_is_local)
+        let local = peer.is_local() || (unknown && self.unknown_is_local);
+        local && !FORWARDED.iter().any(|name| headers.contains_key(*name))
     }
 
     /// Counts a failed attempt. Good credentials never come here: nobody can keep others out.

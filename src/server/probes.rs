@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Extension, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
@@ -24,9 +24,10 @@ pub(super) async fn healthz() -> Response {
 pub(super) async fn readyz(
     State(app): State<Arc<App>>,
     peer: Option<Extension<Arc<Peer>>>,
+    headers: HeaderMap,
 ) -> Response {
     let peer = peer.map(|peer| peer.0).unwrap_or_default();
-    if app.gate.is_local(&peer) {
+    if app.gate.is_local(&headers, &peer) {
         return readyz_in_full(State(app)).await;
     }
     let (status, code) = match (app.phase(), app.pdp()) {

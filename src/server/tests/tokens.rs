@@ -147,7 +147,10 @@ async fn callers_come_with_tokens_and_have_the_scopes_in_them() {
     assert_eq!(status, StatusCode::OK, "{who}");
     assert_eq!(
         (&who["name"], &who["scopes"]),
-        (&json!("svc"), &json!(["decide"]))
+        (
+            &json!(format!("{}#svc", scene.issuer.url)),
+            &json!(["decide"])
+        )
     );
     // The configuration's rights go before those of the token.
     let named = token(json!({"aud": "deodar", "sub": "svc-named", "scope": "deodar:keys:write"}));

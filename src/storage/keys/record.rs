@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::KeyError;
-use crate::caller::{Caller, CallerLimits, Handles, InlineRule, Scope};
+use crate::caller::{Caller, CallerLimits, Handles, InlineRule, RESERVED, Scope};
 use crate::nearest::nearest;
 use crate::timestamp::Timestamp;
 
@@ -111,6 +111,9 @@ pub(super) fn check(new: &NewKey, now: Timestamp) -> Result<(), KeyError> {
     }
     if new.name.len() > LONGEST_NAME {
         return invalid(format!("a key's name has at most {LONGEST_NAME} bytes"));
+    }
+    if RESERVED.contains(&new.name.as_str()) {
+        return invalid(format!("`{}` is a caller of its own", new.name));
     }
     if new.scopes.is_empty() {
         return invalid("a key needs a scope, such as `decide`".to_owned());
