@@ -139,7 +139,7 @@ impl InlineRule {
 }
 
 /// How much a caller may ask for. Zero is no bound.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct CallerLimits {
     /// Requests per second, on average.
     pub requests_per_second: u32,

@@ -26,8 +26,8 @@ use crate::request::Limits;
 use crate::storage::{SealKey, SealKeys, StateDirError, Store, StoreSettings};
 
 pub use audit::{AuditConfig, ChainKind, Fsync, Overflow, Recording};
-pub(crate) use callers::check as check_callers;
 pub use callers::{CallerConfig, CallerLimitsConfig, TokenMatch};
+pub(crate) use callers::{check as check_callers, folded as folded_san};
 pub use issuers::{
     GroupClaim, IntrospectionConfig, IssuerConfig, OnFailure, Preset, StatusListConfig,
     TokenAlgorithm, TokenUsage, check as check_issuers, disjoint as disjoint_issuers,
@@ -426,7 +426,8 @@ impl Config {
             let named = origin.split_once("://").is_some_and(|(scheme, host)| {
                 ["https", "http"].contains(&scheme)
                     && !host.is_empty()
-                    && !host.contains(['/', '*'])
+                    && !host.contains(['/', '*', ' '])
+                    && origin.is_ascii()
             });
             if !named {
                 fault(

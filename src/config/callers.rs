@@ -84,10 +84,10 @@ impl CallerConfig {
                 "it stands in every record of what the caller asked",
             );
         }
-        if RESERVED.contains(&self.name.as_str()) {
+        if RESERVED.contains(&self.name.as_str()) || self.name.contains('#') {
             fault(
                 "the name is taken".to_owned(),
-                "anonymous, library and owner are callers of their own",
+                "anonymous, library, owner and `<issuer>#<name>` are callers of their own",
             );
         }
         let mut scopes = Vec::new();
@@ -138,6 +138,16 @@ impl CallerConfig {
     }
 }
 
+/// A name of a certificate as certificates spell it: those of hosts in lower case.
+pub(crate) fn folded(san: &str) -> String {
+    let host = !san.contains([':', '@']);
+    if host {
+        san.to_ascii_lowercase()
+    } else {
+        san.to_owned()
+    }
+}
+
 /// What to say about a scope that is none.
 fn near_scope(name: &str) -> String {
     let known = Scope::ALL.iter().map(|scope| scope.name());
@@ -162,11 +172,11 @@ pub(crate) fn check(callers: &[CallerConfig]) -> Result<Vec<Caller>, Faults> {
         }
         let names = std::iter::once(format!("the name `{}`", config.name));
         let keys = config.key_sha256.iter();
-        let keys = keys.map(|hash| format!("the key {}..", hash.get(..8).unwrap_or(hash)));
+        let keys = keys.map(|hash| format!("the key {}", hash.to_ascii_lowercase()));
         let sans = config
             .san
             .iter()
-            .map(|san| format!("the name `{san}` of a certificate"));
+            .map(|san| format!("the name `{}` of a certificate", folded(san)));
         let uids = config.uid.iter().map(|uid| format!("the user id {uid}"));
         let tokens = config.token.iter();
         let tokens = tokens.map(|token| format!("`{}` of {}", token.name, token.issuer));

@@ -89,6 +89,11 @@ impl<'a> Merge<'a> {
             }
         }
         let parents = parents(object, declared, symbols)?;
+        // What is not stored itself may be above what is.
+        let is_above = || self.version.children(uid).next().is_some();
+        if stored.is_none() && rule == InlineRule::Add && !parents.is_empty() && is_above() {
+            return Err(Refused);
+        }
         let mut all = parents.clone();
         if let Some(stored) = stored {
             if rule == InlineRule::Add {

@@ -45,6 +45,12 @@ impl Exporter<'_> {
         self.entity(uid, self.version.entity(uid)?)
     }
 
+    /// Whether stored entities have the entity of this id for a parent, stored or not.
+    pub(crate) fn is_above(&self, uid: &EntityUid) -> bool {
+        let uid = self.find(uid);
+        uid.is_some_and(|uid| self.version.children(uid).next().is_some())
+    }
+
     /// Everything above the stored entity of this id, which is not among it; `None` when there are more
     /// than `most`.
     pub(crate) fn above(&self, uid: &EntityUid, most: usize) -> Option<Vec<EntityUid>> {

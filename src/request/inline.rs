@@ -115,6 +115,15 @@ impl Merge<'_> {
         }
         let entity = Entity::from_json_value(Value::Object(combined), self.schema)
             .map_err(|error| vec![InputFault::new(at, chain(&error))])?;
+        let given = object.get("parents").and_then(Value::as_array);
+        let has_parents = given.is_some_and(|parents| !parents.is_empty());
+        if stored.is_none() && rule == InlineRule::Add && has_parents && self.stored.is_above(&uid)
+        {
+            return Err(vec![InputFault::new(
+                pointer(at, "parents"),
+                "stored entities have it for a parent, and this caller may not give them another ancestor",
+            )]);
+        }
         if let (Some(stored), InlineRule::Add) = (stored, rule) {
             let changed = self.changed(stored, &entity, object, at);
             if !changed.is_empty() {

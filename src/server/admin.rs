@@ -39,6 +39,7 @@ pub(super) async fn reload(
     let pdp = app.pdp().ok_or_else(Problem::not_ready)?.clone();
     let certificates = Arc::clone(&app);
     let reload = move || {
+        certificates.reread();
         certificates.reload_certificates();
         if wish.confirm {
             pdp.reload_confirmed()

@@ -52,6 +52,8 @@ pub(super) struct App {
     pub(super) audit: Option<DecisionLog>,
     /// Tokens that are not taken.
     pub(super) denied: Denied,
+    /// Held while they change: one change at a time.
+    pub(super) denying: Mutex<()>,
     /// Whose tokens are taken, for callers and for principals.
     pub(super) issuers: Option<Issuers>,
     pub(super) limiter: Limiter,
@@ -60,6 +62,8 @@ pub(super) struct App {
     /// Set where a collector is configured.
     #[cfg(feature = "otlp")]
     pub(super) spans: OnceLock<super::spans::Spans>,
+    /// Reads the configuration file again, once serving.
+    pub(super) reread: OnceLock<Arc<dyn Fn() + Send + Sync>>,
     config_trouble: Mutex<ConfigTrouble>,
     /// Certificates, where there is TLS.
     pub(super) tls: OnceLock<Arc<Tls>>,
@@ -79,8 +83,7 @@ impl App {
     pub(super) fn new(config: &Config, store: Option<Store>, clock: Clock) -> Result<Self, Faults> {
         let denied = Denied::default();
         if let Some(store) = &store {
-            denials::load(&denied, store, clock())
-                .map_err(|error| Fault::new("state", error.to_string()))?;
+            denials::load(&denied, store, clock()).map_err(|error| Fault::new("state", error))?;
         }
         let fetch: Option<Arc<dyn Fetch>> =
             if config.issuers.is_empty() && config.audit.url.is_none() {
@@ -144,12 +147,14 @@ impl App {
             store,
             audit,
             denied,
+            denying: Mutex::new(()),
             issuers,
             limiter: Limiter::new(defaults(&config.limits)),
             shedder,
             metrics,
             #[cfg(feature = "otlp")]
             spans: OnceLock::new(),
+            reread: OnceLock::new(),
             config_trouble: Mutex::default(),
             tls: OnceLock::new(),
             clock,
@@ -193,6 +198,13 @@ impl App {
         self.streams.resize(limits.connections);
         if let Some(pdp) = self.pdp() {
             pdp.set_limits(limits.request, limits.read);
+        }
+    }
+
+    /// Takes up what has changed in the configuration file, as far as a running server can.
+    pub(super) fn reread(&self) {
+        if let Some(reread) = self.reread.get() {
+            reread();
         }
     }
 

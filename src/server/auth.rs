@@ -47,7 +47,20 @@ pub(super) enum Refusal {
 }
 
 /// Headers by which a proxy says that the request comes from elsewhere.
-const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+const FORWARDED: [&str; 9] = [
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-real-ip",
+    "via",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "x-envoy-external-address",
+];
+
+/// The user that stands for all whom a user namespace does not map.
+const NOBODY: u32 = 65_534;
 
 /// Longest credential that is looked at, in bytes.
 const LONGEST: usize = 16 << 10;
@@ -93,6 +106,11 @@ impl Gate {
     pub(super) fn set_callers(&self, callers: &[CallerConfig]) -> Result<(), Faults> {
         self.table.store(Arc::new(Table::new(callers)?));
         Ok(())
+    }
+
+    /// Whether a caller of the configuration has this name.
+    pub(super) fn configures(&self, name: &str) -> bool {
+        self.table.load().names(name)
     }
 
     /// The caller of a request.
@@ -149,7 +167,7 @@ impl Gate {
             Some(known) => known,
             // Verifying takes time: an address that sent many bad ones waits for its turn.
             None if self.attempts.exhausted(peer.ip()) => {
-                return Err(self.wrong(Means::Token, peer));
+                return Err(Refusal::TooMany(self.attempts.wait(peer.ip())));
             }
             None => issuers.verify(token, Usage::Caller, now).await,
         };
@@ -165,6 +183,7 @@ impl Gate {
                 self.wrong(Means::Token, peer)
             }
         })?;
+        self.attempts.good(peer.ip());
         let Some(named) = &verified.caller else {
             return Err(self.wrong(Means::Token, peer));
         };
@@ -198,7 +217,9 @@ impl Gate {
             if let Some(caller) = self.table.load().uid(unix.uid) {
                 return Ok(caller);
             }
-            if unix.uid == 0 || Some(unix.uid) == self.owner {
+            // A proxy of the owner's speaks for others; 65534 is whom the system does not know.
+            let is_owner = unix.uid == 0 || (unix.uid != NOBODY && Some(unix.uid) == self.owner);
+            if is_owner && !forwarded(headers) {
                 return Ok(owner());
             }
         }
@@ -213,7 +234,7 @@ impl Gate {
     pub(super) fn is_local(&self, headers: &HeaderMap, peer: &Peer) -> bool {
         let unknown = peer.address.is_none() && peer.unix.is_none();
         let local = peer.is_local() || (unknown && self.unknown_is_local);
-        local && !FORWARDED.iter().any(|name| headers.contains_key(*name))
+        local && !forwarded(headers)
     }
 
     /// Counts a failed attempt. Good credentials never come here: nobody can keep others out.
@@ -223,6 +244,11 @@ impl Gate {
             Err(wait) => Refusal::TooMany(wait),
         }
     }
+}
+
+/// Whether a proxy says that it speaks for somebody else.
+fn forwarded(headers: &HeaderMap) -> bool {
+    FORWARDED.iter().any(|name| headers.contains_key(*name))
 }
 
 /// Who runs the server, over its socket: what it may do to the files it may do here.

@@ -1,8 +1,9 @@
 //! Bodies of management requests, and what their handlers share.
 
-use axum::extract::Request as HttpRequest;
 use axum::extract::rejection::QueryRejection;
+use axum::extract::{FromRequestParts, Path, Request as HttpRequest};
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
 use super::app::App;
@@ -23,6 +24,19 @@ pub(super) async fn read<T: DeserializeOwned>(app: &App, http: HttpRequest) -> R
 /// A fault of the request without a place.
 pub(super) fn invalid(detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "invalid_request", detail)
+}
+
+/// The parameters of a path, or a problem where they cannot be read.
+pub(super) struct Params<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::from_request_parts(parts, state).await;
+        let Path(params) = path.map_err(|error| invalid(error.body_text()))?;
+        Ok(Self(params))
+    }
 }
 
 /// A query that cannot be read.
@@ -50,6 +64,13 @@ pub(super) fn not_kept(error: &StateDirError) -> Problem {
     tracing::error!(%error, "state directory");
     let detail = "the change could not be made durable; it may be there after a restart";
     Problem::new(StatusCode::INSUFFICIENT_STORAGE, error.code(), detail)
+}
+
+/// What could not be read of the state directory.
+pub(super) fn not_read(error: &StateDirError) -> Problem {
+    tracing::error!(%error, "state directory");
+    let status = StatusCode::INTERNAL_SERVER_ERROR;
+    Problem::new(status, error.code(), "the state directory cannot be read")
 }
 
 /// Runs what waits for a disk where waiting keeps nobody from being decided.

@@ -1,6 +1,6 @@
 //! `/denials`: tokens that are not taken although their issuers signed them.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use axum::Json;
 use axum::extract::{Extension, Request as HttpRequest, State};
@@ -11,13 +11,15 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::app::App;
-use super::body::{self, blocking, missing, not_kept};
+use super::body::{self, blocking, invalid, missing, not_kept};
 use super::problem::Problem;
 use crate::caller::Caller;
-use crate::storage::{Denial as Kept, StateDirError, Store};
+use crate::storage::{Denial as Kept, Store};
 use crate::timestamp::Timestamp;
 use crate::tokens::{Denial, DenialKind, Denied};
 
+/// Longest value and issuer, in bytes.
+const LONGEST: usize = 1_024;
 /// An end for what has none.
 const NEVER: i64 = i64::MAX / 2;
 
@@ -32,13 +34,15 @@ struct Which {
 }
 
 /// Takes over what a state directory kept.
-pub(super) fn load(denied: &Denied, store: &Store, now: Timestamp) -> Result<(), StateDirError> {
-    let kept = store.denials(now)?.into_iter();
-    let kept = kept.filter_map(|kept| serde_json::from_value::<Denial>(kept.json).ok());
-    if let Err(error) = denied.load(kept, now) {
-        tracing::error!(%error, "not every kept denial holds");
-    }
-    Ok(())
+pub(super) fn load(denied: &Denied, store: &Store, now: Timestamp) -> Result<(), String> {
+    let kept = store.denials(now).map_err(|error| error.to_string())?;
+    let kept = kept
+        .into_iter()
+        .map(|kept| serde_json::from_value::<Denial>(kept.json))
+        .collect::<Result<Vec<_>, _>>();
+    // Whoever was shut out must not come in because this version cannot read why.
+    let kept = kept.map_err(|error| format!("a kept denial of tokens cannot be read: {error}"))?;
+    denied.load(kept, now).map_err(|error| error.to_string())
 }
 
 /// Everything that is denied.
@@ -55,22 +59,35 @@ pub(super) async fn deny(
 ) -> Result<Response, Problem> {
     let denial: Denial = body::read(&app, http).await?;
     let now = (app.clock)();
-    app.denied.deny(denial.clone(), now).map_err(|error| {
-        let status = StatusCode::INSUFFICIENT_STORAGE;
-        Problem::new(status, "denials_full", error.to_string())
-    })?;
-    tracing::info!(by = caller.name(), kind = ?denial.kind, "tokens denied");
-    let durable = app.store.is_some();
-    if let Some(store) = app.store.clone() {
-        let kept = Kept {
-            id: id(denial.kind, &denial.value, denial.issuer.as_deref()),
-            expires: denial.expires.unwrap_or(Timestamp::from_millis(NEVER)),
-            json: serde_json::to_value(&denial).unwrap_or_default(),
-        };
-        let done = blocking(move || store.deny(kept, now)).await?;
-        done.map_err(|error| not_kept(&error))?;
+    fits(&denial.value, "value")?;
+    if let Some(issuer) = &denial.issuer {
+        fits(issuer, "issuer")?;
     }
-    let body = json!({"denial": denial, "durable": durable});
+    if denial.expires.is_some_and(|expires| expires <= now) {
+        return Err(invalid("`expires` is past: nothing would be denied"));
+    }
+    let kind = denial.kind;
+    let durable = app.store.is_some();
+    // One after the other, and to the end although the client may go: memory and disk say the same.
+    let held = blocking(move || {
+        let _one_at_a_time = app.denying.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = app.denied.deny(denial, now).map_err(|error| {
+            let status = StatusCode::INSUFFICIENT_STORAGE;
+            Problem::new(status, "denials_full", error.to_string())
+        })?;
+        if let Some(store) = &app.store {
+            let kept = Kept {
+                id: id(held.kind, &held.value, held.issuer.as_deref()),
+                expires: held.expires.unwrap_or(Timestamp::from_millis(NEVER)),
+                json: serde_json::to_value(&held).unwrap_or_default(),
+            };
+            store.deny(kept, now).map_err(|error| not_kept(&error))?;
+        }
+        Ok::<_, Problem>(held)
+    });
+    let held = held.await??;
+    tracing::info!(by = caller.name(), ?kind, "tokens denied");
+    let body = json!({"denial": held, "durable": durable});
     Ok((StatusCode::CREATED, Json(body)).into_response())
 }
 
@@ -81,17 +98,29 @@ pub(super) async fn remove(
     http: HttpRequest,
 ) -> Result<Response, Problem> {
     let which: Which = body::read(&app, http).await?;
-    let issuer = which.issuer.as_deref();
-    if let Some(store) = app.store.clone() {
-        let id = id(which.kind, &which.value, issuer);
-        let done = blocking(move || store.undeny(&id)).await?;
-        done.map_err(|error| not_kept(&error))?;
-    }
-    if !app.denied.remove(which.kind, &which.value, issuer) {
+    let kind = which.kind;
+    let removed = blocking(move || {
+        let _one_at_a_time = app.denying.lock().unwrap_or_else(PoisonError::into_inner);
+        let issuer = which.issuer.as_deref();
+        if let Some(store) = &app.store {
+            let done = store.undeny(&id(which.kind, &which.value, issuer));
+            done.map_err(|error| not_kept(&error))?;
+        }
+        Ok::<_, Problem>(app.denied.remove(which.kind, &which.value, issuer))
+    });
+    if !removed.await?? {
         return Err(missing("there is no such denial"));
     }
-    tracing::info!(by = caller.name(), kind = ?which.kind, "denial taken back");
+    tracing::info!(by = caller.name(), ?kind, "denial taken back");
     Ok(Json(json!({"removed": true})).into_response())
+}
+
+/// Bounds what is kept of each of many.
+fn fits(text: &str, member: &str) -> Result<(), Problem> {
+    if text.is_empty() || text.len() > LONGEST {
+        return Err(invalid(format!("`{member}` has 1 to {LONGEST} bytes")));
+    }
+    Ok(())
 }
 
 /// One for each thing that can be denied.

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Extension, Path, Query, Request as HttpRequest, State};
+use axum::extract::{Extension, Query, Request as HttpRequest, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::app::App;
-use super::body::{self, blocking, invalid, missing, not_kept};
+use super::body::{self, Params, blocking, invalid, missing, not_kept};
 use super::problem::Problem;
 use crate::caller::Caller;
 use crate::json::InputFault;
@@ -69,7 +69,7 @@ pub(super) async fn types(State(app): State<Arc<App>>) -> Result<Response, Probl
 /// Entities of a type in the order of their ids.
 pub(super) async fn list(
     State(app): State<Arc<App>>,
-    Path(type_name): Path<String>,
+    Params(type_name): Params<String>,
     page: Result<Query<Page>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(page) = page.map_err(|error| body::query(&error))?;
@@ -89,7 +89,7 @@ pub(super) async fn list(
 /// One entity.
 pub(super) async fn get(
     State(app): State<Arc<App>>,
-    Path(name): Path<(String, String)>,
+    Params(name): Params<(String, String)>,
 ) -> Result<Response, Problem> {
     let pdp = app.pdp().ok_or_else(Problem::not_ready)?;
     let name = entity(&name)?;
@@ -103,7 +103,7 @@ pub(super) async fn get(
 pub(super) async fn put(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
-    Path(name): Path<(String, String)>,
+    Params(name): Params<(String, String)>,
     http: HttpRequest,
 ) -> Result<Response, Problem> {
     let name = entity(&name)?;
@@ -116,17 +116,24 @@ pub(super) async fn put(
     for (member, none) in [("attrs", json!({})), ("parents", json!([]))] {
         json.entry(member).or_insert(none);
     }
-    write(&app, &caller, vec![EntityChange::Upsert(json.into())], None).await
+    write(
+        &app,
+        &caller,
+        vec![EntityChange::Upsert(json.into())],
+        None,
+        false,
+    )
+    .await
 }
 
 /// Deletes one entity.
 pub(super) async fn delete(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
-    Path(name): Path<(String, String)>,
+    Params(name): Params<(String, String)>,
 ) -> Result<Response, Problem> {
     let name = entity(&name)?;
-    write(&app, &caller, vec![EntityChange::Delete(name)], None).await
+    write(&app, &caller, vec![EntityChange::Delete(name)], None, false).await
 }
 
 /// Writes a batch.
@@ -145,7 +152,7 @@ pub(super) async fn batch(
         Change::Delete(name) => entity(&(name.r#type, name.id)).map(EntityChange::Delete),
     });
     let changes = changes.collect::<Result<Vec<_>, _>>()?;
-    write(&app, &caller, changes, batch.if_sequence).await
+    write(&app, &caller, changes, batch.if_sequence, true).await
 }
 
 async fn write(
@@ -153,6 +160,7 @@ async fn write(
     caller: &Caller,
     changes: Vec<EntityChange>,
     if_sequence: Option<u64>,
+    batch: bool,
 ) -> Result<Response, Problem> {
     let pdp = app.pdp().ok_or_else(Problem::not_ready)?.clone();
     let written = blocking(move || match if_sequence {
@@ -164,7 +172,7 @@ async fn write(
         sequence,
         stored,
         deleted,
-    } = written.await?.map_err(problem)?;
+    } = written.await?.map_err(|error| problem(error, batch))?;
     tracing::info!(
         by = caller.name(),
         sequence,
@@ -190,7 +198,7 @@ fn entity((type_name, id): &(String, String)) -> Result<EntityRef, Problem> {
     EntityRef::new(type_name, id).map_err(|error| invalid(error.to_string()))
 }
 
-fn problem(error: EntityWriteError) -> Problem {
+fn problem(error: EntityWriteError, batch: bool) -> Problem {
     let (code, detail) = (error.code(), error.to_string());
     match error {
         EntityWriteError::NoState => body::no_state(),
@@ -208,7 +216,13 @@ fn problem(error: EntityWriteError) -> Problem {
                 StatusCode::UNPROCESSABLE_ENTITY
             };
             let errors = faults.iter().map(|fault| {
-                InputFault::new(format!("/changes/{}", fault.at), fault.message.clone())
+                // A body that is one entity has no place for its change.
+                let at = if batch {
+                    format!("/changes/{}", fault.at)
+                } else {
+                    String::new()
+                };
+                InputFault::new(at, fault.message.clone())
             });
             Problem::new(status, code, detail).errors(errors.collect())
         }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Extension, Path, Request as HttpRequest, State};
+use axum::extract::{Extension, Request as HttpRequest, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::app::App;
-use super::body::{self, blocking, invalid, not_kept, store};
+use super::body::{self, Params, blocking, invalid, not_kept, store};
 use super::problem::Problem;
 use crate::caller::{Caller, InlineRule, Scope};
 use crate::storage::keys::{ApiKey, KeyError, KeyLimits, NewKey};
@@ -80,6 +80,14 @@ pub(super) async fn create(
         expires,
     };
     may_give(&caller, &new.scopes, new.inline)?;
+    let new = NewKey {
+        limits: within(&caller, new.limits)?,
+        ..new
+    };
+    if app.gate.configures(&new.name) {
+        let detail = "a caller of the configuration has this name; callers are told apart by it";
+        return Err(Problem::new(StatusCode::CONFLICT, "key_name_taken", detail));
+    }
     let now = (app.clock)();
     let made = blocking(move || store.keys().create(new, now)).await?;
     let (key, secret) = made.map_err(problem)?;
@@ -96,7 +104,7 @@ pub(super) async fn create(
 pub(super) async fn rotate(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
+    Params(id): Params<String>,
     http: HttpRequest,
 ) -> Result<Response, Problem> {
     let store = store(&app)?;
@@ -125,9 +133,10 @@ pub(super) async fn rotate(
 pub(super) async fn revoke(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
+    Params(id): Params<String>,
 ) -> Result<Response, Problem> {
     let store = store(&app)?;
+    may_change(&caller, &store.keys().list(), &id)?;
     let now = (app.clock)();
     let revoked = blocking(move || store.keys().revoke(&id, now)).await?;
     let key = revoked.map_err(problem)?;
@@ -162,6 +171,34 @@ fn may_give(caller: &Caller, scopes: &[String], inline: InlineRule) -> Result<()
         return more("a key cannot override stored entities if its maker cannot".to_owned());
     }
     Ok(())
+}
+
+/// The bounds of a key that a bounded caller makes: its own where it gives none, never wider ones.
+fn within(caller: &Caller, limits: Option<KeyLimits>) -> Result<Option<KeyLimits>, Problem> {
+    let Some(own) = caller.limits() else {
+        return Ok(limits);
+    };
+    let own = KeyLimits {
+        requests_per_second: own.requests_per_second,
+        burst: own.burst,
+        concurrent: own.concurrent,
+    };
+    let Some(given) = limits else {
+        return Ok(Some(own));
+    };
+    let fits = |given: u32, own: u32| own == 0 || (given != 0 && given <= own);
+    if fits(given.requests_per_second, own.requests_per_second)
+        && fits(given.burst, own.burst)
+        && fits(given.concurrent, own.concurrent)
+    {
+        return Ok(Some(given));
+    }
+    let detail = "a key cannot have wider limits than its maker";
+    Err(Problem::new(
+        StatusCode::FORBIDDEN,
+        "scope_required",
+        detail,
+    ))
 }
 
 /// Whoever rotates a key learns it, and has its rights.

@@ -225,6 +225,7 @@ impl Signals {
                     let (pdp, app) = (pdp.clone(), Arc::clone(app));
                     // What comes of it is logged, counted and told to subscribers.
                     tokio::task::spawn_blocking(move || {
+                        app.reread();
                         app.reload_certificates();
                         pdp.reload()
                     });

@@ -55,7 +55,7 @@ type Rate = RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationM
 #[derive(Debug)]
 pub(super) struct Limiter {
     defaults: ArcSwap<Defaults>,
-    rooms: Mutex<LruCache<(String, Class), Arc<Room>>>,
+    rooms: Mutex<LruCache<(String, Class, CallerLimits), Arc<Room>>>,
 }
 
 /// What one caller has used of one class.
@@ -105,15 +105,10 @@ impl Limiter {
 
     fn room(&self, name: &str, class: Class, limits: CallerLimits) -> Arc<Room> {
         let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (name.to_owned(), class);
-        match rooms.get(&key) {
-            Some(room) if room.limits == limits => Arc::clone(room),
-            _ => {
-                let room = Arc::new(Room::new(class, limits));
-                rooms.put(key, Arc::clone(&room));
-                room
-            }
-        }
+        // By the bounds too: callers of one name but different bounds do not undo each other's.
+        let key = (name.to_owned(), class, limits);
+        let room = rooms.get_or_insert(key, || Arc::new(Room::new(class, limits)));
+        Arc::clone(room)
     }
 }
 
@@ -236,6 +231,10 @@ mod tests {
         let response = refused.respond(None);
         assert_eq!(response.headers().get("retry-after").unwrap(), "1");
         assert!(response.headers().contains_key(LIMIT));
+        // One of the same name but other bounds is bounded by itself, and gives nothing back.
+        let namesake = Caller::anonymous().with_limits(limits(1, 3, 0));
+        assert!(limiter.admit(&namesake, Class::Decide).is_ok());
+        assert!(limiter.admit(&one, Class::Decide).is_err());
         // Another class, another caller, and a caller with bounds of its own.
         assert!(limiter.admit(&one, Class::Manage).is_ok());
         assert!(limiter.admit(&one, Class::Operate).is_ok());

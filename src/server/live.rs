@@ -12,30 +12,34 @@ use crate::policy::{Watch, WatchMode, Watcher};
 /// keys are named as needing a restart.
 pub(super) fn watch(serve: &Arc<Serve>, app: &Arc<App>) -> std::io::Result<Option<Watcher>> {
     let config = &serve.config;
-    let Some(path) = config.file().map(Path::to_owned) else {
-        return Ok(None);
-    };
-    if config.watch == WatchMode::Off {
-        return Ok(None);
-    }
     let watch = Watch {
         mode: config.watch,
         debounce: config.debounce,
         poll_interval: config.poll_interval,
     };
+    let mode = config.watch;
+    let Some(path) = config.file().map(Path::to_owned) else {
+        return Ok(None);
+    };
     let file = path.clone();
     let text = move || std::fs::read(&file).ok();
-    let (serve, app) = (Arc::clone(serve), Arc::clone(app));
+    let (serve, theirs) = (Arc::clone(serve), Arc::clone(app));
     let current = std::sync::Mutex::new(serve.config.clone());
     let changed = move || {
         let mut current = current
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(next) = take_up(&serve, &app, &current) {
+        if let Some(next) = take_up(&serve, &theirs, &current) {
             *current = next;
         }
     };
-    Watcher::spawn(vec![path], watch, text, changed).map(Some)
+    let changed: Arc<dyn Fn() + Send + Sync> = Arc::new(changed);
+    // SIGHUP and `deodar reload` look at the file too. Nothing was set before.
+    let _ = app.reread.set(Arc::clone(&changed));
+    if mode == WatchMode::Off {
+        return Ok(None);
+    }
+    Watcher::spawn(vec![path], watch, text, move || changed()).map(Some)
 }
 
 fn take_up(serve: &Serve, app: &App, current: &Config) -> Option<Config> {

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::app::{App, Phase};
 use super::metrics::Certificate;
@@ -27,32 +27,28 @@ pub(super) async fn readyz(
     headers: HeaderMap,
 ) -> Response {
     let peer = peer.map(|peer| peer.0).unwrap_or_default();
+    let (code, full) = readiness(&app);
     if app.gate.is_local(&headers, &peer) {
-        return readyz_in_full(State(app)).await;
+        return (code, Json(full)).into_response();
     }
-    let (status, code) = match (app.phase(), app.pdp()) {
-        (Phase::Draining, _) => ("draining", StatusCode::SERVICE_UNAVAILABLE),
-        (Phase::Starting, _) | (_, None) => ("starting", StatusCode::SERVICE_UNAVAILABLE),
-        (Phase::Serving, Some(pdp)) => {
-            let log = app.audit.as_ref().and_then(DecisionLog::health);
-            let degraded = pdp.health().is_degraded()
-                || app.config_trouble().refused.is_some()
-                || log.is_some();
-            (if degraded { "degraded" } else { "ok" }, StatusCode::OK)
-        }
-    };
+    let status = full.get("status").cloned().unwrap_or_default();
     (code, Json(json!({ "status": status }))).into_response()
 }
 
 /// As [`readyz`], with reasons, revision and sequence.
 pub(super) async fn readyz_in_full(State(app): State<Arc<App>>) -> Response {
+    let (code, full) = readiness(&app);
+    (code, Json(full)).into_response()
+}
+
+fn readiness(app: &App) -> (StatusCode, Value) {
     let Some(pdp) = app.pdp() else {
         let status = match app.phase() {
             Phase::Draining => "draining",
             _ => "starting",
         };
         let body = json!({"status": status, "reasons": ["there is nothing to decide with yet"]});
-        return (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response();
+        return (StatusCode::SERVICE_UNAVAILABLE, body);
     };
     let health = pdp.health();
     let config = app.config_trouble();
@@ -79,7 +75,7 @@ pub(super) async fn readyz_in_full(State(app): State<Arc<App>>) -> Response {
     {
         body.insert("restartNeeded".to_owned(), json!(config.restart_needed));
     }
-    (code, Json(body)).into_response()
+    (code, body)
 }
 
 /// Counters in Prometheus' text format.

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::app::App;
-use super::body::{blocking, missing, not_kept, store};
+use super::body::{Params, blocking, missing, not_read, store};
 use super::problem::Problem;
+use crate::caller::{Caller, Scope};
+use crate::policy::source::Kind;
 use crate::storage::RevisionLine;
 use crate::timestamp::Timestamp;
 
@@ -20,7 +22,7 @@ const MOST: usize = 1_000;
 pub(super) async fn list(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     let store = store(&app)?;
     let lines = blocking(move || store.revisions(MOST)).await?;
-    let lines = lines.map_err(|error| not_kept(&error))?;
+    let lines = lines.map_err(|error| not_read(&error))?;
     let lines: Vec<_> = lines.iter().map(line).collect();
     Ok(Json(json!({ "revisions": lines })).into_response())
 }
@@ -28,11 +30,12 @@ pub(super) async fn list(State(app): State<Arc<App>>) -> Result<Response, Proble
 /// One revision with its sources, as long as they are kept.
 pub(super) async fn get(
     State(app): State<Arc<App>>,
-    Path(sequence): Path<u64>,
+    Extension(caller): Extension<Caller>,
+    Params(sequence): Params<u64>,
 ) -> Result<Response, Problem> {
     let store = store(&app)?;
     let found = blocking(move || store.revision(sequence)).await?;
-    let found = found.map_err(|error| not_kept(&error))?;
+    let found = found.map_err(|error| not_read(&error))?;
     let Some((revision, files)) = found else {
         return Err(missing(
             "its sources are not kept; see `state.keep_revisions`",
@@ -41,6 +44,8 @@ pub(super) async fn get(
     let mut json = line(&revision);
     let files: Vec<_> = files
         .iter()
+        // Who may read policies may not read entities by that.
+        .filter(|file| file.form.kind() != Kind::Entities || caller.has(Scope::EntitiesRead))
         .map(|file| json!({"name": &*file.relative, "text": &*file.source.text}))
         .collect();
     if let Some(members) = json.as_object_mut() {

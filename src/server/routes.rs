@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request as HttpRequest, State};
-use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{MethodRouter, delete, get, post, put};
@@ -314,8 +314,12 @@ fn cors(app: &App) -> Option<CorsLayer> {
                 header::AUTHORIZATION,
                 header::CONTENT_TYPE,
                 super::authorize::X_REQUEST_ID,
+                HeaderName::from_static("traceparent"),
             ])
             .expose_headers([
+                header::WWW_AUTHENTICATE,
+                HeaderName::from_static("ratelimit"),
+                HeaderName::from_static("ratelimit-policy"),
                 super::authorize::X_REQUEST_ID,
                 super::authorize::X_DECISION_ID,
                 header::RETRY_AFTER,
@@ -329,7 +333,7 @@ pub(super) async fn decide(app: Arc<App>, peer: Arc<Peer>, http: HttpRequest) ->
     let exchange = Exchange::begin(&app, AUTHORIZE, &http);
     let response = hardened(match hosts::unknown(&app, Some(&peer), &http) {
         Some(refusal) => refusal,
-        None => guarded(&app, &peer, http).await,
+        None => caught(guarded(&app, &peer, http)).await,
     });
     exchange.end(&app, &response);
     response
@@ -341,14 +345,19 @@ async fn guarded(app: &App, peer: &Peer, http: HttpRequest) -> Response {
         Ok(admitted) => admitted,
         Err(problem) => return problem.respond(request_id(http.headers()).as_deref()),
     };
-    let mut deciding = std::pin::pin!(respond(app, admitted.caller, http));
-    let response = std::future::poll_fn(|context| {
-        let polled = AssertUnwindSafe(|| deciding.as_mut().poll(context));
-        catch_unwind(polled).unwrap_or_else(|panic| Poll::Ready(panicked(panic)))
-    });
-    let mut response = response.await;
+    let mut response = respond(app, admitted.caller, http).await;
     admitted.ticket.tell(response.headers_mut());
     response
+}
+
+/// What a panic is answered with, as the router does it.
+async fn caught(answer: impl Future<Output = Response>) -> Response {
+    let mut answer = std::pin::pin!(answer);
+    std::future::poll_fn(|context| {
+        let polled = AssertUnwindSafe(|| answer.as_mut().poll(context));
+        catch_unwind(polled).unwrap_or_else(|panic| Poll::Ready(panicked(panic)))
+    })
+    .await
 }
 
 /// Counts what the router answers, refusals and paths that lead nowhere among it.

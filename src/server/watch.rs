@@ -2,32 +2,45 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use axum::extract::State;
+use axum::extract::{Extension, State};
+use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::app::{App, Phase};
+use super::peer::Peer;
 use super::problem::Problem;
+use crate::caller::Scope;
 use crate::pdp::{StateChange, Subscription};
 
 /// How often a change is looked for; what watches decides nothing.
 const LOOK: Duration = Duration::from_millis(100);
+/// How often the caller is recognised anew.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// How often a line is sent when nothing happens, so that a lost connection is noticed.
 const ALIVE: Duration = Duration::from_secs(15);
 
 /// What one client watches.
 struct Watching {
     app: Arc<App>,
+    /// By what its caller was recognised.
+    headers: HeaderMap,
+    peer: Arc<Peer>,
+    asked: Instant,
     first: Option<StateChange>,
     changes: Subscription,
 }
 
 /// First the present state, then each change: `published`, `rejected`, `held`. A client that falls
 /// 256 changes behind loses the oldest; the next `published` says where the state is.
-pub(super) async fn watch(State(app): State<Arc<App>>) -> Result<Response, Problem> {
+pub(super) async fn watch(
+    State(app): State<Arc<App>>,
+    peer: Option<Extension<Arc<Peer>>>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let pdp = app.pdp().ok_or_else(Problem::not_ready)?;
     let changes = pdp.subscribe();
     let state = pdp.state();
@@ -37,6 +50,9 @@ pub(super) async fn watch(State(app): State<Arc<App>>) -> Result<Response, Probl
     };
     let watching = Watching {
         app: Arc::clone(&app),
+        headers,
+        peer: peer.map(|peer| peer.0).unwrap_or_default(),
+        asked: Instant::now(),
         first: Some(first),
         changes,
     };
@@ -49,13 +65,24 @@ pub(super) async fn watch(State(app): State<Arc<App>>) -> Result<Response, Probl
 }
 
 impl Watching {
-    /// The next change; `None` when the server ends.
+    /// Whether the caller still may watch: keys are revoked, and tokens and certificates end.
+    async fn may_go_on(&mut self) -> bool {
+        if self.asked.elapsed() < ASK_AGAIN {
+            return true;
+        }
+        self.asked = Instant::now();
+        let now = (self.app.clock)();
+        let caller = self.app.gate.recognise(&self.headers, &self.peer, now);
+        caller.await.is_ok_and(|caller| caller.has(Scope::Watch))
+    }
+
+    /// The next change; `None` when the server ends or the caller may no longer watch.
     async fn next(&mut self) -> Option<StateChange> {
         if let Some(first) = self.first.take() {
             return Some(first);
         }
         loop {
-            if self.app.phase() == Phase::Draining {
+            if self.app.phase() == Phase::Draining || !self.may_go_on().await {
                 return None;
             }
             if let Some(change) = self.changes.try_next() {

@@ -158,8 +158,9 @@ impl Denied {
         Ok(())
     }
 
-    /// From now on what the denial is about is not taken. Given twice, the stricter of each holds.
-    pub(crate) fn deny(&self, denial: Denial, now: Timestamp) -> Result<(), DeniedFull> {
+    /// From now on what the denial is about is not taken. Given twice, the stricter of each holds; what
+    /// holds comes back.
+    pub(crate) fn deny(&self, denial: Denial, now: Timestamp) -> Result<Denial, DeniedFull> {
         let mut lists = self.write();
         if lists.count >= self.inner.most {
             lists.forget_ended(now);
@@ -170,9 +171,15 @@ impl Denied {
             .entry(denial.value.clone())
             .or_default();
         let same = list.iter_mut().find(|other| other.issuer == denial.issuer);
-        match same {
-            Some(other) if other.ended(now) => *other = denial,
-            Some(other) => *other = denial.stricter(other),
+        let held = match same {
+            Some(other) => {
+                *other = if other.ended(now) {
+                    denial
+                } else {
+                    denial.stricter(other)
+                };
+                other.clone()
+            }
             None if full => {
                 if list.is_empty() {
                     lists.of(denial.kind).remove(&denial.value);
@@ -180,13 +187,14 @@ impl Denied {
                 return Err(DeniedFull(self.inner.most));
             }
             None => {
-                list.push(denial);
+                list.push(denial.clone());
                 lists.count += 1;
+                denial
             }
-        }
+        };
         // Within the lock: who sees the new number finds the new entry.
         self.inner.generation.fetch_add(1, Ordering::Release);
-        Ok(())
+        Ok(held)
     }
 
     /// Takes an entry off the list; whether it was there.

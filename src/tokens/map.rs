@@ -166,6 +166,9 @@ fn list(claim: &GroupClaim) -> List {
     }
 }
 
+/// Longest name of a caller, in bytes.
+const LONGEST_CALLER: usize = 128;
+
 impl CallerMapping {
     /// The caller that these claims describe.
     pub(super) fn read(&self, claims: &Map<String, Value>) -> Result<TokenCaller, TokenError> {
@@ -174,6 +177,10 @@ impl CallerMapping {
                 format!("claim `{}`, the caller's name, is no text", self.name).into(),
             )
         })?;
+        if name.len() > LONGEST_CALLER || name.chars().any(char::is_control) {
+            let detail = "the caller's name is too long or has control characters";
+            return Err(TokenError::Unsuitable(detail.into()));
+        }
         let listed = self.scopes.iter().find_map(|place| at(claims, place));
         let scopes = match listed {
             Some(Value::String(text)) => text.split_ascii_whitespace().map(str::to_owned).collect(),

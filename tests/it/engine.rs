@@ -1,6 +1,9 @@
 //! The engine from outside: both engines agree, reloads take over what did not change, shadow checks count.
 
-use deodar::{EngineChoice, Pdp, PdpBuilder, Reloaded, Request, ShadowSettings};
+use deodar::{
+    Caller, EngineChoice, Handles, InlineRule, Pdp, PdpBuilder, Reloaded, Request, Scope,
+    ShadowSettings,
+};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -301,4 +304,39 @@ fn bench_compares_both_engines_on_own_requests() {
         empty.err
     );
     assert_eq!(bench(&["--requests", "none.ndjson"]).code, 1);
+}
+
+#[test]
+fn who_may_add_gives_stored_entities_no_ancestors_through_one_that_is_not_stored() {
+    let stored = r#"[{"uid": {"type": "User", "id": "a"}, "attrs": {}, "parents": [{"type": "Group", "id": "staff"}]}]"#;
+    for engine in [EngineChoice::Compiled, EngineChoice::Reference] {
+        let pdp = Pdp::builder()
+            .policies_text(
+                "p.cedar",
+                r#"permit(principal in Group::"admins", action, resource);"#,
+            )
+            .entities_text("e.json", stored)
+            .engine(engine)
+            .build()
+            .unwrap();
+        let decide = |rule, group: &str| {
+            let caller = Caller::new("c", [Scope::Decide], rule, Handles::Any);
+            let admins = json!([{"type": "Group", "id": "admins"}]);
+            let request = Request::builder()
+                .principal(("User", "a"))
+                .action(("Action", "x"))
+                .resource(("Doc", "d"))
+                .entity(
+                    json!({"uid": {"type": "Group", "id": group}, "attrs": {}, "parents": admins}),
+                )
+                .caller(caller)
+                .build()
+                .unwrap();
+            pdp.authorize(&request).map(|outcome| outcome.is_allow())
+        };
+        let refused = decide(InlineRule::Add, "staff").unwrap_err();
+        assert_eq!(refused.faults()[0].pointer, "/entities/0/parents");
+        assert!(!decide(InlineRule::Add, "other").unwrap());
+        assert!(decide(InlineRule::Override, "staff").unwrap());
+    }
 }

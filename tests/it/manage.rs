@@ -126,6 +126,17 @@ fn keys_are_made_rotated_and_revoked_over_http() {
     assert_eq!(client(&served, &orders).get("/whoami").0, 200);
     assert_eq!(with(&["keys", "revoke", &id("orders")]).code, 0);
     assert_eq!(client(&served, &orders).get("/whoami").0, 401);
+    // Nobody bounded makes a key with wider limits, or with none.
+    let bounded = json!({"name": "bounded", "scopes": ["keys:write", "decide"], "limits": {"requestsPerSecond": 5}});
+    let (_, bounded) = send(&mut client(&served, &key), "POST", "/keys", &bounded);
+    let mut bounded = client(&served, bounded["key"].as_str().unwrap());
+    let wider = json!({"name": "wider", "scopes": ["decide"], "limits": {"requestsPerSecond": 6}});
+    assert_eq!(send(&mut bounded, "POST", "/keys", &wider).0, 403);
+    let same = json!({"name": "same", "scopes": ["decide"]});
+    let (_, made) = send(&mut bounded, "POST", "/keys", &same);
+    assert_eq!(made["limits"]["requestsPerSecond"], 5, "{made}");
+    let owner = json!({"name": "owner", "scopes": ["decide"]});
+    assert_eq!(send(&mut bounded, "POST", "/keys", &owner).0, 400);
     for secret in [&key, &orders] {
         assert!(!served.log().contains(secret.as_str()));
     }
@@ -204,14 +215,27 @@ fn without_a_state_directory_what_needs_one_says_so() {
 #[test]
 fn denials_and_revisions_are_kept() {
     let tree = tree();
+    tree.write("e.json", "[]");
     let key = admin(&tree);
-    let mut served = Served::start(&["--policies", "a.cedar"], tree.path());
+    let sources = ["--policies", "a.cedar", "--entities", "e.json"];
+    let mut served = Served::start(&sources, tree.path());
     let denial = json!({"kind": "session", "value": "s1", "issuer": "https://idp.example"});
     let (status, done) = send(&mut client(&served, &key), "POST", "/denials", &denial);
     assert_eq!((status, &done["durable"]), (201, &json!(true)));
+    // A weaker one does not take its place, in memory or on disk.
+    let mut weaker = denial.clone();
+    weaker["issuedBefore"] = "2020-01-01T00:00:00Z".into();
+    weaker["expires"] = "2090-01-01T00:00:00Z".into();
+    let (_, done) = send(&mut client(&served, &key), "POST", "/denials", &weaker);
+    assert_eq!(done["denial"], denial);
+    weaker["expires"] = "2020-01-01T00:00:00Z".into();
+    assert_eq!(
+        send(&mut client(&served, &key), "POST", "/denials", &weaker).0,
+        400
+    );
     served.child.kill().unwrap();
     served.child.wait().unwrap();
-    let served = Served::start(&["--policies", "a.cedar"], tree.path());
+    let served = Served::start(&sources, tree.path());
     let mut admin = client(&served, &key);
     assert_eq!(admin.get("/denials").1["denials"], json!([denial]));
     assert_eq!(send(&mut admin, "DELETE", "/denials", &denial).0, 200);
@@ -224,6 +248,17 @@ fn denials_and_revisions_are_kept() {
         (200, &json!(POLICIES))
     );
     assert_eq!(admin.get("/revisions/999999").0, 404);
+    let (status, problem) = admin.get("/revisions/x");
+    assert_eq!((status, &problem["code"]), (400, &json!("invalid_request")));
+    let reader = json!({"name": "reader", "scopes": ["policies:read"]});
+    let (_, made) = send(&mut admin, "POST", "/keys", &reader);
+    let mut reader = client(&served, made["key"].as_str().unwrap());
+    let (_, revision) = reader.get(&format!("/revisions/{sequence}"));
+    assert_eq!(
+        revision["sources"].as_array().unwrap().len(),
+        1,
+        "no entities"
+    );
 }
 
 fn verify(tree: &Tree) -> Ran {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
@@ -11,6 +11,8 @@ use lru::LruCache;
 
 /// Failed attempts that an address has at once, and again one each second.
 const BURST: NonZeroU32 = NonZeroU32::new(20).unwrap();
+/// How long a good token speaks for the address that it came from.
+const GOOD: Duration = Duration::from_secs(600);
 /// Addresses that are remembered; the longest quiet one is forgotten first.
 const ADDRESSES: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 
@@ -24,6 +26,8 @@ struct Known {
     rate: DefaultDirectRateLimiter,
     /// Until when it has had too many.
     over_until: Instant,
+    /// Until when it is given the benefit of a good token that came from it.
+    good_until: Option<Instant>,
 }
 
 impl Attempts {
@@ -38,7 +42,30 @@ impl Attempts {
         };
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = all.get(&network(address));
-        known.is_some_and(|known| Instant::now() < known.over_until)
+        let now = Instant::now();
+        known.is_some_and(|known| {
+            now < known.over_until && known.good_until.is_none_or(|until| until <= now)
+        })
+    }
+
+    /// A good token came from an address: others behind it are not held back for a while.
+    pub(super) fn good(&self, address: Option<IpAddr>) {
+        let Some(address) = address else {
+            return;
+        };
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = all.get_mut(&network(address)) {
+            known.good_until = Some(Instant::now() + GOOD);
+        }
+    }
+
+    /// The seconds for which an address has to wait.
+    pub(super) fn wait(&self, address: Option<IpAddr>) -> u64 {
+        let address = address.map(network);
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = address.and_then(|address| all.peek(&address));
+        let until = known.map(|known| known.over_until.saturating_duration_since(Instant::now()));
+        until.unwrap_or_default().as_secs() + 1
     }
 
     /// Counts one; `Err` with the seconds to wait when there were too many. Peers without an address
@@ -51,6 +78,7 @@ impl Attempts {
         let known = all.get_or_insert_mut(network(address), || Known {
             rate: RateLimiter::direct(Quota::per_second(NonZeroU32::MIN).allow_burst(BURST)),
             over_until: Instant::now(),
+            good_until: None,
         });
         known.rate.check().map_err(|until| {
             let wait = until.wait_time_from(DefaultClock::default().now());

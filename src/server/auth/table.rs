@@ -1,12 +1,12 @@
 //! The configured callers, by what each is recognised by.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::caller::Caller;
-use crate::config::{CallerConfig, check_callers};
+use crate::config::{CallerConfig, check_callers, folded_san};
 use crate::fault::Faults;
 use crate::server::peer::ClientCertificate;
 
@@ -18,6 +18,7 @@ pub(super) struct Table {
     sans: HashMap<String, Caller>,
     uids: HashMap<u32, Caller>,
     tokens: HashMap<(String, String), Caller>,
+    names: HashSet<String>,
 }
 
 impl Table {
@@ -25,19 +26,13 @@ impl Table {
         let callers = check_callers(configs)?;
         let mut table = Self::default();
         for (config, caller) in configs.iter().zip(callers) {
+            table.names.insert(config.name.clone());
             for hash in config.key_sha256.iter().filter_map(|hash| digits(hash)) {
                 let same = table.keys.entry(first(&hash)).or_default();
                 same.push((hash, caller.clone()));
             }
             for san in &config.san {
-                // Certificates name hosts in lower case.
-                let host = !san.contains([':', '@']);
-                let san = if host {
-                    san.to_ascii_lowercase()
-                } else {
-                    san.clone()
-                };
-                table.sans.insert(san, caller.clone());
+                table.sans.insert(folded_san(san), caller.clone());
             }
             for uid in &config.uid {
                 table.uids.insert(*uid, caller.clone());
@@ -48,6 +43,11 @@ impl Table {
             }
         }
         Ok(table)
+    }
+
+    /// Whether one of them has this name.
+    pub(super) fn names(&self, name: &str) -> bool {
+        self.names.contains(name)
     }
 
     /// The caller of an API key.

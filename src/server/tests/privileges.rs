@@ -286,6 +286,13 @@ async fn certificates_and_processes_are_callers_too() {
     assert_eq!(who(process(4242)).await, "local");
     assert_eq!(who(process(0)).await, "owner");
     assert_eq!(who(process(4243)).await, "anonymous");
+    // A proxy that runs as root does not make everybody the owner.
+    let mut request = request(Method::GET, "/whoami", None);
+    request.extensions_mut().insert(Arc::new(process(0)));
+    let elsewhere = "203.0.113.9".parse().unwrap();
+    request.headers_mut().insert("x-forwarded-for", elsewhere);
+    let status = ask(&app, &router, request).await.status();
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]

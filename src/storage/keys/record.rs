@@ -112,7 +112,7 @@ pub(super) fn check(new: &NewKey, now: Timestamp) -> Result<(), KeyError> {
     if new.name.len() > LONGEST_NAME {
         return invalid(format!("a key's name has at most {LONGEST_NAME} bytes"));
     }
-    if RESERVED.contains(&new.name.as_str()) {
+    if RESERVED.contains(&new.name.as_str()) || new.name.contains('#') {
         return invalid(format!("`{}` is a caller of its own", new.name));
     }
     if new.scopes.is_empty() {
