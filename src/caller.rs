@@ -104,6 +104,7 @@ impl Scope {
 }
 
 /// Names that callers have by themselves, and that nobody can be given.
+#[cfg(feature = "server")]
 pub(crate) const RESERVED: [&str; 3] = ["anonymous", "library", "owner"];
 
 /// What a caller may assert about entities within a request.
