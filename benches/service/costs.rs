@@ -46,6 +46,7 @@ pub(crate) fn run() {
         target("API key", "", true),
         target("limit for each caller", limit, false),
         target("decision log to a file", log, false),
+        target("API key and decision log", log, true),
         target(
             "API key, limit and decision log",
             &format!("{limit}\n{log}"),

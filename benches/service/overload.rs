@@ -10,12 +10,13 @@ use crate::support::server::{Connection, request, status};
 use crate::tree::Tree;
 
 const CLOSED_LOOP: usize = 16;
-const OPEN_LOOP: usize = 256;
+/// Connections of the open loop: as many requests wait at most.
+const OPEN_LOOP: [usize; 2] = [96, 256];
 const MEASURE: Duration = Duration::from_secs(5);
 const OVERLOAD: Duration = Duration::from_secs(10);
 /// A request that finds no free connection for this long is not sent.
 const PATIENCE: Duration = Duration::from_millis(20);
-const PINNED: &str = "DEODAR_BENCH_PINNED";
+const PINNED: &str = "BENCH_PINNED";
 
 pub(crate) fn run() {
     if std::env::var_os(PINNED).is_none() {
@@ -47,12 +48,15 @@ pub(crate) fn run() {
     let capacity = capacities[capacities.len() / 2];
     println!("capacity with {CLOSED_LOOP} connections in a closed loop: {capacity:.0}/s");
     println!(
-        "| offered/s | sent/s | 200/s | of capacity | p50 ms | p99 ms | 503/s | p50 ms | p99 ms | no connection/s |"
+        "| connections | offered/s | sent/s | 200/s | of capacity | p50 ms | p99 ms | 503/s | p50 ms | p99 ms | no connection/s |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|---|");
-    for times in [1.0, 2.0, 3.0] {
-        let open = on_this_thread(open(address, Rc::clone(&requests), capacity * times));
-        open.print(capacity * times, capacity);
+    println!("|---|---|---|---|---|---|---|---|---|---|---|");
+    for connections in OPEN_LOOP {
+        for times in [1.0, 3.0] {
+            let rate = capacity * times;
+            let asked = open(address, Rc::clone(&requests), rate, connections);
+            on_this_thread(asked).print(connections, rate, capacity);
+        }
     }
 }
 
@@ -93,10 +97,15 @@ struct Open {
 }
 
 /// Requests at their times, whether or not earlier ones are answered.
-async fn open(address: SocketAddr, requests: Rc<Vec<Vec<u8>>>, rate: f64) -> Rc<Open> {
+async fn open(
+    address: SocketAddr,
+    requests: Rc<Vec<Vec<u8>>>,
+    rate: f64,
+    connections: usize,
+) -> Rc<Open> {
     let open = Rc::new(Open::default());
     let began = Instant::now();
-    let tasks: Vec<_> = (0..OPEN_LOOP)
+    let tasks: Vec<_> = (0..connections)
         .map(|_| {
             let (open, requests) = (Rc::clone(&open), Rc::clone(&requests));
             tokio::task::spawn_local(async move {
@@ -141,7 +150,7 @@ async fn open(address: SocketAddr, requests: Rc<Vec<Vec<u8>>>, rate: f64) -> Rc<
 }
 
 impl Open {
-    fn print(&self, offered: f64, capacity: f64) {
+    fn print(&self, connections: usize, offered: f64, capacity: f64) {
         let seconds = OVERLOAD.as_secs_f64();
         let at = |times: &RefCell<Vec<f64>>, share: f64| {
             let mut times = times.borrow_mut();
@@ -152,7 +161,7 @@ impl Open {
         let admitted = self.admitted.borrow().len() as f64 / seconds;
         let refused = self.refused.borrow().len() as f64 / seconds;
         println!(
-            "| {offered:.0} | {:.0} | {admitted:.0} | {:.2} | {:.1} | {:.1} | {refused:.0} | {:.1} | {:.1} | {:.0} |",
+            "| {connections} | {offered:.0} | {:.0} | {admitted:.0} | {:.2} | {:.1} | {:.1} | {refused:.0} | {:.1} | {:.1} | {:.0} |",
             self.sent.get() as f64 / seconds,
             admitted / capacity,
             at(&self.admitted, 0.5),
