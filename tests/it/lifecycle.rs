@@ -303,3 +303,56 @@ fn callers_change_without_a_restart() {
         [401, 429].contains(&served.administrator().get("/whoami").0)
     });
 }
+
+/// A key set with one Ed25519 key, and tokens that it signed: for a principal, for a caller.
+const KEYS: &str = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"k1","alg":"EdDSA","use":"sig","x":"A6EHv_POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg"}]}"#;
+const OF_PRINCIPAL: &str = "eyJhbGciOiJFZERTQSIsInR5cCI6IkpXVCIsImtpZCI6ImsxIn0.eyJpc3MiOiJodHRwczovL2lkcC5leGFtcGxlIiwiYXVkIjoiYXBwIiwic3ViIjoiYSIsImlhdCI6MTcwMDAwMDAwMCwiZXhwIjo0MTAyNDQ0ODAwLCJzY29wZSI6ImRlY2lkZSJ9.rJ_g_DOHHvylVM7u3xOHjXTDg1j0lZmmq-tdXP2zR4Gb3A5qivnfxMkhuq2Lrf5LosmQw7K7HNts3freVbl7Aw";
+const OF_CALLER: &str = "eyJhbGciOiJFZERTQSIsInR5cCI6IkpXVCIsImtpZCI6ImsxIn0.eyJpc3MiOiJodHRwczovL2lkcC5leGFtcGxlIiwiYXVkIjoiZGVvZGFyIiwic3ViIjoic3ZjIiwiaWF0IjoxNzAwMDAwMDAwLCJleHAiOjQxMDI0NDQ4MDAsInNjb3BlIjoiZGVjaWRlIn0.3axbLWJZoQPQd-9mR-OHuyK_LJnJ3EaOpt16NpboriOLjVObjpvkctk9zBiymocMMJtU4RncRH2ILSTIUrUeCA";
+
+#[test]
+fn tokens_are_taken_and_never_logged_or_recorded() {
+    let settings = "log.level = \"trace\"\naudit.file = \"decisions.ndjson\"\n\
+        [[issuers]]\nissuer = \"https://idp.example\"\naudience = [\"app\"]\nusage = \"principal\"\n\
+        jwks_file = \"keys.json\"\nprincipal_type = \"U\"\n\
+        [[issuers]]\nissuer = \"https://idp.example\"\naudience = [\"deodar\"]\nusage = \"caller\"\n\
+        jwks_file = \"keys.json\"\n";
+    let tree = Tree::new(&[
+        (
+            "a.cedar",
+            "permit(principal == U::\"a\", action, resource);",
+        ),
+        ("keys.json", KEYS),
+        ("deodar.toml", settings),
+    ]);
+    let served = Served::start(&["--policies", "a.cedar"], tree.path());
+    let mut caller = served.client();
+    caller.key = Some(OF_CALLER.to_owned());
+    let (status, who) = caller.get("/whoami");
+    assert_eq!(
+        (status, &who["name"]),
+        (200, &json!("https://idp.example#svc"))
+    );
+    let asked = json!({"token": OF_PRINCIPAL, "action": "Action::\"x\"", "resource": "R::\"r\""});
+    let (status, answer) = caller.post("/authorize", &asked);
+    assert_eq!(
+        (status, &answer["decision"]),
+        (200, &json!("Allow")),
+        "{answer}"
+    );
+    // One that is changed, in both places.
+    let changed = OF_PRINCIPAL.replace(".rJ_g", ".rJ_h");
+    let asked = json!({"token": changed, "action": "Action::\"x\"", "resource": "R::\"r\""});
+    let (status, problem) = caller.post("/authorize", &asked);
+    assert_eq!((status, &problem["code"]), (400, &json!("token_signature")));
+    caller.key = Some(OF_CALLER.replace(".3axb", ".3axc"));
+    assert_eq!(caller.get("/whoami").0, 401);
+    served.signal("INT");
+    wait_until("the server to end", || served.log().contains("\"ended\""));
+    let recorded = std::fs::read_to_string(tree.join("decisions.ndjson")).unwrap();
+    assert!(recorded.contains("\"U\"") && recorded.contains("idp.example#svc"));
+    for token in [OF_PRINCIPAL, OF_CALLER] {
+        for part in token.split('.').skip(1) {
+            assert!(!served.log().contains(part) && !recorded.contains(part));
+        }
+    }
+}
