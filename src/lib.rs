@@ -47,6 +47,8 @@ mod nearest;
 mod pdp;
 mod policy;
 mod request;
+pub mod score;
+pub mod signals;
 mod state;
 mod storage;
 mod timestamp;

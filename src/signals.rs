@@ -1,0 +1,16 @@
+//! Security events to per-subject state: what is known of users, devices, sessions and addresses.
+//!
+//! What enters: events, device registrations, assurance records, what an operator orders, and what
+//! decisions show. What leaves: a [`Standing`], which is all that scoring reads, and [`Notice`]s of
+//! findings and incidents. What must hold: whatever is acknowledged is durable where the store is;
+//! everything is bounded, and a flood for one subject pushes out no other subject's state; events of one
+//! window give the same state in any order; everything adverse ends by itself or can be ended.
+
+mod event;
+mod store;
+
+pub use event::{CredentialChange, Event, EventKind, EventSubject, Severity};
+pub use store::{
+    Ask, AssuranceRecord, Change, ChangeError, DeviceRecord, DeviceStanding, EventAnswer,
+    FindingKind, Notice, NoticeKind, Seen, SignalStore, Standing, SubjectKind,
+};
