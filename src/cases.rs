@@ -17,9 +17,10 @@ use crate::caller::{Caller, Handles, InlineRule, Scope};
 use crate::config::Config;
 use crate::fault::Faults;
 use crate::pdp::{BuildError, Pdp, PdpBuilder};
-use crate::request::Request;
+use crate::request::{Authentication, Request};
 use crate::response::Answer;
 use crate::timestamp::Timestamp;
+use crate::trust::TrustConfig;
 
 pub use discover::read;
 pub use expect::Expect;
@@ -57,6 +58,7 @@ struct Setup {
     obligations: Vec<String>,
     advice: Vec<String>,
     on_error: Option<crate::policy::OnError>,
+    trust: Option<TrustConfig>,
     cedar: bool,
 }
 
@@ -69,6 +71,8 @@ pub struct Case {
     pub request: Value,
     /// The instant to decide for.
     pub now: Option<Timestamp>,
+    /// How the principal was authenticated.
+    pub authentication: Option<Authentication>,
     /// Entities that stand in the store for this case, in place of those of the same id.
     pub entities: Vec<Value>,
     /// Whether these are all the entities there are.
@@ -109,6 +113,7 @@ impl Suite {
         let mut builder = Pdp::builder()
             .engine(config.engine)
             .env_member(config.env_member.clone())
+            .trust_members(config.trust_member.clone(), config.auth_member.clone())
             .inject_without_schema(config.inject_without_schema)
             .limits(config.limits.request)
             .read_limits(config.limits.read);
@@ -119,6 +124,9 @@ impl Suite {
                 .on_error(setup.on_error.unwrap_or(config.on_error))
                 .obligations(config.obligations.iter().chain(&setup.obligations))
                 .advice(config.advice.iter().chain(&setup.advice));
+        }
+        if let Some(trust) = setup.trust.as_ref().or(config.trust.as_ref()) {
+            builder = builder.trust(trust.clone());
         }
         for path in &setup.policies {
             builder = builder.policies(path);
@@ -172,11 +180,16 @@ impl Suite {
 }
 
 /// The caller that cases and the command line ask as: as one that has not said who it is, with
-/// explanations.
+/// explanations, and believed about signals.
 pub(crate) fn caller() -> Caller {
     Caller::new(
         "cli",
-        [Scope::Decide, Scope::Search, Scope::Explain],
+        [
+            Scope::Decide,
+            Scope::Search,
+            Scope::Explain,
+            Scope::AssertSignals,
+        ],
         InlineRule::Override,
         Handles::Only(std::collections::BTreeSet::new()),
     )
@@ -188,6 +201,9 @@ fn decide(pdp: &Pdp, case: &Case, config: &Config) -> Result<Value, String> {
         .map_err(|error| error.to_string())?;
     if let Some(now) = case.now {
         request = request.with_now(now);
+    }
+    if case.authentication.is_some() {
+        request.authentication.clone_from(&case.authentication);
     }
     let outcome = pdp.authorize(&request).map_err(|error| error.to_string())?;
     serde_json::to_value(Answer::new(&request, &outcome)).map_err(|error| error.to_string())

@@ -12,6 +12,7 @@ mod logging;
 mod output;
 mod reload;
 mod sample;
+mod score;
 mod serve;
 mod test;
 mod validate;
@@ -108,6 +109,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let done = match &args.command {
         Command::Serve(command) => serve::run(command, &args, output),
         Command::Authorize(command) => authorize::run(command, &args, output),
+        Command::Score(command) => score::run(command, &args, output),
         Command::Validate(command) => validate::run(command, &args, output),
         Command::Test(command) => test::run(command, &args, output),
         Command::Bench(command) => bench::run(command, &args, output),

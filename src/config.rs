@@ -26,6 +26,7 @@ use crate::pdp::{Pdp, PdpBuilder};
 use crate::policy::{EngineChoice, OnError, ReadLimits, WatchMode};
 use crate::request::Limits;
 use crate::storage::{SealKey, SealKeys, StateDirError, Store, StoreSettings};
+use crate::trust::{Trust, TrustConfig};
 
 pub use audit::{AuditConfig, ChainKind, Fsync, Overflow, Recording};
 pub use callers::{CallerConfig, CallerLimitsConfig, TokenMatch};
@@ -82,6 +83,12 @@ pub struct Config {
     pub shadow: ShadowSettings,
     /// The context member that carries `Deodar::Env`.
     pub env_member: String,
+    /// The context members that carry what the trust model says.
+    pub trust_member: String,
+    /// As above, for how the principal was authenticated.
+    pub auth_member: String,
+    /// How requests are scored; without it only where policies ask for it.
+    pub trust: Option<TrustConfig>,
     /// Whether it is injected where there is no schema.
     pub inject_without_schema: bool,
     /// Names that `@obligation` may use.
@@ -349,6 +356,9 @@ impl Config {
                 socket_mode: tls::mode(&text("server.socket_mode")).unwrap_or(0o600),
                 tls: TlsConfig::read(&layers),
             },
+            trust: layers.tables().trust.clone(),
+            trust_member: text("decide.trust_member"),
+            auth_member: text("decide.auth_member"),
             callers: layers.tables().callers.clone(),
             issuers: layers.tables().issuers.clone(),
             client_key: secret("client.key"),
@@ -488,6 +498,9 @@ impl Config {
             faults.extend(found);
         }
         faults.extend(check_issuers(&self.issuers));
+        if let Some(Err(found)) = self.trust.clone().map(Trust::new) {
+            faults.extend(found);
+        }
         faults.or(())
     }
 
@@ -541,7 +554,12 @@ impl Config {
     /// A decision point with the configured settings and no sources yet.
     #[must_use]
     pub fn settings(&self) -> PdpBuilder {
-        Pdp::builder()
+        let builder = match &self.trust {
+            Some(trust) => Pdp::builder().trust(trust.clone()),
+            None => Pdp::builder(),
+        };
+        builder
+            .trust_members(self.trust_member.clone(), self.auth_member.clone())
             .engine(self.engine)
             .shadow(self.shadow)
             .on_error(self.on_error)

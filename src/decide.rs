@@ -1,28 +1,89 @@
-//! Evaluation to [`Outcome`]: the decision, its cause, and what the enforcement point has to do.
+//! Evaluation and score to [`Outcome`]: the decision, its cause, and what the enforcement point has to do.
 //!
 //! Only this module can make an `Outcome`, so no stage before it can be skipped. Pure: no I/O, no
 //! clock.
 
 mod outcome;
+mod trust;
 
 use cedar_policy::Effect;
 
 use crate::caller::Handles;
 use crate::engine::{Evaluation, Places};
 use crate::policy::{OnError, PolicyInfo};
+use crate::trust::Enforcement;
 
 pub(crate) use outcome::Verdict;
 pub use outcome::{Cause, Decision, Denied, Obligation, Outcome, PolicyFailure, Unmet};
+pub use trust::{Requirement, TrustOutcome, WouldBe};
 
-/// Decides. In order: a satisfied forbid wins; then a forbid that failed where failing denies; then
-/// the satisfied permits, if every obligation they carry is handled.
+use trust::Floors;
+
+/// Decides. In order: a satisfied forbid wins; then a forbid that failed where failing denies; then what
+/// knocks out; then the satisfied permits whose own requirements are met, the configured floors, and the
+/// obligations, all of which have to be handled.
 pub(crate) fn decide(evaluation: Evaluation<'_>) -> Verdict {
-    let snapshot = evaluation.state.snapshot();
-    let unhandled = if evaluation.allow {
-        unhandled(&evaluation)
-    } else {
-        Vec::new()
+    let by_policies = policies(&evaluation);
+    let now = evaluation.now;
+    let found = match (by_policies, &evaluation.trust) {
+        (Err(cause), _) => Found::deny(cause),
+        (Ok(()), None) => permitted(&evaluation, None),
+        (Ok(()), Some(_)) => permitted(&evaluation, Some(Enforcement::Enforce)),
     };
+    let mode = evaluation.trust.as_ref().map(|trust| trust.mode);
+    // What is not enforced is what would be.
+    let (found, would_be) = match mode {
+        None | Some(Enforcement::Enforce) => (found, None),
+        Some(mode) if by_policies.is_ok() => {
+            let decided = permitted(&evaluation, Some(mode));
+            let differs = decided.cause != found.cause && mode == Enforcement::Report;
+            (decided, differs.then_some(found))
+        }
+        Some(_) => (found, None),
+    };
+    let trust = evaluation.trust.as_ref().map(|trust| {
+        let stands = would_be.as_ref().unwrap_or(&found);
+        trust::outcome(&evaluation, trust, found.cause, stands, would_be.as_ref())
+    });
+    let determining = match found.cause {
+        Cause::Permitted => found.permits,
+        Cause::Forbidden => evaluation.determining,
+        _ => Places::new(),
+    };
+    Verdict(outcome::Parts {
+        evaluated_at: now,
+        decision: found.cause.decision(),
+        cause: found.cause,
+        determining,
+        unmet: found.unmet,
+        errors: evaluation.errors,
+        trust,
+    })
+}
+
+/// What was decided, and about which permits.
+#[derive(Debug)]
+struct Found {
+    cause: Cause,
+    /// The satisfied permits whose requirements are met, by place.
+    permits: Places,
+    /// The satisfied permits that did not make an Allow.
+    unmet: Vec<usize>,
+}
+
+impl Found {
+    fn deny(cause: Cause) -> Self {
+        Self {
+            cause,
+            permits: Places::new(),
+            unmet: Vec::new(),
+        }
+    }
+}
+
+/// What policies alone decide; `Ok` when a permit is satisfied and no forbid stands against it.
+fn policies(evaluation: &Evaluation<'_>) -> Result<(), Cause> {
+    let snapshot = evaluation.state.snapshot();
     let failed_forbid = evaluation.errors.iter().any(|error| {
         snapshot.policy(error.policy).is_some_and(|policy| {
             let on_error = policy.meaning.on_error;
@@ -30,52 +91,73 @@ pub(crate) fn decide(evaluation: Evaluation<'_>) -> Verdict {
                 && on_error.unwrap_or(snapshot.settings().on_error) == OnError::Deny
         })
     });
-    let (decision, cause) = if !evaluation.allow && !evaluation.determining.is_empty() {
-        (Decision::Deny, Cause::Forbidden)
+    if !evaluation.allow && !evaluation.determining.is_empty() {
+        Err(Cause::Forbidden)
     } else if failed_forbid {
-        (Decision::Deny, Cause::PolicyError)
+        Err(Cause::PolicyError)
     } else if !evaluation.allow {
-        (Decision::Deny, Cause::NotPermitted)
-    } else if !unhandled.is_empty() {
-        (Decision::Deny, Cause::UnsupportedObligation)
+        Err(Cause::NotPermitted)
     } else {
-        (Decision::Allow, Cause::Permitted)
-    };
-    let determining = match cause {
-        Cause::Permitted | Cause::Forbidden => evaluation.determining,
-        _ => Places::new(),
-    };
-    let unmet = if cause == Cause::UnsupportedObligation {
-        unhandled
-    } else {
-        Vec::new()
-    };
-    Verdict(outcome::Parts {
-        evaluated_at: evaluation.now,
-        decision,
-        cause,
-        determining,
-        unmet,
-        errors: evaluation.errors,
-    })
+        Ok(())
+    }
 }
 
-/// The satisfied permits that carry an obligation the caller does not handle, by place.
-fn unhandled(evaluation: &Evaluation<'_>) -> Vec<usize> {
-    let handles = evaluation.request.caller().handles();
-    let Handles::Only(names) = handles else {
+/// What becomes of satisfied permits: their own requirements always count, knock-outs and floors under
+/// the mode `enforce`, and obligations in any case.
+fn permitted(evaluation: &Evaluation<'_>, mode: Option<Enforcement>) -> Found {
+    let snapshot = evaluation.state.snapshot();
+    let info = |at: &usize| snapshot.policy(*at);
+    let all = evaluation.determining.iter().copied();
+    let floors = Floors::of(evaluation, mode);
+    if floors.knocked_out {
+        return Found::deny(Cause::KnockedOut);
+    }
+    let met = |policy: PolicyInfo<'_>| trust::meets(evaluation, policy.meaning);
+    let permits: Places = all.clone().filter(|at| info(at).is_some_and(met)).collect();
+    if permits.is_empty() || floors.unmet() {
+        return Found {
+            cause: trust::cause(evaluation, &floors),
+            permits: Places::new(),
+            unmet: all.collect(),
+        };
+    }
+    let unhandled = unhandled(evaluation, &permits);
+    if !unhandled.is_empty() || trust::unhandled(evaluation, &floors) {
+        return Found {
+            cause: Cause::UnsupportedObligation,
+            permits: Places::new(),
+            unmet: unhandled,
+        };
+    }
+    Found {
+        cause: Cause::Permitted,
+        permits,
+        unmet: Vec::new(),
+    }
+}
+
+/// The permits that carry an obligation the caller does not handle, by place.
+fn unhandled(evaluation: &Evaluation<'_>, permits: &Places) -> Vec<usize> {
+    if matches!(evaluation.request.caller().handles(), Handles::Any) {
         return Vec::new();
-    };
-    let handled = |name: &str| {
-        names.contains(name) || evaluation.request.obligations.iter().any(|o| o == name)
-    };
+    }
     let carries_unhandled = |policy: PolicyInfo<'_>| {
         let mut obligations = policy.meaning.obligations.iter();
-        obligations.any(|duty| !handled(duty.name()))
+        obligations.any(|duty| !handles(evaluation, duty.name()))
     };
     let snapshot = evaluation.state.snapshot();
-    let permits = evaluation.determining.iter().copied();
+    let permits = permits.iter().copied();
     permits
         .filter(|at| snapshot.policy(*at).is_some_and(carries_unhandled))
         .collect()
+}
+
+/// Whether the caller discharges obligations of this name.
+fn handles(evaluation: &Evaluation<'_>, name: &str) -> bool {
+    match evaluation.request.caller().handles() {
+        Handles::Any => true,
+        Handles::Only(names) => {
+            names.contains(name) || evaluation.request.obligations.iter().any(|o| o == name)
+        }
+    }
 }

@@ -1,6 +1,6 @@
-//! Evaluation: an enriched request against one state's policies and entities.
+//! Evaluation: a scored request against one state's policies and entities.
 //!
-//! What enters: [`Enriched`]. What leaves: an [`Evaluation`], which says which policies are satisfied
+//! What enters: [`Scored`]. What leaves: an [`Evaluation`], which says which policies are satisfied
 //! and which failed; it is not yet a decision. No I/O, no clock.
 //!
 //! Two evaluators give the same answer: [`compiled`], whose cost follows the policies that can match,
@@ -26,11 +26,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use smallvec::SmallVec;
 
-use crate::enrich::Enriched;
 use crate::policy::EngineChoice;
 use crate::request::{Limits, Request, RequestError};
 use crate::state::State;
 use crate::timestamp::Timestamp;
+use crate::trust::{Assessed, Scored};
 
 pub(crate) use compiled::{Body, Code, CompiledPolicies, Compiler, UnitCode};
 pub use error::PolicyErrorCode;
@@ -53,6 +53,7 @@ pub(crate) struct Evaluation<'a> {
     /// The satisfied permits of an Allow, else the satisfied forbids.
     pub(crate) determining: Places,
     pub(crate) errors: Vec<PolicyError>,
+    pub(crate) trust: Option<Assessed>,
 }
 
 /// A policy whose evaluation failed; it counts as not satisfied.
@@ -98,17 +99,17 @@ impl Counts {
 
 /// Evaluates a request: every fault of it is an error that names them all.
 pub(crate) fn evaluate<'a>(
-    enriched: &Enriched<'a>,
+    scored: Scored<'a>,
     limits: &Limits,
     engine: &Engine,
 ) -> Result<Evaluation<'a>, RequestError> {
-    let (request, state, now) = (enriched.request, enriched.state, enriched.now);
+    let (request, state, now) = (scored.request, scored.state, scored.now);
     let found = match state.snapshot().settings().engine {
-        EngineChoice::Reference => reference::decide(enriched, limits)?,
+        EngineChoice::Reference => reference::decide(&scored, limits)?,
         EngineChoice::Compiled => {
-            let found = run::evaluate(enriched, limits, &engine.counts)?;
+            let found = run::evaluate(&scored, limits, &engine.counts)?;
             if let Some(shadow) = &engine.shadow {
-                shadow.look(request, state, now, limits, &found);
+                shadow.look(&scored, limits, &found);
             }
             found
         }
@@ -120,5 +121,6 @@ pub(crate) fn evaluate<'a>(
         allow: found.allow,
         determining: found.determining,
         errors: found.errors,
+        trust: scored.trust,
     })
 }

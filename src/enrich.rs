@@ -1,16 +1,20 @@
-//! What a request gains before it is evaluated: injected context.
+//! What a request gains before it is scored and evaluated: which context members are injected, what a
+//! verified token says, and what is known of its circumstances.
 //!
 //! What enters: a [`Request`] and the state it is decided against. What leaves: the same request with
-//! its raw context complete. Sources that do I/O run before `authorize` and hand in facts; nothing
-//! here waits.
+//! everything that its evaluation reads. Sources that do I/O run before `authorize` and hand in facts;
+//! nothing here waits.
 
 mod facts;
+pub(crate) mod geo;
 mod inject;
+pub(crate) mod signals;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::Value;
+use smallvec::SmallVec;
 
 use crate::json::InputFault;
 use crate::policy::schema::ActionModel;
@@ -18,7 +22,7 @@ use crate::request::Request;
 use crate::state::State;
 use crate::timestamp::Timestamp;
 
-/// A request with everything that evaluation reads.
+/// A request with everything that evaluation reads, but for its score.
 #[derive(Debug)]
 pub(crate) struct Enriched<'a> {
     pub(crate) request: &'a Request,
@@ -26,27 +30,34 @@ pub(crate) struct Enriched<'a> {
     pub(crate) now: Timestamp,
     /// What the schema declares for the request's action.
     pub(crate) action: Option<&'a ActionModel>,
-    /// The context member that is set to `{now}`.
-    pub(crate) env: Option<&'a str>,
+    /// The context members that the decision point sets.
+    pub(crate) injected: Injected<'a>,
     /// Entities that a verified token brought, as far as the schema declares them.
     pub(crate) facts: Cow<'a, [Value]>,
     /// Faults found so far; they are named together with those of the next stage.
     pub(crate) faults: Vec<InputFault>,
 }
 
-impl Enriched<'_> {
-    /// The context in Cedar's JSON form, complete.
-    pub(crate) fn context(&self) -> Map<String, Value> {
-        let mut context = self.request.context.clone();
-        if let Some(name) = self.env {
-            let now = json!({"__extn": {"fn": "datetime", "arg": self.now.to_string()}});
-            context.insert(name.to_owned(), json!({"now": now}));
-        }
-        context
+/// Names of context members that the decision point sets.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Injected<'a> {
+    /// `{now}`.
+    pub(crate) env: Option<&'a str>,
+    /// What the trust model says of the request.
+    pub(crate) trust: Option<&'a str>,
+    /// How the principal was authenticated.
+    pub(crate) auth: Option<&'a str>,
+}
+
+impl<'a> Injected<'a> {
+    /// All of them.
+    pub(crate) fn names(&self) -> SmallVec<[&'a str; 3]> {
+        let all = [self.env, self.trust, self.auth];
+        all.into_iter().flatten().collect()
     }
 }
 
-/// Completes the raw context of `request`.
+/// Completes `request`.
 pub(crate) fn enrich<'a>(
     request: &'a Request,
     state: &'a Arc<State>,
@@ -57,13 +68,13 @@ pub(crate) fn enrich<'a>(
         state,
         now,
         action: None,
-        env: None,
+        injected: Injected::default(),
         facts: facts::fitting(
             request.facts(),
             state.snapshot().schema_set().map(|schema| &schema.model),
         ),
         faults: Vec::new(),
     };
-    inject::env(&mut enriched);
+    inject::find(&mut enriched);
     enriched
 }

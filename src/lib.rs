@@ -52,6 +52,7 @@ pub mod signals;
 mod state;
 mod storage;
 mod timestamp;
+mod trust;
 
 #[cfg(feature = "server")]
 mod audit;
@@ -71,8 +72,12 @@ pub mod server;
 mod tokens;
 
 pub use caller::{Caller, CallerLimits, Handles, InlineRule, Scope};
-pub use decide::{Cause, Decision, Denied, Obligation, Outcome, PolicyFailure, Unmet};
+pub use decide::{
+    Cause, Decision, Denied, Obligation, Outcome, PolicyFailure, Requirement, TrustOutcome, Unmet,
+    WouldBe,
+};
 pub use engine::{EngineAnswer, PolicyErrorCode, ShadowCounts, ShadowMismatch, ShadowSettings};
+pub use enrich::geo::{GeoAnswer, GeoSource};
 pub use fault::{Fault, Faults};
 pub use pdp::{
     Authorize, BuildError, EntitiesWritten, EntityChange, EntityFault, EntityOrigin, EntityPage,
@@ -83,14 +88,18 @@ pub use policy::{
     Duty, EngineChoice, OnError, ReadLimits, Revision, Snapshot, Vocabulary, WatchMode,
 };
 pub use request::{
-    Authentication, Client, EntityRef, InputFault, IntoEntityRef, Limits, Purpose, Request,
-    RequestBuilder, RequestError,
+    Authentication, Client, DeviceSignals, EntityRef, InputFault, IntoEntityRef, Limits, Purpose,
+    Request, RequestBuilder, RequestError, Signals,
 };
 #[cfg(feature = "server")]
 pub use response::authorize_json;
 pub use state::State;
 pub use storage::StateDirError;
 pub use timestamp::{Timestamp, TimestampError};
+pub use trust::{
+    Attributes, ClassificationRule, Countries, EnforceRule, Enforcement, NetworkRule, Roles,
+    SensitivityRule, TrustConfig,
+};
 
 /// The README's examples, compiled and run.
 #[cfg(doctest)]

@@ -5,6 +5,7 @@ mod entities;
 mod fixed;
 mod health;
 mod reload;
+mod scoring;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -22,11 +23,13 @@ use crate::engine::{self, Engine, ShadowCounts, ShadowMismatch};
 use crate::enrich::enrich;
 use crate::fault::Faults;
 use crate::policy::source::SourceFile;
-use crate::policy::{ReadLimits, Revision, Watch, Watcher};
+use crate::policy::{ReadLimits, Revision, Settings, Watch, Watcher};
 use crate::request::{Limits, Request, RequestError};
+use crate::signals::SignalStore;
 use crate::state::State;
 use crate::storage::Store;
 use crate::timestamp::Timestamp;
+use crate::trust::{Trust, TrustConfig};
 
 pub use builder::{BuildError, PdpBuilder};
 pub use entities::{
@@ -37,6 +40,7 @@ pub use health::{Health, ReloadCounts, StateChange, Subscription};
 pub use reload::ReloadError;
 
 use reload::Reloader;
+use scoring::Scoring;
 
 /// What decides requests: a [`Pdp`], a [`FixedPdp`] in tests, or a client of a remote one.
 pub trait Authorize {
@@ -69,6 +73,7 @@ struct Inner {
     logged_errors: Mutex<LruCache<PolicyId, Instant>>,
     watcher: OnceLock<Watcher>,
     engine: Engine,
+    trust: Scoring,
 }
 
 /// Why the decision point is degraded.
@@ -129,9 +134,10 @@ impl Pdp {
         admit(request, &state)?;
         let now = request.now.unwrap_or_else(Timestamp::now);
         let enriched = enrich(request, &state, now);
-        let evaluation =
-            engine::evaluate(&enriched, &self.inner.limits.load().0, &self.inner.engine)?;
+        let (scored, place) = self.inner.trust.score(enriched);
+        let evaluation = engine::evaluate(scored, &self.inner.limits.load().0, &self.inner.engine)?;
         let outcome = decide(evaluation).on(state);
+        self.inner.trust.learn(request, place, &outcome);
         self.log_errors(request, &outcome);
         Ok(outcome)
     }
@@ -178,6 +184,12 @@ impl Pdp {
     #[must_use]
     pub fn engine_fallbacks(&self) -> u64 {
         self.inner.engine.counts.fallbacks()
+    }
+
+    /// What is known of users, devices, sessions and addresses; `None` where nothing keeps it.
+    #[must_use]
+    pub fn signals(&self) -> Option<Arc<dyn SignalStore>> {
+        self.inner.trust.store.clone()
     }
 
     /// What became of shadow checks ([`PdpBuilder::shadow`]).
@@ -227,12 +239,40 @@ impl Pdp {
         self.inner.reload(true)
     }
 
+    /// Replaces the trust configuration; it is published with the sources as they are now. The store of
+    /// signals takes up its part of it at once.
+    ///
+    /// # Errors
+    /// When the configuration is faulty, or the sources are: then the last good state goes on deciding,
+    /// by the configuration before.
+    pub fn set_trust(&self, config: Option<TrustConfig>) -> Result<Reloaded, ReloadError> {
+        let signals = config.as_ref().map(|config| config.signals.clone());
+        let trust = config.map(Trust::new).transpose();
+        let trust = trust.map_err(ReloadError::Faulty)?;
+        let settings = &self.inner.reloader.settings;
+        let before = settings.load_full();
+        settings.rcu(|settings| Settings {
+            trust: trust.clone(),
+            ..Settings::clone(settings)
+        });
+        let done = self.inner.reload(false);
+        match &done {
+            Ok(_) => {
+                if let (Some(store), Some(signals)) = (&self.inner.trust.store, signals) {
+                    store.configure(signals);
+                }
+            }
+            Err(_) => settings.store(before),
+        }
+        done
+    }
+
     fn start(
         reloader: Reloader,
         limits: Limits,
         read_limits: ReadLimits,
         strict: bool,
-        engine: Engine,
+        (engine, trust): (Engine, Scoring),
     ) -> Result<Self, BuildError> {
         let (state, faults) = reloader.first(&read_limits, strict)?;
         let mut trouble = Trouble::default();
@@ -258,6 +298,7 @@ impl Pdp {
             logged_errors: Mutex::new(LruCache::new(LOGGED_POLICIES)),
             watcher: OnceLock::new(),
             engine,
+            trust,
         };
         Ok(Self {
             inner: Arc::new(inner),

@@ -17,6 +17,7 @@ mod table;
 mod unit;
 mod watch;
 
+pub(crate) use annotations::Meaning;
 pub use annotations::{Duty, OnError, Vocabulary};
 #[cfg(feature = "cli")]
 pub(crate) use load::Ids;
@@ -30,3 +31,7 @@ pub(crate) use watch::{Watch, Watcher};
 
 /// The declared type of a context member that Deodar fills with facts of the decision itself.
 pub(crate) const ENV_TYPE: &str = "Deodar::Env";
+/// As above, for what the trust model says of the request.
+pub(crate) const TRUST_TYPE: &str = "Deodar::Trust";
+/// As above, for how the principal was authenticated.
+pub(crate) const AUTH_TYPE: &str = "Deodar::Auth";

@@ -10,6 +10,7 @@ pub(crate) mod inline;
 mod limits;
 mod locate;
 mod read;
+mod signals;
 mod trace;
 
 use std::fmt;
@@ -21,7 +22,7 @@ use cedar_policy::{EntityTypeName, EntityUid};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::caller::Caller;
+use crate::caller::{Caller, Scope};
 use crate::entities::is_type_name;
 use crate::json::{pointer, shown};
 use crate::timestamp::Timestamp;
@@ -30,6 +31,7 @@ pub use crate::json::InputFault;
 pub use error::RequestError;
 pub use limits::Limits;
 pub(crate) use locate::locate;
+pub use signals::{DeviceSignals, Signals};
 pub(crate) use trace::TraceId;
 
 /// The name of an entity: its type and its id.
@@ -170,6 +172,8 @@ pub struct Request {
     pub(crate) authentication: Option<Authentication>,
     pub(crate) obligations: Vec<String>,
     pub(crate) client: Option<Client>,
+    /// What the caller says of the circumstances; only from one that is believed.
+    pub(crate) signals: Option<Box<Signals>>,
     pub(crate) purpose: Purpose,
     pub(crate) explain: bool,
     pub(crate) at_least: Option<u64>,
@@ -338,6 +342,12 @@ impl Request {
         self.client.as_ref()
     }
 
+    /// What the caller says of the principal's account, device, place and network.
+    #[must_use]
+    pub fn signals(&self) -> Option<&Signals> {
+        self.signals.as_deref()
+    }
+
     /// How the principal was authenticated, where a verified token named it.
     #[must_use]
     pub fn authentication(&self) -> Option<&Authentication> {
@@ -407,6 +417,8 @@ pub struct RequestBuilder {
     entities: Vec<Value>,
     obligations: Vec<String>,
     client: Option<Client>,
+    signals: Option<Box<Signals>>,
+    authentication: Option<Authentication>,
     purpose: Purpose,
     explain: bool,
     at_least: Option<u64>,
@@ -558,6 +570,20 @@ impl RequestBuilder {
         self
     }
 
+    /// What is known of the circumstances. The caller needs [`Scope::AssertSignals`](crate::Scope).
+    #[must_use]
+    pub fn signals(mut self, signals: Signals) -> Self {
+        self.signals = Some(Box::new(signals));
+        self
+    }
+
+    /// How the principal was authenticated, by a token that the embedding program has verified.
+    #[must_use]
+    pub fn authentication(mut self, authentication: Authentication) -> Self {
+        self.authentication = Some(authentication);
+        self
+    }
+
     /// What the answer is for; [`Purpose::Enforce`] unless said.
     #[must_use]
     pub fn purpose(mut self, purpose: Purpose) -> Self {
@@ -617,6 +643,14 @@ impl RequestBuilder {
         }
         match (self.principal, self.action, self.resource) {
             (Some(principal), Some(action), Some(resource)) if self.faults.is_empty() => {
+                let caller = self.caller.unwrap_or_else(Caller::library);
+                if self.signals.is_some() && !caller.has(Scope::AssertSignals) {
+                    return Err(RequestError::ScopeRequired {
+                        caller: caller.name().to_owned(),
+                        scope: Scope::AssertSignals.name(),
+                        what: "member `signals`",
+                    });
+                }
                 Ok(Request {
                     principal,
                     action,
@@ -624,16 +658,17 @@ impl RequestBuilder {
                     context: self.context,
                     entities: self.entities,
                     facts: None,
-                    authentication: None,
+                    authentication: self.authentication,
                     obligations: self.obligations,
                     client: self.client,
+                    signals: self.signals,
                     purpose: self.purpose,
                     explain: self.explain,
                     at_least: self.at_least,
                     request_id: self.request_id,
                     trace: None,
                     now: self.now,
-                    caller: self.caller.unwrap_or_else(Caller::library),
+                    caller,
                 })
             }
             _ => Err(RequestError::Invalid(self.faults)),

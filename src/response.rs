@@ -1,15 +1,19 @@
 //! An [`Outcome`] as the JSON answer of `POST /authorize`: what goes over the wire, apart from the
 //! types that decide.
 
+pub(crate) mod trust;
+
 use cedar_policy::PolicyId;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::caller::Caller;
-use crate::decide::{Obligation, Outcome};
+use crate::decide::{Obligation, Outcome, TrustOutcome};
 use crate::pdp::Pdp;
 use crate::request::{Request, RequestError};
+use crate::score::Score;
 
 /// Decides the JSON body of `POST /authorize` and gives the bytes of its JSON answer, without HTTP.
 ///
@@ -91,6 +95,8 @@ impl Serialize for Answer<'_> {
                 outcome.unmet().map(|unmet| WireUnmet {
                     policy: text(unmet.policy),
                     obligations: unmet.obligations.iter().map(ToString::to_string).collect(),
+                    trust: unmet.trust,
+                    level: unmet.level,
                 })
             };
             members.serialize_entry("unmet", &List(unmet))?;
@@ -107,8 +113,38 @@ impl Serialize for Answer<'_> {
         };
         members.serialize_entry("policyErrors", &List(errors))?;
         let obligations = || outcome.obligations().map(wire_obligation);
-        members.serialize_entry("obligations", &List(obligations))?;
+        let asked = match outcome.trust() {
+            Some(_) => trust::requirements(outcome),
+            None => Vec::new(),
+        };
+        let would_be = outcome.trust().and_then(TrustOutcome::would_be);
+        if asked.is_empty() || would_be.is_some() {
+            members.serialize_entry("obligations", &List(obligations))?;
+        } else {
+            let own = obligations().map(|obligation| json!(obligation));
+            let all: Vec<_> = own.chain(asked.iter().cloned()).collect();
+            members.serialize_entry("obligations", &all)?;
+        }
         members.serialize_entry("advice", &List(|| outcome.advice().map(wire_obligation)))?;
+        if let (Some(found), Some(config)) = (outcome.trust(), state.snapshot().trust()) {
+            let explain = request.explain();
+            let wire = trust::WireTrust {
+                found,
+                config,
+                explain,
+            };
+            members.serialize_entry("trust", &wire)?;
+        }
+        if let Some(would_be) = would_be {
+            members.serialize_entry(
+                "wouldBe",
+                &json!({
+                    "decision": would_be.decision.as_str(),
+                    "cause": would_be.cause.as_str(),
+                    "obligations": asked,
+                }),
+            )?;
+        }
         members.serialize_entry("revision", state.revision().as_str())?;
         members.serialize_entry("sequence", &state.sequence())?;
         members.serialize_entry("evaluatedAt", &Shown(outcome.evaluated_at()))?;
@@ -138,11 +174,16 @@ impl<T: std::fmt::Display> Serialize for Shown<T> {
     }
 }
 
-/// A satisfied permit that did not make an Allow, and the obligations that were not handled.
+/// A satisfied permit that did not make an Allow, its obligations, and what it requires beyond what is
+/// reached.
 #[derive(Debug, Serialize)]
 struct WireUnmet<'a> {
     policy: &'a str,
     obligations: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trust: Option<Score>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    level: Option<u8>,
 }
 
 /// A policy that failed; `detail` (Cedar's message, which may quote data) only when explained.

@@ -4,16 +4,18 @@ use std::fmt::Display;
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::canonical::{self, MaskKey};
 use super::entry::Entry;
 use crate::caller::{Handles, InlineRule};
 use crate::config::Recording;
-use crate::decide::Obligation;
+use crate::decide::{Obligation, TrustOutcome};
 use crate::policy::{EngineChoice, OnError};
 use crate::request::{Client, EntityRef, Purpose, Request};
+use crate::response::trust::{WireTrust, factors};
+use crate::score::Score;
 
 /// What was read of the stored entities.
 #[derive(Debug, Default)]
@@ -89,11 +91,15 @@ impl Serialize for DecisionRecord<'_> {
         members.serialize_entry("stateSequence", &state.sequence())?;
         members.serialize_entry("engine", engine(settings.engine))?;
         members.serialize_entry("onError", on_error(settings.on_error))?;
-        members.serialize_entry("enforcement", "off")?;
+        let trust = outcome.trust();
+        let mode = trust.map_or("off", |trust| trust.enforcement().as_str());
+        members.serialize_entry("enforcement", mode)?;
         members.serialize_entry("now", &Shown(outcome.evaluated_at()))?;
         let whole = self.recording == Recording::Replayable;
         members.serialize_entry("request", &Asked { request, whole })?;
-        members.serialize_entry("factors", &())?;
+        let both = trust.zip(state.snapshot().trust());
+        let factors = both.map(|(trust, config)| factors(trust.assessment(), config));
+        members.serialize_entry("factors", &factors)?;
         members.serialize_entry("decision", outcome.decision().as_str())?;
         members.serialize_entry("cause", outcome.cause().as_str())?;
         let reasons = || outcome.determining_policies().map(AsRef::<str>::as_ref);
@@ -103,6 +109,8 @@ impl Serialize for DecisionRecord<'_> {
                 outcome.unmet().map(|unmet| Unmet {
                     policy: unmet.policy.as_ref(),
                     obligations: unmet.obligations.iter().map(ToString::to_string).collect(),
+                    trust: unmet.trust,
+                    level: unmet.level,
                 })
             };
             members.serialize_entry("unmet", &List(unmet))?;
@@ -117,7 +125,16 @@ impl Serialize for DecisionRecord<'_> {
         members.serialize_entry("policyErrors", &List(errors))?;
         members.serialize_entry("obligations", &List(|| outcome.obligations().map(duty)))?;
         members.serialize_entry("advice", &List(|| outcome.advice().map(duty)))?;
-        members.serialize_entry("score", &())?;
+        let score = both.map(|(found, config)| WireTrust {
+            found,
+            config,
+            explain: false,
+        });
+        members.serialize_entry("score", &score)?;
+        if let Some(would_be) = trust.and_then(TrustOutcome::would_be) {
+            let (decision, cause) = (would_be.decision.as_str(), would_be.cause.as_str());
+            members.serialize_entry("wouldBe", &json!({"decision": decision, "cause": cause}))?;
+        }
         members.serialize_entry("hashes", self.hashes)?;
         match self.read {
             Read::Unasked => {}
@@ -238,6 +255,10 @@ impl<T: Display> Serialize for Shown<T> {
 struct Unmet<'a> {
     policy: &'a str,
     obligations: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trust: Option<Score>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    level: Option<u8>,
 }
 
 #[derive(Serialize)]

@@ -270,8 +270,10 @@ impl Writer {
         if self.config.recording == Recording::Replayable {
             let most = self.config.slice_entities;
             let outcome = &entry.outcome;
-            let (state, now) = (outcome.shared_state(), outcome.evaluated_at());
-            read = match self.slicer.slice(&entry.request, state, now, most) {
+            let state = outcome.shared_state();
+            let assessment = outcome.trust().map(|trust| *trust.assessment());
+            let when = (outcome.evaluated_at(), assessment);
+            read = match self.slicer.slice(&entry.request, state, when, most) {
                 Some(entities) => Read::Slice(entities),
                 None => Read::Truncated,
             };

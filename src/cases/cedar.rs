@@ -109,6 +109,7 @@ pub(super) fn integration(path: &Path, base: &Path, value: Value) -> Result<Suit
         obligations: Vec::new(),
         advice: Vec::new(),
         on_error: None,
+        trust: None,
         cedar: true,
     };
     let cases = test
@@ -125,6 +126,7 @@ pub(super) fn integration(path: &Path, base: &Path, value: Value) -> Result<Suit
                 "resource": request.resource, "context": request.context,
             }),
             now: None,
+            authentication: None,
             entities: Vec::new(),
             only_these_entities: false,
             validate_request: request.validate_request,
@@ -184,6 +186,7 @@ pub(super) fn run_tests(path: &Path, value: Value, sources: &Sources) -> Result<
                 "resource": test.request.resource, "context": context,
             }),
             now: None,
+            authentication: None,
             entities,
             only_these_entities: true,
             validate_request: true,
@@ -206,6 +209,7 @@ pub(super) fn run_tests(path: &Path, value: Value, sources: &Sources) -> Result<
             obligations: Vec::new(),
             advice: Vec::new(),
             on_error: None,
+            trust: None,
             cedar: true,
         },
     })

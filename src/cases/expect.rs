@@ -25,6 +25,16 @@ pub struct Expect {
     pub num_errors: Option<usize>,
     /// The obligations as `name` or `name:argument`, all of them.
     pub obligations: Option<BTreeSet<String>>,
+    /// The cause of the decision there would be if floors were enforced; `null` where it is the same.
+    #[serde(rename = "wouldBe", default, deserialize_with = "given")]
+    pub would_be: Option<Option<String>>,
+    /// Members of the answer's `trust`; others are not checked.
+    pub trust: Option<serde_json::Map<String, Value>>,
+}
+
+/// A member that is there, even as `null`.
+fn given<'de, D: serde::Deserializer<'de>>(reader: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(reader).map(Some)
 }
 
 impl Expect {
@@ -45,6 +55,20 @@ impl Expect {
             if let Some(expected) = expected {
                 differs(member, expected.clone(), text(member));
             }
+        }
+        if let Some(expected) = &self.would_be {
+            let found = answer.pointer("/wouldBe/cause").and_then(Value::as_str);
+            let shown = |cause: Option<&str>| cause.unwrap_or("the same").to_owned();
+            differs("wouldBe", shown(expected.as_deref()), shown(found));
+        }
+        for (member, expected) in self.trust.iter().flatten() {
+            let found = answer.get("trust").and_then(|trust| trust.get(member));
+            let found = found.cloned().unwrap_or_default();
+            differs(
+                &format!("trust.{member}"),
+                expected.to_string(),
+                found.to_string(),
+            );
         }
         let reasons = set(answer, "reasons", |reason| {
             reason.as_str().map(str::to_owned)

@@ -8,6 +8,9 @@ use serde_json::Value;
 use super::{Case, Expect, Setup, Sources, Suite, fault};
 use crate::fault::Faults;
 use crate::policy::OnError;
+use crate::request::Authentication;
+use crate::timestamp::TimestampError;
+use crate::trust::TrustConfig;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,6 +35,7 @@ struct Defaults {
     #[serde(default)]
     advice: Vec<String>,
     on_error: Option<OnError>,
+    trust: Option<TrustConfig>,
 }
 
 #[derive(Deserialize)]
@@ -70,8 +74,32 @@ struct FileCase {
 #[serde(deny_unknown_fields)]
 struct Given {
     now: Option<String>,
+    authentication: Option<GivenAuthentication>,
     #[serde(default)]
     entities: Vec<Value>,
+}
+
+/// How the principal was authenticated, as if a verified token said so.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct GivenAuthentication {
+    acr: Option<String>,
+    #[serde(default)]
+    amr: Vec<String>,
+    auth_time: Option<String>,
+    session: Option<String>,
+}
+
+impl GivenAuthentication {
+    fn read(self) -> Result<Authentication, TimestampError> {
+        Ok(Authentication {
+            acr: self.acr,
+            amr: self.amr,
+            auth_time: self.auth_time.map(|text| text.parse()).transpose()?,
+            session: self.session,
+            token: None,
+        })
+    }
 }
 
 /// Reads a case file; its paths are relative to its own directory.
@@ -106,6 +134,7 @@ pub(super) fn read(path: &Path, text: &str, sources: &Sources) -> Result<Suite, 
         obligations: file.defaults.obligations,
         advice: file.defaults.advice,
         on_error: file.defaults.on_error,
+        trust: file.defaults.trust,
         cedar: false,
     };
     let default_now = file.defaults.now;
@@ -122,12 +151,18 @@ pub(super) fn read(path: &Path, text: &str, sources: &Sources) -> Result<Suite, 
                 }
             },
         };
+        let authentication = case.given.authentication.map(GivenAuthentication::read);
+        let authentication = authentication.transpose().unwrap_or_else(|error| {
+            faults.extend(fault(path, format!("case `{}`: {error}", case.name)));
+            None
+        });
         let mut entities = shared.clone();
         entities.extend(case.given.entities);
         cases.push(Case {
             name: case.name,
             request: case.request,
             now,
+            authentication,
             entities,
             only_these_entities: false,
             validate_request: true,

@@ -39,6 +39,8 @@ pub(super) enum Command {
     Serve(Serve),
     /// Decide one request
     Authorize(Authorize),
+    /// Explain the trust score of a request
+    Score(Score),
     /// Check policies, schema and entities
     Validate(Validate),
     /// Run case files
@@ -123,6 +125,24 @@ pub(super) struct Authorize {
     pub(super) now: Option<String>,
     #[command(flatten)]
     pub(super) sources: Sources,
+}
+
+/// Scores by `[trust]` of the configuration, or by the shipped numbers. Exits with 0 when the request is
+/// allowed with floors enforced, with 2 when it is not.
+#[derive(Debug, ClapArgs)]
+pub(super) struct Score {
+    #[command(flatten)]
+    pub(super) request: Authorize,
+    /// Something that is otherwise, such as `device.registered=true`, `location.country=NL`,
+    /// `network.mutualTls=true`, `risk=HIGH`, `ip=10.0.0.1` or `auth.acr=3`; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(super) what_if: Vec<String>,
+    /// How the principal was authenticated: `acr=3`, `amr=hwk,pin`, `time=RFC3339`; may be repeated
+    #[arg(long = "auth", value_name = "KEY=VALUE")]
+    pub(super) authentication: Vec<String>,
+    /// Draw bars even where standard output is no terminal
+    #[arg(long)]
+    pub(super) bars: bool,
 }
 
 #[derive(Debug, ClapArgs)]

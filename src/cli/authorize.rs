@@ -10,7 +10,7 @@ use super::output::Output;
 use super::{Done, Exit, Failure, sample};
 use crate::cases;
 use crate::config::Config;
-use crate::decide::Outcome;
+use crate::decide::{Cause, Outcome};
 use crate::fault::Fault;
 use crate::json;
 use crate::request::Request;
@@ -45,7 +45,7 @@ pub(super) fn run(command: &Authorize, args: &Args, output: Output) -> Done {
 }
 
 /// The request's JSON: from a file, from standard input, or from flags.
-fn body(command: &Authorize, config: &Config) -> Result<Vec<u8>, Failure> {
+pub(super) fn body(command: &Authorize, config: &Config) -> Result<Vec<u8>, Failure> {
     let longest = config.limits.body_bytes;
     match &command.request {
         Some(path) if path.as_os_str() == "-" => read(std::io::stdin(), "standard input", longest),
@@ -123,12 +123,38 @@ fn human(outcome: &Outcome) -> String {
         text.push_str(&format!("  policy {policy}{}\n", place.unwrap_or_default()));
     }
     for unmet in outcome.unmet() {
-        let lacks: Vec<_> = unmet.obligations.iter().map(ToString::to_string).collect();
-        let lacks = lacks.join(", ");
+        let mut lacks: Vec<String> = Vec::new();
+        lacks.extend(unmet.trust.map(|trust| format!("a score of {trust}")));
+        lacks.extend(
+            unmet
+                .level
+                .map(|level| format!("authentication level {level}")),
+        );
+        if outcome.cause() == Cause::UnsupportedObligation || lacks.is_empty() {
+            let obligations = unmet.obligations.iter();
+            lacks.extend(obligations.map(|duty| format!("the obligation {duty}")));
+        }
+        let with = match lacks.as_slice() {
+            [] => String::new(),
+            lacks => format!(" with {}", lacks.join(", ")),
+        };
+        text.push_str(&format!("  policy {} permits it{with}\n", unmet.policy));
+    }
+    if let Some(trust) = outcome.trust() {
+        let found = trust.assessment();
         text.push_str(&format!(
-            "  policy {} permits it with the obligation {lacks}\n",
-            unmet.policy
+            "  trust {} (risk {}), authentication level {}\n",
+            found.composite,
+            found.band.as_str(),
+            found.level.reached
         ));
+        if let Some(would_be) = trust.would_be() {
+            let (decision, cause) = (would_be.decision, would_be.cause);
+            text.push_str(&format!("  enforced it would be {decision} ({cause})\n"));
+        }
+    }
+    for asked in outcome.requirements() {
+        text.push_str(&format!("  asks for {}\n", asked.name()));
     }
     for obligation in outcome.obligations() {
         text.push_str(&format!("  obligation {obligation}\n"));

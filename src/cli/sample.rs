@@ -6,6 +6,7 @@ use super::Failure;
 use super::args::Sources;
 use crate::config::Config;
 use crate::pdp::PdpBuilder;
+use crate::trust::TrustConfig;
 
 const POLICIES: &[(&str, &str)] = &[
     (
@@ -98,6 +99,19 @@ const OBLIGATIONS: &[&str] = &[
     "notify_security",
 ];
 const ADVICE: &[&str] = &["renew_review", "contact_owner"];
+
+const CONFIG: &str = include_str!("../../policies/workspace/deodar.toml");
+
+/// How the sample scores requests.
+pub(super) fn trust() -> Result<TrustConfig, Failure> {
+    #[derive(serde::Deserialize)]
+    struct File {
+        trust: TrustConfig,
+    }
+    // INVARIANT: a test reads it.
+    let read = toml::from_str(CONFIG).map(|File { trust }| trust);
+    read.map_err(|error| Failure::CouldNotRun(format!("the sample's configuration: {error}")))
+}
 
 /// A decision point on the configured sources, or on the sample when that is asked for.
 pub(super) fn builder(sources: &Sources, config: &Config) -> Result<PdpBuilder, Failure> {

@@ -90,6 +90,8 @@ pub(super) const KEYS: &[Key] = &[
     fixed("decide.shadow_queue", Kind::Int(1, 100_000), "256"),
     fixed("decide.shadow_entities", Kind::Int(1, MANY), "10000"),
     fixed("decide.env_member", Kind::Text, "env"),
+    fixed("decide.trust_member", Kind::Text, "trust"),
+    fixed("decide.auth_member", Kind::Text, "auth"),
     fixed("decide.inject_without_schema", Kind::Bool, "false"),
     fixed("vocabulary.obligations", Kind::Names, ""),
     fixed("vocabulary.advice", Kind::Names, ""),

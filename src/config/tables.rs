@@ -1,4 +1,4 @@
-//! Arrays of tables in the configuration file: `[[callers]]` and `[[issuers]]`.
+//! Tables of the configuration file that are values of their own: `[[callers]]`, `[[issuers]]`, `[trust]`.
 
 use std::path::Path;
 
@@ -8,16 +8,18 @@ use toml::de::{DeValue, ValueDeserializer};
 
 use super::callers::CallerConfig;
 use super::issuers::IssuerConfig;
+use crate::trust::TrustConfig;
 
 /// What the file's arrays of tables say.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Tables {
     pub(super) callers: Vec<CallerConfig>,
     pub(super) issuers: Vec<IssuerConfig>,
+    pub(super) trust: Option<TrustConfig>,
 }
 
 /// Their names.
-pub(super) const TABLES: &[&str] = &["callers", "issuers"];
+pub(super) const TABLES: &[&str] = &["callers", "issuers", "trust"];
 
 /// What is wrong with a table, and where.
 pub(super) type TableFault = (String, std::ops::Range<usize>);
@@ -31,12 +33,20 @@ impl Tables {
         base: &Path,
     ) -> Vec<TableFault> {
         let mut faults = Vec::new();
-        if name == "callers" {
-            self.callers = entries(value, &mut faults);
-        } else {
-            self.issuers = entries(value, &mut faults);
-            for issuer in &mut self.issuers {
-                issuer.relative_to(base);
+        match name {
+            "callers" => self.callers = entries(value, &mut faults),
+            "issuers" => {
+                self.issuers = entries(value, &mut faults);
+                for issuer in &mut self.issuers {
+                    issuer.relative_to(base);
+                }
+            }
+            _ => {
+                self.trust = one(value, &mut faults);
+                let geoip = self.trust.as_mut().and_then(|trust| trust.geoip.as_mut());
+                if let Some(path) = geoip {
+                    *path = base.join(&*path);
+                }
             }
         }
         faults
@@ -57,15 +67,20 @@ fn entries<T: DeserializeOwned>(
         faults.push(("expected an array of tables".to_owned(), value.span()));
         return Vec::new();
     };
-    let mut read = Vec::new();
-    for item in items.iter() {
-        match T::deserialize(ValueDeserializer::from(item.clone())) {
-            Ok(entry) => read.push(entry),
-            Err(error) => {
-                let span = error.span().unwrap_or_else(|| item.span());
-                faults.push((error.message().to_owned(), span));
-            }
+    let items = items.iter();
+    items.filter_map(|item| one(item, faults)).collect()
+}
+
+fn one<T: DeserializeOwned>(
+    value: &Spanned<DeValue<'_>>,
+    faults: &mut Vec<TableFault>,
+) -> Option<T> {
+    match T::deserialize(ValueDeserializer::from(value.clone())) {
+        Ok(entry) => Some(entry),
+        Err(error) => {
+            let span = error.span().unwrap_or_else(|| value.span());
+            faults.push((error.message().to_owned(), span));
+            None
         }
     }
-    read
 }

@@ -7,8 +7,10 @@ use arc_swap::Guard;
 
 use cedar_policy::PolicyId;
 
+use super::trust::{Requirement, TrustOutcome};
 use crate::engine::{Places, PolicyError, PolicyErrorCode};
 use crate::policy::{Duty, PolicyInfo};
+use crate::score::Score;
 use crate::state::State;
 use crate::timestamp::Timestamp;
 
@@ -47,6 +49,13 @@ pub enum Cause {
     Forbidden,
     /// Deny: no permit is satisfied.
     NotPermitted,
+    /// Deny: permits are satisfied, and a stronger or fresher authentication, or more trust, would make
+    /// one of them count.
+    StepUpRequired,
+    /// Deny: permits are satisfied, and the trust that is configured for the resource is not reached.
+    InsufficientTrust,
+    /// Deny: a revoked session, a disabled account, a device that does not comply, or the like.
+    KnockedOut,
     /// Deny: a forbid failed to evaluate where that denies.
     PolicyError,
     /// Deny: the permits carry an obligation that the caller does not handle.
@@ -55,24 +64,41 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 8] = [
         Self::Permitted,
         Self::Forbidden,
         Self::NotPermitted,
+        Self::StepUpRequired,
+        Self::InsufficientTrust,
+        Self::KnockedOut,
         Self::PolicyError,
         Self::UnsupportedObligation,
     ];
 
-    /// The name in answers: `permitted`, `forbidden`, `not_permitted`, `policy_error`,
-    /// `unsupported_obligation`.
+    /// The name in answers: `permitted`, `forbidden`, `not_permitted`, `step_up_required`,
+    /// `insufficient_trust`, `knocked_out`, `policy_error`, `unsupported_obligation`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Permitted => "permitted",
             Self::Forbidden => "forbidden",
             Self::NotPermitted => "not_permitted",
+            Self::StepUpRequired => "step_up_required",
+            Self::InsufficientTrust => "insufficient_trust",
+            Self::KnockedOut => "knocked_out",
             Self::PolicyError => "policy_error",
             Self::UnsupportedObligation => "unsupported_obligation",
+        }
+    }
+}
+
+impl Cause {
+    /// Allow for [`Cause::Permitted`], Deny for every other.
+    #[must_use]
+    pub fn decision(self) -> Decision {
+        match self {
+            Self::Permitted => Decision::Allow,
+            _ => Decision::Deny,
         }
     }
 }
@@ -113,6 +139,7 @@ pub(super) struct Parts {
     pub(super) determining: Places,
     pub(super) unmet: Vec<usize>,
     pub(super) errors: Vec<PolicyError>,
+    pub(super) trust: Option<TrustOutcome>,
 }
 
 /// Something the enforcement point must do when it acts on the answer, and the policy that asks it.
@@ -182,8 +209,13 @@ impl<'a> PolicyFailure<'a> {
 pub struct Unmet<'a> {
     /// The permit.
     pub policy: &'a PolicyId,
-    /// The obligations it carries; at least one of them the caller does not handle.
+    /// The obligations it carries. Where the cause is [`Cause::UnsupportedObligation`] at least one of
+    /// them is not handled by the caller.
     pub obligations: Vec<Obligation<'a>>,
+    /// The composite that it requires and that is not reached.
+    pub trust: Option<Score>,
+    /// The authentication level that it requires and that is not reached.
+    pub level: Option<u8>,
 }
 
 /// Why [`Outcome::require`] refused.
@@ -242,12 +274,37 @@ impl Outcome {
         }
         match self.obligations().find(|o| !handled.contains(&o.name())) {
             Some(obligation) => Err(Denied::Obligation(obligation.to_string())),
-            None => Ok(()),
+            None => self.required_by_trust(handled),
         }
     }
 
-    /// The determining policies, in order of their ids: on Allow the satisfied permits, on a
-    /// forbidden Deny the satisfied forbids, otherwise none.
+    fn required_by_trust(&self, handled: &[&str]) -> Result<(), Denied> {
+        let approval = Requirement::AdminApproval.name();
+        let asked = self.trust().is_some_and(TrustOutcome::needs_approval);
+        if asked && !handled.contains(&approval) {
+            return Err(Denied::Obligation(approval.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// What trust had to do with it, where the request was scored.
+    #[must_use]
+    pub fn trust(&self) -> Option<&TrustOutcome> {
+        self.parts.trust.as_ref()
+    }
+
+    /// What the trust model asks for: on Allow what has to be done, on Deny and on what would be denied
+    /// what could be done so that the same request passes.
+    pub fn requirements(&self) -> impl Iterator<Item = Requirement> + use<> {
+        let config = self.state.snapshot().trust();
+        let both = self.trust().zip(config);
+        both.map(|(trust, config)| trust.requirements(config))
+            .into_iter()
+            .flatten()
+    }
+
+    /// The determining policies, in order of their ids: on Allow the satisfied permits whose requirements
+    /// are met, on a forbidden Deny the satisfied forbids, otherwise none.
     pub fn determining_policies(&self) -> impl Iterator<Item = &PolicyId> {
         self.policies(&self.parts.determining)
             .map(|policy| policy.id)
@@ -273,9 +330,18 @@ impl Outcome {
 
     /// Satisfied permits that did not make an Allow, and what each lacks.
     pub fn unmet(&self) -> impl Iterator<Item = Unmet<'_>> {
-        self.policies(&self.parts.unmet).map(|policy| Unmet {
+        let found = self.trust().map(TrustOutcome::assessment);
+        self.policies(&self.parts.unmet).map(move |policy| Unmet {
             policy: policy.id,
             obligations: duties(policy, &policy.meaning.obligations).collect(),
+            trust: policy
+                .meaning
+                .requires_trust
+                .filter(|trust| found.is_none_or(|found| found.composite < *trust)),
+            level: policy
+                .meaning
+                .requires_level
+                .filter(|level| found.is_none_or(|found| found.level.reached < *level)),
         })
     }
 

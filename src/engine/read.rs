@@ -1,31 +1,33 @@
 //! A request by our own readers: checked against the schema and turned into the engine's numbers.
 //!
-//! What enters: an enriched request. What leaves: its names, context and inline entities bound to the
+//! What enters: an scored request. What leaves: its names, context and inline entities bound to the
 //! state's version of the store. What is refused here is not refused yet: [`super::resolve`] asks Cedar,
 //! whose word and whose message count.
 
 use serde_json::{Map, Value};
+use smallvec::SmallVec;
 
 use super::compiled::EngineRequest;
 use super::inline;
 use crate::caller::InlineRule;
-use crate::enrich::Enriched;
 use crate::entities::{EntityVersion, Overlay, RawValue, Record, Typed, Value as EngineValue};
 use crate::policy::schema::{ActionModel, Model, Type};
 use crate::request::{EntityRef, Limits, Request};
+use crate::score::Score;
+use crate::trust::{Scored, decimals};
 
 /// Our readers do not take it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Refused;
 
-/// Reads `enriched` into `bound`; the inline entities come back apart.
+/// Reads `scored` into `bound`; the inline entities come back apart.
 pub(super) fn read(
-    enriched: &Enriched<'_>,
+    scored: &Scored<'_>,
     limits: &Limits,
     bound: &mut EngineRequest,
 ) -> Result<Option<Overlay>, Refused> {
-    let Enriched { request, state, .. } = enriched;
-    if !enriched.faults.is_empty() {
+    let (request, state) = (scored.request, scored.state);
+    if !scored.faults.is_empty() {
         return Err(Refused);
     }
     let version = state.store().version();
@@ -33,21 +35,14 @@ pub(super) fn read(
     let model = state.snapshot().schema_set().map(|schema| &schema.model);
     let checked = model.filter(|_| !state.snapshot().settings().unvalidated_requests);
     let action = checked
-        .map(|model| declared(model, enriched.action, request))
+        .map(|model| declared(model, scored.action, request))
         .transpose()?;
-    let env = enriched.env;
     match checked.zip(action) {
-        Some((model, action)) => typed_context(enriched, model, action, version, bound)?,
+        Some((model, action)) => typed_context(scored, model, action, version, bound)?,
         None => plain_context(&request.context, version, bound)?,
     }
-    if let Some(name) = env {
-        let now = bound.name(version, "now");
-        let at = EngineValue::Datetime(enriched.now.as_millis());
-        let record = EngineValue::Record(Record::new(vec![(now, at)]).into());
-        let name = bound.name(version, name);
-        bound.context.set(name, record);
-    }
-    if request.entities.is_empty() && enriched.facts.is_empty() {
+    inject(scored, version, bound);
+    if request.entities.is_empty() && scored.facts.is_empty() {
         return Ok(None);
     }
     let merge = inline::Merge {
@@ -56,7 +51,7 @@ pub(super) fn read(
         parent_depth: limits.inline_parent_depth,
     };
     let given = [
-        (&*enriched.facts, InlineRule::Override),
+        (&*scored.facts, InlineRule::Override),
         (&*request.entities, request.caller().inline()),
     ];
     merge.overlay(given, bound.locals()).map(Some)
@@ -95,7 +90,7 @@ fn declared<'m>(
 }
 
 fn typed_context(
-    enriched: &Enriched<'_>,
+    scored: &Scored<'_>,
     model: &Model,
     action: &ActionModel,
     version: &EntityVersion,
@@ -106,8 +101,49 @@ fn typed_context(
     };
     let take = |name: &str, value| bound.set_context(version, name, value);
     Typed(model)
-        .members(&enriched.request.context, members, enriched.env, take)
+        .members(
+            &scored.request.context,
+            members,
+            &scored.injected.names(),
+            take,
+        )
         .map_err(|_| Refused)
+}
+
+/// Sets the members that the decision point sets.
+fn inject(scored: &Scored<'_>, version: &EntityVersion, bound: &mut EngineRequest) {
+    let mut set = |member: &str, fields: &[(&str, EngineValue)]| {
+        let fields = fields.iter();
+        let fields = fields.map(|(name, value)| (bound.name(version, name), value.clone()));
+        let record = EngineValue::Record(Record::new(fields.collect()).into());
+        let member = bound.name(version, member);
+        bound.context.set(member, record);
+    };
+    if let Some(member) = scored.injected.env {
+        set(
+            member,
+            &[("now", EngineValue::Datetime(scored.now.as_millis()))],
+        );
+    }
+    let Some(assessment) = scored.assessment() else {
+        return;
+    };
+    if let Some(member) = scored.injected.trust {
+        let decimal = |score: Score| EngineValue::Decimal(score.ten_thousandths().into());
+        let decimals = decimals(assessment).map(|(name, score)| (name, decimal(score)));
+        let risk = ("risk", EngineValue::Str(assessment.band.as_str().into()));
+        let all: SmallVec<[_; 9]> = decimals.into_iter().chain([risk]).collect();
+        set(member, &all);
+    }
+    if let Some(member) = scored.injected.auth {
+        let level = |level: u8| EngineValue::Long(level.into());
+        let mut all: SmallVec<[_; 3]> = SmallVec::new();
+        all.push(("level", level(assessment.level.reached)));
+        all.push(("required", level(assessment.level.required)));
+        let age = scored.authentication_age();
+        all.extend(age.map(|age| ("age", EngineValue::Duration(age))));
+        set(member, &all);
+    }
 }
 
 fn plain_context(

@@ -7,10 +7,10 @@ use cedar_policy::{AuthorizationError, Authorizer, Decision, Entities, PolicyId,
 
 use super::resolve::{NoEntities, Resolved, resolve};
 use super::{Found, PolicyError, PolicyErrorCode};
-use crate::enrich::Enriched;
 use crate::policy::Snapshot;
 use crate::request::{Limits, RequestError};
 use crate::state::State;
+use crate::trust::Scored;
 
 /// Why the reference has no answer.
 #[derive(Debug)]
@@ -21,8 +21,8 @@ pub(super) enum NoAnswer {
 }
 
 /// Reads and decides by Cedar alone.
-pub(super) fn decide(enriched: &Enriched<'_>, limits: &Limits) -> Result<Found, RequestError> {
-    match decide_within(enriched, limits, usize::MAX) {
+pub(super) fn decide(scored: &Scored<'_>, limits: &Limits) -> Result<Found, RequestError> {
+    match decide_within(scored, limits, usize::MAX) {
         Ok(found) => Ok(found),
         Err(NoAnswer::Refused(error)) => Err(error),
         // INVARIANT: nothing has more than `usize::MAX` elements.
@@ -32,14 +32,14 @@ pub(super) fn decide(enriched: &Enriched<'_>, limits: &Limits) -> Result<Found, 
 
 /// The same over at most `most` entities.
 pub(super) fn decide_within(
-    enriched: &Enriched<'_>,
+    scored: &Scored<'_>,
     limits: &Limits,
     most: usize,
 ) -> Result<Found, NoAnswer> {
-    let resolved = resolve(enriched, limits).map_err(NoAnswer::Refused)?;
-    let snapshot = enriched.state.snapshot();
+    let resolved = resolve(scored, limits).map_err(NoAnswer::Refused)?;
+    let snapshot = scored.state.snapshot();
     let entities = resolved
-        .entities(enriched.state, snapshot.policies().policies(), most)
+        .entities(scored.state, snapshot.policies().policies(), most)
         .map_err(|error| match error {
             NoEntities::TooLarge => NoAnswer::TooLarge,
             NoEntities::Faulty(error) => NoAnswer::Refused(error),

@@ -14,8 +14,10 @@ use crate::enrich::enrich;
 use crate::entities::{Exporter, is_action};
 use crate::policy::Revision;
 use crate::request::{Limits, Request};
+use crate::score::Assessment;
 use crate::state::State;
 use crate::timestamp::Timestamp;
+use crate::trust::Scored;
 
 /// Makes slices for requests, one after the other.
 #[derive(Debug, Default)]
@@ -35,11 +37,13 @@ impl Slicer {
         &mut self,
         request: &Request,
         state: &Arc<State>,
-        now: Timestamp,
+        (now, trust): (Timestamp, Option<Assessment>),
         most: usize,
     ) -> Option<Vec<Value>> {
         // A record without a slice is better than no log.
-        let made = catch_unwind(AssertUnwindSafe(|| self.make(request, state, now, most)));
+        let made = catch_unwind(AssertUnwindSafe(|| {
+            self.make(request, state, (now, trust), most)
+        }));
         made.unwrap_or_default()
     }
 
@@ -47,7 +51,7 @@ impl Slicer {
         &mut self,
         request: &Request,
         state: &Arc<State>,
-        now: Timestamp,
+        (now, trust): (Timestamp, Option<Assessment>),
         most: usize,
     ) -> Option<Vec<Value>> {
         // The request was within its limits when it was decided.
@@ -56,8 +60,8 @@ impl Slicer {
             inline_parent_depth: usize::MAX,
             ..Limits::default()
         };
-        let enriched = enrich(request, state, now);
-        let resolved = resolve(&enriched, &limits).ok()?;
+        let scored = Scored::with_assessment(enrich(request, state, now), trust);
+        let resolved = resolve(&scored, &limits).ok()?;
         let naming = self.naming(state);
         let slice = resolved.slice(state, naming.iter(), most).ok()?;
         let inline: HashSet<EntityUid> = resolved.inline().iter().map(Entity::uid).collect();

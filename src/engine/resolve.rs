@@ -8,7 +8,6 @@ use serde_json::{Map, Value};
 
 use super::slice::{Slice, TooLarge, named_in};
 use crate::caller::InlineRule;
-use crate::enrich::Enriched;
 use crate::entities::{Exporter, has_unknown};
 use crate::fault::chain;
 use crate::json::InputFault;
@@ -17,6 +16,7 @@ use crate::policy::schema::{Model, SchemaSet};
 use crate::request::inline::Merge;
 use crate::request::{EntityRef, Limits, RequestError, locate};
 use crate::state::State;
+use crate::trust::Scored;
 
 /// A request that Cedar accepts.
 #[derive(Debug)]
@@ -79,9 +79,9 @@ impl Resolved {
     }
 }
 
-pub(super) fn resolve(enriched: &Enriched<'_>, limits: &Limits) -> Result<Resolved, RequestError> {
-    let Enriched { request, state, .. } = enriched;
-    let mut faults = enriched.faults.clone();
+pub(super) fn resolve(scored: &Scored<'_>, limits: &Limits) -> Result<Resolved, RequestError> {
+    let (request, state) = (scored.request, scored.state);
+    let mut faults = scored.faults.clone();
     let schema = state.snapshot().schema_set();
     let principal = uid(request.principal(), "/principal", &mut faults);
     let action = uid(request.action(), "/action", &mut faults);
@@ -90,7 +90,7 @@ pub(super) fn resolve(enriched: &Enriched<'_>, limits: &Limits) -> Result<Resolv
     if let Some(schema) = checked {
         declared(&schema.model, request, &mut faults);
     }
-    let inline = if request.entities.is_empty() && enriched.facts.is_empty() {
+    let inline = if request.entities.is_empty() && scored.facts.is_empty() {
         Vec::new()
     } else {
         let merge = Merge {
@@ -102,7 +102,7 @@ pub(super) fn resolve(enriched: &Enriched<'_>, limits: &Limits) -> Result<Resolv
             parent_depth: limits.inline_parent_depth,
         };
         let given = [
-            (&*enriched.facts, InlineRule::Override, "/token"),
+            (&*scored.facts, InlineRule::Override, "/token"),
             (&*request.entities, request.caller().inline(), "/entities"),
         ];
         merge.apply(given).unwrap_or_else(|found| {
@@ -111,8 +111,8 @@ pub(super) fn resolve(enriched: &Enriched<'_>, limits: &Limits) -> Result<Resolv
         })
     };
     let action_known = !faults.iter().any(|fault| fault.pointer == "/action");
-    let given = Value::Object(enriched.context());
-    let context = if enriched.request.context.values().any(has_unknown) {
+    let given = Value::Object(scored.context());
+    let context = if scored.request.context.values().any(has_unknown) {
         faults.push(InputFault::new("/context", "`unknown` is not a value"));
         None
     } else if action_known {

@@ -8,8 +8,8 @@ use super::compiled::{
 use super::read::{Refused, read};
 use super::resolve::resolve;
 use super::{Counts, Found, PolicyError, PolicyErrorCode, reference};
-use crate::enrich::Enriched;
 use crate::request::{Limits, RequestError};
+use crate::trust::Scored;
 
 #[derive(Default)]
 struct Room {
@@ -24,31 +24,31 @@ thread_local! {
 
 /// Evaluates by the compiled policies; by the reference where only Cedar reads the request.
 pub(super) fn evaluate(
-    enriched: &Enriched<'_>,
+    scored: &Scored<'_>,
     limits: &Limits,
     counts: &Counts,
 ) -> Result<Found, RequestError> {
     ROOM.with(|room| match room.try_borrow_mut() {
-        Ok(mut room) => evaluate_in(enriched, limits, counts, &mut room),
-        Err(_) => evaluate_in(enriched, limits, counts, &mut Room::default()),
+        Ok(mut room) => evaluate_in(scored, limits, counts, &mut room),
+        Err(_) => evaluate_in(scored, limits, counts, &mut Room::default()),
     })
 }
 
 fn evaluate_in(
-    enriched: &Enriched<'_>,
+    scored: &Scored<'_>,
     limits: &Limits,
     counts: &Counts,
     Room { bound, scratch }: &mut Room,
 ) -> Result<Found, RequestError> {
-    let overlay = match read(enriched, limits, bound) {
+    let overlay = match read(scored, limits, bound) {
         Ok(overlay) => overlay,
         Err(Refused) => {
-            let found = reference::decide(enriched, limits)?;
+            let found = reference::decide(scored, limits)?;
             counts.fell_back();
             return Ok(found);
         }
     };
-    let state = enriched.state;
+    let state = scored.state;
     let evaluated = compiled::evaluate(
         state.compiled(),
         state.store().version(),
@@ -69,8 +69,8 @@ fn evaluate_in(
         determining: determining.map(|policy| policy.index()).collect(),
         errors: evaluation.errors().iter().map(error_of).collect(),
     };
-    if enriched.request.explain() && !found.errors.is_empty() {
-        let resolved = resolve(enriched, limits)?;
+    if scored.request.explain() && !found.errors.is_empty() {
+        let resolved = resolve(scored, limits)?;
         for error in &mut found.errors {
             error.message = reference::message(state, error.policy, &resolved);
         }

@@ -17,6 +17,7 @@ use crate::policy::Revision;
 use crate::request::{Limits, Request};
 use crate::state::State;
 use crate::timestamp::Timestamp;
+use crate::trust::{Assessed, Scored};
 
 /// How decisions are checked in the shadow.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -98,6 +99,7 @@ struct Job {
     state: Arc<State>,
     request: Request,
     now: Timestamp,
+    trust: Option<Assessed>,
     limits: Limits,
     found: Found,
 }
@@ -135,22 +137,16 @@ impl Shadow {
     }
 
     /// Perhaps checks a decision.
-    pub(super) fn look(
-        &self,
-        request: &Request,
-        state: &Arc<State>,
-        now: Timestamp,
-        limits: &Limits,
-        found: &Found,
-    ) {
+    pub(super) fn look(&self, scored: &Scored<'_>, limits: &Limits, found: &Found) {
         let before = self.position.fetch_add(self.step, Ordering::Relaxed);
         if before.checked_add(self.step).is_some() {
             return;
         }
         let job = Job {
-            state: Arc::clone(state),
-            request: request.clone(),
-            now,
+            state: Arc::clone(scored.state),
+            request: scored.request.clone(),
+            now: scored.now,
+            trust: scored.trust.clone(),
             limits: *limits,
             found: found.clone(),
         };
@@ -205,7 +201,8 @@ fn check_all(jobs: &Receiver<Job>, shared: &Shared, entities: usize) {
 /// The mismatch, if there is one; an error where the reference could not be asked.
 fn check(job: &Job, entities: usize) -> Result<Option<ShadowMismatch>, ()> {
     let enriched = enrich(&job.request, &job.state, job.now);
-    let reference = match decide_within(&enriched, &job.limits, entities) {
+    let scored = Scored::new(enriched, job.trust.clone());
+    let reference = match decide_within(&scored, &job.limits, entities) {
         Ok(found) => Some(answer(&job.state, &found)),
         Err(NoAnswer::Refused(_)) => None,
         Err(NoAnswer::TooLarge) => return Err(()),

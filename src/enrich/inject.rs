@@ -2,30 +2,38 @@
 
 use super::Enriched;
 use crate::json::{InputFault, pointer};
-use crate::policy::ENV_TYPE;
+use crate::policy::schema::ActionModel;
+use crate::policy::{AUTH_TYPE, ENV_TYPE, TRUST_TYPE};
 
-/// Sets the `env` member (its name is a setting) to `{now}`, for actions that declare it as
-/// `Deodar::Env`; elsewhere the member is the caller's.
-pub(super) fn env(enriched: &mut Enriched<'_>) {
+/// Finds the members that the decision point sets: their names are settings, and an action has them that
+/// declares them by the shipped types. Elsewhere such a member is the caller's.
+pub(super) fn find(enriched: &mut Enriched<'_>) {
     let snapshot = enriched.state.snapshot();
     let inject = &snapshot.settings().inject;
-    let wanted = match snapshot.schema_set() {
-        Some(schema) => {
-            let action = enriched.request.action();
-            let action = schema.model.action(action.type_name(), action.id());
-            enriched.action = action;
-            action.is_some_and(|action| action.injects(&inject.env, ENV_TYPE))
-        }
-        None => inject.without_schema,
-    };
-    if !wanted {
-        return;
+    if let Some(schema) = snapshot.schema_set() {
+        let action = enriched.request.action();
+        enriched.action = schema.model.action(action.type_name(), action.id());
     }
-    enriched.env = Some(&inject.env);
-    if enriched.request.context.contains_key(&inject.env) {
-        enriched.faults.push(InputFault::new(
-            pointer("/context", &inject.env),
-            "is set by the decision point for this action; leave it out",
-        ));
+    let has_schema = snapshot.schema_set().is_some();
+    let wanted = |action: Option<&ActionModel>, member: &str, ty: &str| match action {
+        Some(action) => action.injects(member, ty),
+        None => !has_schema && inject.without_schema,
+    };
+    let injected = &mut enriched.injected;
+    for (set, member, ty) in [
+        (&mut injected.env, &inject.env, ENV_TYPE),
+        (&mut injected.trust, &inject.trust, TRUST_TYPE),
+        (&mut injected.auth, &inject.auth, AUTH_TYPE),
+    ] {
+        if !wanted(enriched.action, member, ty) {
+            continue;
+        }
+        *set = Some(member);
+        if enriched.request.context.contains_key(member) {
+            enriched.faults.push(InputFault::new(
+                pointer("/context", member),
+                "is set by the decision point for this action; leave it out",
+            ));
+        }
     }
 }

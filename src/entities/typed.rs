@@ -29,13 +29,13 @@ impl Typed<'_> {
         self.read(json, ty, VALUE_DEPTH)
     }
 
-    /// Calls `take` for every member of a record of the declared members, of which one may be `supplied`
-    /// from elsewhere.
+    /// Calls `take` for every member of a record of the declared members, of which some may be
+    /// `supplied` from elsewhere.
     pub(crate) fn members<'j>(
         &self,
         object: &'j Object,
         declared: &BTreeMap<String, Member>,
-        supplied: Option<&str>,
+        supplied: &[&str],
         mut take: impl FnMut(&'j str, RawValue),
     ) -> Result<(), ValueError> {
         if object.values().any(has_unknown) {
@@ -56,13 +56,13 @@ impl Typed<'_> {
         &self,
         object: &'j Object,
         declared: &BTreeMap<String, Member>,
-        supplied: Option<&str>,
+        supplied: &[&str],
         depth: usize,
         take: &mut impl FnMut(&'j str, RawValue),
     ) -> Result<(), ValueError> {
         let inner = depth.checked_sub(1).ok_or(ValueError::TooDeep)?;
-        let supplied = supplied.and_then(|name| declared.get(name));
-        let mut required = usize::from(supplied.is_some_and(|member| member.required));
+        let supplied = supplied.iter().filter_map(|name| declared.get(*name));
+        let mut required = supplied.filter(|member| member.required).count();
         for (name, json) in object {
             let member = declared.get(name).ok_or(ValueError::Unexpected)?;
             required += usize::from(member.required);
@@ -110,7 +110,7 @@ impl Typed<'_> {
                 Json::Object(object) => {
                     let mut fields: Vec<(SmolStr, RawValue)> = Vec::with_capacity(object.len());
                     let mut take = |name: &str, value| fields.push((name.into(), value));
-                    self.read_members(object, members, None, depth, &mut take)?;
+                    self.read_members(object, members, &[], depth, &mut take)?;
                     Ok(RawValue::Record(fields))
                 }
                 _ => Err(ValueError::Expected("a record")),

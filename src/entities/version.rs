@@ -10,6 +10,7 @@ use super::pages::PageVec;
 use super::symbol::{Sym, Uid, hash_uid};
 use super::value::Fields;
 use cedar_policy::pst::SmolStr;
+use smallvec::SmallVec;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -227,6 +228,36 @@ impl EntityVersion {
             }
         }
         Some(found)
+    }
+}
+
+impl EntityVersion {
+    /// Whether `is` holds for `uid` or anything above it. Ordinary hierarchies take no allocation.
+    pub(crate) fn any_above(&self, uid: Uid, mut is: impl FnMut(Uid) -> bool) -> bool {
+        let mut seen: SmallVec<[Uid; 32]> = SmallVec::new();
+        let mut more: HashSet<Uid> = HashSet::new();
+        seen.push(uid);
+        let mut at = 0;
+        while let Some(next) = seen.get(at).copied() {
+            at += 1;
+            if is(next) {
+                return true;
+            }
+            for parent in self.entity(next).map_or(&[][..], |entity| entity.parents) {
+                let new = match seen.len() {
+                    ..32 => !seen.contains(parent),
+                    32 => {
+                        more.extend(seen.iter().copied());
+                        more.insert(*parent)
+                    }
+                    _ => more.insert(*parent),
+                };
+                if new {
+                    seen.push(*parent);
+                }
+            }
+        }
+        false
     }
 }
 

@@ -1,20 +1,26 @@
 //! Where a [`Pdp`]'s policies, schema and entities come from, and how it behaves.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cedar_policy::{Entities, PolicySet, SchemaFragment};
 
 use super::Pdp;
 use super::reload::{Reloader, Sources};
+use super::scoring::Scoring;
 use crate::engine::{Engine, Shadow, ShadowSettings};
+use crate::enrich::geo::GeoSource;
 use crate::fault::Faults;
 #[cfg(feature = "cli")]
 use crate::policy::Ids;
 use crate::policy::source::{Form, Kind, SourceFile};
 use crate::policy::{EngineChoice, OnError, ReadLimits, Settings, Watch, WatchMode};
 use crate::request::Limits;
+use crate::signals::{DurableSignals, MemorySignals, NoticeSink, SignalStore};
 use crate::storage::{Store, StoreSettings};
+use crate::trust::{Trust, TrustConfig};
+use arc_swap::ArcSwap;
 
 /// Why a [`Pdp`] could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +59,20 @@ pub struct PdpBuilder {
     strict_start: bool,
     watch: Option<Watch>,
     shadow: ShadowSettings,
+    trust: Option<TrustConfig>,
+    signals: Option<Arc<dyn SignalStore>>,
+    geo: Option<Arc<dyn GeoSource>>,
+    notices: Notices,
+}
+
+/// Where notices go.
+#[derive(Default)]
+struct Notices(Option<NoticeSink>);
+
+impl std::fmt::Debug for Notices {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_some() { "Notices" } else { "None" })
+    }
 }
 
 impl PdpBuilder {
@@ -148,6 +168,37 @@ impl PdpBuilder {
         self
     }
 
+    /// Scores requests by this configuration. Without one requests are scored only where policies ask for
+    /// it, by the numbers as they are shipped, and no floor is looked at.
+    #[must_use]
+    pub fn trust(mut self, config: TrustConfig) -> Self {
+        self.trust = Some(config);
+        self
+    }
+
+    /// Keeps signals here. Unless set they are kept in the state directory where there is one, in memory
+    /// otherwise, if there is a trust configuration.
+    #[must_use]
+    pub fn signals(mut self, store: Arc<dyn SignalStore>) -> Self {
+        self.signals = Some(store);
+        self
+    }
+
+    /// Looks up where addresses are.
+    #[must_use]
+    pub fn geo(mut self, source: Arc<dyn GeoSource>) -> Self {
+        self.geo = Some(source);
+        self
+    }
+
+    /// Tells findings, incidents and the acts of break-glass principals. It is called on the way of
+    /// decisions and must not wait.
+    #[must_use]
+    pub fn notices(mut self, sink: NoticeSink) -> Self {
+        self.notices = Notices(Some(sink));
+        self
+    }
+
     /// What an evaluation error in a forbid means where its `@on_error` does not say;
     /// [`OnError::Skip`] unless set, which is Cedar's semantics.
     #[must_use]
@@ -180,7 +231,16 @@ impl PdpBuilder {
         self
     }
 
-    /// Whether that member is set for every action where there is no schema; off unless set.
+    /// The context members that are set to what the trust model says of the request, for actions that
+    /// declare them as `Deodar::Trust` and `Deodar::Auth`; `trust` and `auth` unless set.
+    #[must_use]
+    pub fn trust_members(mut self, trust: impl Into<String>, auth: impl Into<String>) -> Self {
+        self.settings.inject.trust = trust.into();
+        self.settings.inject.auth = auth.into();
+        self
+    }
+
+    /// Whether those members are set for every action where there is no schema; off unless set.
     #[must_use]
     pub fn inject_without_schema(mut self, inject: bool) -> Self {
         self.settings.inject.without_schema = inject;
@@ -277,20 +337,48 @@ impl PdpBuilder {
         self
     }
 
+    /// Checks the trust configuration and finds what keeps signals.
+    fn scoring(&mut self, state_dir: Option<&Store>) -> Result<Scoring, BuildError> {
+        let config = self.trust.take();
+        if let Some(config) = &config {
+            let trust = Trust::new(config.clone()).map_err(BuildError::Sources)?;
+            self.settings.trust = Some(trust);
+        }
+        let notices = self.notices.0.take();
+        let store = match (self.signals.take(), config) {
+            (Some(store), _) => Some(store),
+            (None, None) => None,
+            (None, Some(config)) => Some(match state_dir {
+                Some(dir) => {
+                    let signals = config.signals;
+                    let store = DurableSignals::open(dir.clone(), signals, notices.clone())?;
+                    Arc::new(store) as Arc<dyn SignalStore>
+                }
+                None => Arc::new(MemorySignals::new(config.signals, notices.clone())),
+            }),
+        };
+        Ok(Scoring {
+            store,
+            geo: self.geo.take(),
+            notices,
+        })
+    }
+
     /// Reads, validates and publishes the first state.
     ///
     /// # Errors
     /// When the sources are faulty or hold no policy, and there is no last good state to fall back
     /// to; when the state directory cannot be used.
-    pub fn build(self) -> Result<Pdp, BuildError> {
-        let state_dir = match (self.store, &self.state_dir) {
+    pub fn build(mut self) -> Result<Pdp, BuildError> {
+        let state_dir = match (self.store.take(), &self.state_dir) {
             (Some(store), _) => Some(store),
             (None, Some(path)) => Some(Store::open(path, StoreSettings::default())?),
             (None, None) => None,
         };
+        let scoring = self.scoring(state_dir.as_ref())?;
         let reloader = Reloader {
             sources: self.sources,
-            settings: self.settings,
+            settings: ArcSwap::from_pointee(self.settings),
             guard: !self.unguarded,
             state_dir,
         };
@@ -299,7 +387,13 @@ impl PdpBuilder {
             ..Engine::default()
         };
         let strict = self.strict_start;
-        let pdp = Pdp::start(reloader, self.limits, self.read_limits, strict, engine)?;
+        let pdp = Pdp::start(
+            reloader,
+            self.limits,
+            self.read_limits,
+            strict,
+            (engine, scoring),
+        )?;
         if let Some(watch) = self.watch {
             pdp.watch(watch).map_err(BuildError::Watch)?;
         }

@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use cedar_policy::{Entities, PolicySet, SchemaFragment};
 use foldhash::quality::FixedState;
 
@@ -30,7 +31,8 @@ pub(super) struct Sources {
 #[derive(Debug)]
 pub(super) struct Reloader {
     pub(super) sources: Sources,
-    pub(super) settings: Settings,
+    /// What decisions depend on besides sources; the trust configuration may be replaced.
+    pub(super) settings: ArcSwap<Settings>,
     pub(super) guard: bool,
     pub(super) state_dir: Option<Store>,
 }
@@ -51,6 +53,10 @@ pub enum ReloadError {
 }
 
 impl Reloader {
+    fn settings(&self) -> Settings {
+        Settings::clone(&self.settings.load())
+    }
+
     /// Reads the files of all roots.
     pub(super) fn read(&self, limits: &ReadLimits) -> Result<Vec<SourceFile>, Faults> {
         self.sources.roots.read(limits)
@@ -107,8 +113,7 @@ impl Reloader {
                     None,
                 )?;
                 let store = EntityStore::new();
-                let built =
-                    Snapshot::build(&material, self.settings.clone(), unchecked, &store, None);
+                let built = Snapshot::build(&material, self.settings(), unchecked, &store, None);
                 faults.extend(built.err().unwrap_or_default());
                 return Err(faults);
             }
@@ -125,7 +130,7 @@ impl Reloader {
             .map(|before| (before.snapshot(), before.compiled()));
         let built = Snapshot::build(
             &material,
-            self.settings.clone(),
+            self.settings(),
             schema,
             stored.entity_store(),
             before,

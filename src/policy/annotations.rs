@@ -5,6 +5,10 @@
 
 use std::collections::BTreeSet;
 
+use cedar_policy::Effect;
+
+use crate::score::Score;
+
 /// Something a policy asks of the enforcement point: `name` or `name:argument`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Duty {
@@ -73,6 +77,17 @@ pub(crate) struct Meaning {
     pub(crate) obligations: Vec<Duty>,
     pub(crate) advice: Vec<Duty>,
     pub(crate) on_error: Option<OnError>,
+    /// The composite that a permit requires.
+    pub(crate) requires_trust: Option<Score>,
+    /// The authentication level, 1 to 4, that a permit requires.
+    pub(crate) requires_level: Option<u8>,
+}
+
+impl Meaning {
+    /// Whether the permit requires anything of trust or authentication.
+    pub(crate) fn requires(&self) -> bool {
+        self.requires_trust.is_some() || self.requires_level.is_some()
+    }
 }
 
 /// The annotations with a meaning.
@@ -90,6 +105,7 @@ pub(crate) type AnnotationFault = (String, String);
 /// Reads the annotations of one policy; every fault is returned.
 pub(crate) fn read<'a>(
     annotations: impl Iterator<Item = (&'a str, &'a str)>,
+    effect: Effect,
     vocabulary: &Vocabulary,
 ) -> Result<Meaning, Vec<AnnotationFault>> {
     let mut meaning = Meaning::default();
@@ -116,10 +132,28 @@ pub(crate) fn read<'a>(
                     "write `@on_error(\"deny\")` or `@on_error(\"skip\")`".to_owned(),
                 )),
             },
-            "requires_trust" | "requires_auth_level" => faults.push((
-                format!("`@{key}` needs trust scores, which this version does not compute"),
-                "remove the annotation; it must not be ignored in silence".to_owned(),
+            "requires_trust" | "requires_auth_level" if effect == Effect::Forbid => faults.push((
+                format!("`@{key}` stands on a forbid, which cannot require anything"),
+                "a forbid holds whatever the trust; put it on permits, or forbid by a condition on \
+                 `context.trust` or `context.auth`"
+                    .to_owned(),
             )),
+            "requires_trust" => match value.parse() {
+                Ok(score) if (Score::ZERO..=Score::ONE).contains(&score) => {
+                    meaning.requires_trust = Some(score);
+                }
+                _ => faults.push((
+                    format!("`@requires_trust(\"{value}\")` is no score from 0 to 1"),
+                    "write it with at most four digits after the point, such as \"0.7\"".to_owned(),
+                )),
+            },
+            "requires_auth_level" => match value {
+                "1" | "2" | "3" | "4" => meaning.requires_level = value.parse().ok(),
+                _ => faults.push((
+                    format!("`@requires_auth_level(\"{value}\")` is no level from 1 to 4"),
+                    "write \"1\", \"2\", \"3\" or \"4\"".to_owned(),
+                )),
+            },
             _ => {
                 // An obligation that is lost to a typo would be an Allow without it.
                 if key != "id"
@@ -189,6 +223,29 @@ mod tests {
         }
     }
 
+    fn read_permit<const N: usize>(
+        annotations: [(&str, &str); N],
+    ) -> Result<Meaning, Vec<AnnotationFault>> {
+        read(annotations.into_iter(), Effect::Permit, &vocabulary())
+    }
+
+    #[test]
+    fn permits_require_trust_and_levels() {
+        let meaning =
+            read_permit([("requires_trust", "0.7"), ("requires_auth_level", "3")]).unwrap();
+        assert_eq!(meaning.requires_trust, Some(Score::new(7_000)));
+        assert_eq!(meaning.requires_level, Some(3));
+        assert!(meaning.requires() && !read_permit([]).unwrap().requires());
+        let on_forbid = [("requires_trust", "0.7"), ("requires_auth_level", "3")].into_iter();
+        let faults = read(on_forbid, Effect::Forbid, &vocabulary()).unwrap_err();
+        assert_eq!(faults.len(), 2);
+        assert!(
+            faults[0].0.contains("stands on a forbid"),
+            "{}",
+            faults[0].0
+        );
+    }
+
     #[test]
     fn a_comma_list_of_names_with_arguments() {
         let meaning = read(
@@ -198,6 +255,7 @@ mod tests {
                 ("id", "x"),
             ]
             .into_iter(),
+            Effect::Permit,
             &vocabulary(),
         )
         .unwrap();
@@ -217,16 +275,18 @@ mod tests {
                 ("obligation", "log_acess,"),
                 ("advice", "hurry"),
                 ("on_error", "panic"),
-                ("requires_trust", "0.7"),
+                ("requires_trust", "0.70001"),
+                ("requires_auth_level", "5"),
             ]
             .into_iter(),
+            Effect::Permit,
             &vocabulary(),
         )
         .unwrap_err();
-        assert_eq!(faults.len(), 5);
+        assert_eq!(faults.len(), 6);
         assert_eq!(faults[0].1, "did you mean `log_access`?");
-        let typo = read([("obligatoin", "log_access")].into_iter(), &vocabulary()).unwrap_err();
+        let typo = read_permit([("obligatoin", "log_access")]).unwrap_err();
         assert!(typo[0].1.contains("`@obligation`"));
-        assert!(read([("owner", "team")].into_iter(), &vocabulary()).is_ok());
+        assert!(read_permit([("owner", "team")]).is_ok());
     }
 }

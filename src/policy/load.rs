@@ -626,7 +626,7 @@ impl Reader<'_> {
     ) -> Entry {
         let meaning = match self.settings.ids {
             Ids::Cedar => Ok(annotations::Meaning::default()),
-            Ids::Named => annotations::read(found, &self.settings.vocabulary),
+            Ids::Named => annotations::read(found, effect, &self.settings.vocabulary),
         };
         let meaning = meaning.unwrap_or_else(|found| {
             for (message, help) in found {

@@ -13,20 +13,24 @@ use super::schema::{self, SchemaSet};
 use super::source::{Kind, SourceFile};
 use super::table::{PolicyInfo, Table};
 use super::unit::Source;
+use super::{AUTH_TYPE, TRUST_TYPE};
 use crate::engine::CompiledPolicies;
 use crate::entities::EntityStore;
 #[cfg(feature = "cli")]
 use crate::fault::Place;
 use crate::fault::{Fault, Faults};
+use crate::trust::{Enforcement, Trust, TrustConfig};
 
 /// Settings that can change a decision; they are part of the revision.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Settings {
     pub(crate) on_error: OnError,
     pub(crate) vocabulary: Vocabulary,
     pub(crate) inject: Inject,
     pub(crate) ids: Ids,
     pub(crate) engine: EngineChoice,
+    /// The trust configuration, where there is one.
+    pub(crate) trust: Option<Arc<Trust>>,
     /// Whether policies that fail validation are taken all the same (Cedar's test formats).
     pub(crate) lenient: bool,
     /// Whether requests need not fit the schema (Cedar's test formats).
@@ -49,6 +53,10 @@ pub enum EngineChoice {
 pub(crate) struct Inject {
     /// The context member that carries [`crate::policy::ENV_TYPE`].
     pub(crate) env: String,
+    /// The context member that carries [`crate::policy::TRUST_TYPE`].
+    pub(crate) trust: String,
+    /// The context member that carries [`crate::policy::AUTH_TYPE`].
+    pub(crate) auth: String,
     /// Whether it is injected where there is no schema to declare it.
     pub(crate) without_schema: bool,
 }
@@ -57,6 +65,8 @@ impl Default for Inject {
     fn default() -> Self {
         Self {
             env: "env".to_owned(),
+            trust: "trust".to_owned(),
+            auth: "auth".to_owned(),
             without_schema: false,
         }
     }
@@ -94,6 +104,7 @@ pub struct Snapshot {
     schema: Schema,
     settings: Settings,
     revision: Revision,
+    trust: Option<Arc<Trust>>,
     set: OnceLock<PolicySet>,
 }
 
@@ -123,6 +134,18 @@ pub(crate) struct ReadSchema {
 impl ReadSchema {
     pub(crate) fn set(&self) -> Option<&SchemaSet> {
         self.schema.set.as_deref()
+    }
+
+    /// Whether policies see scores: an action declares one of the members, or all have them.
+    fn injects(&self, inject: &Inject) -> bool {
+        let Some(schema) = self.set() else {
+            return inject.without_schema;
+        };
+        let model = &schema.model;
+        let mut actions = model.actions().filter_map(|(ty, id)| model.action(ty, id));
+        actions.any(|action| {
+            action.injects(&inject.trust, TRUST_TYPE) || action.injects(&inject.auth, AUTH_TYPE)
+        })
     }
 }
 
@@ -172,7 +195,21 @@ impl Snapshot {
         };
         let (table, compiled) = load::load(sources.chain(sets).collect(), &against)?;
         let revision = revision(material, &settings)?;
+        let asks_for_scores = schema.injects(&settings.inject);
+        let trust = match &settings.trust {
+            Some(trust) => Some(Arc::clone(trust)),
+            // Policies that ask for scores get them by the numbers as they are shipped, and no floor.
+            None if asks_for_scores || table.requires_trust() => {
+                let config = TrustConfig {
+                    enforcement: Enforcement::Off,
+                    ..TrustConfig::default()
+                };
+                Some(Trust::new(config)?)
+            }
+            None => None,
+        };
         let snapshot = Self {
+            trust,
             forbids: table.forbids(),
             table,
             schema: schema.schema,
@@ -212,6 +249,11 @@ impl Snapshot {
 
     pub(crate) fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// The trust configuration that requests are scored by; `None` where nothing asks for a score.
+    pub(crate) fn trust(&self) -> Option<&Arc<Trust>> {
+        self.trust.as_ref()
     }
 
     /// What validation found worth a look without being wrong.

@@ -196,6 +196,12 @@ impl Table {
             .count()
     }
 
+    /// Whether a permit requires anything of trust or authentication.
+    pub(crate) fn requires_trust(&self) -> bool {
+        let mut policies = (0..self.len()).filter_map(|place| self.policy(place));
+        policies.any(|policy| policy.meaning.requires())
+    }
+
     /// How many ids are here and not in `other`, and how many there and not here.
     pub(crate) fn differences(&self, other: &Self) -> (usize, usize) {
         let (mut here, mut there) = (self.ids().peekable(), other.ids().peekable());

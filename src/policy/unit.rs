@@ -69,6 +69,8 @@ static NO_MEANING: Meaning = Meaning {
     obligations: Vec::new(),
     advice: Vec::new(),
     on_error: None,
+    requires_trust: None,
+    requires_level: None,
 };
 
 impl Entry {

@@ -57,6 +57,7 @@ pub(super) fn read(body: &[u8], limits: &Limits, caller: &Caller) -> Option<Body
         authentication: None,
         obligations: Vec::new(),
         client: None,
+        signals: None,
         purpose: Purpose::Enforce,
         explain,
         at_least: wire.at_least,

@@ -69,6 +69,11 @@ fn take_up(serve: &Serve, app: &App, current: &Config) -> Option<Config> {
         // A tree that was too large may be taken now; what comes of it is logged and counted.
         let _ = pdp.reload();
     }
+    if let Some(pdp) = app.pdp().filter(|_| current.trust != next.trust) {
+        // It was checked with the rest of the configuration. What comes of it is logged and counted; where
+        // the sources are faulty the configuration before goes on, until both are good.
+        let _ = pdp.set_trust(next.trust.clone());
+    }
     let mut next = next;
     let refused = if current.log == next.log {
         None

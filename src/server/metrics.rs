@@ -28,6 +28,7 @@ use crate::config::MetricsConfig;
 use crate::decide::{Cause, Decision, Outcome};
 use crate::engine::PolicyErrorCode;
 use crate::pdp::Pdp;
+use crate::score::Band;
 
 pub(super) use closed::{AuthenticationFailure, Certificate, Shed, WouldDeny};
 use closed::{Closed, Counts};
@@ -52,6 +53,7 @@ struct Figures {
     policy_errors: Counts<PolicyErrorCode>,
     policies: Option<PolicyCounts>,
     would_deny: Counts<WouldDeny>,
+    scored: Counts<Band>,
     shed: Counts<Shed>,
     rate_limited: AtomicU64,
     authentication_failures: Counts<AuthenticationFailure>,
@@ -77,6 +79,7 @@ impl Metrics {
                 .policies
                 .then(|| PolicyCounts::new(config.policy_limit)),
             would_deny: Counts::new(),
+            scored: Counts::new(),
             shed: Counts::new(),
             rate_limited: AtomicU64::new(0),
             authentication_failures: Counts::new(),
@@ -137,12 +140,15 @@ impl Metrics {
         if let Some(policies) = &figures.policies {
             policies.add(outcome);
         }
-    }
-
-    /// Counts a decision that would have been Deny if enforcement did not only report.
-    #[allow(dead_code, reason = "for scores")]
-    pub(super) fn would_deny(&self, kind: WouldDeny) {
-        self.figures.would_deny.add(kind);
+        if let Some(trust) = outcome.trust() {
+            figures.scored.add(trust.assessment().band);
+            if let Some(kind) = trust
+                .would_be()
+                .and_then(|would| WouldDeny::of(would.cause))
+            {
+                figures.would_deny.add(kind);
+            }
+        }
     }
 
     /// Counts a request that was turned away for want of room.
@@ -272,6 +278,12 @@ impl Collector for Figures {
             "Decisions that enforcement would turn into Deny, by cause",
             "cause",
         )?;
+        self.scored.encode(
+            encoder,
+            "scored",
+            "Scored decisions by their band of risk",
+            "risk",
+        )?;
         self.shed.encode(
             encoder,
             "shed",
@@ -371,7 +383,7 @@ mod tests {
         metrics.answered(0, 200, Duration::from_micros(7));
         metrics.answered(9, 404, Duration::from_micros(7));
         metrics.answered(1, 299, Duration::from_micros(7));
-        metrics.would_deny(WouldDeny::KnockedOut);
+        metrics.figures.would_deny.add(WouldDeny::KnockedOut);
         metrics.shed(Shed::Overloaded);
         metrics.rate_limited();
         metrics.authentication_failed(AuthenticationFailure::Token);

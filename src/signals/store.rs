@@ -64,6 +64,8 @@ pub struct Standing {
     pub demanded_level: u8,
     /// What denies by itself: a revoked session, a disabled account, a non-compliant device, a block.
     pub knock_outs: KnockOuts,
+    /// Whether this very session was revoked, whenever the principal was authenticated.
+    pub session_revoked: bool,
     /// The user's sessions are revoked up to this instant. A request whose authentication is not later
     /// is of a revoked session; [`Standing::knock_outs`] says so already as far as the store can tell.
     pub revoked_before: Option<Timestamp>,
@@ -321,6 +323,10 @@ pub trait SignalStore: Send + Sync + Debug {
     /// # Errors
     /// [`ChangeError`] when it cannot be made or kept.
     fn change(&self, change: Change, now: Timestamp) -> Result<(), ChangeError>;
+
+    /// Takes up another configuration, from the next event and decision on. What the store does not
+    /// support stays as it is.
+    fn configure(&self, _config: super::SignalsConfig) {}
 
     /// Everything that is known of a subject and why, as JSON for a person and a program; `None` when
     /// nothing is.

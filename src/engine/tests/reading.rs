@@ -275,6 +275,7 @@ fn request(g: &mut Gen) -> Request {
         authentication: None,
         obligations: Vec::new(),
         client: None,
+        signals: None,
         purpose: crate::request::Purpose::Enforce,
         explain: false,
         at_least: None,
@@ -327,7 +328,8 @@ fn canonical(entity: &Entity) -> Option<String> {
 /// Compares both readers on one request; whether they took it.
 fn same(pdp: &Pdp, request: &Request) -> Result<bool, TestCaseError> {
     let state = pdp.state();
-    let enriched = enrich(request, &state, Timestamp::from_millis(1_700_000_000_000));
+    let now = Timestamp::from_millis(1_700_000_000_000);
+    let enriched = crate::trust::Scored::new(enrich(request, &state, now), None);
     let limits = Limits::default();
     let mut bound = EngineRequest::default();
     let ours = read(&enriched, &limits, &mut bound);

@@ -11,6 +11,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 
 use crate::decide::Cause;
 use crate::engine::PolicyErrorCode;
+use crate::score::Band;
 
 /// A set whose members are known when this is built.
 pub(super) trait Closed: Copy + 'static {
@@ -51,6 +52,30 @@ closed! {
         InsufficientTrust = "insufficient_trust",
         /// A signal rules the subject out.
         KnockedOut = "knocked_out",
+    }
+}
+
+impl WouldDeny {
+    /// The cause of a Deny that trust alone would make.
+    pub(in crate::server) fn of(cause: Cause) -> Option<Self> {
+        match cause {
+            Cause::StepUpRequired => Some(Self::StepUpRequired),
+            Cause::InsufficientTrust => Some(Self::InsufficientTrust),
+            Cause::KnockedOut => Some(Self::KnockedOut),
+            _ => None,
+        }
+    }
+}
+
+impl Closed for Band {
+    const ALL: &'static [Self] = &[Self::Low, Self::Medium, Self::High];
+
+    fn name(self) -> &'static str {
+        self.as_str()
+    }
+
+    fn place(self) -> usize {
+        self as usize
     }
 }
 

@@ -1,0 +1,430 @@
+//! What is known of a request's circumstances: from the store of signals, from the request (where its
+//! caller is believed), from a verified token, from stored entities and from the configuration.
+//!
+//! Where two sources contradict one another the worse one counts and the factor says so. Nothing here
+//! allocates.
+
+use std::net::IpAddr;
+
+use super::Enriched;
+use super::geo::GeoSource;
+use crate::caller::Scope;
+use crate::entities::{EntityVersion, Uid, Value};
+use crate::request::{Request, Signals};
+use crate::score::{
+    Authenticated, Behavior, Country, Device, DeviceTrust, Evident, Identity, Indicators, Inputs,
+    KnockOuts, Location, Network, Source, SubjectRisk,
+};
+use crate::signals::{Ask, SignalStore, Standing};
+use crate::timestamp::Timestamp;
+use crate::trust::Trust;
+
+/// Where facts about subjects and addresses come from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sources<'a> {
+    pub(crate) store: Option<&'a dyn SignalStore>,
+    pub(crate) geo: Option<&'a dyn GeoSource>,
+}
+
+/// Where a request comes from, as far as that is believed.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Place {
+    pub(crate) ip: Option<IpAddr>,
+    country: Option<Country>,
+    pub(crate) point: Option<(crate::score::Point, u32)>,
+    source: Source,
+    conflicting: bool,
+    anonymous: bool,
+}
+
+/// What to ask the store about a request that comes from this place.
+pub(crate) fn ask<'a>(request: &'a Request, place: &Place, now: Timestamp) -> Ask<'a> {
+    let client = request.client();
+    let token = request.authentication();
+    // A verified token says of which session it is; what a caller says of it comes after that.
+    let of_token = token.and_then(|known| known.session.as_deref());
+    Ask {
+        user: request.principal(),
+        caller: request.caller().name(),
+        session: of_token.or(client.and_then(|client| client.session.as_deref())),
+        device: client.and_then(|client| client.device.as_deref()),
+        ip: client.and_then(|client| client.ip),
+        country: place.country,
+        now,
+    }
+}
+
+/// An address and a position prove nothing by themselves: they count from a caller that is believed about
+/// signals. Others' addresses are good for looking up what is held against them.
+pub(crate) fn place(request: &Request, sources: Sources<'_>) -> Place {
+    let caller = request.caller();
+    let ip = request.client().and_then(|client| client.ip);
+    if !caller.has(Scope::AssertSignals) {
+        return Place::default();
+    }
+    let said = request.signals();
+    let (country, point) = said.map_or((None, None), |said| (said.country, said.point));
+    let found = ip.zip(sources.geo).and_then(|(ip, geo)| geo.look_up(ip));
+    let mut place = Place {
+        ip,
+        country,
+        point,
+        source: match (country, point) {
+            (None, None) => Source::None,
+            _ => Source::Asserted,
+        },
+        conflicting: false,
+        anonymous: false,
+    };
+    if let Some(found) = found {
+        place.anonymous = found.anonymous;
+        place.source = place.source.and(Source::Configured);
+        match (place.country, found.country) {
+            (Some(said), Some(found)) if said != found => place.conflicting = true,
+            (None, found) => place.country = found,
+            _ => {}
+        }
+        place.point = place
+            .point
+            .or(found.point.map(|point| (point, found.accuracy)));
+    }
+    place
+}
+
+/// Gathers everything that the score is made of.
+pub(crate) fn gather(
+    enriched: &Enriched<'_>,
+    trust: &Trust,
+    place: &Place,
+    standing: &Standing,
+) -> Inputs {
+    let request = enriched.request;
+    let signals = request.signals();
+    let version = enriched.state.store().version();
+    let principal = request.principal();
+    let principal = version.find(principal.type_name(), principal.id());
+    let evidence = evidence(enriched, trust, standing);
+    let mut inputs = Inputs {
+        identity: identity(trust, version, principal, signals, standing),
+        device: device(request, signals, standing),
+        location: location(trust, place, signals, standing),
+        behavior: behavior(standing),
+        network: network(trust, place, signals),
+        risk: SubjectRisk {
+            finding: standing.risk,
+            level: worse(
+                signals.and_then(|signals| signals.risk),
+                standing.risk_level,
+            ),
+            demanded_level: standing.demanded_level,
+        },
+        target: trust.target(enriched.request, version),
+        knock_outs: knock_outs(enriched, signals, standing),
+        previous_band: standing.last_band,
+        exempt: trust.is_exempt(request.principal()),
+        failed: false,
+        authentication: evidence,
+    };
+    session_facts(&mut inputs, trust, enriched.now);
+    inputs
+}
+
+/// The worse of two, where both are known.
+fn worse<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.max(other)),
+        (one, other) => one.or(other),
+    }
+}
+
+/// Facts from two sources. Where they differ the worse one counts.
+#[derive(Default)]
+struct Both {
+    source: Source,
+    conflicting: bool,
+}
+
+impl Both {
+    fn pick<T: Copy + PartialEq>(
+        &mut self,
+        (asserted, stored): (Option<T>, Option<T>),
+        worse: impl FnOnce(T, T) -> T,
+    ) -> Option<T> {
+        if asserted.is_some() {
+            self.source = self.source.and(Source::Asserted);
+        }
+        if stored.is_some() {
+            self.source = self.source.and(Source::Stored);
+        }
+        match (asserted, stored) {
+            (Some(one), Some(other)) if one != other => {
+                self.conflicting = true;
+                Some(worse(one, other))
+            }
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// Where `true` is good.
+    fn good(&mut self, asserted: Option<bool>, stored: Option<bool>) -> Option<bool> {
+        self.pick((asserted, stored), |one, other| one && other)
+    }
+
+    /// Where `true` is bad.
+    fn bad(&mut self, asserted: Option<bool>, stored: Option<bool>) -> Option<bool> {
+        self.pick((asserted, stored), |one, other| one || other)
+    }
+
+    fn evident(&self, observed: Option<Timestamp>) -> Evident {
+        Evident {
+            source: self.source,
+            observed,
+            conflicting: self.conflicting,
+        }
+    }
+}
+
+fn identity(
+    trust: &Trust,
+    version: &EntityVersion,
+    principal: Option<Uid>,
+    signals: Option<&Signals>,
+    standing: &Standing,
+) -> Identity {
+    let entity = principal.and_then(|uid| version.entity(uid));
+    let attribute = |name: &Option<String>| {
+        let name = version.find_name(name.as_deref()?)?;
+        crate::entities::field(entity?.attrs(), name)
+    };
+    let attributes = trust.attributes();
+    let enrolled = match attribute(&attributes.mfa_enrolled) {
+        Some(Value::Bool(enrolled)) => Some(*enrolled),
+        _ => standing.enrolled.map(|methods| {
+            let methods = methods.iter();
+            methods
+                .map(|method| trust.model().method(method))
+                .any(|method| method.multi_factor)
+        }),
+    };
+    let created = match attribute(&attributes.account_created) {
+        Some(Value::Datetime(millis)) => Some(Timestamp::from_millis(*millis)),
+        Some(Value::Str(text)) => text.parse().ok(),
+        _ => standing.account_created,
+    };
+    let mut both = Both::default();
+    let asserted = |fact: fn(&Signals) -> Option<bool>| signals.and_then(fact);
+    let mut identity = Identity {
+        mfa_enrolled: both.good(asserted(|s| s.mfa_enrolled), enrolled),
+        mfa_verified: both.good(asserted(|s| s.mfa_verified), None),
+        phishing_resistant: both.good(asserted(|s| s.phishing_resistant), None),
+        account_created: both.pick(
+            (signals.and_then(|s| s.account_created), created),
+            // The younger account is trusted less.
+            std::cmp::max,
+        ),
+        suspicious: both.bad(asserted(|s| s.suspicious_activity), standing.suspicious),
+        ..Identity::default()
+    };
+    (identity.admin, identity.privileged) = trust.roles(version, principal);
+    identity.evident = both.evident(signals.and_then(|signals| signals.observed_at));
+    identity
+}
+
+fn device(request: &Request, signals: Option<&Signals>, standing: &Standing) -> Device {
+    let said = signals.and_then(|signals| signals.device.as_ref());
+    let stored = standing.device;
+    let named = request
+        .client()
+        .is_some_and(|client| client.device.is_some());
+    let mut both = Both::default();
+    let registered = stored.map(|device| device.registered);
+    // An id that is known to nobody is a device that is not registered, unless a believed caller says
+    // that it is: then it is registered elsewhere.
+    let unknown = named && stored.is_none();
+    let registered = match said.and_then(|said| said.registered) {
+        None if unknown => Some(false),
+        said => both.good(said, registered),
+    };
+    let trust = (said.and_then(|s| s.trust), stored.and_then(|d| d.trust));
+    let scan = (
+        said.and_then(|s| s.last_scan),
+        stored.and_then(|d| d.last_scan),
+    );
+    let indicators = (
+        said.and_then(|s| s.indicators),
+        stored.and_then(|d| d.indicators),
+    );
+    let mut device = Device {
+        identified: said.is_some() || named,
+        registered,
+        trust: both.pick(trust, |a: DeviceTrust, b| a.min(b)),
+        // The later scan is no contradiction.
+        last_scan: worse(scan.0, scan.1),
+        jailbroken: both.bad(
+            said.and_then(|s| s.jailbroken),
+            stored.and_then(|d| d.jailbroken),
+        ),
+        current_os: both.good(
+            said.and_then(|s| s.current_os),
+            stored.and_then(|d| d.current_os),
+        ),
+        managed: both.good(said.and_then(|s| s.managed), stored.and_then(|d| d.managed)),
+        certificate: both.good(
+            said.and_then(|s| s.certificate),
+            stored.and_then(|d| d.certificate),
+        ),
+        indicators: both.pick(indicators, |a: Indicators, b: Indicators| Indicators {
+            compromised_os: a.compromised_os || b.compromised_os,
+            outdated_os: a.outdated_os || b.outdated_os,
+            no_screen_lock: a.no_screen_lock || b.no_screen_lock,
+        }),
+        evident: Evident::default(),
+    };
+    let observed = match (said, stored) {
+        (Some(_), _) => signals.and_then(|signals| signals.observed_at),
+        (None, stored) => stored.and_then(|device| device.reported),
+    };
+    device.evident = both.evident(observed);
+    device
+}
+
+fn location(
+    trust: &Trust,
+    place: &Place,
+    signals: Option<&Signals>,
+    standing: &Standing,
+) -> Location {
+    Location {
+        country: place.country,
+        listed: trust.listed(place.country, place.conflicting),
+        place: standing.place,
+        point: place.point,
+        last: standing.last_sighting,
+        evident: Evident {
+            source: place.source,
+            observed: match place.source {
+                Source::Asserted => signals.and_then(|signals| signals.observed_at),
+                _ => None,
+            },
+            conflicting: place.conflicting,
+        },
+    }
+}
+
+fn behavior(standing: &Standing) -> Behavior {
+    standing.behavior
+}
+
+fn network(trust: &Trust, place: &Place, signals: Option<&Signals>) -> Network {
+    use crate::score::NetworkClass;
+    let networks = trust.networks();
+    let ip = place.ip;
+    let listed = ip.and_then(|ip| networks.class(ip));
+    let said = signals.and_then(|signals| signals.network_class);
+    let hidden = place.anonymous.then_some(NetworkClass::Anonymiser);
+    let mutual_tls = signals.and_then(|signals| signals.mutual_tls);
+    Network {
+        configured: !networks.is_empty(),
+        address: ip.is_some(),
+        // Classes are in the order of trust, so the worse is the greater. What is said can lower what the
+        // list says and gives no class to an address that is on no list.
+        class: listed.map(|listed| {
+            let worse = said.map_or(listed, |said| listed.max(said));
+            hidden.map_or(worse, |hidden| worse.max(hidden))
+        }),
+        mutual_tls,
+        evident: Evident {
+            source: match (ip, mutual_tls) {
+                (None, None) => Source::None,
+                (Some(_), None) => Source::Configured,
+                (None, Some(_)) => Source::Asserted,
+                (Some(_), Some(_)) => Source::Several,
+            },
+            observed: signals.and_then(|signals| signals.observed_at),
+            conflicting: listed
+                .zip(said)
+                .is_some_and(|(listed, said)| listed != said),
+        },
+    }
+}
+
+/// What proves the authentication: the session's record, and a verified token.
+fn evidence(enriched: &Enriched<'_>, trust: &Trust, standing: &Standing) -> Authenticated {
+    let mut evidence = standing.evidence.clone();
+    if let Some(token) = enriched.request.authentication() {
+        let revoked = standing.revoked_before;
+        let of_token = trust.assurances().evidence(
+            token.acr.as_deref(),
+            &token.amr,
+            token.auth_time,
+            enriched.now,
+        );
+        // What was proved before the user's sessions were revoked proves nothing now.
+        evidence.extend(of_token.into_iter().filter(|proof| {
+            token.auth_time.is_none() && revoked.is_none() || revoked.is_none_or(|at| proof.at > at)
+        }));
+    }
+    Authenticated {
+        evidence,
+        enrolled: standing.enrolled,
+    }
+}
+
+/// What authenticates the session says of the identity too: a method that was verified is enrolled.
+fn session_facts(inputs: &mut Inputs, trust: &Trust, now: Timestamp) {
+    let (multi_factor, phishing_resistant) = verified(inputs, trust, now);
+    let identity = &mut inputs.identity;
+    if multi_factor {
+        identity.mfa_verified = identity.mfa_verified.or(Some(true));
+        identity.mfa_enrolled = identity.mfa_enrolled.or(Some(true));
+    }
+    if phishing_resistant {
+        identity.phishing_resistant = identity.phishing_resistant.or(Some(true));
+    }
+    if multi_factor || phishing_resistant {
+        identity.evident.source = identity.evident.source.and(Source::Stored);
+    }
+}
+
+/// Whether what proves the authentication is of several factors, and whether it withstands phishing.
+fn verified(inputs: &Inputs, trust: &Trust, now: Timestamp) -> (bool, bool) {
+    let evidence = inputs.authentication.evidence.iter();
+    let live = evidence.filter(|proof| proof.at <= now && proof.until.is_none_or(|end| end > now));
+    let mut verified = (false, false);
+    for proof in live {
+        if let Some(method) = proof.method {
+            let method = trust.model().method(method);
+            verified.0 |= method.multi_factor;
+            verified.1 |= method.phishing_resistant;
+        }
+        // A level that was said without a method: 2 takes several factors (NIST SP 800-63B).
+        verified.0 |= proof.level.is_some_and(|level| level >= 2);
+        verified.1 |= proof.level.is_some_and(|level| level >= 3);
+    }
+    verified
+}
+
+fn knock_outs(
+    enriched: &Enriched<'_>,
+    signals: Option<&Signals>,
+    standing: &Standing,
+) -> KnockOuts {
+    let mut knock_outs = standing.knock_outs;
+    let said = signals.and_then(|signals| signals.device.as_ref());
+    if said.and_then(|device| device.compliant) == Some(false) {
+        knock_outs = knock_outs.with(KnockOuts::DEVICE_NOT_COMPLIANT);
+    }
+    // A token whose authentication is later than the revocation is of a new session.
+    let token = enriched
+        .request
+        .authentication()
+        .and_then(|token| token.auth_time);
+    if let (Some(revoked), Some(at)) = (standing.revoked_before, token) {
+        let revoked = at <= revoked || standing.session_revoked;
+        knock_outs = knock_outs.without(KnockOuts::SESSION_REVOKED);
+        if revoked {
+            knock_outs = knock_outs.with(KnockOuts::SESSION_REVOKED);
+        }
+    }
+    knock_outs
+}

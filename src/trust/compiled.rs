@@ -1,0 +1,427 @@
+//! The trust configuration as decisions read it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::config::{
+    Attributes, ClassificationRule, EnforceRule, Enforcement, SensitivityRule, TrustConfig,
+};
+use super::networks::Networks;
+use crate::entities::{EntityVersion, Uid, Value, field};
+use crate::fault::{Fault, Faults};
+use crate::request::{EntityRef, Request};
+use crate::score::{Assurances, Country, Listed, Lists, Model, Target};
+
+/// A checked configuration. Two are equal when they were made from the same one.
+pub(crate) struct Trust {
+    config: TrustConfig,
+    hash: String,
+    model: Model,
+    networks: Networks,
+    parts: Parts,
+}
+
+struct Enforce {
+    rule: EnforceRule,
+    actions: Vec<EntityRef>,
+}
+
+struct Sensitivity {
+    rule: SensitivityRule,
+    actions: Vec<EntityRef>,
+}
+
+struct Classification {
+    rule: ClassificationRule,
+    class: Option<u16>,
+    values: Vec<(String, u16)>,
+    otherwise: Option<u16>,
+    compliance: u8,
+}
+
+/// The kinds of compliance, in the order of their bits.
+const COMPLIANCE: [&str; 3] = ["PCI", "HIPAA", "SOX"];
+
+impl Trust {
+    /// Checks a configuration; every fault of it is named with its key.
+    pub(crate) fn new(config: TrustConfig) -> Result<Arc<Self>, Faults> {
+        let mut own = Vec::new();
+        let networks = Networks::new(&config.networks, &mut own);
+        let lists = Lists {
+            networks: networks.classes(),
+            allow_list: !config.countries.allow.is_empty(),
+        };
+        let numbers = config.model.over(config.preset);
+        let model = numbers.and_then(|numbers| Model::new(config.preset, &numbers, &lists));
+        let parts = Reader {
+            faults: &mut own,
+            model: model.as_ref().ok(),
+        }
+        .parts(&config);
+        let own = own.into_iter().map(|fault| match fault.split_once(": ") {
+            Some((key, message)) => format!("`trust.{key}`: {message}"),
+            None => fault,
+        });
+        let mut faults = Faults::new();
+        let of_parts = config.signals.check().into_iter();
+        let of_parts = of_parts.chain(config.assurances.check()).chain(own);
+        let (model, of_model) = match model {
+            Ok(model) => (Some(model), Vec::new()),
+            Err(found) => (None, found),
+        };
+        for fault in of_model.into_iter().chain(of_parts) {
+            faults.push(Fault::new("trust", fault));
+        }
+        match model {
+            Some(model) if faults.is_empty() => Ok(Arc::new(Self {
+                hash: hash(&config),
+                config,
+                model,
+                networks,
+                parts,
+            })),
+            _ => Err(faults),
+        }
+    }
+
+    /// The configuration it was made from.
+    pub(crate) fn config(&self) -> &TrustConfig {
+        &self.config
+    }
+
+    /// A hash of the configuration, in hexadecimal digits.
+    pub(crate) fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    pub(crate) fn model(&self) -> &Model {
+        &self.model
+    }
+
+    pub(crate) fn networks(&self) -> &Networks {
+        &self.networks
+    }
+
+    pub(crate) fn assurances(&self) -> &Assurances {
+        &self.config.assurances
+    }
+
+    pub(crate) fn attributes(&self) -> &Attributes {
+        &self.config.attributes
+    }
+
+    /// Whether the principal is a break-glass one.
+    pub(crate) fn is_exempt(&self, principal: &EntityRef) -> bool {
+        self.parts.break_glass.contains(principal)
+    }
+
+    /// How a country stands in the lists. Where sources contradict one another no list speaks for it.
+    pub(crate) fn listed(&self, country: Option<Country>, conflicting: bool) -> Listed {
+        let on = |list: &[Country]| country.is_some_and(|country| list.contains(&country));
+        if on(&self.parts.deny) {
+            Listed::Denied
+        } else if on(&self.parts.allow) && !conflicting {
+            Listed::Allowed
+        } else {
+            Listed::No
+        }
+    }
+
+    /// Whether the principal is an administrator, and whether it is privileged, by its stored roles.
+    pub(crate) fn roles(&self, version: &EntityVersion, principal: Option<Uid>) -> (bool, bool) {
+        let is = |roles: &[EntityRef]| principal.is_some_and(|uid| within(version, uid, roles));
+        (is(&self.parts.admin), is(&self.parts.privileged))
+    }
+
+    /// What becomes of an unmet floor of this request: the first rule that fits says.
+    pub(crate) fn mode(&self, request: &Request, version: &EntityVersion) -> Enforcement {
+        let fits = |enforce: &&Enforce| {
+            let rule = &enforce.rule;
+            one_of(&rule.callers, request.caller().name())
+                && one_of(&rule.resource_types, request.resource().type_name())
+                && one_of(&rule.principal_types, request.principal().type_name())
+                && (enforce.actions.is_empty() || is_action(version, request, &enforce.actions))
+        };
+        let rule = self.parts.enforce.iter().find(fits);
+        rule.map_or(self.config.enforcement, |enforce| enforce.rule.mode)
+    }
+
+    /// What the request's resource and action demand, by the stored resource.
+    pub(crate) fn target(&self, request: &Request, version: &EntityVersion) -> Target {
+        let resource = request.resource();
+        let levels = self.parts.sensitivity.iter().filter(|sensitivity| {
+            one_of(&sensitivity.rule.resource_types, resource.type_name())
+                && is_action(version, request, &sensitivity.actions)
+        });
+        let mut target = Target {
+            base_level: levels.map(|sensitivity| sensitivity.rule.level).max(),
+            ..Target::default()
+        };
+        let mut rules = self
+            .parts
+            .classification
+            .iter()
+            .filter(|classification| classification.rule.resource_type == resource.type_name())
+            .peekable();
+        if rules.peek().is_none() {
+            return target;
+        }
+        let uid = version.find(resource.type_name(), resource.id());
+        let entity = uid.and_then(|uid| version.entity(uid));
+        let attribute =
+            |name: &Option<String>| field(entity?.attrs(), version.find_name(name.as_deref()?)?);
+        let mut compliance = 0;
+        for classification in rules {
+            let rule = &classification.rule;
+            if target.classification.is_none() {
+                let value = attribute(&rule.attribute);
+                target.classification = classification
+                    .class
+                    .or_else(|| value.and_then(|value| classification.of(value, version)))
+                    .or(classification.otherwise);
+            }
+            compliance |= classification.compliance;
+            compliance |= attribute(&rule.compliance_attribute).map_or(0, kinds);
+        }
+        target.compliance = compliance.count_ones() as u8;
+        target
+    }
+}
+
+/// What a configuration is read to.
+struct Parts {
+    allow: Vec<Country>,
+    deny: Vec<Country>,
+    admin: Vec<EntityRef>,
+    privileged: Vec<EntityRef>,
+    break_glass: Vec<EntityRef>,
+    enforce: Vec<Enforce>,
+    sensitivity: Vec<Sensitivity>,
+    classification: Vec<Classification>,
+}
+
+/// Reads the texts of a configuration; faults are gathered.
+struct Reader<'a> {
+    faults: &'a mut Vec<String>,
+    /// Missing where it is faulty itself; then classes are not looked at.
+    model: Option<&'a Model>,
+}
+
+impl Reader<'_> {
+    fn parts(&mut self, config: &TrustConfig) -> Parts {
+        let enforce = config.enforce.iter().enumerate();
+        let enforce = enforce.map(|(n, rule)| Enforce {
+            actions: self.entities(&format!("enforce[{n}].actions"), &rule.actions),
+            rule: rule.clone(),
+        });
+        Parts {
+            enforce: enforce.collect(),
+            allow: self.countries("countries.allow", &config.countries.allow),
+            deny: self.countries("countries.deny", &config.countries.deny),
+            admin: self.entities("roles.admin", &config.roles.admin),
+            privileged: self.entities("roles.privileged", &config.roles.privileged),
+            break_glass: self.entities("break_glass", &config.break_glass),
+            sensitivity: each(&config.sensitivity, |(n, rule)| self.sensitivity(n, rule)),
+            classification: each(&config.classification, |(n, rule)| {
+                self.classification(n, rule)
+            }),
+        }
+    }
+
+    fn countries(&mut self, key: &str, codes: &[String]) -> Vec<Country> {
+        let mut countries = Vec::with_capacity(codes.len());
+        for code in codes {
+            match Country::new(code) {
+                Some(country) => countries.push(country),
+                None => self.faults.push(format!(
+                    "{key}: `{code}` is no country of ISO 3166-1 alpha-2, such as `NL`"
+                )),
+            }
+        }
+        countries
+    }
+
+    fn entities(&mut self, key: &str, texts: &[String]) -> Vec<EntityRef> {
+        let mut entities = Vec::with_capacity(texts.len());
+        for text in texts {
+            match text.parse() {
+                Ok(entity) => entities.push(entity),
+                Err(_) => self.faults.push(format!(
+                    "{key}: `{text}` is no entity such as `Role::\"admin\"`"
+                )),
+            }
+        }
+        entities
+    }
+
+    fn sensitivity(&mut self, n: usize, rule: &SensitivityRule) -> Sensitivity {
+        if !(1..=4).contains(&rule.level) {
+            self.faults.push(format!(
+                "sensitivity[{n}].level: {} is no level from 1 to 4",
+                rule.level
+            ));
+        }
+        if rule.actions.is_empty() {
+            self.faults
+                .push(format!("sensitivity[{n}].actions: names no action"));
+        }
+        Sensitivity {
+            actions: self.entities(&format!("sensitivity[{n}].actions"), &rule.actions),
+            rule: rule.clone(),
+        }
+    }
+
+    fn classification(&mut self, n: usize, rule: &ClassificationRule) -> Classification {
+        let key = |member: &str| format!("classification[{n}].{member}");
+        if rule.resource_type.is_empty() {
+            self.faults
+                .push(format!("{}: is required", key("resource_type")));
+        }
+        if rule.class.is_some() && rule.attribute.is_some() {
+            let (at, both) = (key("attribute"), "give either `class` or `attribute`");
+            self.faults.push(format!("{at}: {both}, not both"));
+        }
+        let mut compliance = 0;
+        for kind in &rule.compliance {
+            match compliance_bit(kind) {
+                Some(bit) => compliance |= bit,
+                None => self.faults.push(format!(
+                    "{}: `{kind}` is none of {}",
+                    key("compliance"),
+                    COMPLIANCE.join(", ")
+                )),
+            }
+        }
+        let mut class = |member: &str, name: Option<&String>| {
+            let name = name?;
+            let model = self.model?;
+            let found = place(model, name);
+            if found.is_none() {
+                self.faults.push(format!(
+                    "{}: `{name}` is no class; those of `trust.model.required.classifications` are known",
+                    key(member)
+                ));
+            }
+            found
+        };
+        Classification {
+            class: class("class", rule.class.as_ref()),
+            otherwise: class("otherwise", rule.otherwise.as_ref()),
+            values: rule
+                .values
+                .iter()
+                .filter_map(|(value, name)| Some((value.clone(), class("values", Some(name))?)))
+                .chain(self.model.iter().flat_map(|model| classes(model)))
+                .collect(),
+            compliance,
+            rule: rule.clone(),
+        }
+    }
+}
+
+impl Classification {
+    /// The class that an attribute's value stands for.
+    fn of(&self, value: &Value, version: &EntityVersion) -> Option<u16> {
+        let named = |text: &str| {
+            let found = self.values.iter().find(|(value, _)| value == text);
+            found.map(|(_, class)| *class)
+        };
+        match value {
+            Value::Str(text) => named(text),
+            Value::Entity(uid) => named(version.id_text(*uid)?.1),
+            Value::Bool(flag) => named(if *flag { "true" } else { "false" }),
+            Value::Long(number) => {
+                let mut values = self.values.iter();
+                let is = |text: &str| text.parse::<i64>() == Ok(*number);
+                values.find(|(value, _)| is(value)).map(|(_, class)| *class)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The classes by name, each with its place.
+fn classes(model: &Model) -> impl Iterator<Item = (String, u16)> + '_ {
+    let names = model.config().required.classifications.keys();
+    names
+        .zip(0_u16..)
+        .map(|(name, place)| (name.clone(), place))
+}
+
+fn place(model: &Model, name: &str) -> Option<u16> {
+    classes(model)
+        .find(|(known, _)| known == name)
+        .map(|(_, place)| place)
+}
+
+fn compliance_bit(kind: &str) -> Option<u8> {
+    let at = COMPLIANCE
+        .iter()
+        .position(|known| known.eq_ignore_ascii_case(kind))?;
+    Some(1 << at)
+}
+
+/// The kinds of compliance that an attribute names.
+fn kinds(value: &Value) -> u8 {
+    match value {
+        Value::Str(text) => compliance_bit(text).unwrap_or(0),
+        Value::Set(set) => set
+            .items()
+            .iter()
+            .map(kinds)
+            .fold(0, |bits, bit| bits | bit),
+        _ => 0,
+    }
+}
+
+fn each<T, R>(rules: &[T], read: impl FnMut((usize, &T)) -> R) -> Vec<R> {
+    rules.iter().enumerate().map(read).collect()
+}
+
+fn one_of(list: &[String], name: &str) -> bool {
+    list.is_empty() || list.iter().any(|listed| listed == name)
+}
+
+/// Whether the request's action is one of these, or in one of them.
+fn is_action(version: &EntityVersion, request: &Request, actions: &[EntityRef]) -> bool {
+    let action = request.action();
+    actions.contains(action)
+        || version
+            .find(action.type_name(), action.id())
+            .is_some_and(|uid| within(version, uid, actions))
+}
+
+/// Whether the entity is one of these, or has one of them above it.
+fn within(version: &EntityVersion, uid: Uid, groups: &[EntityRef]) -> bool {
+    if groups.is_empty() {
+        return false;
+    }
+    version.any_above(uid, |above| {
+        version.id_text(above).is_some_and(|(ty, id)| {
+            let mut groups = groups.iter();
+            groups.any(|group| group.id() == id && group.type_name() == ty)
+        })
+    })
+}
+
+fn hash(config: &TrustConfig) -> String {
+    // INVARIANT: a configuration is made of texts and numbers, which always serialize.
+    let json = serde_json::to_vec(config).unwrap_or_default();
+    let digest = Sha256::digest(&json);
+    digest.iter().take(16).map(|b| format!("{b:02x}")).collect()
+}
+
+impl PartialEq for Trust {
+    fn eq(&self, other: &Self) -> bool {
+        self.config == other.config
+    }
+}
+
+impl fmt::Debug for Trust {
+    /// The hash: the revision is made of it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Trust({})", self.hash)
+    }
+}
