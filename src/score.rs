@@ -5,16 +5,44 @@
 //! leaves: an [`Assessment`]. What must hold: the same input gives the same bytes; contributions sum to
 //! the composite; a worse or missing signal never raises the composite nor lowers a required level.
 
+mod acr;
+mod adjustment;
+mod advice;
 mod assessment;
+mod band;
+mod composite;
+mod config;
+mod factor;
+mod gap;
+mod geo;
 mod input;
 mod level;
+mod model;
 mod number;
+mod reach;
+mod reasons;
+mod required;
 
+#[cfg(test)]
+mod tests;
+
+pub use acr::{AmrMeaning, Assurances};
 pub use assessment::{Assessment, Factor, FactorId, LevelStanding, Status};
+pub use config::{
+    AlternativesConfig, BandsConfig, BehaviorConfig, ClockTime, Day, DeviceConfig, GapConfig,
+    IdentityConfig, LevelsConfig, Lists, LocationConfig, MaxAges, MethodConfig, Methods,
+    MitigationsConfig, ModelConfig, ModelOverlay, NetworkConfig, OnMissing, OnMissingConfig,
+    Preset, RateRule, RequiredConfig, SensitivityConfig, TimeConfig, Validity, Weights,
+    WorkingHours,
+};
+pub use gap::{Mitigation, MitigationKind, Requirement, RequirementKind};
 pub use input::{
     Authenticated, Band, Behavior, Country, Device, DeviceTrust, Evident, Identity, Indicators,
     Inputs, KnockOuts, Listed, Location, Network, NetworkClass, Place, Point, Sighting, Source,
     SubjectRisk, Target,
 };
-pub use level::{Evidence, Method, MethodSet};
+pub use level::{Alternative, AlternativeKind, Evidence, Method, MethodSet, Offer, Proven, StepUp};
+pub use model::Model;
 pub use number::{Score, ScoreError};
+pub use reach::Role;
+pub use reasons::Reason;

@@ -126,6 +126,8 @@ pub struct Assessment {
     pub band: Band,
     /// The subject's risk, 0 to 1: the highest live finding or the supplied level.
     pub subject_risk: Score,
+    /// The live finding that the factor `behavior` counts, 0 to 1.
+    pub finding: Score,
     /// The risk of the context, 0 to 1, as authentication levels know it.
     pub context_risk: Score,
     /// How the authentication level stands.

@@ -1,0 +1,31 @@
+//! The factor `resource_sensitivity`: one less the required trust. It takes part under `literal` only;
+//! under `calibrated` what a resource demands is its requirement and nothing else.
+
+use super::Measure;
+use crate::score::assessment::Status;
+use crate::score::config::Preset;
+use crate::score::input::Source;
+use crate::score::model::Model;
+use crate::score::number::Score;
+
+pub(in crate::score) fn measure(model: &Model, required: Score) -> Measure {
+    let literal = model.preset() == Preset::Literal;
+    let absent = Measure {
+        score: Score::ZERO,
+        confidence: Score::ZERO,
+        status: Status::Unavailable,
+        source: Source::None,
+        observed: None,
+        adjustments: 0,
+    };
+    if !literal {
+        return absent;
+    }
+    Measure {
+        score: (Score::ONE - required).clamped(),
+        confidence: model.config().resource_sensitivity.confidence,
+        status: Status::Ok,
+        source: Source::Configured,
+        ..absent
+    }
+}
