@@ -14,5 +14,3 @@ pub use store::{
     Ask, AssuranceRecord, Change, ChangeError, DeviceRecord, DeviceStanding, EventAnswer,
     FindingKind, Notice, NoticeKind, Seen, SignalStore, Standing, SubjectKind,
 };
-mod stub;
-pub use stub::*;

@@ -210,6 +210,11 @@ fn human(answer: &Value, before: Option<&Value>, bars: bool) -> String {
     }
     let factors = trust.get("factors").and_then(Value::as_array);
     for (n, factor) in factors.into_iter().flatten().enumerate() {
+        // What takes no part by the preset is not worth a line.
+        let idle = factor.get("status").and_then(Value::as_str) == Some("unavailable");
+        if idle && factor.get("id").and_then(Value::as_str) == Some("resource_sensitivity") {
+            continue;
+        }
         let was = was(&format!("/trust/factors/{n}/score"));
         human_factor(&mut text, factor, was, bars);
     }

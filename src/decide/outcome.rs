@@ -295,7 +295,7 @@ impl Outcome {
 
     /// What the trust model asks for: on Allow what has to be done, on Deny and on what would be denied
     /// what could be done so that the same request passes.
-    pub fn requirements(&self) -> impl Iterator<Item = Requirement> + use<> {
+    pub fn requirements(&self) -> impl Iterator<Item = Requirement> + '_ {
         let config = self.state.snapshot().trust();
         let both = self.trust().zip(config);
         both.map(|(trust, config)| trust.requirements(config))

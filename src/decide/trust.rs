@@ -4,7 +4,7 @@
 use super::{Cause, Decision, Found, handles};
 use crate::engine::Evaluation;
 use crate::policy::Meaning;
-use crate::score::{Assessment, Method, MethodSet, Score, StepUp};
+use crate::score::{Assessment, MethodSet, Offer, RequirementKind, Score, StepUp};
 use crate::trust::{Assessed, Enforcement, Trust};
 
 /// The floors that stand against a request.
@@ -131,6 +131,8 @@ pub struct TrustOutcome {
     /// Whether requirements on the way to an Allow are worth telling.
     lacking: bool,
     by_trust: bool,
+    /// Whether a satisfied permit carries the obligation `restricted_access`.
+    restricted: bool,
 }
 
 /// The decision there would be if floors and knock-outs were enforced.
@@ -202,11 +204,26 @@ pub(super) fn outcome(
             && trust.mode == Enforcement::Enforce
             && approval(evaluation),
         lacking,
+        restricted: lacking && restricted(evaluation),
         by_trust: matches!(
             cause,
             Cause::StepUpRequired | Cause::InsufficientTrust | Cause::KnockedOut
         ),
     }
+}
+
+/// Whether a satisfied permit carries the obligation to restrict the access: then, and only then, is
+/// there somebody who restricts it.
+fn restricted(evaluation: &Evaluation<'_>) -> bool {
+    let snapshot = evaluation.state.snapshot();
+    let mut permits = evaluation.determining.iter();
+    permits.any(|at| {
+        let policy = snapshot.policy(*at);
+        policy.is_some_and(|policy| {
+            let mut obligations = policy.meaning.obligations.iter();
+            obligations.any(|duty| duty.name() == "restricted_access")
+        })
+    })
 }
 
 impl TrustOutcome {
@@ -234,9 +251,8 @@ impl TrustOutcome {
         self.by_trust
     }
 
-    /// The methods whose completion makes the same request pass, enrolled ones first; each with whether
-    /// it is known to be enrolled.
-    pub fn options(&self) -> impl Iterator<Item = (Method, bool)> + '_ {
+    /// The methods whose completion makes the same request pass, enrolled ones first.
+    pub fn options(&self) -> impl Iterator<Item = Offer> + '_ {
         let step_up = self.step_up.iter();
         step_up.flat_map(|step_up| step_up.ordered(self.enrolled))
     }
@@ -250,7 +266,10 @@ impl TrustOutcome {
     }
 
     /// What would have to be done, or has to be where the decision is Allow.
-    pub(crate) fn requirements(&self, trust: &Trust) -> impl Iterator<Item = Requirement> + use<> {
+    pub(crate) fn requirements<'a>(
+        &'a self,
+        trust: &'a Trust,
+    ) -> impl Iterator<Item = Requirement> + use<'a> {
         let step_up = self.step_up().map(|found| Requirement::StepUp {
             level: found.level,
             max_age: found.max_age,
@@ -258,18 +277,25 @@ impl TrustOutcome {
         let gap = self
             .lacking
             .then(|| trust.model().requirements(&self.assessment));
-        let gap = gap.into_iter().flatten().filter_map(|asked| match asked {
-            crate::score::GapRequirement::SessionMonitoring { seconds } => {
-                Some(Requirement::SessionMonitoring { seconds })
-            }
-            crate::score::GapRequirement::DeviceVerification => {
-                Some(Requirement::DeviceVerification)
-            }
-            // It is among them where it helps.
-            crate::score::GapRequirement::StepUp => None,
-        });
+        let gap = gap
+            .into_iter()
+            .flatten()
+            .filter_map(|asked| match asked.kind {
+                RequirementKind::SessionMonitoring => Some(Requirement::SessionMonitoring {
+                    seconds: asked.seconds.unwrap_or_default(),
+                }),
+                RequirementKind::DeviceVerification => Some(Requirement::DeviceVerification),
+                // It is among them where it helps.
+                RequirementKind::StepUp => None,
+            });
         let approval = self.approval.then_some(Requirement::AdminApproval);
         step_up.into_iter().chain(gap).chain(approval)
+    }
+
+    /// Whether restricted access can be offered in place of an authentication.
+    #[cfg(feature = "server")]
+    pub(crate) fn restricted(&self) -> bool {
+        self.restricted
     }
 
     /// Whether the Allow carries the obligation to get an approval.

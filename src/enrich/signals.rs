@@ -202,7 +202,7 @@ fn identity(
         _ => standing.enrolled.map(|methods| {
             let methods = methods.iter();
             methods
-                .map(|method| trust.model().method(method))
+                .map(|method| trust.model().config().methods.of(method))
                 .any(|method| method.multi_factor)
         }),
     };
@@ -370,16 +370,17 @@ fn evidence(enriched: &Enriched<'_>, trust: &Trust, standing: &Standing) -> Auth
     }
 }
 
-/// What authenticates the session says of the identity too: a method that was verified is enrolled.
+/// What authenticates the session says of the identity too: a method that was verified is enrolled. It is
+/// proved, so it stands whatever a caller says of the session.
 fn session_facts(inputs: &mut Inputs, trust: &Trust, now: Timestamp) {
     let (multi_factor, phishing_resistant) = verified(inputs, trust, now);
     let identity = &mut inputs.identity;
     if multi_factor {
-        identity.mfa_verified = identity.mfa_verified.or(Some(true));
+        identity.mfa_verified = Some(true);
         identity.mfa_enrolled = identity.mfa_enrolled.or(Some(true));
     }
     if phishing_resistant {
-        identity.phishing_resistant = identity.phishing_resistant.or(Some(true));
+        identity.phishing_resistant = Some(true);
     }
     if multi_factor || phishing_resistant {
         identity.evident.source = identity.evident.source.and(Source::Stored);
@@ -393,7 +394,7 @@ fn verified(inputs: &Inputs, trust: &Trust, now: Timestamp) -> (bool, bool) {
     let mut verified = (false, false);
     for proof in live {
         if let Some(method) = proof.method {
-            let method = trust.model().method(method);
+            let method = trust.model().config().methods.of(method);
             verified.0 |= method.multi_factor;
             verified.1 |= method.phishing_resistant;
         }

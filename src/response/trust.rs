@@ -61,11 +61,30 @@ fn explain<M: SerializeMap>(
         members.serialize_entry("levelUntil", &until.to_string())?;
     }
     members.serialize_entry("factors", &factors(assessment, config))?;
-    let mitigations: Vec<Value> = model.mitigations(assessment).map(|m| json!(m)).collect();
+    let mitigations = model.mitigations(assessment).map(|mitigation| {
+        json!({
+            "factor": mitigation.factor.as_str(),
+            "type": mitigation.kind.as_str(),
+            "seconds": mitigation.seconds,
+            "adminApproval": mitigation.admin_approval,
+        })
+    });
+    let mitigations: Vec<Value> = mitigations.collect();
     members.serialize_entry("mitigations", &mitigations)?;
     members.serialize_entry("fix", &model.advice_to_fix(assessment))?;
     if assessment.gap() > crate::score::Score::ZERO || !assessment.authenticated() {
-        let alternatives: Vec<Value> = model.alternatives(assessment).map(|a| json!(a)).collect();
+        let restricted = found.restricted();
+        let alternatives = model
+            .alternatives(assessment, restricted)
+            .map(|alternative| {
+                json!({
+                    "type": alternative.kind.as_str(),
+                    "seconds": alternative.seconds,
+                    "restrictions": alternative.kind.restrictions(),
+                    "loweredLevel": alternative.lowered_level,
+                })
+            });
+        let alternatives: Vec<Value> = alternatives.collect();
         members.serialize_entry("alternatives", &alternatives)?;
     }
     Ok(())
@@ -120,7 +139,8 @@ pub(crate) fn requirements(outcome: &Outcome) -> Vec<Value> {
                 Requirement::SessionMonitoring { seconds } => json!({"seconds": seconds}),
                 Requirement::DeviceVerification => json!({}),
                 Requirement::AdminApproval => {
-                    let seconds = config.map(|config| config.model().approval_seconds());
+                    let methods = config.map(|config| &config.model().config().methods);
+                    let seconds = methods.map(|methods| methods.admin_approval.seconds);
                     json!({"seconds": seconds})
                 }
             };
@@ -142,9 +162,14 @@ fn step_up(outcome: &Outcome, level: u8, max_age: u32) -> Value {
         .trust()
         .into_iter()
         .flat_map(TrustOutcome::options)
-        .map(|(method, enrolled)| {
-            let seconds = config.map(|config| config.model().seconds(method));
-            json!({"method": method.as_str(), "enrolled": enrolled, "seconds": seconds})
+        .map(|offer| {
+            let methods = config.map(|config| &config.model().config().methods);
+            json!({
+                "method": offer.method.as_str(),
+                "enrolled": offer.enrolled,
+                "userVerification": offer.user_verification,
+                "seconds": methods.map(|methods| methods.of(offer.method).seconds),
+            })
         })
         .collect();
     json!({"level": level, "acrValues": acr, "maxAge": max_age, "methods": methods})

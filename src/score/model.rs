@@ -138,6 +138,18 @@ impl Model {
         }
     }
 
+    /// Whether the hour was an unusual one for the principal, and whether a rate was.
+    pub(crate) fn unusual(&self, assessment: &Assessment) -> (bool, bool) {
+        let made = |adjustment: Adjustment| {
+            let mut factors = assessment.factors.iter();
+            factors.any(|factor| {
+                factor.id == adjustment.factor() && factor.adjustments & adjustment.bit() != 0
+            })
+        };
+        let rate = made(Adjustment::Denies) || made(Adjustment::Requests);
+        (made(Adjustment::Hour), rate)
+    }
+
     /// Scores a request. Allocates nothing.
     #[must_use]
     pub fn assess(&self, inputs: &Inputs, now: Timestamp) -> Assessment {

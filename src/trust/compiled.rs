@@ -66,7 +66,7 @@ impl Trust {
         });
         let mut faults = Faults::new();
         let of_parts = config.signals.check().into_iter();
-        let of_parts = of_parts.chain(config.assurances.check()).chain(own);
+        let of_parts = of_parts.chain(config.acr.faults()).chain(own);
         let (model, of_model) = match model {
             Ok(model) => (Some(model), Vec::new()),
             Err(found) => (None, found),
@@ -105,7 +105,7 @@ impl Trust {
     }
 
     pub(crate) fn assurances(&self) -> &Assurances {
-        &self.config.assurances
+        &self.config.acr
     }
 
     pub(crate) fn attributes(&self) -> &Attributes {
@@ -297,7 +297,7 @@ impl Reader<'_> {
         let mut class = |member: &str, name: Option<&String>| {
             let name = name?;
             let model = self.model?;
-            let found = place(model, name);
+            let found = model.classification(name);
             if found.is_none() {
                 self.faults.push(format!(
                     "{}: `{name}` is no class; those of `trust.model.required.classifications` are known",
@@ -348,12 +348,6 @@ fn classes(model: &Model) -> impl Iterator<Item = (String, u16)> + '_ {
     names
         .zip(0_u16..)
         .map(|(name, place)| (name.clone(), place))
-}
-
-fn place(model: &Model, name: &str) -> Option<u16> {
-    classes(model)
-        .find(|(known, _)| known == name)
-        .map(|(_, place)| place)
 }
 
 fn compliance_bit(kind: &str) -> Option<u8> {

@@ -36,7 +36,7 @@ pub struct TrustConfig {
     /// A database in MaxMind's format: addresses to countries and coordinates.
     pub geoip: Option<std::path::PathBuf>,
     /// `acr` and `amr` values and what they are worth.
-    pub assurances: Assurances,
+    pub acr: Assurances,
     /// Numbers of the model that differ from the preset's.
     pub model: ModelOverlay,
     /// How signals are kept and what is concluded from them.

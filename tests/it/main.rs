@@ -27,5 +27,6 @@ mod sources;
 mod support;
 mod tls;
 mod traces;
+mod trust;
 mod workloads;
 mod written;
