@@ -111,7 +111,8 @@ impl Tally {
                 *count = count.saturating_sub(1);
             }
         }
-        for (severity, count) in (0..).zip(left).rev() {
+        for (severity, count) in [4, 3, 2, 1].map(|severity| (severity, left.get(severity as usize))) {
+            let count = count.copied().unwrap_or_default();
             let more = count.min(size.saturating_sub(taken));
             sum += severity * more;
             taken += more;

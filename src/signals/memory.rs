@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicI64, AtomicUsize};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use sha2::{Digest, Sha256};
 
 use super::config::SignalsConfig;
 use super::dedup::Dedup;
@@ -122,7 +123,14 @@ impl Core {
         let mut work = Work::new(self, &config, now);
         let made = work.make(change);
         let touched = work.finish();
-        made.map(|()| touched)
+        match made {
+            Ok(()) => Ok(touched),
+            Err(error) => {
+                // Something may have made room for what then was refused.
+                self.mark(touched);
+                Err(error)
+            }
+        }
     }
 
     /// Marks subjects that are to be written some time.
@@ -183,6 +191,13 @@ impl<'a> Work<'a> {
             });
         }
     }
+}
+
+/// A name of a change that another one does not have.
+fn change_id(done: &str, subject: &EventSubject, now: Millis) -> String {
+    let name = format!("{done}\0{}\0{now}", scope(subject));
+    let hash = Sha256::digest(name.as_bytes());
+    hash.iter().take(16).map(|b| format!("{b:02x}")).collect()
 }
 
 /// The name of what a finding is about.

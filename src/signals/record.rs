@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 pub(super) use device::DeviceState;
 pub(super) use other::{IpState, SessionState};
-pub(super) use user::{Overriding, Pair, User};
+pub(super) use user::{Overriding, User};
 
 use crate::request::EntityRef;
 

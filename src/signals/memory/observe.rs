@@ -11,7 +11,7 @@ use super::{Core, SignalsConfig, Work};
 
 impl Core {
     /// Takes note of a decision. A known user costs no allocation, save for a place or a day that is new.
-    pub(super) fn observe(&self, seen: &Seen<'_>) {
+    pub(in super::super) fn observe(&self, seen: &Seen<'_>) {
         let config = self.config.load();
         let denied = !seen.allowed && !seen.by_trust && config.rates.enabled;
         if !seen.allowed && !denied && seen.impossible_speed.is_none() {

@@ -11,7 +11,7 @@ use crate::timestamp::Timestamp;
 
 impl Core {
     /// Takes four locks at most, one after the other, and allocates nothing.
-    pub(super) fn standing(&self, ask: &Ask<'_>) -> Standing {
+    pub(in super::super) fn standing(&self, ask: &Ask<'_>) -> Standing {
         let config = self.config.load();
         let now = ask.now.as_millis();
         let mut standing = Standing::default();
