@@ -6,10 +6,38 @@
 //! everything is bounded, and a flood for one subject pushes out no other subject's state; events of one
 //! window give the same state in any order; everything adverse ends by itself or can be ended.
 
+mod config;
+mod correlate;
+mod decay;
+mod dedup;
+mod durable;
 mod event;
+mod finding;
+mod kind;
+mod latest;
+mod memory;
+mod places;
+mod profile;
+mod rates;
+mod record;
+mod sessions;
+mod shard;
 mod store;
+mod track;
+mod window;
+
+pub use config::{
+    BlockConfig, BoundsConfig, CorrelationConfig, CountRule, OnceRule, PlacesConfig, RatesConfig,
+    RetentionConfig, RulesConfig, SessionsConfig, SignalsConfig, Span,
+};
+#[allow(
+    unused_imports,
+    reason = "the server opens it; the state directory is not part of the library's face"
+)]
+pub(crate) use durable::DurableSignals;
 
 pub use event::{CredentialChange, Event, EventKind, EventSubject, Severity};
+pub use memory::{MemorySignals, NoticeSink};
 pub use store::{
     Ask, AssuranceRecord, Change, ChangeError, DeviceRecord, DeviceStanding, EventAnswer,
     FindingKind, Notice, NoticeKind, Seen, SignalStore, Standing, SubjectKind,

@@ -17,6 +17,7 @@ mod entities;
 mod error;
 mod migrate;
 mod revisions;
+mod signals;
 
 #[cfg(feature = "server")]
 mod denials;

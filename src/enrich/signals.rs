@@ -421,10 +421,10 @@ fn knock_outs(
         .authentication()
         .and_then(|token| token.auth_time);
     if let (Some(revoked), Some(at)) = (standing.revoked_before, token) {
-        let revoked = at <= revoked || standing.session_revoked;
-        knock_outs = knock_outs.without(KnockOuts::SESSION_REVOKED);
-        if revoked {
+        if at <= revoked {
             knock_outs = knock_outs.with(KnockOuts::SESSION_REVOKED);
+        } else if standing.revoked_by_instant {
+            knock_outs = knock_outs.without(KnockOuts::SESSION_REVOKED);
         }
     }
     knock_outs

@@ -351,7 +351,7 @@ impl PdpBuilder {
             (None, Some(config)) => Some(match state_dir {
                 Some(dir) => {
                     let signals = config.signals;
-                    let store = DurableSignals::open(dir.clone(), signals, notices.clone())?;
+                    let store = DurableSignals::open(signals, notices.clone(), dir.clone())?;
                     Arc::new(store) as Arc<dyn SignalStore>
                 }
                 None => Arc::new(MemorySignals::new(config.signals, notices.clone())),

@@ -64,8 +64,9 @@ pub struct Standing {
     pub demanded_level: u8,
     /// What denies by itself: a revoked session, a disabled account, a non-compliant device, a block.
     pub knock_outs: KnockOuts,
-    /// Whether this very session was revoked, whenever the principal was authenticated.
-    pub session_revoked: bool,
+    /// Whether [`KnockOuts::SESSION_REVOKED`] follows from `revoked_before` alone: an authentication that
+    /// the store does not know of, and that is later than that, lifts it.
+    pub revoked_by_instant: bool,
     /// The user's sessions are revoked up to this instant. A request whose authentication is not later
     /// is of a revoked session; [`Standing::knock_outs`] says so already as far as the store can tell.
     pub revoked_before: Option<Timestamp>,

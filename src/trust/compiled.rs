@@ -65,7 +65,8 @@ impl Trust {
             None => fault,
         });
         let mut faults = Faults::new();
-        let of_parts = config.signals.check().into_iter();
+        let of_signals = config.signals.check().into_iter();
+        let of_parts = of_signals.map(|fault| fault.replacen('`', "`trust.signals.", 1));
         let of_parts = of_parts.chain(config.acr.faults()).chain(own);
         let (model, of_model) = match model {
             Ok(model) => (Some(model), Vec::new()),

@@ -1,0 +1,103 @@
+//! Which events are kept already, by who said so and its id, so that a repetition counts once.
+//!
+//! What must hold: as many as are kept, and no more: an event that is forgotten is forgotten here too.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use foldhash::quality::RandomState;
+use sha2::{Digest, Sha256};
+
+use super::shard::PARTS;
+use super::window::Label;
+
+/// The name of an event in 16 bytes that nobody can make two events have.
+type Key = [u8; 16];
+
+/// Sources by name that are kept once; more are kept as often as they occur.
+const SOURCES: usize = 1_024;
+
+/// The names of the events that are kept.
+#[derive(Debug)]
+pub(super) struct Dedup {
+    parts: Box<[Mutex<HashSet<Key, RandomState>>]>,
+    sources: Mutex<HashSet<Arc<str>>>,
+}
+
+fn key(source: &str, id: &str) -> Key {
+    let mut hash = Sha256::new();
+    hash.update(u64::try_from(source.len()).unwrap_or_default().to_le_bytes());
+    hash.update(source.as_bytes());
+    hash.update(id.as_bytes());
+    let mut key = Key::default();
+    for (to, from) in key.iter_mut().zip(hash.finalize()) {
+        *to = from;
+    }
+    key
+}
+
+impl Dedup {
+    pub(super) fn new() -> Self {
+        Self {
+            parts: (0..PARTS).map(|_| Mutex::default()).collect(),
+            sources: Mutex::default(),
+        }
+    }
+
+    fn with<R>(&self, key: Key, work: impl FnOnce(&mut HashSet<Key, RandomState>) -> R) -> Option<R> {
+        let part = self.parts.get(usize::from(key.first()? >> 2))?;
+        Some(work(&mut part.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// Takes note of an event; whether it is new.
+    pub(super) fn add(&self, source: &str, id: &str) -> bool {
+        let key = key(source, id);
+        self.with(key, |keys| keys.insert(key)).unwrap_or(true)
+    }
+
+    /// Forgets an event.
+    pub(super) fn remove(&self, source: &str, id: &str) {
+        let key = key(source, id);
+        self.with(key, |keys| keys.remove(&key));
+    }
+
+    /// Forgets what was told apart by a label.
+    pub(super) fn forget(&self, label: &Label) {
+        self.remove(&label.source, &label.id);
+    }
+
+    /// The source's name, kept once.
+    pub(super) fn source(&self, name: &str) -> Arc<str> {
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = sources.get(name) {
+            return Arc::clone(known);
+        }
+        let new: Arc<str> = name.into();
+        if sources.len() < SOURCES {
+            sources.insert(Arc::clone(&new));
+        }
+        new
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        let count = |part: &Mutex<HashSet<Key, RandomState>>| part.lock().unwrap().len();
+        self.parts.iter().map(count).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn once_per_source_and_id() {
+        let ids = Dedup::new();
+        assert!(ids.add("a", "1") && ids.add("a", "2") && ids.add("b", "1"));
+        assert!(ids.add("ab", "c") && ids.add("a", "bc"));
+        assert!(!ids.add("a", "1"));
+        ids.remove("a", "1");
+        assert!(ids.add("a", "1"));
+        assert_eq!(ids.len(), 5);
+    }
+}

@@ -1,0 +1,143 @@
+//! What is known at the instant of a decision.
+
+use super::super::finding::Held;
+use super::super::rates::Rates;
+use super::super::record::User;
+use super::super::store::{Ask, Standing};
+use super::super::window::{Millis, NEVER};
+use super::{Core, SignalsConfig};
+use crate::score::KnockOuts;
+use crate::timestamp::Timestamp;
+
+impl Core {
+    /// Takes four locks at most, one after the other, and allocates nothing.
+    pub(in super::super) fn standing(&self, ask: &Ask<'_>) -> Standing {
+        let config = self.config.load();
+        let now = ask.now.as_millis();
+        let mut standing = Standing::default();
+        let mut held = Held::default();
+        if let Some(session) = ask.session {
+            let found = self.sessions.with(session, |state| {
+                (state.revoked != NEVER, state.track.held(now, &config))
+            });
+            if let Some((revoked, session)) = found {
+                held = held.or(session);
+                if revoked {
+                    standing.knock_outs = standing.knock_outs.with(KnockOuts::SESSION_REVOKED);
+                }
+            }
+        }
+        if let Some(device) = ask.device {
+            let found = self.devices.with(device, |state| {
+                let standing = state.standing(ask.user);
+                (standing, state.broken.value, state.track.held(now, &config))
+            });
+            if let Some((device, broken, device_held)) = found {
+                standing.device = device;
+                held = held.or(device_held);
+                if broken {
+                    standing.knock_outs = standing.knock_outs.with(KnockOuts::DEVICE_NOT_COMPLIANT);
+                }
+            }
+        }
+        if let Some(ip) = ask.ip {
+            let found = self.ips.with(&ip, |state| state.track.held(now, &config));
+            held = held.or(found.unwrap_or_default());
+        }
+        self.users.with(ask.user, |user| {
+            user.stand(ask, now, &config, &mut held, &mut standing);
+        });
+        if standing.place.is_none()
+            && let Some(country) = ask.country
+        {
+            let nowhere = super::super::places::Places::default();
+            standing.place = Some(nowhere.place(country, ask.ip, now, &config));
+        }
+        if standing.overridden_until.is_none() {
+            standing.behavior.finding = held.risk;
+            standing.demanded_level = held.level;
+            if held.blocked {
+                standing.knock_outs = standing.knock_outs.with(KnockOuts::BLOCKED);
+            }
+        }
+        standing
+    }
+}
+
+fn instant(at: Millis) -> Option<Timestamp> {
+    (at != NEVER).then(|| Timestamp::from_millis(at))
+}
+
+impl User {
+    fn stand(
+        &self,
+        ask: &Ask<'_>,
+        now: Millis,
+        config: &SignalsConfig,
+        held: &mut Held,
+        standing: &mut Standing,
+    ) {
+        let own = self.held(now, config);
+        let here = ask.ip.and_then(|ip| self.pair(ip));
+        *held = held.or(own);
+        if let Some(pair) = here {
+            *held = held.or(pair.track.held(now, config));
+        }
+        standing.known = self.known;
+        if self.known {
+            let recent = now.saturating_sub(self.suspicious()) <= config.suspicious_for.millis();
+            standing.suspicious = Some(recent && self.suspicious() != NEVER);
+        }
+        standing.account_created = self.created.map(Timestamp::from_millis);
+        standing.enrolled = self.enrolled();
+        standing.place = ask.country.map(|country| self.places.place(country, ask.ip, now, config));
+        standing.last_sighting = self.sighting();
+        (standing.behavior.history, standing.behavior.hour_share) = self.profile.measured(now, config);
+        standing.behavior.last_adverse = instant(self.adverse());
+        if config.rates.enabled {
+            let rate = self.rates.iter().find(|rate| &*rate.caller == ask.caller);
+            let rates = rate.map_or(Rates::default(), |rate| rate.measured(now));
+            standing.behavior.denies = rates.denies;
+            standing.behavior.usual_denies = rates.usual_denies;
+            standing.behavior.requests = rates.requests;
+            standing.behavior.usual_requests = rates.usual_requests;
+        }
+        standing.last_band = self.band;
+        standing.revoked_before = instant(self.revoked_before);
+        standing.overridden_until = self.overridden(now).map(|over| Timestamp::from_millis(over.until));
+        if standing.overridden_until.is_none() {
+            standing.risk = own.risk;
+            standing.risk_level = self.level();
+        }
+        if self.disabled.value {
+            standing.knock_outs = standing.knock_outs.with(KnockOuts::ACCOUNT_DISABLED);
+        }
+        self.stand_session(ask, now, config, standing);
+    }
+
+    fn stand_session(
+        &self,
+        ask: &Ask<'_>,
+        now: Millis,
+        config: &SignalsConfig,
+        standing: &mut Standing,
+    ) {
+        let session = ask.session.and_then(|id| self.sessions.find(id));
+        let revoked = match (ask.session, session) {
+            (_, Some(session)) => session.authenticated() <= self.revoked_before,
+            // Nobody said that it began after its user's sessions were revoked.
+            (Some(_), None) => self.revoked_before != NEVER,
+            (None, None) => self.revoked(),
+        };
+        let by_itself = standing.knock_outs.contains(KnockOuts::SESSION_REVOKED);
+        if revoked && self.revoked_before != NEVER && !by_itself {
+            standing.knock_outs = standing.knock_outs.with(KnockOuts::SESSION_REVOKED);
+            standing.revoked_by_instant = true;
+        }
+        if let Some(session) = session
+            && !standing.knock_outs.contains(KnockOuts::SESSION_REVOKED)
+        {
+            session.evidence(now, self.revoked_before, &config.sessions, &mut standing.evidence);
+        }
+    }
+}

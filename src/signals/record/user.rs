@@ -1,0 +1,436 @@
+//! A user: what is known of the account, what is held against it, where and when it acts.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::super::config::SignalsConfig;
+use super::super::event::Severity;
+use super::super::finding::{Finding, Held};
+use super::super::latest::Latest;
+use super::super::places::Places;
+use super::super::profile::Profile;
+use super::super::rates::Rate;
+use super::super::sessions::Sessions;
+use super::super::store::FindingKind;
+use super::super::track::{Lasting, News, Track};
+use super::super::window::{Kept, Millis, NEVER, Window, never, no_time};
+use crate::score::{Band, Method, MethodSet, Point, Sighting};
+use crate::timestamp::Timestamp;
+
+/// A user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in super::super) struct User {
+    /// What it is known to have done itself, and what was found of it.
+    #[serde(rename = "t", default)]
+    pub(in super::super) track: Track,
+    /// What was done in its name, by address.
+    #[serde(rename = "p", default, skip_serializing_if = "Vec::is_empty")]
+    pub(in super::super) pairs: Vec<Pair>,
+    /// Events that say how a state is, so that they are told apart.
+    #[serde(rename = "s", default, skip_serializing_if = "Window::is_empty")]
+    pub(in super::super) states: Window,
+    /// Whether it is known by more than what strangers did in its name.
+    #[serde(rename = "k", default)]
+    pub(in super::super) known: bool,
+    #[serde(rename = "ac", default, skip_serializing_if = "Option::is_none")]
+    pub(in super::super) created: Option<Millis>,
+    /// Whether all its methods were said.
+    #[serde(rename = "ea", default, skip_serializing_if = "std::ops::Not::not")]
+    enrolled_said: bool,
+    /// Methods, and whether each is gone.
+    #[serde(rename = "em", default, skip_serializing_if = "Vec::is_empty")]
+    methods: Vec<(Method, Latest<bool>)>,
+    #[serde(rename = "di", default, skip_serializing_if = "Latest::unsaid")]
+    pub(in super::super) disabled: Latest<bool>,
+    #[serde(rename = "rl", default, skip_serializing_if = "Option::is_none")]
+    level: Option<Latest<Band>>,
+    /// When a credential was last said to be known to others, and when one was last replaced.
+    #[serde(rename = "cc", default = "no_time", skip_serializing_if = "never")]
+    compromised: Millis,
+    #[serde(rename = "cr", default = "no_time", skip_serializing_if = "never")]
+    replaced: Millis,
+    /// Sessions until then are revoked.
+    #[serde(rename = "rb", default = "no_time", skip_serializing_if = "never")]
+    pub(in super::super) revoked_before: Millis,
+    /// The latest authentication there was.
+    #[serde(rename = "ls", default = "no_time", skip_serializing_if = "never")]
+    pub(in super::super) last_session: Millis,
+    #[serde(rename = "ov", default, skip_serializing_if = "Option::is_none")]
+    pub(in super::super) overriding: Option<Overriding>,
+    #[serde(rename = "se", default, skip_serializing_if = "Sessions::is_empty")]
+    pub(in super::super) sessions: Sessions,
+    #[serde(rename = "de", default, skip_serializing_if = "Vec::is_empty")]
+    pub(in super::super) devices: Vec<Box<str>>,
+    #[serde(rename = "pl", default, skip_serializing_if = "Places::is_empty")]
+    pub(in super::super) places: Places,
+    #[serde(rename = "pr", default)]
+    pub(in super::super) profile: Profile,
+    #[serde(rename = "ra", default, skip_serializing_if = "Vec::is_empty")]
+    pub(in super::super) rates: Vec<Rate>,
+    /// Latitude, longitude, accuracy, instant.
+    #[serde(rename = "si", default, skip_serializing_if = "Option::is_none")]
+    sighting: Option<(i32, i32, u32, Millis)>,
+    #[serde(rename = "ba", default, skip_serializing_if = "Option::is_none")]
+    pub(in super::super) band: Option<Band>,
+    /// When it last did something unusual.
+    #[serde(rename = "un", default = "no_time", skip_serializing_if = "never")]
+    pub(in super::super) unusual: Millis,
+    /// When it last was or did anything.
+    #[serde(rename = "la", default = "no_time", skip_serializing_if = "never")]
+    pub(in super::super) touched: Millis,
+    /// The window in which its events last added addresses and sessions, and how many.
+    #[serde(skip)]
+    pub(in super::super) added: (i64, u16),
+    /// When impossible travel was last told of without being held against it.
+    #[serde(skip, default = "no_time")]
+    pub(in super::super) travel_told: Millis,
+    /// Whether something is to be written that nobody waits for.
+    #[serde(skip)]
+    pub(in super::super) unsaved: bool,
+}
+
+/// What was done in a user's name from one address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in super::super) struct Pair {
+    #[serde(rename = "a")]
+    pub(in super::super) ip: IpAddr,
+    #[serde(rename = "t")]
+    pub(in super::super) track: Track,
+}
+
+/// An operator's override.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in super::super) struct Overriding {
+    #[serde(rename = "u")]
+    pub(in super::super) until: Millis,
+    #[serde(rename = "r")]
+    pub(in super::super) reason: Box<str>,
+    #[serde(rename = "b")]
+    pub(in super::super) by: Box<str>,
+    #[serde(rename = "t")]
+    pub(in super::super) at: Millis,
+}
+
+impl Default for User {
+    fn default() -> Self {
+        Self {
+            track: Track::default(),
+            pairs: Vec::new(),
+            states: Window::default(),
+            known: false,
+            created: None,
+            enrolled_said: false,
+            methods: Vec::new(),
+            disabled: Latest::default(),
+            level: None,
+            compromised: NEVER,
+            replaced: NEVER,
+            revoked_before: NEVER,
+            last_session: NEVER,
+            overriding: None,
+            sessions: Sessions::default(),
+            devices: Vec::new(),
+            places: Places::default(),
+            profile: Profile::default(),
+            rates: Vec::new(),
+            sighting: None,
+            band: None,
+            unusual: NEVER,
+            touched: NEVER,
+            added: (0, 0),
+            travel_told: NEVER,
+            unsaved: false,
+        }
+    }
+}
+
+impl User {
+    pub(in super::super) fn events(&mut self) -> impl Iterator<Item = &mut Kept> {
+        let pairs = self.pairs.iter_mut();
+        let in_pairs = pairs.flat_map(|pair| pair.track.window.events_mut());
+        let own = self.track.window.events_mut();
+        own.chain(in_pairs).chain(self.states.events_mut())
+    }
+
+    pub(in super::super) fn pair(&self, ip: IpAddr) -> Option<&Pair> {
+        self.pairs.iter().find(|pair| pair.ip == ip)
+    }
+
+    /// What an address is counted by; of too many the one goes that matters least, and is handed back.
+    pub(in super::super) fn pair_mut(
+        &mut self,
+        ip: IpAddr,
+        now: Millis,
+        config: &SignalsConfig,
+    ) -> (Option<&mut Pair>, Option<Pair>) {
+        let mut gone = None;
+        let at = match self.pairs.iter().position(|pair| pair.ip == ip) {
+            Some(at) => at,
+            None => {
+                if self.pairs.len() >= usize::from(config.bounds.addresses) {
+                    let key = |pair: &Pair| (pair.track.live(now, config), pair.track.latest());
+                    let least = self.pairs.iter().enumerate().min_by_key(|(_, pair)| key(pair));
+                    gone = least.map(|(at, _)| at).map(|at| self.pairs.swap_remove(at));
+                }
+                self.pairs.push(Pair {
+                    ip,
+                    track: Track::default(),
+                });
+                self.pairs.len() - 1
+            }
+        };
+        (self.pairs.get_mut(at), gone)
+    }
+
+    /// Whether its events may add another address or session to what is kept, within this window.
+    pub(in super::super) fn may_add(&mut self, now: Millis, config: &SignalsConfig) -> bool {
+        let window = now.div_euclid(config.correlation.window.millis().max(1));
+        if self.added.0 != window {
+            self.added = (window, 0);
+        }
+        let may = self.added.1 < config.bounds.addresses;
+        self.added.1 += u16::from(may);
+        may
+    }
+
+    /// The methods it has enrolled, where it was said.
+    pub(in super::super) fn enrolled(&self) -> Option<MethodSet> {
+        let there = self.methods.iter().filter(|(_, gone)| !gone.value);
+        let set: MethodSet = there.map(|(method, _)| *method).collect();
+        (self.enrolled_said || !set.is_empty()).then_some(set)
+    }
+
+    /// A method was enrolled, or is gone.
+    pub(in super::super) fn enrol(&mut self, method: Method, at: Millis, gone: bool) {
+        match self.methods.iter_mut().find(|(other, _)| *other == method) {
+            Some((_, said)) => {
+                said.set(at, gone);
+            }
+            None => self.methods.push((method, Latest { at, value: gone })),
+        }
+    }
+
+    /// All its methods were said.
+    pub(in super::super) fn enrol_all(&mut self, set: MethodSet, at: Millis) {
+        self.enrolled_said = true;
+        for method in Method::ALL {
+            self.enrol(method, at, !set.contains(method));
+        }
+    }
+
+    /// A credential is known to others.
+    pub(in super::super) fn compromise(&mut self, at: Millis, config: &SignalsConfig) -> Option<Finding> {
+        let before = self.compromise_held();
+        self.compromised = self.compromised.max(at);
+        (!before).then(|| self.compromise_finding(config)).flatten()
+    }
+
+    /// A credential was replaced.
+    pub(in super::super) fn replace(&mut self, at: Millis) {
+        self.replaced = self.replaced.max(at);
+    }
+
+    fn compromise_held(&self) -> bool {
+        self.compromised != NEVER
+            && self.compromised >= self.replaced
+            && self.compromised > self.track.remediated
+    }
+
+    /// What is found of a credential that is known to others and neither replaced nor remediated.
+    pub(in super::super) fn compromise_finding(&self, config: &SignalsConfig) -> Option<Finding> {
+        let rule = &config.rules.credential_compromise;
+        self.compromise_held().then_some(Finding {
+            kind: FindingKind::CredentialCompromise,
+            stretch: self.compromised,
+            at: self.compromised,
+            risk: rule.risk,
+            incident: false,
+            severity: Severity::Critical,
+            level: rule.level,
+            until: NEVER,
+            blocked: NEVER,
+            lasting: true,
+            events: 1,
+        })
+    }
+
+    /// A risk level was said.
+    pub(in super::super) fn set_level(&mut self, at: Millis, band: Band) {
+        match &mut self.level {
+            Some(level) => {
+                level.set(at, band);
+            }
+            None => self.level = Some(Latest { at, value: band }),
+        }
+    }
+
+    /// The risk level that was said and not remediated; `LOW` is none.
+    pub(in super::super) fn level(&self) -> Option<Band> {
+        let level = self.level.filter(|level| level.at > self.track.remediated)?;
+        (level.value > Band::Low).then_some(level.value)
+    }
+
+    /// Two places too far apart.
+    pub(in super::super) fn travelled(&mut self, now: Millis, config: &SignalsConfig, news: &mut News) {
+        let again = config.rules.travel_again.millis();
+        let last = self.track.findings.latest_of(FindingKind::ImpossibleTravel);
+        if last != NEVER && now.saturating_sub(last) < again {
+            return;
+        }
+        let rule = &config.rules.impossible_travel;
+        let finding = Finding {
+            kind: FindingKind::ImpossibleTravel,
+            stretch: now,
+            at: now,
+            risk: rule.risk,
+            incident: false,
+            severity: Severity::High,
+            level: 0,
+            until: NEVER,
+            blocked: NEVER,
+            lasting: false,
+            events: 1,
+        };
+        self.track.find(&finding, config, news);
+        // One incident until it is remediated, however often it is seen.
+        let incident = Finding {
+            kind: FindingKind::AccountCompromise,
+            stretch: self.track.remediated,
+            incident: true,
+            level: rule.level,
+            lasting: true,
+            ..finding
+        };
+        self.track.find(&incident, config, news);
+    }
+
+    /// What is held against the user as such.
+    pub(in super::super) fn held(&self, now: Millis, config: &SignalsConfig) -> Held {
+        let rule = &config.rules.credential_compromise;
+        let compromise = match self.compromise_held() {
+            true => Held {
+                risk: rule.risk,
+                level: rule.level,
+                blocked: false,
+            },
+            false => Held::default(),
+        };
+        self.track.held(now, config).or(compromise)
+    }
+
+    /// When something last happened that makes its activity suspicious.
+    pub(in super::super) fn suspicious(&self) -> Millis {
+        let compromised = if self.compromise_held() { self.compromised } else { NEVER };
+        self.track.suspicious().max(compromised)
+    }
+
+    /// When something adverse last happened that was not remediated.
+    pub(in super::super) fn adverse(&self) -> Millis {
+        let unusual = if self.unusual > self.track.remediated { self.unusual } else { NEVER };
+        let compromised = if self.compromise_held() { self.compromised } else { NEVER };
+        self.track.found().max(unusual).max(compromised)
+    }
+
+    pub(in super::super) fn overridden(&self, now: Millis) -> Option<&Overriding> {
+        self.overriding.as_ref().filter(|over| over.until > now)
+    }
+
+    /// Whether its sessions are revoked as far as there is none that is later.
+    pub(in super::super) fn revoked(&self) -> bool {
+        self.revoked_before != NEVER && self.last_session <= self.revoked_before
+    }
+
+    pub(in super::super) fn sighting(&self) -> Option<Sighting> {
+        let sighting = |(latitude, longitude, accuracy, at)| Sighting {
+            point: Point {
+                latitude,
+                longitude,
+            },
+            accuracy,
+            at: Timestamp::from_millis(at),
+        };
+        self.sighting.map(sighting)
+    }
+
+    /// It was seen somewhere.
+    pub(in super::super) fn see(&mut self, (point, accuracy): (Point, u32), now: Millis) {
+        if self.sighting.is_none_or(|(.., at)| at <= now) {
+            self.sighting = Some((point.latitude, point.longitude, accuracy, now));
+        }
+    }
+
+    /// A later authentication.
+    pub(in super::super) fn begin(&mut self, session: &str, at: Millis, config: &SignalsConfig) {
+        self.last_session = self.last_session.max(at);
+        self.sessions.begin(session, at, None, config);
+    }
+
+    /// Ends what is held against it.
+    pub(in super::super) fn remediate(&mut self, now: Millis) {
+        let level = self.level.map_or(NEVER, |level| level.at);
+        let until = now.max(level).max(self.compromised).max(self.unusual);
+        self.track.remediate(until);
+        for pair in &mut self.pairs {
+            pair.track.remediate(now);
+        }
+    }
+
+    /// Whether anything is held against it.
+    pub(in super::super) fn is_held(&self, now: Millis, config: &SignalsConfig) -> bool {
+        self.disabled.value
+            || self.revoked()
+            || self.overridden(now).is_some()
+            || self.level().is_some()
+            || self.compromise_held()
+            || self.track.live(now, config)
+            || self.pairs.iter().any(|pair| pair.track.live(now, config))
+    }
+
+    /// Whether it may be forgotten for another: nothing is held against it, and either only strangers
+    /// named it, or it was not seen for as long as anything is kept.
+    pub(in super::super) fn spare(&self, now: Millis, config: &SignalsConfig) -> bool {
+        let idle = now.saturating_sub(self.touched) > config.retention.history.millis();
+        (!self.known || idle) && self.devices.is_empty() && !self.is_held(now, config)
+    }
+
+    /// Whether its time is over.
+    pub(in super::super) fn over(&self, now: Millis, config: &SignalsConfig) -> bool {
+        self.spare(now, config) && now.saturating_sub(self.touched) > 86_400_000
+    }
+
+    /// Takes out what is past its retention; the events are handed back.
+    pub(in super::super) fn forget(&mut self, now: Millis, config: &SignalsConfig) -> Vec<Kept> {
+        let mut gone = self.track.forget(now, config);
+        for pair in &mut self.pairs {
+            gone.extend(pair.track.forget(now, config));
+        }
+        let day = 86_400_000;
+        self.pairs.retain_mut(|pair| {
+            let old = now.saturating_sub(pair.track.latest()) > day;
+            let keep = !old || pair.track.live(now, config);
+            if !keep {
+                gone.extend(pair.track.window.forget(Millis::MAX));
+            }
+            keep
+        });
+        let events = now.saturating_sub(config.retention.events.millis());
+        gone.extend(self.states.forget(events));
+        self.sessions.forget(now.saturating_sub(config.revoked_for.millis()));
+        self.places.forget(now, config);
+        if self.overriding.as_ref().is_some_and(|over| over.until <= events) {
+            self.overriding = None;
+        }
+        gone
+    }
+
+    /// Takes an event in that it did itself.
+    pub(in super::super) fn insert(
+        &mut self,
+        kept: Kept,
+        config: &SignalsConfig,
+        news: &mut News,
+    ) -> Option<Kept> {
+        self.track.insert(kept, config.bounds.events, Lasting::Yes, config, news)
+    }
+}
