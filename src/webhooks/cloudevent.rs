@@ -182,7 +182,7 @@ mod tests {
             "source": "urn:deodar:pdp",
             "type": "dev.deodar.incident.brute_force_attack",
             "subject": "Workspace::User::\"ada\"",
-            "time": "2023-11-14T22:13:20Z",
+            "time": "2023-11-14T22:13:20.000Z",
             "datacontenttype": "application/json",
             "data": {
                 "severity": "high",
