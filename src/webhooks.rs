@@ -28,7 +28,7 @@ mod tests;
 use std::collections::HashSet;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -145,6 +145,8 @@ pub(crate) struct Shared {
     counts: Counts,
     intake: Intake,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Whether there are threads; tests take their place.
+    running: AtomicBool,
 }
 
 impl fmt::Debug for Shared {
@@ -207,6 +209,7 @@ impl Webhooks {
             counts: Counts::default(),
             intake: Intake::default(),
             threads: Mutex::default(),
+            running: AtomicBool::new(false),
         };
         shared.bury_orphans(orphans);
         let shared = Arc::new(shared);
@@ -218,6 +221,7 @@ impl Webhooks {
 
     /// Starts a thread for each webhook, and the one that takes notices over.
     fn run(&self) -> Result<(), String> {
+        self.shared.running.store(true, Ordering::SeqCst);
         let shared = Arc::clone(&self.shared);
         self.spawn("deodar-notices", move || intake::run(&shared))?;
         for hook in self.shared.hooks().values() {
@@ -227,6 +231,9 @@ impl Webhooks {
     }
 
     fn deliver(&self, hook: &Arc<Hook>) -> Result<(), String> {
+        if !self.shared.running.load(Ordering::SeqCst) {
+            return Ok(());
+        }
         let (shared, hook) = (Arc::clone(&self.shared), Arc::clone(hook));
         self.spawn("deodar-webhook", move || deliver::run(&shared, &hook))
     }
