@@ -35,7 +35,8 @@ pub(super) fn run(command: &Webhooks, args: &Args, output: Output) -> Done {
 
 fn request(command: &WebhooksCommand) -> Result<Ask, Failure> {
     let ask = |method, path: String, body| Ok(Ask { method, path, body });
-    let named = |name: &str, rest: &str| Ok(format!("/webhooks/{}{rest}", in_path(name)?));
+    let named =
+        |name: &str, rest: &str| in_path(name).map(|name| format!("/webhooks/{name}{rest}"));
     match command {
         WebhooksCommand::List => ask("GET", "/webhooks".to_owned(), None),
         WebhooksCommand::Add {

@@ -27,5 +27,6 @@ mod sources;
 mod support;
 mod tls;
 mod traces;
+mod webhooks;
 mod workloads;
 mod written;
