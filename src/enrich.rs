@@ -5,6 +5,7 @@
 //! here waits.
 
 mod facts;
+mod geo;
 mod inject;
 
 use std::borrow::Cow;
@@ -17,6 +18,10 @@ use crate::policy::schema::ActionModel;
 use crate::request::Request;
 use crate::state::State;
 use crate::timestamp::Timestamp;
+
+#[cfg(feature = "server")]
+pub use geo::MaxMind;
+pub use geo::{GeoAnswer, GeoSource};
 
 /// A request with everything that evaluation reads.
 #[derive(Debug)]

@@ -76,6 +76,9 @@ mod webhooks;
 pub use caller::{Caller, CallerLimits, Handles, InlineRule, Scope};
 pub use decide::{Cause, Decision, Denied, Obligation, Outcome, PolicyFailure, Unmet};
 pub use engine::{EngineAnswer, PolicyErrorCode, ShadowCounts, ShadowMismatch, ShadowSettings};
+#[cfg(feature = "server")]
+pub use enrich::MaxMind;
+pub use enrich::{GeoAnswer, GeoSource};
 pub use fault::{Fault, Faults};
 pub use pdp::{
     Authorize, BuildError, EntitiesWritten, EntityChange, EntityFault, EntityOrigin, EntityPage,
