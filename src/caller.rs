@@ -38,6 +38,8 @@ pub enum Scope {
     EntitiesWrite,
     /// List, create, rotate and revoke API keys.
     KeysWrite,
+    /// Register webhooks, and have what they did not get sent again.
+    WebhooksWrite,
     /// Read the decision log's head and what shadow checks found.
     AuditRead,
     /// Follow changes of the state.
@@ -63,6 +65,7 @@ impl Scope {
         Self::EntitiesRead,
         Self::EntitiesWrite,
         Self::KeysWrite,
+        Self::WebhooksWrite,
         Self::AuditRead,
         Self::Watch,
         Self::MetricsRead,
@@ -86,6 +89,7 @@ impl Scope {
             Self::EntitiesRead => "entities:read",
             Self::EntitiesWrite => "entities:write",
             Self::KeysWrite => "keys:write",
+            Self::WebhooksWrite => "webhooks:write",
             Self::AuditRead => "audit:read",
             Self::Watch => "watch",
             Self::MetricsRead => "metrics:read",

@@ -16,6 +16,7 @@ mod score;
 mod serve;
 mod test;
 mod validate;
+mod webhooks;
 
 use std::ffi::OsString;
 
@@ -116,6 +117,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Health(command) => health::run(command, &args, output),
         Command::Reload(command) => reload::run(command, &args, output),
         Command::Keys(command) => keys::run(command, &args, output),
+        Command::Webhooks(command) => webhooks::run(command, &args, output),
         Command::Audit(command) => audit::run(command, output),
         Command::Config => config::run(&args, output),
         Command::Completions { shell } => {

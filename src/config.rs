@@ -14,6 +14,7 @@ mod tables;
 mod tests;
 mod tls;
 mod value;
+mod webhooks;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -40,6 +41,7 @@ pub use layers::Origin;
 pub use secret::{Secret, SecretRef};
 pub use tls::{ClientAuth, ClientConfig, TlsConfig, TlsVersion};
 use value::Value;
+pub use webhooks::{WebhookConfig, WebhookDeliveryConfig};
 
 /// The environment variable that names the configuration file.
 pub const CONFIG_VARIABLE: &str = "DEODAR_CONFIG";
@@ -101,6 +103,10 @@ pub struct Config {
     pub callers: Vec<CallerConfig>,
     /// Issuers whose tokens are taken.
     pub issuers: Vec<IssuerConfig>,
+    /// Who is told of findings and incidents.
+    pub webhooks: Vec<WebhookConfig>,
+    /// How.
+    pub webhook_delivery: WebhookDeliveryConfig,
     /// The key that commands show to a server.
     pub client_key: Option<SecretRef>,
     /// How commands that talk to a server trust it.
@@ -361,6 +367,8 @@ impl Config {
             auth_member: text("decide.auth_member"),
             callers: layers.tables().callers.clone(),
             issuers: layers.tables().issuers.clone(),
+            webhooks: layers.tables().webhooks.clone(),
+            webhook_delivery: WebhookDeliveryConfig::typed(&layers),
             client_key: secret("client.key"),
             client: ClientConfig::read(&layers),
             limits: LimitsConfig {
@@ -494,6 +502,7 @@ impl Config {
             fault(key, message, help);
         }
         self.audit.check(&mut fault);
+        self.webhook_delivery.check(&self.layers, &mut fault);
         if let Err(found) = check_callers(&self.callers) {
             faults.extend(found);
         }
@@ -501,6 +510,7 @@ impl Config {
         if let Some(Err(found)) = self.trust.clone().map(Trust::new) {
             faults.extend(found);
         }
+        faults.extend(webhooks::check(&self.webhooks, &self.webhook_delivery));
         faults.or(())
     }
 

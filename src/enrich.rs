@@ -22,6 +22,10 @@ use crate::request::Request;
 use crate::state::State;
 use crate::timestamp::Timestamp;
 
+#[cfg(feature = "server")]
+pub use geo::MaxMind;
+pub use geo::{GeoAnswer, GeoSource};
+
 /// A request with everything that evaluation reads, but for its score.
 #[derive(Debug)]
 pub(crate) struct Enriched<'a> {

@@ -200,6 +200,34 @@ fn is_loopback(host: &str) -> bool {
             .is_ok_and(|ip| ip.is_loopback())
 }
 
+/// TLS that trusts the system's certificate authorities and those of a PEM file.
+pub(crate) fn trusting(authorities: Option<&Path>) -> Result<TlsConfig, String> {
+    let native = rustls_native_certs::load_native_certs();
+    for error in &native.errors {
+        tracing::warn!("certificate authorities of the system: {error}");
+    }
+    let mut roots = native.certs;
+    if let Some(path) = authorities {
+        let place = path.display();
+        let before = roots.len();
+        let file = CertificateDer::pem_file_iter(path).map_err(|e| format!("`{place}`: {e}"))?;
+        for certificate in file {
+            roots.push(certificate.map_err(|e| format!("`{place}`: {e}"))?);
+        }
+        if roots.len() == before {
+            return Err(format!("`{place}`: holds no certificate"));
+        }
+    }
+    let roots: Vec<_> = roots
+        .iter()
+        .map(|root| Certificate::from_der(root.as_ref()).to_owned())
+        .collect();
+    Ok(TlsConfig::builder()
+        .root_certs(RootCerts::from(roots))
+        .unversioned_rustls_crypto_provider(Arc::new(rustls_graviola::default_provider()))
+        .build())
+}
+
 /// Makes calls over the network. Cheap to clone; connections are kept and shared.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
@@ -215,31 +243,7 @@ impl Client {
     /// When the file cannot be read or holds no certificate. A system without authorities is no error:
     /// calls over `https` then fail.
     pub(crate) fn new(authorities: Option<&Path>) -> Result<Self, String> {
-        let native = rustls_native_certs::load_native_certs();
-        for error in &native.errors {
-            tracing::warn!("certificate authorities of the system: {error}");
-        }
-        let mut roots = native.certs;
-        if let Some(path) = authorities {
-            let place = path.display();
-            let before = roots.len();
-            let file =
-                CertificateDer::pem_file_iter(path).map_err(|e| format!("`{place}`: {e}"))?;
-            for certificate in file {
-                roots.push(certificate.map_err(|e| format!("`{place}`: {e}"))?);
-            }
-            if roots.len() == before {
-                return Err(format!("`{place}`: holds no certificate"));
-            }
-        }
-        let roots: Vec<_> = roots
-            .iter()
-            .map(|root| Certificate::from_der(root.as_ref()).to_owned())
-            .collect();
-        let tls = TlsConfig::builder()
-            .root_certs(RootCerts::from(roots))
-            .unversioned_rustls_crypto_provider(Arc::new(rustls_graviola::default_provider()))
-            .build();
+        let tls = trusting(authorities)?;
         let agent = ureq::Agent::config_builder()
             .tls_config(tls)
             .http_status_as_error(false)
@@ -311,7 +315,8 @@ impl Client {
     }
 }
 
-fn failed(error: ureq::Error) -> FetchError {
+/// What an error of the client means.
+pub(crate) fn failed(error: ureq::Error) -> FetchError {
     match error {
         ureq::Error::Timeout(_) => FetchError::TimedOut,
         ureq::Error::BodyExceedsLimit(_) => FetchError::TooLong,

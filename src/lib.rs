@@ -32,6 +32,7 @@
 //! - `audit` (feature `server`): decisions to records that are kept
 //! - `policy`, `entities`, `state`: sources to one immutable [`State`], published whole
 //! - `storage`: the state directory, for what has to outlive the process
+//! - `webhooks` (feature `server`): findings and incidents to those who want to know
 //! - `pdp`: [`Pdp`], which holds the state and walks the stages
 //! - `config`, `response`, `server` (feature `server`), `cases`, `cli` (feature `cli`)
 #![forbid(unsafe_code)]
@@ -70,6 +71,8 @@ mod response;
 pub mod server;
 #[cfg(feature = "server")]
 mod tokens;
+#[cfg(feature = "server")]
+mod webhooks;
 
 pub use caller::{Caller, CallerLimits, Handles, InlineRule, Scope};
 pub use decide::{
@@ -77,7 +80,9 @@ pub use decide::{
     WouldBe,
 };
 pub use engine::{EngineAnswer, PolicyErrorCode, ShadowCounts, ShadowMismatch, ShadowSettings};
-pub use enrich::geo::{GeoAnswer, GeoSource};
+#[cfg(feature = "server")]
+pub use enrich::MaxMind;
+pub use enrich::{GeoAnswer, GeoSource};
 pub use fault::{Fault, Faults};
 pub use pdp::{
     Authorize, BuildError, EntitiesWritten, EntityChange, EntityFault, EntityOrigin, EntityPage,

@@ -39,6 +39,7 @@ mod spans;
 pub(crate) mod tls;
 mod trace;
 mod watch;
+mod webhooks;
 mod whoami;
 
 use std::net::SocketAddr;

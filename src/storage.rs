@@ -1,7 +1,7 @@
 //! The state directory: what has to outlive the process.
 //!
 //! What enters: revisions that are about to be published, entities written through the API, API keys,
-//! entries of the token deny-list, secrets. What leaves: the same after a restart. What must hold:
+//! entries of the token deny-list, secrets, webhooks and their deliveries. What leaves: the same after a restart. What must hold:
 //! - one process owns the directory; a second one is told who does;
 //! - what a write has acknowledged is on disk, and survives `kill -9` and a loss of power; what was not
 //!   acknowledged is there whole or not at all;
@@ -24,17 +24,11 @@ mod denials;
 #[cfg(feature = "server")]
 pub(crate) mod keys;
 #[cfg(feature = "server")]
-#[allow(
-    dead_code,
-    reason = "nothing that is kept yet is a secret to be read back"
-)]
 mod seal;
 #[cfg(feature = "server")]
-#[allow(
-    dead_code,
-    reason = "nothing that is kept yet is a secret to be read back"
-)]
 mod secrets;
+#[cfg(feature = "server")]
+mod webhooks;
 
 #[cfg(test)]
 mod tests;

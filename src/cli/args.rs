@@ -53,6 +53,8 @@ pub(super) enum Command {
     Reload(Reload),
     /// Create, list, rotate and revoke API keys
     Keys(Keys),
+    /// Register, test and remove webhooks, and replay what they did not get
+    Webhooks(Webhooks),
     /// Check decision logs
     #[command(subcommand)]
     Audit(Audit),
@@ -262,6 +264,69 @@ pub(super) enum KeysCommand {
     Revoke {
         /// The key's id
         id: String,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Webhooks {
+    #[command(subcommand)]
+    pub(super) command: WebhooksCommand,
+    /// The server [default: where the configuration says it listens]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(super) server: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum WebhooksCommand {
+    /// Show every webhook with its statistics
+    List,
+    /// Register a webhook; its secret is printed once, alone on standard output
+    Add {
+        /// Its name in answers and logs
+        name: String,
+        /// Where events are posted
+        url: String,
+        /// Which events it wants, such as incident.*,finding.brute_force_attack [default: all]
+        #[arg(long, value_name = "PATTERNS", value_delimiter = ',')]
+        events: Vec<String>,
+        /// Least severity of these
+        #[arg(long, value_name = "SEVERITY", default_value = "low", value_parser = ["low", "medium", "high", "critical"])]
+        min_severity: String,
+    },
+    /// Give a webhook a new secret, printed once; the present one signs too for a day
+    Rotate {
+        /// The webhook's name
+        name: String,
+    },
+    /// Send a test event and tell what came of it
+    ///
+    /// Exit codes: 0 it was delivered, 2 it was not, 1 it could not be sent.
+    Test {
+        /// The webhook's name
+        name: String,
+    },
+    /// Remove a webhook and what waits for it
+    Remove {
+        /// The webhook's name
+        name: String,
+    },
+    /// Show deliveries that were given up, the newest first
+    Dead {
+        /// How many
+        #[arg(long, value_name = "N", default_value_t = 100)]
+        limit: usize,
+    },
+    /// Have deliveries that were given up sent again
+    Replay {
+        /// The id of one, as `dead` shows it; may be repeated
+        #[arg(long, value_name = "ID", required_unless_present = "all")]
+        id: Vec<String>,
+        /// All of them
+        #[arg(long, conflicts_with = "id")]
+        all: bool,
+        /// Those of this webhook only
+        #[arg(long, value_name = "NAME")]
+        webhook: Option<String>,
     },
 }
 

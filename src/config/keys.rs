@@ -190,6 +190,21 @@ pub(super) const KEYS: &[Key] = &[
     fixed("audit.flush_interval", Kind::Duration, "1s"),
     fixed("audit.post_timeout", Kind::Duration, "10s"),
     fixed("audit.post_buffer_bytes", Kind::Int(1, MANY), "16777216"),
+    fixed("webhook_delivery.source", Kind::Text, "urn:deodar:pdp"),
+    fixed("webhook_delivery.timeout", Kind::Duration, "15s"),
+    fixed(
+        "webhook_delivery.retries",
+        Kind::Names,
+        "0s,5s,5m,30m,2h,5h,10h",
+    ),
+    fixed("webhook_delivery.queue", Kind::Int(1, 100_000), "1000"),
+    fixed(
+        "webhook_delivery.dead_letters",
+        Kind::Int(1, 1_000_000),
+        "10000",
+    ),
+    fixed("webhook_delivery.dead_letter_file", Kind::Path, ""),
+    fixed("webhook_delivery.danger_allow_private", Kind::Bool, "false"),
     live("log.level", Kind::Text, "info"),
     live(
         "log.format",

@@ -1,4 +1,5 @@
-//! Tables of the configuration file that are values of their own: `[[callers]]`, `[[issuers]]`, `[trust]`.
+//! Tables of the configuration file that are values of their own: `[[callers]]`, `[[issuers]]`,
+//! `[[webhooks]]`, `[trust]`.
 
 use std::path::Path;
 
@@ -8,6 +9,7 @@ use toml::de::{DeValue, ValueDeserializer};
 
 use super::callers::CallerConfig;
 use super::issuers::IssuerConfig;
+use super::webhooks::WebhookConfig;
 use crate::trust::TrustConfig;
 
 /// What the file's arrays of tables say.
@@ -15,11 +17,12 @@ use crate::trust::TrustConfig;
 pub(super) struct Tables {
     pub(super) callers: Vec<CallerConfig>,
     pub(super) issuers: Vec<IssuerConfig>,
+    pub(super) webhooks: Vec<WebhookConfig>,
     pub(super) trust: Option<TrustConfig>,
 }
 
 /// Their names.
-pub(super) const TABLES: &[&str] = &["callers", "issuers", "trust"];
+pub(super) const TABLES: &[&str] = &["callers", "issuers", "webhooks", "trust"];
 
 /// What is wrong with a table, and where.
 pub(super) type TableFault = (String, std::ops::Range<usize>);
@@ -35,6 +38,12 @@ impl Tables {
         let mut faults = Vec::new();
         match name {
             "callers" => self.callers = entries(value, &mut faults),
+            "webhooks" => {
+                self.webhooks = entries(value, &mut faults);
+                for webhook in &mut self.webhooks {
+                    webhook.relative_to(base);
+                }
+            }
             "issuers" => {
                 self.issuers = entries(value, &mut faults);
                 for issuer in &mut self.issuers {
@@ -54,8 +63,9 @@ impl Tables {
 
     /// Names of those that differ and that only a restart takes up.
     pub(super) fn restart_needed(&self, other: &Self) -> Vec<&'static str> {
-        let differ = self.issuers != other.issuers;
-        differ.then_some("issuers").into_iter().collect()
+        let issuers = (self.issuers != other.issuers).then_some("issuers");
+        let webhooks = (self.webhooks != other.webhooks).then_some("webhooks");
+        issuers.into_iter().chain(webhooks).collect()
     }
 }
 

@@ -10,7 +10,7 @@ use super::places::Places;
 use super::routes::PATHS;
 use super::shed::Shedder;
 use super::tls::Tls;
-use super::{Clock, audit, denials, principal};
+use super::{Clock, audit, denials, principal, webhooks};
 use crate::audit::DecisionLog;
 use crate::config::{Config, LimitsConfig};
 use crate::fault::{Fault, Faults};
@@ -18,6 +18,7 @@ use crate::fetch::{Client, Fetch};
 use crate::pdp::Pdp;
 use crate::storage::Store;
 use crate::tokens::{Denied, Issuers};
+use crate::webhooks::{NoticeSink, Setup, Webhooks};
 use arc_swap::ArcSwap;
 
 /// Where the server is in its life.
@@ -54,6 +55,11 @@ pub(super) struct App {
     pub(super) denied: Denied,
     /// Held while they change: one change at a time.
     pub(super) denying: Mutex<()>,
+    /// Who is told of findings and incidents.
+    pub(super) webhooks: Webhooks,
+    /// Where those come in.
+    #[allow(dead_code, reason = "for what makes findings and incidents")]
+    pub(super) notices: NoticeSink,
     /// Whose tokens are taken, for callers and for principals.
     pub(super) issuers: Option<Issuers>,
     pub(super) limiter: Limiter,
@@ -102,6 +108,14 @@ impl App {
         };
         let audit = DecisionLog::start(&config.audit, audit::ROUTES, fetch)
             .map_err(|error| Fault::new("config", error.to_string()))?;
+        let setup = Setup::new(
+            &config.webhook_delivery,
+            &config.webhooks,
+            config.client.ca.clone(),
+            store.clone(),
+        );
+        let (webhooks, notices) =
+            Webhooks::start(setup).map_err(|message| Fault::new("config", message))?;
         let hosts = config.server.hosts.iter();
         let metrics = Metrics::new(&config.metrics, PATHS);
         if let Some(issuers) = &issuers {
@@ -110,6 +124,7 @@ impl App {
         if let Some(log) = &audit {
             audit::watch(log, &metrics);
         }
+        webhooks::watch(&webhooks, &metrics);
         let shedder = Arc::new(Shedder::default());
         let watched = Arc::clone(&shedder);
         metrics.watch_gauge(
@@ -148,6 +163,8 @@ impl App {
             audit,
             denied,
             denying: Mutex::new(()),
+            webhooks,
+            notices,
             issuers,
             limiter: Limiter::new(defaults(&config.limits)),
             shedder,

@@ -157,6 +157,9 @@ async fn run(mut serve: Serve) -> Result<(), ServeError> {
         // Fails only if the thread panicked; the process ends anyhow.
         let _ = tokio::task::spawn_blocking(close).await;
     }
+    let webhooks = app.webhooks.clone();
+    // What was found is on its way, or kept, before the process ends.
+    let _ = tokio::task::spawn_blocking(move || webhooks.close()).await;
     if let Some(log) = app.audit.clone() {
         // What was decided is written before the process ends.
         let _ = tokio::task::spawn_blocking(move || log.close()).await;

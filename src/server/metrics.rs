@@ -33,7 +33,7 @@ use crate::score::Band;
 pub(super) use closed::{AuthenticationFailure, Certificate, Shed, WouldDeny};
 use closed::{Closed, Counts};
 use exchanges::Exchanges;
-use gauges::{Kind, Watched};
+use gauges::{Figure, Kind, Watched};
 use policies::PolicyCounts;
 use process::Process;
 
@@ -192,6 +192,17 @@ impl Metrics {
         read: impl Fn() -> u64 + Send + Sync + 'static,
     ) {
         self.watch_figure(Watched::new(name, help, Kind::Counter, read));
+    }
+
+    /// As [`Metrics::watch_counter`], by the values of a label from a closed set.
+    pub(super) fn watch_counter_by(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        label: &'static str,
+        each: Vec<(&'static str, Figure)>,
+    ) {
+        self.watch_figure(Watched::by(name, help, label, each));
     }
 
     fn watch_figure(&self, watched: Watched) {

@@ -22,7 +22,8 @@ use super::limit::Class;
 use super::peer::Peer;
 use super::problem::Problem;
 use super::{
-    admin, audit, denials, entities, hosts, keys, policies, probes, revisions, watch, whoami,
+    admin, audit, denials, entities, hosts, keys, policies, probes, revisions, watch, webhooks,
+    whoami,
 };
 use crate::caller::Scope;
 
@@ -192,6 +193,69 @@ pub(super) fn table() -> Vec<Route> {
         ),
         route(
             Method::GET,
+            "/webhooks",
+            needs(Scope::WebhooksWrite),
+            Class::Manage,
+            get(webhooks::list),
+        ),
+        route(
+            Method::POST,
+            "/webhooks",
+            needs(Scope::WebhooksWrite),
+            Class::Manage,
+            post(webhooks::create),
+        ),
+        route(
+            Method::GET,
+            "/webhooks/dead",
+            needs(Scope::WebhooksWrite),
+            Class::Manage,
+            get(webhooks::dead),
+        ),
+        route(
+            Method::POST,
+            "/webhooks/dead/replay",
+            needs(Scope::WebhooksWrite),
+            Class::Manage,
+            post(webhooks::replay),
+        ),
+        route(
+            Method::GET,
+            "/webhooks/{name}",
+            needs(Scope::WebhooksWrite),
+            Class::Manage,
+            get(webhooks::show),
+        ),
+        route(
+            Method::PUT,
+            "/webhooks/{name}",
+            needs(Scope::WebhooksWrite),
+            Class::Manage,
+            put(webhooks::update),
+        ),
+        route(
+            Method::DELETE,
+            "/webhooks/{name}",
+            needs(Scope::WebhooksWrite),
+            Class::Manage,
+            delete(webhooks::remove),
+        ),
+        route(
+            Method::POST,
+            "/webhooks/{name}/rotate",
+            needs(Scope::WebhooksWrite),
+            Class::Manage,
+            post(webhooks::rotate),
+        ),
+        route(
+            Method::POST,
+            "/webhooks/{name}/test",
+            needs(Scope::WebhooksWrite),
+            Class::Manage,
+            post(webhooks::test),
+        ),
+        route(
+            Method::GET,
             "/audit",
             needs(Scope::AuditRead),
             Class::Manage,
@@ -244,6 +308,12 @@ pub(super) const PATHS: &[&str] = &[
     "/keys/{id}/rotate",
     "/keys/{id}",
     "/denials",
+    "/webhooks",
+    "/webhooks/dead",
+    "/webhooks/dead/replay",
+    "/webhooks/{name}",
+    "/webhooks/{name}/rotate",
+    "/webhooks/{name}/test",
     "/audit",
     "/watch",
     "/healthz",

@@ -28,5 +28,6 @@ mod support;
 mod tls;
 mod traces;
 mod trust;
+mod webhooks;
 mod workloads;
 mod written;

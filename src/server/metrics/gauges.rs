@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
 
 use super::{encode_counter, encode_gauge};
 
@@ -11,7 +13,16 @@ pub(super) struct Watched {
     pub(super) name: &'static str,
     help: &'static str,
     kind: Kind,
-    read: Box<dyn Fn() -> u64 + Send + Sync>,
+    read: Read,
+}
+
+/// Tells a figure.
+pub(super) type Figure = Box<dyn Fn() -> u64 + Send + Sync>;
+
+enum Read {
+    One(Figure),
+    /// A counter by the values of a label, which are known when deodar is built.
+    By(&'static str, Vec<(&'static str, Figure)>),
 }
 
 /// Whether a figure may fall.
@@ -32,15 +43,40 @@ impl Watched {
             name,
             help,
             kind,
-            read: Box::new(read),
+            read: Read::One(Box::new(read)),
+        }
+    }
+
+    /// A counter by a label.
+    pub(super) fn by(
+        name: &'static str,
+        help: &'static str,
+        label: &'static str,
+        each: Vec<(&'static str, Figure)>,
+    ) -> Self {
+        Self {
+            name,
+            help,
+            kind: Kind::Counter,
+            read: Read::By(label, each),
         }
     }
 
     pub(super) fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let value = (self.read)();
-        match self.kind {
-            Kind::Gauge => encode_gauge(encoder, self.name, self.help, value),
-            Kind::Counter => encode_counter(encoder, self.name, self.help, value),
+        match (&self.read, self.kind) {
+            (Read::One(read), Kind::Gauge) => encode_gauge(encoder, self.name, self.help, read()),
+            (Read::One(read), Kind::Counter) => {
+                encode_counter(encoder, self.name, self.help, read())
+            }
+            (Read::By(label, each), _) => {
+                let kind = MetricType::Counter;
+                let mut family = encoder.encode_descriptor(self.name, self.help, None, kind)?;
+                for (value, read) in each {
+                    let labels = [(*label, *value)];
+                    ConstCounter::new(read()).encode(family.encode_family(&labels)?)?;
+                }
+                Ok(())
+            }
         }
     }
 }

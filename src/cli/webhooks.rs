@@ -1,0 +1,215 @@
+//! `deodar webhooks`: through a running server.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::args::{Args, Webhooks, WebhooksCommand};
+use super::client::Server;
+use super::output::Output;
+use super::{Done, Exit, Failure, client_key};
+
+/// How long a server may take: a test waits for the receiver.
+const WAITING: Duration = Duration::from_secs(90);
+
+/// What is asked of the server.
+struct Ask {
+    method: &'static str,
+    path: String,
+    body: Option<Value>,
+}
+
+pub(super) fn run(command: &Webhooks, args: &Args, output: Output) -> Done {
+    let answer = ask(&request(&command.command)?, command, args)?;
+    if output.is_json() {
+        output.value(&answer);
+    } else {
+        show(&command.command, &answer, output)?;
+    }
+    let delivered = answer.get("delivered").and_then(Value::as_bool);
+    match (&command.command, delivered) {
+        (WebhooksCommand::Test { .. }, Some(false)) => Ok(Exit::DoesNotHold),
+        _ => Ok(Exit::Holds),
+    }
+}
+
+fn request(command: &WebhooksCommand) -> Result<Ask, Failure> {
+    let ask = |method, path: String, body| Ok(Ask { method, path, body });
+    let named =
+        |name: &str, rest: &str| in_path(name).map(|name| format!("/webhooks/{name}{rest}"));
+    match command {
+        WebhooksCommand::List => ask("GET", "/webhooks".to_owned(), None),
+        WebhooksCommand::Add {
+            name,
+            url,
+            events,
+            min_severity,
+        } => {
+            let body = json!({
+                "name": name,
+                "url": url,
+                "events": events,
+                "minSeverity": min_severity,
+            });
+            ask("POST", "/webhooks".to_owned(), Some(body))
+        }
+        WebhooksCommand::Rotate { name } => ask("POST", named(name, "/rotate")?, None),
+        WebhooksCommand::Test { name } => ask("POST", named(name, "/test")?, None),
+        WebhooksCommand::Remove { name } => ask("DELETE", named(name, "")?, None),
+        WebhooksCommand::Dead { limit } => {
+            ask("GET", format!("/webhooks/dead?limit={limit}"), None)
+        }
+        WebhooksCommand::Replay { id, all, webhook } => {
+            let mut body = if *all {
+                json!({ "all": true })
+            } else {
+                json!({ "ids": id })
+            };
+            if let (Some(webhook), Some(members)) = (webhook, body.as_object_mut()) {
+                members.insert("webhook".to_owned(), webhook.as_str().into());
+            }
+            ask("POST", "/webhooks/dead/replay".to_owned(), Some(body))
+        }
+    }
+}
+
+fn ask(ask: &Ask, command: &Webhooks, args: &Args) -> Result<Value, Failure> {
+    let config = args.load_config()?;
+    let key = client_key(args, &config)?;
+    let server = Server::find(command.server.as_deref(), &config, false, None)?;
+    let base = &server.base;
+    let (status, answer) = server.ask(WAITING, |agent| {
+        let mut request = ureq::http::Request::builder()
+            .method(ask.method)
+            .uri(format!("{base}{}", ask.path));
+        if let Some(key) = &key {
+            request = request.header("authorization", format!("Bearer {}", key.reveal()));
+        }
+        if ask.body.is_some() {
+            request = request.header("content-type", "application/json");
+        }
+        let body = ask.body.as_ref().map(Value::to_string).unwrap_or_default();
+        agent.run(request.body(body)?)
+    })?;
+    if (200..300).contains(&status) {
+        return Ok(answer);
+    }
+    let detail = answer.get("detail").and_then(Value::as_str);
+    let mut message = format!("{base} answers {status}: {}", detail.unwrap_or("no reason"));
+    if status == 401 && key.is_none() {
+        message
+            .push_str("; give a key with the scope webhooks:write by --key-file or `client.key`");
+    }
+    Err(Failure::CouldNotRun(message))
+}
+
+fn show(command: &WebhooksCommand, answer: &Value, output: Output) -> Result<(), Failure> {
+    let text = |member: &str| answer.get(member).and_then(Value::as_str);
+    match command {
+        WebhooksCommand::List => list(answer, output),
+        WebhooksCommand::Add { .. } | WebhooksCommand::Rotate { .. } => {
+            // Alone on standard output, so that it can be piped to where it belongs.
+            let secret = text("secret").ok_or_else(|| {
+                Failure::CouldNotRun("the server has answered without a secret".to_owned())
+            })?;
+            output.note(&format!(
+                "the secret of the webhook `{}`, which is not shown again:",
+                text("name").unwrap_or_default()
+            ));
+            output.line(secret);
+        }
+        WebhooksCommand::Test { name } => match text("error") {
+            None => output.note(&format!("delivered to `{name}`")),
+            Some(error) => output.note(&format!("not delivered to `{name}`: {error}")),
+        },
+        WebhooksCommand::Remove { name } => {
+            output.note(&format!("the webhook `{name}` is removed"));
+        }
+        WebhooksCommand::Dead { .. } => dead(answer, output),
+        WebhooksCommand::Replay { .. } => replayed(answer, output),
+    }
+    Ok(())
+}
+
+fn list(answer: &Value, output: Output) {
+    for webhook in items(answer, "webhooks") {
+        let text = |member: &str| webhook.get(member).and_then(Value::as_str);
+        let figures = webhook.get("statistics");
+        let figure = |member: &str| {
+            let figure = figures.and_then(|figures| figures.get(member));
+            figure.and_then(Value::as_u64).unwrap_or(0)
+        };
+        let mut line = format!(
+            "{}  {}  delivered {}  failed {}  pending {}  dead {}",
+            text("name").unwrap_or_default(),
+            text("url").unwrap_or_default(),
+            figure("delivered"),
+            figure("failed"),
+            figure("pending"),
+            figure("dead"),
+        );
+        let error = figures.and_then(|figures| figures.get("lastError"));
+        let disabled = webhook.get("disabled").and_then(|d| d.get("reason"));
+        for (what, value) in [
+            ("disabled", disabled),
+            ("last error", error),
+            ("secret", webhook.get("secretError")),
+        ] {
+            if let Some(value) = value.and_then(Value::as_str) {
+                line.push_str(&format!("  {what}: {value}"));
+            }
+        }
+        output.line(&line);
+    }
+}
+
+fn dead(answer: &Value, output: Output) {
+    if answer.get("kept").and_then(Value::as_bool) == Some(false) {
+        output.note(
+            "dead letters are not kept: set `state.dir` or `webhook_delivery.dead_letter_file`",
+        );
+    }
+    for letter in items(answer, "dead") {
+        let text = |member: &str| letter.get(member).and_then(Value::as_str);
+        output.line(&format!(
+            "{}  {}  {}  {}  {}",
+            text("id").unwrap_or_default(),
+            text("webhook").unwrap_or_default(),
+            text("event").unwrap_or_default(),
+            text("died").unwrap_or_default(),
+            text("lastError").unwrap_or_default()
+        ));
+    }
+}
+
+fn replayed(answer: &Value, output: Output) {
+    let replayed = answer.get("replayed").and_then(Value::as_u64);
+    output.note(&format!("{} are sent again", replayed.unwrap_or(0)));
+    for letter in items(answer, "left") {
+        let text = |member: &str| letter.get(member).and_then(Value::as_str);
+        output.line(&format!(
+            "{}  {}  stays: {}",
+            text("id").unwrap_or_default(),
+            text("webhook").unwrap_or_default(),
+            text("reason").unwrap_or_default()
+        ));
+    }
+}
+
+fn items<'a>(answer: &'a Value, member: &str) -> impl Iterator<Item = &'a Value> {
+    let items = answer.get(member).and_then(Value::as_array);
+    items.into_iter().flatten()
+}
+
+/// A name as it may stand in a path: those of webhooks need no escape.
+fn in_path(name: &str) -> Result<&str, Failure> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    if !name.is_empty() && name.bytes().all(plain) {
+        return Ok(name);
+    }
+    let message = format!(
+        "`{}` is no name of a webhook; `deodar webhooks list` shows them",
+        name.escape_debug()
+    );
+    Err(Failure::CouldNotRun(message))
+}
