@@ -8,6 +8,7 @@ mod callers;
 mod issuers;
 mod keys;
 mod layers;
+mod receivers;
 mod secret;
 mod tables;
 #[cfg(test)]
@@ -36,6 +37,9 @@ pub use issuers::{
 };
 use layers::Layers;
 pub use layers::Origin;
+pub use receivers::{
+    PollConfig, PushConfig, ReceiverConfig, SubjectFormat, check as check_receivers,
+};
 pub use secret::{Secret, SecretRef};
 pub use tls::{ClientAuth, ClientConfig, TlsConfig, TlsVersion};
 use value::Value;
@@ -94,6 +98,8 @@ pub struct Config {
     pub callers: Vec<CallerConfig>,
     /// Issuers whose tokens are taken.
     pub issuers: Vec<IssuerConfig>,
+    /// Transmitters whose security event tokens are taken.
+    pub receivers: Vec<ReceiverConfig>,
     /// The key that commands show to a server.
     pub client_key: Option<SecretRef>,
     /// How commands that talk to a server trust it.
@@ -351,6 +357,7 @@ impl Config {
             },
             callers: layers.tables().callers.clone(),
             issuers: layers.tables().issuers.clone(),
+            receivers: layers.tables().receivers.clone(),
             client_key: secret("client.key"),
             client: ClientConfig::read(&layers),
             limits: LimitsConfig {
@@ -488,6 +495,7 @@ impl Config {
             faults.extend(found);
         }
         faults.extend(check_issuers(&self.issuers));
+        faults.extend(check_receivers(&self.receivers, &self.callers));
         faults.or(())
     }
 

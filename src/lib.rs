@@ -68,6 +68,8 @@ mod response;
 #[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "server")]
+mod ssf;
+#[cfg(feature = "server")]
 mod tokens;
 
 pub use caller::{Caller, CallerLimits, Handles, InlineRule, Scope};

@@ -1,4 +1,5 @@
-//! Arrays of tables in the configuration file: `[[callers]]` and `[[issuers]]`.
+//! Arrays of tables in the configuration file: `[[callers]]`, `[[issuers]]` and
+//! `[[receivers]]`.
 
 use std::path::Path;
 
@@ -8,16 +9,18 @@ use toml::de::{DeValue, ValueDeserializer};
 
 use super::callers::CallerConfig;
 use super::issuers::IssuerConfig;
+use super::receivers::ReceiverConfig;
 
 /// What the file's arrays of tables say.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Tables {
     pub(super) callers: Vec<CallerConfig>,
     pub(super) issuers: Vec<IssuerConfig>,
+    pub(super) receivers: Vec<ReceiverConfig>,
 }
 
 /// Their names.
-pub(super) const TABLES: &[&str] = &["callers", "issuers"];
+pub(super) const TABLES: &[&str] = &["callers", "issuers", "receivers"];
 
 /// What is wrong with a table, and where.
 pub(super) type TableFault = (String, std::ops::Range<usize>);
@@ -31,12 +34,19 @@ impl Tables {
         base: &Path,
     ) -> Vec<TableFault> {
         let mut faults = Vec::new();
-        if name == "callers" {
-            self.callers = entries(value, &mut faults);
-        } else {
-            self.issuers = entries(value, &mut faults);
-            for issuer in &mut self.issuers {
-                issuer.relative_to(base);
+        match name {
+            "callers" => self.callers = entries(value, &mut faults),
+            "receivers" => {
+                self.receivers = entries(value, &mut faults);
+                for receiver in &mut self.receivers {
+                    receiver.relative_to(base);
+                }
+            }
+            _ => {
+                self.issuers = entries(value, &mut faults);
+                for issuer in &mut self.issuers {
+                    issuer.relative_to(base);
+                }
             }
         }
         faults
@@ -44,8 +54,13 @@ impl Tables {
 
     /// Names of those that differ and that only a restart takes up.
     pub(super) fn restart_needed(&self, other: &Self) -> Vec<&'static str> {
-        let differ = self.issuers != other.issuers;
-        differ.then_some("issuers").into_iter().collect()
+        [
+            ("issuers", self.issuers != other.issuers),
+            ("receivers", self.receivers != other.receivers),
+        ]
+        .into_iter()
+        .filter_map(|(name, differ)| differ.then_some(name))
+        .collect()
     }
 }
 
