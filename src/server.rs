@@ -33,9 +33,11 @@ mod problem;
 mod revisions;
 mod routes;
 mod shed;
+mod signals;
 mod socket;
 #[cfg(feature = "otlp")]
 mod spans;
+mod ssf;
 pub(crate) mod tls;
 mod trace;
 mod watch;

@@ -11,7 +11,7 @@ mod standing;
 mod subject;
 mod table;
 
-pub(crate) use poll::{Batch, PollBody, SetFault, read as read_batch};
-pub(crate) use receiver::{Reading, Receiver, Receivers};
-pub(crate) use standing::{Standing, Tally};
+pub(crate) use poll::{PollBody, SetFault, read as read_batch};
+pub(crate) use receiver::{Receiver, Receivers};
+pub(crate) use standing::Tally;
 pub(crate) use table::level_of;

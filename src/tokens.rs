@@ -50,7 +50,7 @@ pub(crate) use crate::config::TokenUsage as Usage;
 pub(crate) use denied::{Denial, DenialKind, Denied};
 pub(crate) use error::TokenError;
 pub(crate) use map::TokenCaller;
-pub(crate) use set::{SetError, SetVerifier, VerifiedSet, date};
+pub(crate) use set::{SetError, SetVerifier, date};
 
 /// A token that was verified.
 #[derive(Debug)]

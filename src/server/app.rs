@@ -16,9 +16,14 @@ use crate::config::{Config, LimitsConfig};
 use crate::fault::{Fault, Faults};
 use crate::fetch::{Client, Fetch};
 use crate::pdp::Pdp;
+use crate::signals::SignalStore;
+use crate::ssf::Receivers;
 use crate::storage::Store;
 use crate::tokens::{Denied, Issuers};
 use arc_swap::ArcSwap;
+
+/// Security event tokens that are verified and stored at once.
+const PUSHES: usize = 64;
 
 /// Where the server is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +61,14 @@ pub(super) struct App {
     pub(super) denying: Mutex<()>,
     /// Whose tokens are taken, for callers and for principals.
     pub(super) issuers: Option<Issuers>,
+    /// Whose security event tokens are taken.
+    pub(super) receivers: Receivers,
+    /// For tokens that are being verified and stored.
+    pub(super) pushes: Places,
+    /// Calls other services; set where something is called.
+    pub(super) fetch: Option<Arc<dyn Fetch>>,
+    /// What keeps signals, where it is not the decision point's.
+    pub(super) kept_signals: OnceLock<Arc<dyn SignalStore>>,
     pub(super) limiter: Limiter,
     pub(super) shedder: Arc<Shedder>,
     pub(super) metrics: Metrics,
@@ -85,14 +98,16 @@ impl App {
         if let Some(store) = &store {
             denials::load(&denied, store, clock()).map_err(|error| Fault::new("state", error))?;
         }
-        let fetch: Option<Arc<dyn Fetch>> =
-            if config.issuers.is_empty() && config.audit.url.is_none() {
-                None
-            } else {
-                let client = Client::new(config.client.ca.as_deref())
-                    .map_err(|message| Fault::new("config", format!("`client.ca`: {message}")))?;
-                Some(Arc::new(client))
-            };
+        let fetch: Option<Arc<dyn Fetch>> = if config.issuers.is_empty()
+            && config.receivers.is_empty()
+            && config.audit.url.is_none()
+        {
+            None
+        } else {
+            let client = Client::new(config.client.ca.as_deref())
+                .map_err(|message| Fault::new("config", format!("`client.ca`: {message}")))?;
+            Some(Arc::new(client))
+        };
         let issuers = match &fetch {
             Some(fetch) if !config.issuers.is_empty() => {
                 let (issuers, fetch) = (config.issuers.clone(), Arc::clone(fetch));
@@ -100,7 +115,11 @@ impl App {
             }
             _ => None,
         };
-        let audit = DecisionLog::start(&config.audit, audit::ROUTES, fetch)
+        let receivers = match &fetch {
+            Some(fetch) => Receivers::new(&config.receivers, fetch)?,
+            None => Receivers::default(),
+        };
+        let audit = DecisionLog::start(&config.audit, audit::ROUTES, fetch.clone())
             .map_err(|error| Fault::new("config", error.to_string()))?;
         let hosts = config.server.hosts.iter();
         let metrics = Metrics::new(&config.metrics, PATHS);
@@ -110,6 +129,7 @@ impl App {
         if let Some(log) = &audit {
             audit::watch(log, &metrics);
         }
+        metrics.watch_receivers(receivers.clone());
         let shedder = Arc::new(Shedder::default());
         let watched = Arc::clone(&shedder);
         metrics.watch_gauge(
@@ -149,6 +169,10 @@ impl App {
             denied,
             denying: Mutex::new(()),
             issuers,
+            receivers,
+            pushes: Places::new(PUSHES),
+            fetch,
+            kept_signals: OnceLock::new(),
             limiter: Limiter::new(defaults(&config.limits)),
             shedder,
             metrics,
@@ -172,6 +196,16 @@ impl App {
     /// The decision point, once there is something to decide with.
     pub(super) fn pdp(&self) -> Option<&Pdp> {
         self.pdp.get()
+    }
+
+    /// What keeps signals; `None` where nothing is scored.
+    pub(super) fn signals(&self) -> Option<Arc<dyn SignalStore>> {
+        self.kept_signals.get().cloned()
+    }
+
+    /// The authentication level that a class of authentication (`acr`) stands for.
+    pub(super) fn acr_level(&self, acr: &str) -> Option<u8> {
+        crate::ssf::level_of(acr)
     }
 
     pub(super) fn phase(&self) -> Phase {

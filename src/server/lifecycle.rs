@@ -118,6 +118,7 @@ async fn run(mut serve: Serve) -> Result<(), ServeError> {
     if let Some(issuers) = app.issuers.clone() {
         tokio::spawn(async move { issuers.warm(Timestamp::now()).await });
     }
+    let polls = super::ssf::poll(&app);
     let serve = Arc::new(serve);
     let _watcher = live::watch(&serve, &app)?;
     tracing::info!(
@@ -130,6 +131,7 @@ async fn run(mut serve: Serve) -> Result<(), ServeError> {
 
     let delay = signals.until_stop(&pdp, &app).await;
     app.drain();
+    drop(polls);
     let delay = if delay {
         config.server.drain_delay
     } else {

@@ -10,6 +10,7 @@ mod gauges;
 mod pdp;
 mod policies;
 mod process;
+mod signals;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,6 +29,7 @@ use crate::config::MetricsConfig;
 use crate::decide::{Cause, Decision, Outcome};
 use crate::engine::PolicyErrorCode;
 use crate::pdp::Pdp;
+use crate::ssf::Receivers;
 
 pub(super) use closed::{AuthenticationFailure, Certificate, Shed, WouldDeny};
 use closed::{Closed, Counts};
@@ -35,6 +37,8 @@ use exchanges::Exchanges;
 use gauges::{Kind, Watched};
 use policies::PolicyCounts;
 use process::Process;
+use signals::EventCounts;
+pub(super) use signals::EventResult;
 
 /// What is counted.
 #[derive(Debug)]
@@ -55,6 +59,8 @@ struct Figures {
     shed: Counts<Shed>,
     rate_limited: AtomicU64,
     authentication_failures: Counts<AuthenticationFailure>,
+    events: EventCounts,
+    receivers: std::sync::OnceLock<Receivers>,
     /// Seconds since 1970 by certificate; 0 where there is none.
     certificates: [AtomicU64; 2],
     ready: AtomicU64,
@@ -80,6 +86,8 @@ impl Metrics {
             shed: Counts::new(),
             rate_limited: AtomicU64::new(0),
             authentication_failures: Counts::new(),
+            events: EventCounts::new(),
+            receivers: std::sync::OnceLock::new(),
             certificates: Default::default(),
             ready: AtomicU64::new(0),
             config_refused: AtomicU64::new(0),
@@ -158,6 +166,17 @@ impl Metrics {
     /// Counts a caller that could not say who it is.
     pub(super) fn authentication_failed(&self, kind: AuthenticationFailure) {
         self.figures.authentication_failures.add(kind);
+    }
+
+    /// Counts an event by the name of its kind, if it has one of those that are known.
+    pub(super) fn event(&self, kind: Option<&'static str>, result: EventResult) {
+        self.figures.events.add(kind, result);
+    }
+
+    /// Shows how receivers of security event tokens fare.
+    pub(super) fn watch_receivers(&self, receivers: Receivers) {
+        // A second call would be a mistake of ours; the first ones stay.
+        let _ = self.figures.receivers.set(receivers);
     }
 
     /// Says when a certificate ends, in seconds since 1970; `None` when there is none any more.
@@ -290,6 +309,8 @@ impl Collector for Figures {
             "Callers that could not say who they are, by what was wrong",
             "kind",
         )?;
+        self.events.encode(encoder)?;
+        signals::encode_receivers(encoder, self.receivers.get())?;
         self.encode_certificates(encoder)?;
         for (name, help, value) in [
             (

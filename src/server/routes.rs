@@ -21,8 +21,9 @@ use super::guard::{self, Needs};
 use super::limit::Class;
 use super::peer::Peer;
 use super::problem::Problem;
+use super::signals::{assurance, devices, events, subjects};
 use super::{
-    admin, audit, denials, entities, hosts, keys, policies, probes, revisions, watch, whoami,
+    admin, audit, denials, entities, hosts, keys, policies, probes, revisions, ssf, watch, whoami,
 };
 use crate::caller::Scope;
 
@@ -191,6 +192,104 @@ pub(super) fn table() -> Vec<Route> {
             delete(denials::remove),
         ),
         route(
+            Method::POST,
+            "/events",
+            needs(Scope::Events),
+            Class::Manage,
+            post(events::report),
+        ),
+        route(
+            Method::POST,
+            "/devices",
+            needs(Scope::DevicesWrite),
+            Class::Manage,
+            post(devices::register),
+        ),
+        route(
+            Method::GET,
+            "/devices/{id}",
+            needs(Scope::SubjectsRead),
+            Class::Manage,
+            get(devices::get),
+        ),
+        route(
+            Method::DELETE,
+            "/devices/{id}",
+            needs(Scope::DevicesWrite),
+            Class::Manage,
+            delete(devices::remove),
+        ),
+        route(
+            Method::POST,
+            "/assurance",
+            needs(Scope::AssuranceWrite),
+            Class::Manage,
+            post(assurance::record),
+        ),
+        route(
+            Method::GET,
+            "/subjects",
+            needs(Scope::SubjectsRead),
+            Class::Manage,
+            get(subjects::held),
+        ),
+        route(
+            Method::GET,
+            "/subjects/{type}/{id}",
+            needs(Scope::SubjectsRead),
+            Class::Manage,
+            get(subjects::get),
+        ),
+        route(
+            Method::DELETE,
+            "/subjects/{type}/{id}",
+            needs(Scope::SubjectsWrite),
+            Class::Manage,
+            delete(subjects::erase),
+        ),
+        route(
+            Method::POST,
+            "/subjects/{type}/{id}/remediate",
+            needs(Scope::SubjectsWrite),
+            Class::Manage,
+            post(subjects::remediate),
+        ),
+        route(
+            Method::POST,
+            "/subjects/{type}/{id}/override",
+            needs(Scope::SubjectsWrite),
+            Class::Manage,
+            post(subjects::set_override),
+        ),
+        route(
+            Method::DELETE,
+            "/subjects/{type}/{id}/override",
+            needs(Scope::SubjectsWrite),
+            Class::Manage,
+            delete(subjects::end_override),
+        ),
+        route(
+            Method::PUT,
+            "/subjects/{type}/{id}/account",
+            needs(Scope::SubjectsWrite),
+            Class::Manage,
+            put(subjects::account),
+        ),
+        route(
+            Method::GET,
+            "/ssf",
+            needs(Scope::SubjectsRead),
+            Class::Manage,
+            get(ssf::list),
+        ),
+        route(
+            Method::POST,
+            "/ssf/{receiver}",
+            Needs::Nothing,
+            Class::Manage,
+            post(ssf::push),
+        ),
+        route(
             Method::GET,
             "/audit",
             needs(Scope::AuditRead),
@@ -244,6 +343,17 @@ pub(super) const PATHS: &[&str] = &[
     "/keys/{id}/rotate",
     "/keys/{id}",
     "/denials",
+    "/events",
+    "/devices",
+    "/devices/{id}",
+    "/assurance",
+    "/subjects",
+    "/subjects/{type}/{id}",
+    "/subjects/{type}/{id}/remediate",
+    "/subjects/{type}/{id}/override",
+    "/subjects/{type}/{id}/account",
+    "/ssf",
+    "/ssf/{receiver}",
     "/audit",
     "/watch",
     "/healthz",

@@ -17,6 +17,7 @@ fn path(route: &str) -> String {
         .replace("{type}", "U")
         .replace("{id}", "x")
         .replace("{sequence}", "1")
+        .replace("{receiver}", "x")
 }
 
 #[test]
