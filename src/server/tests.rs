@@ -1,5 +1,7 @@
 //! What the guard lets through, route by route.
 
 mod privileges;
+mod recorder;
 mod requests;
+mod signals;
 mod tokens;

@@ -210,3 +210,224 @@ fn band(name: &str) -> Option<Band> {
 pub(super) fn methods() -> String {
     Method::ALL.map(Method::as_str).join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn good(over: Value) -> Value {
+        let mut event = json!({
+            "id": "e1", "type": "auth.login_failed", "timestamp": "2026-03-10T10:00:00Z",
+            "severity": "medium", "subject": {"user": "User::\"ada\"", "ip": "192.0.2.1"},
+        });
+        let members = event.as_object_mut().unwrap();
+        members.extend(over.as_object().unwrap().clone());
+        members.retain(|_, value| !value.is_null());
+        event
+    }
+
+    #[track_caller]
+    fn check(over: Value, expect: &[&str]) {
+        let faults = read(good(over), "/events/3", "mail").unwrap_err();
+        let got: Vec<_> = faults.iter().map(ToString::to_string).collect();
+        let expect: Vec<_> = expect.iter().map(|e| format!("/events/3{e}")).collect();
+        assert_eq!(got, expect);
+    }
+
+    #[track_caller]
+    fn kind_of(over: Value) -> (EventKind, Severity) {
+        let event = read(good(over), "", "mail").unwrap();
+        (event.kind, event.severity)
+    }
+
+    #[test]
+    fn an_event_is_read_as_its_callers() {
+        let event = read(
+            good(json!({"subject": {
+                "user": {"type": "Acme::User", "id": "a\"b"}, "ip": "::ffff:192.0.2.1",
+                "session": "s", "device": "d",
+            }, "data": {"attempts": 3}})),
+            "",
+            "mail",
+        )
+        .unwrap();
+        assert_eq!((event.id.as_str(), event.source.as_str()), ("e1", "mail"));
+        assert_eq!(event.kind, EventKind::LoginFailed);
+        assert_eq!(event.at.to_string(), "2026-03-10T10:00:00.000Z");
+        let user = event.subject.user.unwrap();
+        assert_eq!((user.type_name(), user.id()), ("Acme::User", "a\"b"));
+        // One address has one name.
+        assert_eq!(event.subject.ip, Some("192.0.2.1".parse().unwrap()));
+        assert_eq!(event.subject.session.as_deref(), Some("s"));
+        assert_eq!(event.subject.device.as_deref(), Some("d"));
+    }
+
+    #[test]
+    fn every_name_is_read_as_itself() {
+        for name in NAMES {
+            let data = match name {
+                "credential-change" => json!({"method": "webauthn", "change": "revoke"}),
+                "assurance-level-change" => json!({"level": 2}),
+                "device-compliance-change" => json!({"compliant": true}),
+                "risk-level-change" => json!({"level": "HIGH"}),
+                _ => json!({}),
+            };
+            let (kind, severity) = kind_of(json!({"type": name, "data": data}));
+            assert_eq!(super::super::kinds::name(&kind), name);
+            assert_eq!(severity, Severity::Medium);
+        }
+    }
+
+    #[test]
+    fn how_grave_a_state_event_is_follows_from_it() {
+        for (name, data, expect) in [
+            ("session-revoked", json!(null), Severity::Medium),
+            ("session-established", json!(null), Severity::Low),
+            ("account-disabled", json!(null), Severity::High),
+            ("account-enabled", json!(null), Severity::Low),
+            ("credential-compromise", json!(null), Severity::Critical),
+            (
+                "risk-level-change",
+                json!({"level": "HIGH"}),
+                Severity::High,
+            ),
+            ("risk-level-change", json!({"level": "LOW"}), Severity::Low),
+            (
+                "device-compliance-change",
+                json!({"compliant": false}),
+                Severity::High,
+            ),
+            ("assurance-level-change", json!({"level": 0}), Severity::Low),
+            (
+                "credential-change",
+                json!({"change": "delete"}),
+                Severity::Medium,
+            ),
+        ] {
+            let (_, severity) = kind_of(json!({"type": name, "data": data, "severity": null}));
+            assert_eq!(severity, expect, "{name}");
+        }
+    }
+
+    #[test]
+    fn every_fault_is_named() {
+        check(json!({"id": null}), &["/id: is required"]);
+        check(json!({"id": ""}), &["/id: is empty"]);
+        check(
+            json!({"id": "x".repeat(257)}),
+            &["/id: longer than 256 bytes"],
+        );
+        check(
+            json!({"id": 7}),
+            &["/id: expected a string, found a number"],
+        );
+        check(
+            json!({"type": "auth.login_faild"}),
+            &["/type: `auth.login_faild` is no type of event; did you mean `auth.login_failed`?"],
+        );
+        check(json!({"type": null}), &["/type: is required"]);
+        check(json!({"timestamp": null}), &["/timestamp: is required"]);
+        check(
+            json!({"timestamp": "yesterday"}),
+            &["/timestamp: `yesterday` is not a date and time such as 2026-03-10T10:00:00Z"],
+        );
+        check(json!({"severity": null}), &["/severity: is required"]);
+        check(
+            json!({"severity": "grave"}),
+            &["/severity: `grave` is none of low, medium, high, critical"],
+        );
+        check(json!({"subject": null}), &["/subject: is required"]);
+        check(
+            json!({"subject": []}),
+            &["/subject: expected an object, found an array"],
+        );
+        check(
+            json!({"subject": {}}),
+            &["/subject: name at least one of user, ip, session and device"],
+        );
+        check(
+            json!({"subject": {"user": "ada", "ip": "1.2.3", "session": "", "device": 1, "usr": 1}}),
+            &[
+                "/subject/user: `ada` is not an entity such as `User::\"alice\"`",
+                "/subject/ip: `1.2.3` is not an IP address",
+                "/subject/session: is empty",
+                "/subject/device: expected a string, found a number",
+                "/subject/usr: unknown member `usr`; did you mean `user`?",
+            ],
+        );
+        check(
+            json!({"subject": {"user": {"type": "a b", "id": 1}}}),
+            &["/subject/user/id: expected a string, found a number"],
+        );
+        check(
+            json!({"subject": {"user": {"type": "a b", "id": "1"}}}),
+            &["/subject/user/type: `a b` is not a Cedar type name such as `Workspace::User`"],
+        );
+        check(
+            json!({"subject": {"user": {"type": "U", "id": "x".repeat(1_025)}}}),
+            &["/subject/user: its id is longer than 1024 bytes"],
+        );
+        check(
+            json!({"source": "other"}),
+            &["/source: the source is the caller's name; leave it out"],
+        );
+        check(
+            json!({"dta": 1}),
+            &["/dta: unknown member `dta`; did you mean `data`?"],
+        );
+        check(
+            json!({"data": 1}),
+            &["/data: expected an object, found a number"],
+        );
+    }
+
+    #[test]
+    fn data_is_read_where_the_type_has_some() {
+        let of = |name: &str, data: Value| json!({"type": name, "data": data});
+        check(
+            of("risk-level-change", json!(null)),
+            &["/data: is required for `risk-level-change`"],
+        );
+        check(
+            of("risk-level-change", json!({"level": "high"})),
+            &["/data/level: `high` is none of LOW, MEDIUM, HIGH"],
+        );
+        check(
+            of("assurance-level-change", json!({"level": 5})),
+            &["/data/level: expected a whole number from 0 to 4"],
+        );
+        check(
+            of("assurance-level-change", json!({})),
+            &["/data/level: is required"],
+        );
+        check(
+            of("device-compliance-change", json!({"compliant": "no"})),
+            &["/data/compliant: expected true or false, found a string"],
+        );
+        check(
+            of(
+                "credential-change",
+                json!({"change": "create", "method": "pin", "x": 1}),
+            ),
+            &[
+                &format!("/data/method: `pin` is none of {}", methods()),
+                "/data/x: unknown member `x`; known are method, change",
+            ],
+        );
+        check(
+            of("credential-change", json!({})),
+            &["/data/change: is required"],
+        );
+        check(
+            of("credential-change", json!([])),
+            &["/data: expected an object, found an array"],
+        );
+    }
+
+    #[test]
+    fn what_is_no_object_is_no_event() {
+        let faults = read(json!([1]), "", "mail").unwrap_err();
+        assert_eq!(faults[0].to_string(), "expected an object, found an array");
+    }
+}
