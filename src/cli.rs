@@ -13,6 +13,7 @@ mod output;
 mod reload;
 mod sample;
 mod serve;
+mod subject;
 mod test;
 mod validate;
 
@@ -114,6 +115,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Health(command) => health::run(command, &args, output),
         Command::Reload(command) => reload::run(command, &args, output),
         Command::Keys(command) => keys::run(command, &args, output),
+        Command::Subject(command) => subject::run(command, &args, output),
         Command::Audit(command) => audit::run(command, output),
         Command::Config => config::run(&args, output),
         Command::Completions { shell } => {

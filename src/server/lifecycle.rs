@@ -118,7 +118,7 @@ async fn run(mut serve: Serve) -> Result<(), ServeError> {
     if let Some(issuers) = app.issuers.clone() {
         tokio::spawn(async move { issuers.warm(Timestamp::now()).await });
     }
-    let polls = super::ssf::poll(&app);
+    let polls = super::ssf::poll::start(&app);
     let serve = Arc::new(serve);
     let _watcher = live::watch(&serve, &app)?;
     tracing::info!(

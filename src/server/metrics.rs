@@ -1,5 +1,5 @@
-//! Counters, histograms and gauges. Labels come from closed sets or from the policies: never an id of a
-//! request.
+//! Counters, histograms and gauges. Labels come from closed sets, from the policies or from the
+//! configuration: never an id of a request.
 //!
 //! What enters: what happened. What leaves: OpenMetrics text. Whoever counts adds to a counter that was
 //! made beforehand; names and labels are put together when somebody asks.

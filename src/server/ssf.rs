@@ -2,7 +2,7 @@
 //!
 //! What must hold: a token is acknowledged only after the store has what it says.
 
-mod poll;
+pub(super) mod poll;
 
 use std::sync::Arc;
 
@@ -23,8 +23,6 @@ use super::signals::{kinds, no_signals};
 use crate::signals::{ChangeError, EventAnswer, SignalStore};
 use crate::ssf::{Receiver, Tally};
 use crate::timestamp::Timestamp;
-
-pub(super) use poll::start as poll;
 
 /// The media type of a security event token.
 const TYPE: &str = "application/secevent+jwt";

@@ -4,4 +4,5 @@ mod privileges;
 mod recorder;
 mod requests;
 mod signals;
+mod ssf;
 mod tokens;

@@ -42,7 +42,7 @@ pub(in crate::server) fn start(app: &Arc<App>) -> JoinSet<()> {
 }
 
 /// The polls of one receiver.
-pub(super) struct Poll {
+pub(in crate::server) struct Poll {
     app: Arc<App>,
     receiver: Arc<Receiver>,
     store: Arc<dyn SignalStore>,
@@ -56,7 +56,7 @@ pub(super) struct Poll {
 
 impl Poll {
     /// `None` where the receiver does not poll, or nothing keeps signals.
-    pub(super) fn new(app: &Arc<App>, receiver: &Arc<Receiver>) -> Option<Self> {
+    pub(in crate::server) fn new(app: &Arc<App>, receiver: &Arc<Receiver>) -> Option<Self> {
         let (config, token) = receiver.poll()?;
         let Some(store) = app.signals() else {
             tracing::warn!(
@@ -81,8 +81,14 @@ impl Poll {
         })
     }
 
+    /// The same with other calls.
+    #[cfg(test)]
+    pub(in crate::server) fn through(self, fetch: Arc<dyn Fetch>) -> Self {
+        Self { fetch, ..self }
+    }
+
     /// Polls until there is nothing more; how long to rest then.
-    pub(super) async fn round(&mut self) -> Duration {
+    pub(in crate::server) async fn round(&mut self) -> Duration {
         for _ in 0..IN_A_ROW {
             match self.once().await {
                 Ok(more) => {
@@ -109,7 +115,7 @@ impl Poll {
     }
 
     /// One poll; whether there is more.
-    pub(super) async fn once(&mut self) -> Result<bool, String> {
+    pub(in crate::server) async fn once(&mut self) -> Result<bool, String> {
         let body = serde_json::to_vec(&self.answers).map_err(|error| error.to_string())?;
         let call = Call::post(&*self.config.endpoint, "application/json", body)
             .header("accept", "application/json")
