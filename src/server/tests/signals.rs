@@ -533,7 +533,7 @@ async fn orders_about_subjects_are_checked() {
 }
 
 /// JSON of names and values that events have, in places where they may not belong.
-fn json_like() -> impl Strategy<Value = Value> {
+pub(super) fn json_like() -> impl Strategy<Value = Value> {
     let text = prop_oneof![
         Just("id"),
         Just("type"),

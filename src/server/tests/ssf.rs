@@ -6,10 +6,12 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, StatusCode, header};
 use jsonwebtoken::{Algorithm, EncodingKey};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::recorder::Recorder;
 use super::requests::{app, ask, body, key_of, request};
+use super::signals::json_like;
 use crate::caller::Scope;
 use crate::fetch::{Call, Fetch, FetchError, Reply};
 use crate::server::app::App;
@@ -622,4 +624,47 @@ async fn without_a_store_tokens_are_not_acknowledged() {
     assert_eq!(response.status(), StatusCode::NOT_IMPLEMENTED);
     let receiver = app.receivers.named("idp").unwrap();
     assert!(Poll::new(&app, receiver).is_none());
+}
+
+#[test]
+fn no_token_whatever_is_the_servers_fault() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let scene = Scene::new("");
+    let signer = Signer::ed("k1", 1);
+    let uris = prop_oneof![
+        Just("session-revoked"),
+        Just("risk-level-change"),
+        Just("credential-change"),
+        Just("assurance-level-change"),
+        Just("../verification"),
+    ];
+    let case = (uris, json_like(), json_like(), json_like());
+    proptest!(ProptestConfig::with_cases(96), |((uri, payload, subject, other) in case)| {
+        let events = json!({format!("{CAEP}{uri}"): payload});
+        for over in [
+            json!({"events": events, "sub_id": subject}),
+            json!({"events": other, "sub_id": subject}),
+            json!({"events": {format!("{CAEP}session-revoked"): {}}, "sub_id": {"format": "complex", "user": other}}),
+            json!({"iat": other, "jti": subject, "aud": payload}),
+        ] {
+            let token = signer.typed("secevent+jwt", &claims(over));
+            let (status, answer) = runtime.block_on(scene.push(&token));
+            let known = [StatusCode::ACCEPTED, StatusCode::BAD_REQUEST].contains(&status);
+            prop_assert!(known, "{status} {answer}");
+        }
+    });
+}
+
+proptest! {
+    #[test]
+    fn no_answer_to_a_poll_stops_the_receiver(body in prop::collection::vec(any::<u8>(), 0..200), sets in json_like()) {
+        let _ = crate::ssf::read_batch(&body, 10);
+        let text = json!({"sets": sets, "moreAvailable": true}).to_string();
+        if let Ok(batch) = crate::ssf::read_batch(text.as_bytes(), 10) {
+            prop_assert!(batch.sets.len() <= 10);
+        }
+    }
 }
