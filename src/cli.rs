@@ -14,6 +14,7 @@ mod reload;
 mod sample;
 mod score;
 mod serve;
+mod subject;
 mod test;
 mod validate;
 mod webhooks;
@@ -118,6 +119,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Reload(command) => reload::run(command, &args, output),
         Command::Keys(command) => keys::run(command, &args, output),
         Command::Webhooks(command) => webhooks::run(command, &args, output),
+        Command::Subject(command) => subject::run(command, &args, output),
         Command::Audit(command) => audit::run(command, output),
         Command::Config => config::run(&args, output),
         Command::Completions { shell } => {

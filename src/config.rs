@@ -8,6 +8,7 @@ mod callers;
 mod issuers;
 mod keys;
 mod layers;
+mod receivers;
 mod secret;
 mod tables;
 #[cfg(test)]
@@ -38,6 +39,9 @@ pub use issuers::{
 };
 use layers::Layers;
 pub use layers::Origin;
+pub use receivers::{
+    PollConfig, PushConfig, ReceiverConfig, SubjectFormat, check as check_receivers,
+};
 pub use secret::{Secret, SecretRef};
 pub use tls::{ClientAuth, ClientConfig, TlsConfig, TlsVersion};
 use value::Value;
@@ -107,6 +111,8 @@ pub struct Config {
     pub webhooks: Vec<WebhookConfig>,
     /// How.
     pub webhook_delivery: WebhookDeliveryConfig,
+    /// Transmitters whose security event tokens are taken.
+    pub receivers: Vec<ReceiverConfig>,
     /// The key that commands show to a server.
     pub client_key: Option<SecretRef>,
     /// How commands that talk to a server trust it.
@@ -369,6 +375,7 @@ impl Config {
             issuers: layers.tables().issuers.clone(),
             webhooks: layers.tables().webhooks.clone(),
             webhook_delivery: WebhookDeliveryConfig::typed(&layers),
+            receivers: layers.tables().receivers.clone(),
             client_key: secret("client.key"),
             client: ClientConfig::read(&layers),
             limits: LimitsConfig {
@@ -511,6 +518,7 @@ impl Config {
             faults.extend(found);
         }
         faults.extend(webhooks::check(&self.webhooks, &self.webhook_delivery));
+        faults.extend(check_receivers(&self.receivers, &self.callers));
         faults.or(())
     }
 

@@ -70,6 +70,8 @@ mod response;
 #[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "server")]
+mod ssf;
+#[cfg(feature = "server")]
 mod tokens;
 #[cfg(feature = "server")]
 mod webhooks;

@@ -243,26 +243,20 @@ impl Pdp {
     /// signals takes up its part of it at once.
     ///
     /// # Errors
-    /// When the configuration is faulty, or the sources are: then the last good state goes on deciding,
-    /// by the configuration before.
+    /// When the configuration is faulty: then nothing changes. When the sources are: then the last good
+    /// state goes on deciding, and the configuration is published with the next good one.
     pub fn set_trust(&self, config: Option<TrustConfig>) -> Result<Reloaded, ReloadError> {
         let signals = config.as_ref().map(|config| config.signals.clone());
         let trust = config.map(Trust::new).transpose();
         let trust = trust.map_err(ReloadError::Faulty)?;
         let settings = &self.inner.reloader.settings;
-        let before = settings.load_full();
         settings.rcu(|settings| Settings {
             trust: trust.clone(),
             ..Settings::clone(settings)
         });
         let done = self.inner.reload(false);
-        match &done {
-            Ok(_) => {
-                if let (Some(store), Some(signals)) = (&self.inner.trust.store, signals) {
-                    store.configure(signals);
-                }
-            }
-            Err(_) => settings.store(before),
+        if let (Some(store), Some(signals)) = (&self.inner.trust.store, signals) {
+            store.configure(signals);
         }
         done
     }

@@ -20,6 +20,7 @@ mod keys;
 mod map;
 mod pace;
 mod preset;
+mod set;
 mod source;
 mod status;
 #[cfg(test)]
@@ -49,6 +50,7 @@ pub(crate) use crate::config::TokenUsage as Usage;
 pub(crate) use denied::{Denial, DenialKind, Denied};
 pub(crate) use error::TokenError;
 pub(crate) use map::TokenCaller;
+pub(crate) use set::{SetError, SetVerifier, date};
 
 /// A token that was verified.
 #[derive(Debug)]

@@ -55,6 +55,8 @@ pub(super) enum Command {
     Keys(Keys),
     /// Register, test and remove webhooks, and replay what they did not get
     Webhooks(Webhooks),
+    /// Show what is known of a user, a session, a device or an address, and give a way back
+    Subject(Subject),
     /// Check decision logs
     #[command(subcommand)]
     Audit(Audit),
@@ -264,6 +266,62 @@ pub(super) enum KeysCommand {
     Revoke {
         /// The key's id
         id: String,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Subject {
+    #[command(subcommand)]
+    pub(super) command: SubjectCommand,
+    /// The server [default: where the configuration says it listens]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(super) server: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SubjectCommand {
+    /// Show everything that is known of a subject, and why
+    ///
+    /// Exit codes: 0 something is known, 2 nothing is, 1 it could not be asked.
+    Show {
+        /// The subject: 'User::"alice"', User/alice, session/ID, device/ID or ip/ADDRESS
+        subject: String,
+    },
+    /// List the subjects that something is held against
+    List {
+        /// Most subjects to list
+        #[arg(long, value_name = "N", default_value_t = 1_000)]
+        limit: usize,
+    },
+    /// End findings, incidents, lock-outs and blocks of a subject
+    Remediate {
+        /// The subject
+        subject: String,
+        /// Why, for the record
+        #[arg(long)]
+        reason: String,
+    },
+    /// Leave what is held against a user aside for a while
+    Override {
+        /// The user
+        subject: String,
+        /// For how long, such as 2h; at most 24h
+        #[arg(long = "for", value_name = "DURATION", conflicts_with = "until")]
+        for_time: Option<String>,
+        /// Until when
+        #[arg(long, value_name = "RFC3339")]
+        until: Option<String>,
+        /// Why, for the record
+        #[arg(long, required_unless_present = "end")]
+        reason: Option<String>,
+        /// End it now
+        #[arg(long, conflicts_with_all = ["for_time", "until", "reason"])]
+        end: bool,
+    },
+    /// Forget a subject, a revocation and a disabled account too
+    Erase {
+        /// The subject
+        subject: String,
     },
 }
 

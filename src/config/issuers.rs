@@ -234,12 +234,12 @@ pub struct StatusListConfig {
     pub required: bool,
 }
 
-fn default_algorithms() -> Vec<TokenAlgorithm> {
+pub(super) fn default_algorithms() -> Vec<TokenAlgorithm> {
     use TokenAlgorithm::{ES256, EdDSA, PS256, RS256};
     vec![RS256, PS256, ES256, EdDSA]
 }
 
-fn default_leeway() -> Duration {
+pub(super) fn default_leeway() -> Duration {
     Duration::from_secs(30)
 }
 
@@ -271,7 +271,7 @@ fn default_status_cache() -> Duration {
     Duration::from_secs(300)
 }
 
-fn duration<'de, D: Deserializer<'de>>(reader: D) -> Result<Duration, D::Error> {
+pub(super) fn duration<'de, D: Deserializer<'de>>(reader: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(reader)?;
     humantime::parse_duration(&text).map_err(|_| {
         serde::de::Error::custom(format!(

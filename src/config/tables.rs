@@ -1,5 +1,5 @@
 //! Tables of the configuration file that are values of their own: `[[callers]]`, `[[issuers]]`,
-//! `[[webhooks]]`, `[trust]`.
+//! `[[receivers]]`, `[[webhooks]]`, `[trust]`.
 
 use std::path::Path;
 
@@ -9,6 +9,7 @@ use toml::de::{DeValue, ValueDeserializer};
 
 use super::callers::CallerConfig;
 use super::issuers::IssuerConfig;
+use super::receivers::ReceiverConfig;
 use super::webhooks::WebhookConfig;
 use crate::trust::TrustConfig;
 
@@ -17,12 +18,13 @@ use crate::trust::TrustConfig;
 pub(super) struct Tables {
     pub(super) callers: Vec<CallerConfig>,
     pub(super) issuers: Vec<IssuerConfig>,
+    pub(super) receivers: Vec<ReceiverConfig>,
     pub(super) webhooks: Vec<WebhookConfig>,
     pub(super) trust: Option<TrustConfig>,
 }
 
 /// Their names.
-pub(super) const TABLES: &[&str] = &["callers", "issuers", "webhooks", "trust"];
+pub(super) const TABLES: &[&str] = &["callers", "issuers", "receivers", "webhooks", "trust"];
 
 /// What is wrong with a table, and where.
 pub(super) type TableFault = (String, std::ops::Range<usize>);
@@ -38,6 +40,12 @@ impl Tables {
         let mut faults = Vec::new();
         match name {
             "callers" => self.callers = entries(value, &mut faults),
+            "receivers" => {
+                self.receivers = entries(value, &mut faults);
+                for receiver in &mut self.receivers {
+                    receiver.relative_to(base);
+                }
+            }
             "webhooks" => {
                 self.webhooks = entries(value, &mut faults);
                 for webhook in &mut self.webhooks {
@@ -63,9 +71,14 @@ impl Tables {
 
     /// Names of those that differ and that only a restart takes up.
     pub(super) fn restart_needed(&self, other: &Self) -> Vec<&'static str> {
-        let issuers = (self.issuers != other.issuers).then_some("issuers");
-        let webhooks = (self.webhooks != other.webhooks).then_some("webhooks");
-        issuers.into_iter().chain(webhooks).collect()
+        [
+            ("issuers", self.issuers != other.issuers),
+            ("receivers", self.receivers != other.receivers),
+            ("webhooks", self.webhooks != other.webhooks),
+        ]
+        .into_iter()
+        .filter_map(|(name, differ)| differ.then_some(name))
+        .collect()
     }
 }
 

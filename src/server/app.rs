@@ -16,10 +16,16 @@ use crate::config::{Config, LimitsConfig};
 use crate::fault::{Fault, Faults};
 use crate::fetch::{Client, Fetch};
 use crate::pdp::Pdp;
+use crate::signals::{DurableSignals, MemorySignals, SignalStore};
+use crate::ssf::Receivers;
 use crate::storage::Store;
 use crate::tokens::{Denied, Issuers};
+use super::geo::LiveGeo;
 use crate::webhooks::{NoticeSink, Setup, Webhooks};
 use arc_swap::ArcSwap;
+
+/// Security event tokens that are verified and stored at once.
+const PUSHES: usize = 64;
 
 /// Where the server is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,10 +64,19 @@ pub(super) struct App {
     /// Who is told of findings and incidents.
     pub(super) webhooks: Webhooks,
     /// Where those come in.
-    #[allow(dead_code, reason = "for what makes findings and incidents")]
     pub(super) notices: NoticeSink,
     /// Whose tokens are taken, for callers and for principals.
     pub(super) issuers: Option<Issuers>,
+    /// Whose security event tokens are taken.
+    pub(super) receivers: Receivers,
+    /// For tokens that are being verified and stored.
+    pub(super) pushes: Places,
+    /// Calls other services; set where something is called.
+    pub(super) fetch: Option<Arc<dyn Fetch>>,
+    /// Where addresses are.
+    pub(super) geo: Arc<LiveGeo>,
+    /// What keeps signals, where it is not the decision point's.
+    pub(super) kept_signals: OnceLock<Arc<dyn SignalStore>>,
     pub(super) limiter: Limiter,
     pub(super) shedder: Arc<Shedder>,
     pub(super) metrics: Metrics,
@@ -91,14 +106,16 @@ impl App {
         if let Some(store) = &store {
             denials::load(&denied, store, clock()).map_err(|error| Fault::new("state", error))?;
         }
-        let fetch: Option<Arc<dyn Fetch>> =
-            if config.issuers.is_empty() && config.audit.url.is_none() {
-                None
-            } else {
-                let client = Client::new(config.client.ca.as_deref())
-                    .map_err(|message| Fault::new("config", format!("`client.ca`: {message}")))?;
-                Some(Arc::new(client))
-            };
+        let fetch: Option<Arc<dyn Fetch>> = if config.issuers.is_empty()
+            && config.receivers.is_empty()
+            && config.audit.url.is_none()
+        {
+            None
+        } else {
+            let client = Client::new(config.client.ca.as_deref())
+                .map_err(|message| Fault::new("config", format!("`client.ca`: {message}")))?;
+            Some(Arc::new(client))
+        };
         let issuers = match &fetch {
             Some(fetch) if !config.issuers.is_empty() => {
                 let (issuers, fetch) = (config.issuers.clone(), Arc::clone(fetch));
@@ -106,7 +123,11 @@ impl App {
             }
             _ => None,
         };
-        let audit = DecisionLog::start(&config.audit, audit::ROUTES, fetch)
+        let receivers = match &fetch {
+            Some(fetch) => Receivers::new(&config.receivers, fetch)?,
+            None => Receivers::default(),
+        };
+        let audit = DecisionLog::start(&config.audit, audit::ROUTES, fetch.clone())
             .map_err(|error| Fault::new("config", error.to_string()))?;
         let setup = Setup::new(
             &config.webhook_delivery,
@@ -125,6 +146,7 @@ impl App {
             audit::watch(log, &metrics);
         }
         webhooks::watch(&webhooks, &metrics);
+        metrics.watch_receivers(receivers.clone());
         let shedder = Arc::new(Shedder::default());
         let watched = Arc::clone(&shedder);
         metrics.watch_gauge(
@@ -166,6 +188,11 @@ impl App {
             webhooks,
             notices,
             issuers,
+            receivers,
+            pushes: Places::new(PUSHES),
+            fetch,
+            geo: Arc::default(),
+            kept_signals: OnceLock::new(),
             limiter: Limiter::new(defaults(&config.limits)),
             shedder,
             metrics,
@@ -189,6 +216,36 @@ impl App {
     /// The decision point, once there is something to decide with.
     pub(super) fn pdp(&self) -> Option<&Pdp> {
         self.pdp.get()
+    }
+
+    /// What keeps signals; `None` where nothing is scored.
+    pub(super) fn signals(&self) -> Option<Arc<dyn SignalStore>> {
+        let kept = self.kept_signals.get().cloned();
+        kept.or_else(|| self.pdp()?.signals())
+    }
+
+    /// Opens what keeps signals: the state directory where there is one, memory otherwise.
+    pub(super) fn keep_signals(&self, config: &Config) -> Result<Arc<dyn SignalStore>, String> {
+        let settings = config.trust.as_ref().map(|trust| trust.signals.clone());
+        let (settings, notices) = (settings.unwrap_or_default(), Arc::clone(&self.notices));
+        let kept: Arc<dyn SignalStore> = match &self.store {
+            Some(store) => {
+                let opened = DurableSignals::open(settings, Some(notices), store.clone());
+                Arc::new(opened.map_err(|error| error.to_string())?)
+            }
+            None => Arc::new(MemorySignals::new(settings, Some(notices))),
+        };
+        // Nothing was set before.
+        let _ = self.kept_signals.set(Arc::clone(&kept));
+        Ok(kept)
+    }
+
+    /// The authentication level that a class of authentication (`acr`) stands for.
+    pub(super) fn acr_level(&self, acr: &str) -> Option<u8> {
+        let state = self.pdp().map(Pdp::state);
+        let trust = state.as_ref().and_then(|state| state.snapshot().trust());
+        let configured = trust.and_then(|trust| trust.assurances().levels.get(acr).copied());
+        configured.or_else(|| crate::ssf::level_of(acr))
     }
 
     pub(super) fn phase(&self) -> Phase {

@@ -237,6 +237,12 @@ impl Gate {
         local && !forwarded(headers)
     }
 
+    /// Counts a failed attempt at something else than a route for callers; `Err` with the seconds to wait
+    /// when there were too many.
+    pub(super) fn failed(&self, peer: &Peer) -> Result<(), u64> {
+        self.attempts.failed(peer.ip())
+    }
+
     /// Counts a failed attempt. Good credentials never come here: nobody can keep others out.
     fn wrong(&self, means: Means, peer: &Peer) -> Refusal {
         match self.attempts.failed(peer.ip()) {

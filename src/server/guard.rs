@@ -17,7 +17,7 @@ use crate::caller::{Caller, Scope};
 /// What it takes to use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Needs {
-    /// Nothing: probes.
+    /// Nothing that a caller has: probes, and what transmitters of events show by themselves.
     Nothing,
     /// Being recognised, or anonymous where that is allowed.
     Caller,

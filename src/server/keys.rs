@@ -88,6 +88,10 @@ pub(super) async fn create(
         let detail = "a caller of the configuration has this name; callers are told apart by it";
         return Err(Problem::new(StatusCode::CONFLICT, "key_name_taken", detail));
     }
+    if app.receivers.iter().any(|r| r.issuer() == new.name) {
+        let detail = "a transmitter of events has this name; events are told apart by it";
+        return Err(Problem::new(StatusCode::CONFLICT, "key_name_taken", detail));
+    }
     let now = (app.clock)();
     let made = blocking(move || store.keys().create(new, now)).await?;
     let (key, secret) = made.map_err(problem)?;

@@ -12,6 +12,8 @@ use super::places::Places;
 use super::tls::Tls;
 use super::{Bound, Serve, ServeError, listen, live, routes, socket};
 use crate::config::Config;
+use crate::enrich::GeoSource;
+use crate::fault::Fault;
 use crate::pdp::Pdp;
 use crate::policy::{Watch, Watcher};
 use crate::timestamp::Timestamp;
@@ -107,7 +109,15 @@ async fn run(mut serve: Serve) -> Result<(), ServeError> {
     let main = Listener::Tcp(main);
     listeners.spawn(listen::serve(main, served, Arc::clone(&app), stopped));
 
-    let builder = std::mem::take(&mut serve.pdp);
+    let geoip = config.trust.as_ref().and_then(|trust| trust.geoip.as_deref());
+    app.geo.take_up(geoip).map_err(|message| {
+        ServeError::Config(Fault::new("config", format!("`trust.geoip`: {message}")).into())
+    })?;
+    let kept = app.keep_signals(&config).map_err(std::io::Error::other)?;
+    let builder = std::mem::take(&mut serve.pdp)
+        .signals(kept)
+        .geo(Arc::clone(&app.geo) as Arc<dyn GeoSource>)
+        .notices(Arc::clone(&app.notices));
     let load = tokio::task::spawn_blocking(move || builder.build());
     let pdp = tokio::select! {
         built = load => built.map_err(std::io::Error::other)??,
@@ -118,6 +128,7 @@ async fn run(mut serve: Serve) -> Result<(), ServeError> {
     if let Some(issuers) = app.issuers.clone() {
         tokio::spawn(async move { issuers.warm(Timestamp::now()).await });
     }
+    let polls = super::ssf::poll::start(&app);
     let serve = Arc::new(serve);
     let _watcher = live::watch(&serve, &app)?;
     tracing::info!(
@@ -130,6 +141,7 @@ async fn run(mut serve: Serve) -> Result<(), ServeError> {
 
     let delay = signals.until_stop(&pdp, &app).await;
     app.drain();
+    drop(polls);
     let delay = if delay {
         config.server.drain_delay
     } else {

@@ -71,9 +71,14 @@ fn take_up(serve: &Serve, app: &App, current: &Config) -> Option<Config> {
     }
     if let Some(pdp) = app.pdp().filter(|_| current.trust != next.trust) {
         // It was checked with the rest of the configuration. What comes of it is logged and counted; where
-        // the sources are faulty the configuration before goes on, until both are good.
+        // the sources are faulty, it is published with the next good ones.
         let _ = pdp.set_trust(next.trust.clone());
     }
+    let geoip = next.trust.as_ref().and_then(|trust| trust.geoip.as_deref());
+    let no_geoip = app.geo.take_up(geoip).err().map(|message| {
+        tracing::error!(%message, "the database of places was not taken up");
+        format!("`trust.geoip`: {message}")
+    });
     let mut next = next;
     let refused = if current.log == next.log {
         None
@@ -90,6 +95,7 @@ fn take_up(serve: &Serve, app: &App, current: &Config) -> Option<Config> {
             }
         }
     };
+    let refused = refused.or(no_geoip);
     app.set_config_trouble(ConfigTrouble {
         refused,
         restart_needed,

@@ -1,5 +1,5 @@
-//! Counters, histograms and gauges. Labels come from closed sets or from the policies: never an id of a
-//! request.
+//! Counters, histograms and gauges. Labels come from closed sets, from the policies or from the
+//! configuration: never an id of a request.
 //!
 //! What enters: what happened. What leaves: OpenMetrics text. Whoever counts adds to a counter that was
 //! made beforehand; names and labels are put together when somebody asks.
@@ -10,6 +10,7 @@ mod gauges;
 mod pdp;
 mod policies;
 mod process;
+mod signals;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,6 +30,7 @@ use crate::decide::{Cause, Decision, Outcome};
 use crate::engine::PolicyErrorCode;
 use crate::pdp::Pdp;
 use crate::score::Band;
+use crate::ssf::Receivers;
 
 pub(super) use closed::{AuthenticationFailure, Certificate, Shed, WouldDeny};
 use closed::{Closed, Counts};
@@ -36,6 +38,8 @@ use exchanges::Exchanges;
 use gauges::{Figure, Kind, Watched};
 use policies::PolicyCounts;
 use process::Process;
+use signals::EventCounts;
+pub(super) use signals::EventResult;
 
 /// What is counted.
 #[derive(Debug)]
@@ -57,6 +61,8 @@ struct Figures {
     shed: Counts<Shed>,
     rate_limited: AtomicU64,
     authentication_failures: Counts<AuthenticationFailure>,
+    events: EventCounts,
+    receivers: std::sync::OnceLock<Receivers>,
     /// Seconds since 1970 by certificate; 0 where there is none.
     certificates: [AtomicU64; 2],
     ready: AtomicU64,
@@ -83,6 +89,8 @@ impl Metrics {
             shed: Counts::new(),
             rate_limited: AtomicU64::new(0),
             authentication_failures: Counts::new(),
+            events: EventCounts::new(),
+            receivers: std::sync::OnceLock::new(),
             certificates: Default::default(),
             ready: AtomicU64::new(0),
             config_refused: AtomicU64::new(0),
@@ -164,6 +172,17 @@ impl Metrics {
     /// Counts a caller that could not say who it is.
     pub(super) fn authentication_failed(&self, kind: AuthenticationFailure) {
         self.figures.authentication_failures.add(kind);
+    }
+
+    /// Counts an event by the name of its kind, if it has one of those that are known.
+    pub(super) fn event(&self, kind: Option<&'static str>, result: EventResult) {
+        self.figures.events.add(kind, result);
+    }
+
+    /// Shows how receivers of security event tokens fare.
+    pub(super) fn watch_receivers(&self, receivers: Receivers) {
+        // A second call would be a mistake of ours; the first ones stay.
+        let _ = self.figures.receivers.set(receivers);
     }
 
     /// Says when a certificate ends, in seconds since 1970; `None` when there is none any more.
@@ -313,6 +332,8 @@ impl Collector for Figures {
             "Callers that could not say who they are, by what was wrong",
             "kind",
         )?;
+        self.events.encode(encoder)?;
+        signals::encode_receivers(encoder, self.receivers.get())?;
         self.encode_certificates(encoder)?;
         for (name, help, value) in [
             (

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::jws::Jws;
 use super::keys::{KeySet, Verdict};
 use super::pace::Pace;
-use crate::config::IssuerConfig;
+use crate::config::{IssuerConfig, ReceiverConfig};
 use crate::fetch::{Call, Fetch, FetchError, LONGEST_BODY, Reply, may_follow};
 use crate::json;
 use crate::timestamp::Timestamp;
@@ -21,6 +21,12 @@ use crate::timestamp::Timestamp;
 const LONGEST_REST: Duration = Duration::from_secs(600);
 /// First and longest rest after failures while there are none.
 const SHORT_REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// Age at which a transmitter's keys are fetched again, least time between two fetches, and age up to
+/// which they are used while it cannot be reached.
+const TRANSMITTER_REFRESH: Duration = Duration::from_secs(3_600);
+const TRANSMITTER_MIN_REFRESH: Duration = Duration::from_secs(60);
+const TRANSMITTER_STALE: Duration = Duration::from_secs(24 * 3_600);
 
 /// Where the keys are.
 #[derive(Debug, Clone)]
@@ -109,6 +115,36 @@ impl Keys {
             min_refresh: config.min_refresh,
             stale: config.stale,
             timeout: config.timeout,
+            fetch,
+            held: ArcSwapOption::empty(),
+            pace: Pace::new(),
+            found: tokio::sync::Mutex::default(),
+            trouble: Mutex::new(None),
+            fetches: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+        }
+    }
+
+    /// The keys of a transmitter of security event tokens.
+    pub(super) fn of_transmitter(config: &ReceiverConfig, fetch: Arc<dyn Fetch>) -> Self {
+        let from = if let Some(path) = &config.jwks_file {
+            From::File(path.clone())
+        } else if let Some(uri) = &config.jwks_uri {
+            From::Uri(uri.clone())
+        } else {
+            From::Discovery(ssf_configuration(&config.issuer))
+        };
+        let refresh = match &from {
+            From::File(_) => TRANSMITTER_MIN_REFRESH,
+            _ => TRANSMITTER_REFRESH,
+        };
+        Self {
+            issuer: config.issuer.clone(),
+            from,
+            refresh,
+            min_refresh: TRANSMITTER_MIN_REFRESH,
+            stale: TRANSMITTER_STALE,
+            timeout: crate::fetch::TIMEOUT,
             fetch,
             held: ArcSwapOption::empty(),
             pace: Pace::new(),
@@ -309,6 +345,17 @@ pub(super) async fn send(fetch: &Arc<dyn Fetch>, call: Call) -> Result<Reply, Fe
     sent.unwrap_or_else(|_| Err(FetchError::Failed("the call was cut off".to_owned())))
 }
 
+/// Where a transmitter's configuration is: between the host and the path of its name (Shared Signals
+/// Framework 1.0, section 7.2).
+fn ssf_configuration(issuer: &str) -> String {
+    let after_scheme = issuer.find("://").map_or(0, |at| at + 3);
+    let rest = issuer.get(after_scheme..).unwrap_or_default();
+    let path = rest.find('/').map_or(issuer.len(), |at| after_scheme + at);
+    let (host, path) = issuer.split_at(path);
+    let path = path.trim_end_matches('/');
+    format!("{host}/.well-known/ssf-configuration{path}")
+}
+
 /// What the discovery document says, which must be that of this issuer.
 fn jwks_uri(document: &[u8], issuer: &str) -> Result<String, String> {
     let value = json::read(document, 32).map_err(|_| "discovery: not JSON".to_owned())?;
@@ -361,5 +408,34 @@ pub(super) fn check_file(path: &std::path::Path, issuer: &str) -> Result<(), Str
     match read_file(path, None)? {
         Some((bytes, _)) => KeySet::read(&bytes, issuer).map(|_| ()),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transmitter_is_found_between_its_host_and_its_path() {
+        for (issuer, expect) in [
+            (
+                "https://tr.example.com",
+                "https://tr.example.com/.well-known/ssf-configuration",
+            ),
+            (
+                "https://tr.example.com/",
+                "https://tr.example.com/.well-known/ssf-configuration",
+            ),
+            (
+                "https://tr.example.com/issuer1",
+                "https://tr.example.com/.well-known/ssf-configuration/issuer1",
+            ),
+            (
+                "http://127.0.0.1:9/a/b/",
+                "http://127.0.0.1:9/.well-known/ssf-configuration/a/b",
+            ),
+        ] {
+            assert_eq!(ssf_configuration(issuer), expect);
+        }
     }
 }

@@ -24,6 +24,7 @@ mod manage;
 mod properties;
 mod reload;
 mod sources;
+mod subject;
 mod support;
 mod tls;
 mod traces;

@@ -18,6 +18,7 @@ fn path(route: &str) -> String {
         .replace("{id}", "x")
         .replace("{sequence}", "1")
         .replace("{name}", "x")
+        .replace("{receiver}", "x")
 }
 
 #[test]

@@ -1,0 +1,59 @@
+//! What is reported and known of users, sessions, devices and addresses, over HTTP.
+//!
+//! What enters: JSON of callers that have the scope for it. What leaves: events and changes for the
+//! [`SignalStore`], and its answers. Nothing is acknowledged before the store has it; what changes what
+//! is held against somebody is logged with who ordered it.
+
+pub(super) mod assurance;
+pub(super) mod devices;
+mod event;
+pub(super) mod events;
+mod fields;
+pub(super) mod kinds;
+pub(super) mod subjects;
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+
+use super::app::App;
+use super::body::blocking;
+use super::problem::Problem;
+use crate::signals::{Change, ChangeError, SignalStore};
+
+/// The store, for what needs one.
+fn store(app: &App) -> Result<Arc<dyn SignalStore>, Problem> {
+    app.signals().ok_or_else(no_signals)
+}
+
+/// The answer where nothing keeps signals.
+pub(super) fn no_signals() -> Problem {
+    let detail = "this server keeps no signals; configure `[trust]`";
+    Problem::new(StatusCode::NOT_IMPLEMENTED, "no_signals", detail)
+}
+
+/// Has the store make a change; it is kept when this returns.
+async fn change(app: &App, change: Change) -> Result<(), Problem> {
+    let store = store(app)?;
+    let now = (app.clock)();
+    let changed = blocking(move || store.change(change, now)).await?;
+    changed.map_err(problem)
+}
+
+/// Why a change was not made.
+fn problem(error: ChangeError) -> Problem {
+    let detail = error.to_string();
+    match error {
+        ChangeError::Refused { code, .. } => {
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)
+        }
+        ChangeError::Full(_) => {
+            Problem::new(StatusCode::INSUFFICIENT_STORAGE, "signals_full", detail)
+        }
+        ChangeError::State(_) => {
+            tracing::error!(error = detail, "signals");
+            let detail = "the change could not be made durable; it may be there after a restart";
+            Problem::new(StatusCode::INSUFFICIENT_STORAGE, "signals_not_kept", detail)
+        }
+    }
+}

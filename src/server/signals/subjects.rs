@@ -1,0 +1,263 @@
+//! `/subjects`: what is known of users, sessions, devices and addresses, and the ways back.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Extension, Query, Request as HttpRequest, State};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::super::app::App;
+use super::super::body::{self, Params, blocking, invalid, missing};
+use super::super::problem::Problem;
+use super::event::methods;
+use super::fields::{Fields, LONGEST_ID, LONGEST_REASON, problem};
+use super::{change, store};
+use crate::caller::Caller;
+use crate::request::EntityRef;
+use crate::score::Method;
+use crate::signals::{Change, SignalStore, SubjectKind};
+use crate::timestamp::Timestamp;
+
+/// Subjects of an answer, where the query does not say.
+const HELD: usize = 1_000;
+/// Most subjects of an answer.
+const MOST_HELD: usize = 10_000;
+
+/// How many subjects are wanted.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::server) struct Limit {
+    limit: Option<usize>,
+}
+
+/// The subjects that something is held against.
+pub(in crate::server) async fn held(
+    State(app): State<Arc<App>>,
+    query: Result<Query<Limit>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let Query(query) = query.map_err(|error| body::query(&error))?;
+    let limit = query.limit.unwrap_or(HELD);
+    if limit == 0 || limit > MOST_HELD {
+        let detail = format!("`limit` is a whole number from 1 to {MOST_HELD}");
+        return Err(invalid(detail));
+    }
+    let (store, now) = (store(&app)?, (app.clock)());
+    let held = blocking(move || store.held(now, limit.saturating_add(1))).await?;
+    let subjects: Vec<_> = held.iter().take(limit).map(named).collect();
+    let more = held.len() > limit;
+    Ok(Json(json!({"subjects": subjects, "more": more})).into_response())
+}
+
+/// Everything that is known of a subject, and why.
+pub(in crate::server) async fn get(
+    State(app): State<Arc<App>>,
+    Params(name): Params<(String, String)>,
+) -> Result<Response, Problem> {
+    let subject = subject(&name)?;
+    match described(&app, subject).await? {
+        Some(known) => Ok(Json(known).into_response()),
+        None => Err(missing("nothing is known of this subject")),
+    }
+}
+
+/// Ends findings, incidents, lock-outs, blocks and supplied risk levels.
+pub(in crate::server) async fn remediate(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Params(name): Params<(String, String)>,
+    http: HttpRequest,
+) -> Result<Response, Problem> {
+    let subject = subject(&name)?;
+    store(&app)?;
+    let body: Value = body::read(&app, http).await?;
+    let mut fields = Fields::of(body, "", &["reason"]).map_err(problem)?;
+    let reason = fields.required_text("reason", LONGEST_REASON);
+    fields.end().map_err(problem)?;
+    let reason = reason.unwrap_or_default();
+    let order = Change::Remediate {
+        subject: subject.clone(),
+        reason: reason.clone(),
+        by: caller.name().to_owned(),
+    };
+    change(&app, order).await?;
+    log(&caller, &subject, "remediated", &reason);
+    answer(&app, subject).await
+}
+
+/// Leaves what is held against a user aside for a while.
+pub(in crate::server) async fn set_override(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Params(name): Params<(String, String)>,
+    http: HttpRequest,
+) -> Result<Response, Problem> {
+    let user = user(&name)?;
+    store(&app)?;
+    let body: Value = body::read(&app, http).await?;
+    let mut fields = Fields::of(body, "", &["until", "reason"]).map_err(problem)?;
+    let until = fields.time("until");
+    match until {
+        None => fields.missing("until"),
+        Some(until) if until <= (app.clock)() => fields.fault("until", "is past"),
+        Some(_) => {}
+    }
+    let reason = fields.required_text("reason", LONGEST_REASON);
+    fields.end().map_err(problem)?;
+    order(&app, &caller, user, until, reason.unwrap_or_default()).await
+}
+
+/// Ends that.
+pub(in crate::server) async fn end_override(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Params(name): Params<(String, String)>,
+) -> Result<Response, Problem> {
+    let user = user(&name)?;
+    order(&app, &caller, user, None, "ended".to_owned()).await
+}
+
+async fn order(
+    app: &App,
+    caller: &Caller,
+    user: EntityRef,
+    until: Option<Timestamp>,
+    reason: String,
+) -> Result<Response, Problem> {
+    let subject = SubjectKind::User(user.clone());
+    let order = Change::Override {
+        user,
+        until,
+        reason: reason.clone(),
+        by: caller.name().to_owned(),
+    };
+    change(app, order).await?;
+    let what = match until {
+        Some(_) => "overridden",
+        None => "override ended",
+    };
+    log(caller, &subject, what, &reason);
+    answer(app, subject).await
+}
+
+/// Says what is known of a user's account.
+pub(in crate::server) async fn account(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Params(name): Params<(String, String)>,
+    http: HttpRequest,
+) -> Result<Response, Problem> {
+    let user = user(&name)?;
+    store(&app)?;
+    let body: Value = body::read(&app, http).await?;
+    let mut fields = Fields::of(body, "", &["created", "enrolled"]).map_err(problem)?;
+    let created = fields.time("created");
+    let enrolled = fields.words("enrolled", &methods(), Method::from_name);
+    if created.is_some_and(|created| created > (app.clock)()) {
+        fields.fault("created", "is still to come");
+    }
+    if created.is_none() && enrolled.is_none() && fields.is_clean() {
+        fields.whole("give `created`, `enrolled` or both");
+    }
+    fields.end().map_err(problem)?;
+    let subject = SubjectKind::User(user.clone());
+    let order = Change::Account {
+        user,
+        created,
+        enrolled: enrolled.map(|methods| methods.into_iter().collect()),
+    };
+    change(&app, order).await?;
+    log(&caller, &subject, "account described", "");
+    answer(&app, subject).await
+}
+
+/// Forgets a subject. A revocation and a disabled account are forgotten too.
+pub(in crate::server) async fn erase(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Params(name): Params<(String, String)>,
+) -> Result<Response, Problem> {
+    let subject = subject(&name)?;
+    let (store, now) = (store(&app)?, (app.clock)());
+    let sought = subject.clone();
+    if !blocking(move || is_known(&*store, &sought, now)).await? {
+        return Err(missing("nothing is known of this subject"));
+    }
+    let order = Change::Erase {
+        subject: subject.clone(),
+        by: caller.name().to_owned(),
+    };
+    change(&app, order).await?;
+    log(&caller, &subject, "erased", "");
+    Ok(Json(json!({"erased": true})).into_response())
+}
+
+/// What a subject's state is after a change.
+async fn answer(app: &App, subject: SubjectKind) -> Result<Response, Problem> {
+    let bare = named(&subject);
+    let known = described(app, subject).await?;
+    Ok(Json(known.unwrap_or(bare)).into_response())
+}
+
+/// Who changed what is held against whom.
+fn log(caller: &Caller, subject: &SubjectKind, what: &str, reason: &str) {
+    let subject = named(subject).to_string();
+    tracing::info!(by = caller.name(), subject, what, reason, "subject changed");
+}
+
+/// Whether anything is known of a subject.
+pub(super) fn is_known(store: &dyn SignalStore, subject: &SubjectKind, now: Timestamp) -> bool {
+    store.describe(subject, now).is_some()
+}
+
+/// What is known of a subject, with its name.
+pub(super) async fn described(app: &App, subject: SubjectKind) -> Result<Option<Value>, Problem> {
+    let (store, now) = (store(app)?, (app.clock)());
+    let described = blocking(move || {
+        let mut known = store.describe(&subject, now)?;
+        if let (Value::Object(members), Value::Object(name)) = (&mut known, named(&subject)) {
+            members.extend(name);
+        }
+        Some(known)
+    });
+    described.await
+}
+
+/// `{"type", "id"}`.
+fn named(subject: &SubjectKind) -> Value {
+    match subject {
+        SubjectKind::User(user) => json!({"type": user.type_name(), "id": user.id()}),
+        SubjectKind::Session(id) => json!({"type": "session", "id": id}),
+        SubjectKind::Device(id) => json!({"type": "device", "id": id}),
+        SubjectKind::Ip(ip) => json!({"type": "ip", "id": ip.to_string()}),
+    }
+}
+
+/// The subject of a path. The words `session`, `device` and `ip` are no entity types here.
+fn subject(name: &(String, String)) -> Result<SubjectKind, Problem> {
+    let (of, id) = name;
+    if id.is_empty() || id.len() > LONGEST_ID {
+        return Err(invalid(format!("an id has 1 to {LONGEST_ID} bytes")));
+    }
+    Ok(match of.as_str() {
+        "session" => SubjectKind::Session(id.clone()),
+        "device" => SubjectKind::Device(id.clone()),
+        "ip" => {
+            let ip = id.parse::<IpAddr>();
+            let ip = ip.map_err(|_| invalid("the id of an `ip` is an IP address"))?;
+            SubjectKind::Ip(ip.to_canonical())
+        }
+        _ => SubjectKind::User(EntityRef::of(of, id).map_err(|error| invalid(error.to_string()))?),
+    })
+}
+
+/// The user of a path.
+fn user(name: &(String, String)) -> Result<EntityRef, Problem> {
+    match subject(name)? {
+        SubjectKind::User(user) => Ok(user),
+        _ => Err(invalid("this is for principals; give an entity type")),
+    }
+}

@@ -1,0 +1,225 @@
+//! The receiver of Shared Signals over HTTP: tokens that are pushed, and how receivers fare.
+//!
+//! What must hold: a token is acknowledged only after the store has what it says.
+
+pub(super) mod poll;
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Request as HttpRequest, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use http_body_util::{BodyExt, Limited};
+use serde_json::json;
+
+use super::app::App;
+use super::body::{Params, missing};
+use super::metrics::EventResult;
+use super::peer::Peer;
+use super::problem::Problem;
+use super::signals::{kinds, no_signals};
+use crate::signals::{ChangeError, EventAnswer, SignalStore};
+use crate::ssf::{Receiver, Tally};
+use crate::timestamp::Timestamp;
+
+/// The media type of a security event token.
+const TYPE: &str = "application/secevent+jwt";
+/// Longest body of a push, in bytes.
+const LONGEST: usize = 64 << 10;
+
+/// How each receiver fares.
+pub(super) async fn list(State(app): State<Arc<App>>) -> Result<Response, Problem> {
+    let receivers = app.receivers.iter().map(|receiver| {
+        let mut shown = receiver.standing().to_json();
+        if let Some(members) = shown.as_object_mut() {
+            members.insert("name".to_owned(), receiver.name().into());
+            members.insert("issuer".to_owned(), receiver.issuer().into());
+            members.insert("push".to_owned(), receiver.is_pushed_to().into());
+            members.insert("poll".to_owned(), receiver.poll().is_some().into());
+            members.insert("keys".to_owned(), json!(receiver.trouble()));
+        }
+        shown
+    });
+    let receivers: Vec<_> = receivers.collect();
+    Ok(Json(json!({ "receivers": receivers })).into_response())
+}
+
+/// Takes a token that is pushed (RFC 8935).
+pub(super) async fn push(
+    State(app): State<Arc<App>>,
+    Params(name): Params<String>,
+    http: HttpRequest,
+) -> Result<Response, Problem> {
+    let receiver = app.receivers.named(&name);
+    let receiver = receiver.filter(|receiver| receiver.is_pushed_to());
+    let receiver = receiver.ok_or_else(|| missing("tokens are not pushed here"))?;
+    let receiver = Arc::clone(receiver);
+    let standing = receiver.standing();
+    let now = (app.clock)();
+    if !shows(&receiver, http.headers()) {
+        standing.add(Tally::AuthenticationFailed);
+        standing.failed(now, "a push without the `Authorization` that is configured");
+        let peer = http.extensions().get::<Arc<Peer>>().cloned();
+        let wait = app.gate.failed(&peer.unwrap_or_default());
+        return match wait {
+            Ok(()) => Ok(refusal(
+                "authentication_failed",
+                "the `Authorization` is not the one that is configured",
+            )),
+            Err(wait) => {
+                let detail = "too many pushes with a wrong `Authorization` came from this address";
+                let status = StatusCode::TOO_MANY_REQUESTS;
+                Err(Problem::new(status, "too_many_attempts", detail).retry_after(wait))
+            }
+        };
+    }
+    let store = app.signals().ok_or_else(no_signals)?;
+    let limits = **app.limits.load();
+    let set = match body(http, limits.body_bytes, limits.read_timeout).await {
+        Ok(set) => set,
+        Err(reason) => {
+            standing.add(Tally::InvalidRequest);
+            standing.failed(now, reason);
+            return Ok(refusal("invalid_request", reason));
+        }
+    };
+    let Some(_place) = app.pushes.take(limits.queue_timeout).await else {
+        standing.add(Tally::Unavailable);
+        return Err(later("too many tokens are being taken"));
+    };
+    match take(&app, &receiver, &store, &set, now).await {
+        Fate::Kept => Ok(StatusCode::ACCEPTED.into_response()),
+        Fate::Refused(code, description) => Ok(refusal(code, &description)),
+        Fate::Later(reason) => {
+            tracing::warn!(receiver = receiver.name(), reason, "a token was not taken");
+            Err(later("the token cannot be taken at present"))
+        }
+    }
+}
+
+fn later(detail: &str) -> Problem {
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    Problem::new(status, "not_taken", detail).retry_after(5)
+}
+
+/// Whether a push shows what it is to show, once.
+fn shows(receiver: &Receiver, headers: &HeaderMap) -> bool {
+    let mut given = headers.get_all(header::AUTHORIZATION).iter();
+    match (given.next(), given.next()) {
+        (Some(one), None) => receiver.knows(one.as_bytes()),
+        _ => false,
+    }
+}
+
+/// The token of a push.
+async fn body(
+    http: HttpRequest,
+    longest: usize,
+    patience: std::time::Duration,
+) -> Result<String, &'static str> {
+    let mut kinds = http.headers().get_all(header::CONTENT_TYPE).iter();
+    let kind = kinds.next().and_then(|kind| kind.to_str().ok());
+    let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or("");
+    let several = kinds.next().is_some() || http.headers().contains_key(header::CONTENT_ENCODING);
+    if several || !kind.trim().eq_ignore_ascii_case(TYPE) {
+        return Err("send the token with `Content-Type: application/secevent+jwt`, uncompressed");
+    }
+    let body = Limited::new(http.into_body(), longest.min(LONGEST)).collect();
+    let body = tokio::time::timeout(patience, body).await;
+    let body = body.map_err(|_| "the token did not arrive in time")?;
+    let body = body.map_err(|_| "the token is not whole, or too long")?;
+    let text = String::from_utf8(body.to_bytes().to_vec());
+    let text = text.map_err(|_| "the token is no text")?;
+    Ok(text.trim_ascii().to_owned())
+}
+
+/// A refusal in the words of RFC 8935, section 2.3.
+fn refusal(code: &str, description: &str) -> Response {
+    let body = json!({"err": code, "description": description}).to_string();
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_TYPE, "application/json"),
+        (header::CONTENT_LANGUAGE, "en"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// What became of a token.
+#[derive(Debug, PartialEq, Eq)]
+enum Fate {
+    /// What it says is stored, or is nothing to store: it is acknowledged.
+    Kept,
+    /// It is not taken, however often it is sent.
+    Refused(&'static str, String),
+    /// It may be sent again.
+    Later(String),
+}
+
+/// Verifies, reads and stores a token, and counts what became of it.
+async fn take(
+    app: &App,
+    receiver: &Receiver,
+    store: &Arc<dyn SignalStore>,
+    set: &str,
+    now: Timestamp,
+) -> Fate {
+    let standing = receiver.standing();
+    let reading = match receiver.read(set, now).await {
+        Ok(reading) => reading,
+        Err(error) => {
+            let reason = error.to_string();
+            standing.add(Tally::of_code(error.code()));
+            standing.failed(now, reason.clone());
+            return match error.code() {
+                Some(code) => Fate::Refused(code, reason),
+                None => Fate::Later(reason),
+            };
+        }
+    };
+    let names: Vec<_> = reading
+        .events
+        .iter()
+        .map(|e| kinds::name(&e.kind))
+        .collect();
+    let answers = match reading.events.is_empty() {
+        true => Vec::new(),
+        false => {
+            let (store, events) = (Arc::clone(store), reading.events);
+            let reported = tokio::task::spawn_blocking(move || store.report(events, now)).await;
+            reported.unwrap_or_default()
+        }
+    };
+    let mut failed = (answers.len() < names.len()).then(|| "the store has failed".to_owned());
+    for (name, answer) in names.into_iter().zip(answers) {
+        let (result, tally) = match answer {
+            EventAnswer::Accepted => (EventResult::Accepted, Tally::Accepted),
+            EventAnswer::Duplicate => (EventResult::Duplicate, Tally::Duplicate),
+            EventAnswer::Refused(ChangeError::Refused { code, message }) => {
+                // Sending it again would change nothing: it is acknowledged.
+                tracing::info!(receiver = receiver.name(), code, message, "event refused");
+                (EventResult::Refused, Tally::Refused)
+            }
+            EventAnswer::Refused(error) => {
+                failed.get_or_insert(error.to_string());
+                (EventResult::NotKept, Tally::Unavailable)
+            }
+        };
+        app.metrics.event(Some(name), result);
+        standing.add(tally);
+    }
+    if let Some(reason) = failed {
+        standing.failed(now, reason.clone());
+        return Fate::Later(reason);
+    }
+    for tally in reading.passed {
+        standing.add(tally);
+    }
+    standing.heard(now);
+    Fate::Kept
+}

@@ -1,0 +1,186 @@
+//! How a receiver fares: what became of its tokens, and what was heard last.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::{Map, Value, json};
+
+use crate::timestamp::Timestamp;
+
+/// What became of a token or of an event in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tally {
+    /// An event was stored.
+    Accepted,
+    /// It was stored before.
+    Duplicate,
+    /// The store did not take it, such as one that is too old.
+    Refused,
+    /// It is understood and changes nothing, or is of an unknown type.
+    Ignored,
+    /// It is about somebody who is not mapped.
+    Unmapped,
+    /// It is no token as it should be.
+    InvalidRequest,
+    /// Its key, algorithm or signature is not right.
+    InvalidKey,
+    /// Another issuer made it.
+    InvalidIssuer,
+    /// It is meant for others.
+    InvalidAudience,
+    /// The transmitter did not show what it was to show.
+    AuthenticationFailed,
+    /// It could not be verified or stored at present.
+    Unavailable,
+}
+
+impl Tally {
+    /// Every one of them, each at its place.
+    const ALL: [Self; 11] = [
+        Self::Accepted,
+        Self::Duplicate,
+        Self::Refused,
+        Self::Ignored,
+        Self::Unmapped,
+        Self::InvalidRequest,
+        Self::InvalidKey,
+        Self::InvalidIssuer,
+        Self::InvalidAudience,
+        Self::AuthenticationFailed,
+        Self::Unavailable,
+    ];
+
+    /// The name in metrics and answers.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Duplicate => "duplicate",
+            Self::Refused => "refused",
+            Self::Ignored => "ignored",
+            Self::Unmapped => "unmapped",
+            Self::InvalidRequest => "invalid_request",
+            Self::InvalidKey => "invalid_key",
+            Self::InvalidIssuer => "invalid_issuer",
+            Self::InvalidAudience => "invalid_audience",
+            Self::AuthenticationFailed => "authentication_failed",
+            Self::Unavailable => "unavailable",
+        }
+    }
+
+    /// That of a code of RFC 8935; none is a fault that will pass.
+    pub(crate) fn of_code(code: Option<&str>) -> Self {
+        let mut all = Self::ALL.into_iter();
+        let known = code.and_then(|code| all.find(|tally| tally.name() == code));
+        known.unwrap_or(Self::Unavailable)
+    }
+}
+
+/// What is known of one receiver since the start.
+#[derive(Debug, Default)]
+pub(crate) struct Standing {
+    counts: [AtomicU64; Tally::ALL.len()],
+    last: Mutex<Last>,
+}
+
+/// What was heard last, and when.
+#[derive(Debug, Default, Clone)]
+struct Last {
+    token: Option<Timestamp>,
+    poll: Option<Timestamp>,
+    error: Option<(Timestamp, String)>,
+    verification: Option<(Timestamp, Option<String>)>,
+    stream: Option<(Timestamp, String, Option<String>)>,
+}
+
+impl Standing {
+    /// Counts one.
+    pub(crate) fn add(&self, tally: Tally) {
+        if let Some(count) = self.counts.get(tally as usize) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// What was counted, by name.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counts = self
+            .counts
+            .iter()
+            .map(|count| count.load(Ordering::Relaxed));
+        Tally::ALL.iter().map(|tally| tally.name()).zip(counts)
+    }
+
+    /// How many there were of one.
+    #[cfg(test)]
+    pub(crate) fn count(&self, tally: Tally) -> u64 {
+        let found = self.counts().find(|(name, _)| *name == tally.name());
+        found.map_or(0, |(_, count)| count)
+    }
+
+    /// A token was taken.
+    pub(crate) fn heard(&self, now: Timestamp) {
+        self.last().token = Some(now);
+    }
+
+    /// A poll was answered.
+    pub(crate) fn polled(&self, now: Timestamp) {
+        self.last().poll = Some(now);
+    }
+
+    /// Something failed, and why.
+    pub(crate) fn failed(&self, now: Timestamp, why: impl Into<String>) {
+        self.last().error = Some((now, why.into()));
+    }
+
+    /// The transmitter has shown that the stream works.
+    pub(super) fn verified(&self, now: Timestamp, state: Option<String>) {
+        self.last().verification = Some((now, state));
+    }
+
+    /// The transmitter has said how the stream is.
+    pub(super) fn stream(&self, now: Timestamp, status: String, reason: Option<String>) {
+        self.last().stream = Some((now, status, reason));
+    }
+
+    fn last(&self) -> std::sync::MutexGuard<'_, Last> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All of it.
+    pub(crate) fn to_json(&self) -> Value {
+        let last = self.last().clone();
+        let counts: Map<String, Value> = self
+            .counts()
+            .map(|(name, count)| (name.to_owned(), count.into()))
+            .collect();
+        let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
+        json!({
+            "counts": counts,
+            "lastToken": time(last.token),
+            "lastPoll": time(last.poll),
+            "lastError": last.error.map(|(at, why)| json!({"at": at.to_string(), "detail": why})),
+            "verification": last.verification
+                .map(|(at, state)| json!({"at": at.to_string(), "state": state})),
+            "stream": last.stream.map(|(at, status, reason)| {
+                json!({"at": at.to_string(), "status": status, "reason": reason})
+            }),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_tally_has_its_place_and_codes_find_theirs() {
+        for (place, tally) in Tally::ALL.into_iter().enumerate() {
+            assert_eq!(tally as usize, place);
+            assert_eq!(Tally::of_code(Some(tally.name())), tally);
+        }
+        assert_eq!(Tally::of_code(None), Tally::Unavailable);
+        let standing = Standing::default();
+        standing.add(Tally::InvalidKey);
+        assert_eq!(standing.count(Tally::InvalidKey), 1);
+        assert_eq!(standing.to_json()["counts"]["invalid_key"], 1);
+    }
+}
