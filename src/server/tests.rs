@@ -6,3 +6,4 @@ mod requests;
 mod signals;
 mod ssf;
 mod tokens;
+mod trust;
