@@ -354,20 +354,70 @@ impl SignalsConfig {
             }
         };
         within("half_life", self.half_life, minute, Span::days(30));
-        within("clock_skew", self.clock_skew, Span::default(), Span::hours(1));
-        within("max_event_age", self.max_event_age, minute, self.retention.events);
+        within(
+            "clock_skew",
+            self.clock_skew,
+            Span::default(),
+            Span::hours(1),
+        );
+        within(
+            "max_event_age",
+            self.max_event_age,
+            minute,
+            self.retention.events,
+        );
         within("max_override", self.max_override, minute, Span::days(7));
-        within("suspicious_for", self.suspicious_for, minute, self.retention.findings);
-        within("correlation.window", self.correlation.window, minute, Span::days(1));
-        within("correlation.burst", self.correlation.burst, Span::default(), self.correlation.window);
+        within(
+            "suspicious_for",
+            self.suspicious_for,
+            minute,
+            self.retention.findings,
+        );
+        within(
+            "correlation.window",
+            self.correlation.window,
+            minute,
+            Span::days(1),
+        );
+        within(
+            "correlation.burst",
+            self.correlation.burst,
+            Span::default(),
+            self.correlation.window,
+        );
         within("sessions.idle", self.sessions.idle, minute, Span::days(365));
-        within("sessions.absolute", self.sessions.absolute, minute, Span::days(365));
-        within("revoked_for", self.revoked_for, self.sessions.absolute, Span::days(3_650));
+        within(
+            "sessions.absolute",
+            self.sessions.absolute,
+            minute,
+            Span::days(365),
+        );
+        within(
+            "revoked_for",
+            self.revoked_for,
+            self.sessions.absolute,
+            Span::days(3_650),
+        );
         within("block.lasts", self.block.lasts, minute, Span::days(30));
-        within("rules.travel_again", self.rules.travel_again, Span::default(), Span::days(30));
-        within("retention.history", self.retention.history, Span::days(1), Span::days(3_650));
+        within(
+            "rules.travel_again",
+            self.rules.travel_again,
+            Span::default(),
+            Span::days(30),
+        );
+        within(
+            "retention.history",
+            self.retention.history,
+            Span::days(1),
+            Span::days(3_650),
+        );
         let places = Span::days(i64::from(self.places.within_days));
-        within("places.within_days", places, Span::days(1), self.retention.history);
+        within(
+            "places.within_days",
+            places,
+            Span::days(1),
+            self.retention.history,
+        );
     }
 
     fn check_rules(&self, faults: &mut Vec<String>) {
@@ -385,7 +435,10 @@ impl SignalsConfig {
         risk("correlation.finding_above", correlation.finding_above);
         risk("correlation.incident_above", correlation.incident_above);
         risk("rules.impossible_travel.risk", rules.impossible_travel.risk);
-        risk("rules.credential_compromise.risk", rules.credential_compromise.risk);
+        risk(
+            "rules.credential_compromise.risk",
+            rules.credential_compromise.risk,
+        );
         for (name, rule) in rules.counted() {
             risk(&format!("rules.{name}.risk"), rule.risk);
         }
@@ -402,8 +455,14 @@ impl SignalsConfig {
                 faults.push(format!("`{name}` is {level}; it must be 0 to 4"));
             }
         };
-        level("rules.impossible_travel.level".into(), rules.impossible_travel.level);
-        level("rules.credential_compromise.level".into(), rules.credential_compromise.level);
+        level(
+            "rules.impossible_travel.level".into(),
+            rules.impossible_travel.level,
+        );
+        level(
+            "rules.credential_compromise.level".into(),
+            rules.credential_compromise.level,
+        );
         for (name, rule) in rules.counted() {
             level(format!("rules.{name}.level"), rule.level);
         }
@@ -444,7 +503,12 @@ impl SignalsConfig {
         within("bounds.max_windows", bounds.max_windows, 1, 10_000_000);
         let groups = self.correlation.many.max(self.correlation.min_events);
         within("bounds.events", bounds.events.into(), groups.into(), 1_000);
-        within("bounds.window_events", bounds.window_events.into(), groups.into(), 1_000);
+        within(
+            "bounds.window_events",
+            bounds.window_events.into(),
+            groups.into(),
+            1_000,
+        );
         within("bounds.findings", bounds.findings.into(), 4, 256);
         within("bounds.places", bounds.places.into(), 4, 256);
         within("bounds.devices", bounds.devices.into(), 1, 256);

@@ -89,7 +89,7 @@ impl Tally {
                     risk = risk + config.many_risk;
                     size = size.max(many);
                 }
-                if self.highest_sum(size, apart) >= rank(config.severity) * size {
+                if self.reaches(rank(config.severity), size, apart) {
                     risk = risk + config.severity_risk;
                 }
                 highest = highest.max(risk);
@@ -98,26 +98,36 @@ impl Tally {
         highest
     }
 
-    /// The highest sum of severities of `size` events, `apart` of which are of distinct types.
-    fn highest_sum(&self, size: u32, apart: u32) -> u32 {
+    /// Whether some group of `size` events or more, `apart` of which are of distinct types, has at least
+    /// this mean severity: what it has above the mean makes up for what it has below.
+    fn reaches(&self, mean: u32, size: u32, apart: u32) -> bool {
         let mut left = self.severities;
         let mut types = self.types;
         types.sort_unstable_by(|a, b| b.cmp(a));
-        let (mut sum, mut taken) = (0, 0);
+        let (mut above, mut below, mut taken) = (0, 0, 0);
+        let mut take = |severity: u32, count: u32| {
+            above += severity.saturating_sub(mean) * count;
+            below += mean.saturating_sub(severity) * count;
+            taken += count;
+            taken
+        };
+        let mut size_now = 0;
         for severity in types.into_iter().take(apart as usize) {
-            sum += severity;
-            taken += 1;
+            size_now = take(severity, 1);
             if let Some(count) = left.get_mut(severity as usize) {
                 *count = count.saturating_sub(1);
             }
         }
-        for (severity, count) in [4, 3, 2, 1].map(|severity| (severity, left.get(severity as usize))) {
-            let count = count.copied().unwrap_or_default();
-            let more = count.min(size.saturating_sub(taken));
-            sum += severity * more;
-            taken += more;
+        for severity in [4, 3, 2, 1] {
+            let there = left.get(severity as usize).copied().unwrap_or_default();
+            // One that is not below the mean never harms.
+            let count = match severity >= mean {
+                true => there,
+                false => there.min(size.saturating_sub(size_now)),
+            };
+            size_now = take(severity, count);
         }
-        sum
+        above >= below
     }
 }
 
@@ -156,36 +166,73 @@ mod tests {
     fn a_group_needs_three_events() {
         check(&[], 0);
         check(&[(0, Login, Critical), (1, Mfa, Critical)], 0);
-        check(&[(0, Login, Low), (1, Login, Low), (5 * MINUTES, Login, Low)], 0);
+        check(
+            &[(0, Login, Low), (1, Login, Low), (5 * MINUTES, Login, Low)],
+            0,
+        );
     }
 
     #[test]
     fn three_distinct_types_add_three_tenths() {
-        check(&[(0, Login, Low), (1, Mfa, Low), (5 * MINUTES, Rate, Low)], 3_000);
-        check(&[(0, Login, Low), (1, Mfa, Low), (5 * MINUTES, Mfa, Low)], 0);
+        check(
+            &[(0, Login, Low), (1, Mfa, Low), (5 * MINUTES, Rate, Low)],
+            3_000,
+        );
+        check(
+            &[(0, Login, Low), (1, Mfa, Low), (5 * MINUTES, Mfa, Low)],
+            0,
+        );
     }
 
     #[test]
     fn a_span_under_five_minutes_adds_two_tenths() {
-        check(&[(0, Login, Low), (1, Login, Low), (5 * MINUTES - 1, Login, Low)], 2_000);
-        check(&[(0, Login, Low), (1, Login, Low), (5 * MINUTES, Login, Low)], 0);
+        check(
+            &[
+                (0, Login, Low),
+                (1, Login, Low),
+                (5 * MINUTES - 1, Login, Low),
+            ],
+            2_000,
+        );
+        check(
+            &[(0, Login, Low), (1, Login, Low), (5 * MINUTES, Login, Low)],
+            0,
+        );
     }
 
     #[test]
     fn a_mean_severity_of_three_adds_three_tenths() {
         let far = 5 * MINUTES;
-        check(&[(0, Login, High), (1, Login, High), (far, Login, High)], 3_000);
-        check(&[(0, Login, Critical), (1, Login, High), (far, Login, Medium)], 3_000);
-        check(&[(0, Login, High), (1, Login, High), (far, Login, Medium)], 0);
+        check(
+            &[(0, Login, High), (1, Login, High), (far, Login, High)],
+            3_000,
+        );
+        check(
+            &[(0, Login, Critical), (1, Login, High), (far, Login, Medium)],
+            3_000,
+        );
+        check(
+            &[(0, Login, High), (1, Login, High), (far, Login, Medium)],
+            0,
+        );
     }
 
     #[test]
     fn five_events_add_two_tenths() {
         let far = 5 * MINUTES;
-        let four = [(0, Login, Low), (1, Login, Low), (2, Login, Low), (far, Login, Low)];
+        let four = [
+            (0, Login, Low),
+            (1, Login, Low),
+            (2, Login, Low),
+            (far, Login, Low),
+        ];
         // Three of the four are a burst.
         check(&four, 2_000);
-        let spread = |n: i64| (0..n).map(|i| (i * 2 * MINUTES + i, Login, Low)).collect::<Vec<_>>();
+        let spread = |n: i64| {
+            (0..n)
+                .map(|i| (i * 5 * MINUTES / 2, Login, Low))
+                .collect::<Vec<_>>()
+        };
         check(&spread(4), 0);
         check(&spread(5), 2_000);
     }

@@ -34,7 +34,10 @@ const fn factors() -> [u64; STEPS] {
     let mut roots = [0u128; STEPS_LOG];
     let mut last = one / 2;
     let mut k = 0;
-    #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler, which refuses a bad index")]
+    #[allow(
+        clippy::indexing_slicing,
+        reason = "evaluated by the compiler, which refuses a bad index"
+    )]
     while k < STEPS_LOG {
         last = root(last << 62);
         roots[k] = last;
@@ -42,7 +45,10 @@ const fn factors() -> [u64; STEPS] {
     }
     let mut factors = [0u64; STEPS];
     let mut step = 0;
-    #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler, which refuses a bad index")]
+    #[allow(
+        clippy::indexing_slicing,
+        reason = "evaluated by the compiler, which refuses a bad index"
+    )]
     while step < STEPS {
         let mut factor = one;
         let mut k = 0;

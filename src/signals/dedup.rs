@@ -26,7 +26,11 @@ pub(super) struct Dedup {
 
 fn key(source: &str, id: &str) -> Key {
     let mut hash = Sha256::new();
-    hash.update(u64::try_from(source.len()).unwrap_or_default().to_le_bytes());
+    hash.update(
+        u64::try_from(source.len())
+            .unwrap_or_default()
+            .to_le_bytes(),
+    );
     hash.update(source.as_bytes());
     hash.update(id.as_bytes());
     let mut key = Key::default();
@@ -44,9 +48,15 @@ impl Dedup {
         }
     }
 
-    fn with<R>(&self, key: Key, work: impl FnOnce(&mut HashSet<Key, RandomState>) -> R) -> Option<R> {
+    fn with<R>(
+        &self,
+        key: Key,
+        work: impl FnOnce(&mut HashSet<Key, RandomState>) -> R,
+    ) -> Option<R> {
         let part = self.parts.get(usize::from(key.first()? >> 2))?;
-        Some(work(&mut part.lock().unwrap_or_else(PoisonError::into_inner)))
+        Some(work(
+            &mut part.lock().unwrap_or_else(PoisonError::into_inner),
+        ))
     }
 
     /// Takes note of an event; whether it is new.

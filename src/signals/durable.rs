@@ -89,7 +89,10 @@ impl DurableSignals {
     }
 
     /// Writes what nobody waits for, now.
-    #[allow(dead_code, reason = "for tests, and for whoever cannot wait for the end")]
+    #[allow(
+        dead_code,
+        reason = "for tests, and for whoever cannot wait for the end"
+    )]
     pub(crate) fn flush(&self) {
         flush(&self.core, &self.store);
     }
@@ -160,12 +163,12 @@ impl Core {
     fn record(&self, subject: &SubjectKind) -> Option<Vec<u8>> {
         let record = match subject {
             SubjectKind::User(user) => self.users.with(user, |state| serde_json::to_vec(state)),
-            SubjectKind::Session(id) => {
-                self.sessions.with(id.as_str(), |state| serde_json::to_vec(state))
-            }
-            SubjectKind::Device(id) => {
-                self.devices.with(id.as_str(), |state| serde_json::to_vec(state))
-            }
+            SubjectKind::Session(id) => self
+                .sessions
+                .with(id.as_str(), |state| serde_json::to_vec(state)),
+            SubjectKind::Device(id) => self
+                .devices
+                .with(id.as_str(), |state| serde_json::to_vec(state)),
             SubjectKind::Ip(ip) => self.ips.with(ip, |state| serde_json::to_vec(state)),
         };
         // INVARIANT: records have no map with keys that JSON lacks, so they are always written.
@@ -175,7 +178,9 @@ impl Core {
     /// What is to be written and nobody waits for.
     fn take_unsaved(&self) -> Vec<SubjectKind> {
         let mut subjects = match &self.unsaved {
-            Some(unsaved) => std::mem::take(&mut *unsaved.lock().unwrap_or_else(PoisonError::into_inner)),
+            Some(unsaved) => {
+                std::mem::take(&mut *unsaved.lock().unwrap_or_else(PoisonError::into_inner))
+            }
             None => HashSet::new(),
         };
         for part in 0..PARTS {
@@ -191,7 +196,8 @@ impl Core {
 
     /// Takes a record in; why it cannot be read.
     fn load(&self, kind: &str, name: &str, record: &[u8]) -> Result<(), String> {
-        let unreadable = |error: serde_json::Error| format!("the record of {kind} `{name}`: {error}");
+        let unreadable =
+            |error: serde_json::Error| format!("the record of {kind} `{name}`: {error}");
         match kind {
             "user" => {
                 let (ty, id) = name.split_once('\0').unwrap_or((name, ""));
@@ -211,7 +217,9 @@ impl Core {
                 self.devices.put(name.into(), state);
             }
             "ip" => {
-                let ip = name.parse().map_err(|_| format!("`{name}` is no address"))?;
+                let ip = name
+                    .parse()
+                    .map_err(|_| format!("`{name}` is no address"))?;
                 let mut state: IpState = serde_json::from_slice(record).map_err(unreadable)?;
                 self.name_events(state.track.window.events_mut());
                 self.ips.put(ip, state);

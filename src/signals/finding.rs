@@ -162,7 +162,11 @@ impl Findings {
             (if now { Grown::Incident } else { Grown::No }, *before)
         } else {
             self.0.push(*finding);
-            let grown = if finding.incident { Grown::Incident } else { Grown::Finding };
+            let grown = if finding.incident {
+                Grown::Incident
+            } else {
+                Grown::Finding
+            };
             (grown, *finding)
         };
         self.0.sort_unstable_by_key(|f| (f.at, f.kind, f.stretch));
@@ -211,6 +215,7 @@ impl Findings {
 
     /// Takes out what ended before `before`.
     pub(super) fn forget(&mut self, before: Millis) {
-        self.0.retain(|f| f.lasting || f.at.max(f.until).max(f.blocked) >= before);
+        self.0
+            .retain(|f| f.lasting || f.at.max(f.until).max(f.blocked) >= before);
     }
 }

@@ -41,8 +41,14 @@ impl Sort {
         (Self::AnomalousApiUsage, "app.anomalous_api_usage"),
         (Self::SensitiveDataAccess, "app.sensitive_data_access"),
         (Self::PrivilegeEscalation, "app.privilege_escalation"),
-        (Self::SuspiciousNetworkTraffic, "infra.suspicious_network_traffic"),
-        (Self::SystemCompromiseIndicator, "infra.system_compromise_indicator"),
+        (
+            Self::SuspiciousNetworkTraffic,
+            "infra.suspicious_network_traffic",
+        ),
+        (
+            Self::SystemCompromiseIndicator,
+            "infra.system_compromise_indicator",
+        ),
         (Self::RateLimitHit, "rate_limit.hit"),
         (Self::SessionRevoked, "session-revoked"),
         (Self::SessionEstablished, "session-established"),
@@ -141,9 +147,16 @@ mod tests {
 
     #[test]
     fn what_strangers_can_cause_is_not_attributable() {
-        let attributable: Vec<_> = Sort::ALL.iter().filter(|(sort, _)| sort.attributable()).collect();
+        let attributable: Vec<_> = Sort::ALL
+            .iter()
+            .filter(|(sort, _)| sort.attributable())
+            .collect();
         assert_eq!(attributable.len(), 6);
-        for sort in [Sort::LoginFailed, Sort::RateLimitHit, Sort::SuspiciousNetworkTraffic] {
+        for sort in [
+            Sort::LoginFailed,
+            Sort::RateLimitHit,
+            Sort::SuspiciousNetworkTraffic,
+        ] {
             assert!(sort.security() && !sort.attributable());
         }
     }

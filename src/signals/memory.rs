@@ -11,7 +11,7 @@ mod standing;
 mod sweep;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::collections::HashSet;
 use std::fmt;

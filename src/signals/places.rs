@@ -44,7 +44,10 @@ impl Prefix {
             let bits = u32::try_from(bits << 8 & 0xffff_ffff).unwrap_or_default();
             format!("{}/24", std::net::Ipv4Addr::from_bits(bits))
         } else {
-            format!("{}/48", std::net::Ipv6Addr::from_bits(u128::from(bits) << 80))
+            format!(
+                "{}/48",
+                std::net::Ipv6Addr::from_bits(u128::from(bits) << 80)
+            )
         }
     }
 }
@@ -135,7 +138,12 @@ impl Places {
         let today = day(now);
         let prefix = ip.map(Prefix::of);
         let here = |seen: &&Seen| Some(seen.prefix) == prefix && seen.country == country;
-        if self.networks.iter().find(here).is_some_and(|seen| seen.known(today, config)) {
+        if self
+            .networks
+            .iter()
+            .find(here)
+            .is_some_and(|seen| seen.known(today, config))
+        {
             return Place::Known;
         }
         let since = since(today, config);
@@ -157,13 +165,20 @@ impl Places {
     ) {
         let today = day(now);
         let most = usize::from(config.bounds.places);
-        match self.countries.iter_mut().find(|seen| seen.country == country) {
+        match self
+            .countries
+            .iter_mut()
+            .find(|seen| seen.country == country)
+        {
             Some(seen) => seen.last = seen.last.max(today),
             None => {
                 if self.countries.len() >= most {
                     remove_least(&mut self.countries, |seen| (false, seen.last));
                 }
-                self.countries.push(SeenCountry { country, last: today });
+                self.countries.push(SeenCountry {
+                    country,
+                    last: today,
+                });
             }
         }
         let Some(prefix) = ip.map(Prefix::of) else {
@@ -176,9 +191,15 @@ impl Places {
             return;
         }
         if self.networks.len() >= most {
-            remove_least(&mut self.networks, |seen| (seen.known(today, config), seen.last()));
+            remove_least(&mut self.networks, |seen| {
+                (seen.known(today, config), seen.last())
+            });
         }
-        self.networks.push(Seen { country, prefix, days: vec![today] });
+        self.networks.push(Seen {
+            country,
+            prefix,
+            days: vec![today],
+        });
     }
 
     /// Takes out what was not seen for too long.
@@ -243,12 +264,18 @@ mod tests {
         }
         let (day, code, address) = ask;
         let address = address.and_then(ip);
-        assert_eq!(places.place(country(code), address, day * DAY, &config), expect);
+        assert_eq!(
+            places.place(country(code), address, day * DAY, &config),
+            expect
+        );
     }
 
     #[test]
     fn three_distinct_days_of_ninety_make_a_place_known() {
-        let (near, here) = (Some("192.0.2.9"), ["192.0.2.1", "192.0.2.77", "192.0.2.200"]);
+        let (near, here) = (
+            Some("192.0.2.9"),
+            ["192.0.2.1", "192.0.2.77", "192.0.2.200"],
+        );
         let seen = |a, b, c| [(a, "CH", here[0]), (b, "CH", here[1]), (c, "CH", here[2])];
         check(&seen(1, 2, 3), (3, "CH", near), Place::Known);
         check(&seen(3, 1, 2), (3, "CH", near), Place::Known);
@@ -258,7 +285,11 @@ mod tests {
         check(&seen(1, 2, 3), (91, "CH", near), Place::KnownCountry);
         check(&seen(1, 2, 3), (92, "CH", near), Place::KnownCountry);
         check(&seen(1, 2, 3), (93, "CH", near), Place::NewCountry);
-        check(&seen(1, 2, 3), (3, "CH", Some("192.0.3.9")), Place::KnownCountry);
+        check(
+            &seen(1, 2, 3),
+            (3, "CH", Some("192.0.3.9")),
+            Place::KnownCountry,
+        );
         check(&seen(1, 2, 3), (3, "DE", near), Place::NewCountry);
         check(&seen(1, 2, 3), (3, "CH", None), Place::KnownCountry);
         check(&[], (3, "CH", near), Place::NewCountry);
@@ -266,12 +297,25 @@ mod tests {
 
     #[test]
     fn networks_of_version_six_are_of_48_bits() {
-        let seen = [(1, "CH", "2001:db8:1::1"), (2, "CH", "2001:db8:1:9::1"), (3, "CH", "2001:db8:1::2")];
+        let seen = [
+            (1, "CH", "2001:db8:1::1"),
+            (2, "CH", "2001:db8:1:9::1"),
+            (3, "CH", "2001:db8:1::2"),
+        ];
         check(&seen, (4, "CH", Some("2001:db8:1:ffff::")), Place::Known);
         check(&seen, (4, "CH", Some("2001:db8:2::")), Place::KnownCountry);
-        assert_eq!(Prefix::of("2001:db8:1:2::3".parse().unwrap()).shown(), "2001:db8:1::/48");
-        assert_eq!(Prefix::of("255.1.2.3".parse().unwrap()).shown(), "255.1.2.0/24");
-        assert_eq!(Prefix::of("::ffff:10.1.2.3".parse().unwrap()).shown(), "10.1.2.0/24");
+        assert_eq!(
+            Prefix::of("2001:db8:1:2::3".parse().unwrap()).shown(),
+            "2001:db8:1::/48"
+        );
+        assert_eq!(
+            Prefix::of("255.1.2.3".parse().unwrap()).shown(),
+            "255.1.2.0/24"
+        );
+        assert_eq!(
+            Prefix::of("::ffff:10.1.2.3".parse().unwrap()).shown(),
+            "10.1.2.0/24"
+        );
     }
 
     #[test]

@@ -66,7 +66,10 @@ impl<const N: usize> Slots<N> {
 
     fn add(&mut self, slot: i64) {
         if slot > self.newest {
-            let first = self.newest.saturating_add(1).max(slot.saturating_sub(N as i64));
+            let first = self
+                .newest
+                .saturating_add(1)
+                .max(slot.saturating_sub(N as i64));
             for passed in first..=slot {
                 if let Some(count) = self.count_mut(passed) {
                     *count = 0;
@@ -83,7 +86,9 @@ impl<const N: usize> Slots<N> {
 
     fn sum(&self, slot: i64) -> u32 {
         let oldest = slot.saturating_sub(N as i64);
-        let slots = oldest.max(self.newest.saturating_sub(N as i64)).saturating_add(1)..=self.newest;
+        let slots = oldest
+            .max(self.newest.saturating_sub(N as i64))
+            .saturating_add(1)..=self.newest;
         let count = |slot: i64| {
             let at = usize::try_from(slot.rem_euclid(N as i64)).unwrap_or_default();
             self.counts.get(at).copied().unwrap_or_default()
@@ -162,7 +167,10 @@ mod tests {
         }
         let now = rate.measured(29 * MINUTE);
         assert_eq!((now.denies, now.requests), (10, 30));
-        assert_eq!((now.usual_denies, now.usual_requests), (30 * 10_000 / 144, 30 * 10_000 / 24));
+        assert_eq!(
+            (now.usual_denies, now.usual_requests),
+            (30 * 10_000 / 144, 30 * 10_000 / 24)
+        );
         assert_eq!(rate.measured(34 * MINUTE).denies, 5);
         assert_eq!(rate.measured(39 * MINUTE).denies, 0);
         assert_eq!(rate.measured(59 * MINUTE).requests, 30);

@@ -77,7 +77,9 @@ impl Proof {
         self.level.unwrap_or(match self.method {
             None => 0,
             Some(Method::PasswordConfirmation) => 1,
-            Some(Method::Totp | Method::SmsOtp | Method::BackupCodes | Method::PushNotification) => 2,
+            Some(
+                Method::Totp | Method::SmsOtp | Method::BackupCodes | Method::PushNotification,
+            ) => 2,
             Some(Method::Webauthn) => 3,
             Some(Method::AdminApproval) => 4,
         })
@@ -137,7 +139,12 @@ impl Session {
         }
         let end = self.established.saturating_add(limits.absolute.millis());
         let held = |proof: &&Proof| proof.at > since && proof.until.is_none_or(|until| until > now);
-        to.extend(self.proofs.iter().filter(held).map(|proof| proof.evidence(end)));
+        to.extend(
+            self.proofs
+                .iter()
+                .filter(held)
+                .map(|proof| proof.evidence(end)),
+        );
     }
 
     /// Takes note of its use.
@@ -166,7 +173,11 @@ impl Session {
         if proof.at <= self.cut && proof.strength() > self.cut_level {
             return;
         }
-        match self.proofs.iter_mut().find(|other| other.method == proof.method) {
+        match self
+            .proofs
+            .iter_mut()
+            .find(|other| other.method == proof.method)
+        {
             Some(other) => {
                 let newer = (proof.at, std::cmp::Reverse(proof.strength()));
                 if newer > (other.at, std::cmp::Reverse(other.strength())) {
@@ -182,7 +193,8 @@ impl Session {
         if (at, std::cmp::Reverse(level)) >= (self.cut, std::cmp::Reverse(self.cut_level)) {
             (self.cut, self.cut_level) = (at, level);
         }
-        self.proofs.retain(|proof| proof.at > at || proof.strength() <= level);
+        self.proofs
+            .retain(|proof| proof.at > at || proof.strength() <= level);
     }
 
     /// For a person.
@@ -236,7 +248,13 @@ impl Sessions {
     }
 
     /// A session began, or saw an authentication.
-    pub(super) fn begin(&mut self, id: &str, at: Millis, proof: Option<Proof>, config: &SignalsConfig) {
+    pub(super) fn begin(
+        &mut self,
+        id: &str,
+        at: Millis,
+        proof: Option<Proof>,
+        config: &SignalsConfig,
+    ) {
         let limits = &config.sessions;
         match self.find_mut(id) {
             Some(session) => session.begin(at, limits),
@@ -280,7 +298,11 @@ impl Sessions {
             return;
         }
         let key = |session: &Session| (session.alive(now, limits), session.established);
-        let oldest = self.0.iter().enumerate().min_by_key(|(_, session)| key(session));
+        let oldest = self
+            .0
+            .iter()
+            .enumerate()
+            .min_by_key(|(_, session)| key(session));
         if let Some(at) = oldest.map(|(at, _)| at) {
             self.0.remove(at);
         }
@@ -384,9 +406,15 @@ mod tests {
         }
         sessions.revoke("b");
         sessions.begin("d", 1, proof(Method::Totp, 1), &config);
-        assert_eq!(["a", "b", "c", "d"].map(|id| methods(&sessions, id, 2).len()), [1, 0, 1, 1]);
+        assert_eq!(
+            ["a", "b", "c", "d"].map(|id| methods(&sessions, id, 2).len()),
+            [1, 0, 1, 1]
+        );
         sessions.begin("e", HOUR, proof(Method::Totp, HOUR), &config);
-        assert_eq!(["a", "d", "e"].map(|id| methods(&sessions, id, HOUR).len()), [0, 0, 1]);
+        assert_eq!(
+            ["a", "d", "e"].map(|id| methods(&sessions, id, HOUR).len()),
+            [0, 0, 1]
+        );
     }
 
     #[test]

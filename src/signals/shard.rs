@@ -199,7 +199,9 @@ mod tests {
                 (0..PARTS).for_each(|part| map.retain(part, |_, _| true));
             }
         }
-        let queued: usize = (0..PARTS).map(|part| map.lock(part).unwrap().queue.len()).sum();
+        let queued: usize = (0..PARTS)
+            .map(|part| map.lock(part).unwrap().queue.len())
+            .sum();
         assert!(queued <= 2 * PARTS * LOOKED_AT, "{queued}");
     }
 }

@@ -95,7 +95,10 @@ impl Track {
         let window = rules.window.millis();
         let mut found: SmallVec<[Finding; 4]> = SmallVec::new();
         let events = self.window.events();
-        let from = self.remediated.saturating_add(1).max(at.saturating_sub(window));
+        let from = self
+            .remediated
+            .saturating_add(1)
+            .max(at.saturating_sub(window));
         let first = events.partition_point(|kept| kept.at < from);
         for (start, kept) in (first..).zip(events.iter().skip(first)) {
             if kept.at > at {
@@ -118,7 +121,11 @@ impl Track {
                 at: group.last().map_or(kept.at, |last| last.at),
                 risk,
                 incident,
-                severity: if incident { Severity::High } else { Severity::Medium },
+                severity: if incident {
+                    Severity::High
+                } else {
+                    Severity::Medium
+                },
                 level: 0,
                 until: NEVER,
                 blocked: NEVER,
@@ -134,12 +141,31 @@ impl Track {
     /// The rules that count events.
     fn count(&mut self, at: Millis, config: &SignalsConfig, news: &mut News) {
         let rules = &config.rules;
-        let suspicious = |sort: Sort| rules.suspicious_types.iter().any(|name| name == sort.name());
+        let suspicious = |sort: Sort| {
+            rules
+                .suspicious_types
+                .iter()
+                .any(|name| name == sort.name())
+        };
         let brute = |sort| sort == Sort::LoginFailed;
         let limited = |sort| sort == Sort::RateLimitHit;
-        self.count_one(at, &rules.brute_force, FindingKind::BruteForceAttack, &brute, config, news);
+        self.count_one(
+            at,
+            &rules.brute_force,
+            FindingKind::BruteForceAttack,
+            &brute,
+            config,
+            news,
+        );
         let kind = FindingKind::SuspiciousRequests;
-        self.count_one(at, &rules.suspicious_requests, kind, &suspicious, config, news);
+        self.count_one(
+            at,
+            &rules.suspicious_requests,
+            kind,
+            &suspicious,
+            config,
+            news,
+        );
         let kind = FindingKind::RateLimitAbuse;
         self.count_one(at, &rules.rate_limits, kind, &limited, config, news);
     }
@@ -157,16 +183,28 @@ impl Track {
         if needed == 0 {
             return;
         }
-        let from = self.remediated.saturating_add(1).max(at.saturating_sub(window));
+        let from = self
+            .remediated
+            .saturating_add(1)
+            .max(at.saturating_sub(window));
         let until = at.saturating_add(window);
         let events = self.window.events();
         let first = events.partition_point(|kept| kept.at < from);
-        let within = events.iter().skip(first).take_while(|kept| kept.at <= until);
-        let times = within.filter(|kept| kept.counts && of(kept.sort)).map(|kept| kept.at);
+        let within = events
+            .iter()
+            .skip(first)
+            .take_while(|kept| kept.at <= until);
+        let times = within
+            .filter(|kept| kept.counts && of(kept.sort))
+            .map(|kept| kept.at);
         let times: SmallVec<[Millis; 32]> = times.collect();
         let brute_force = kind == FindingKind::BruteForceAttack;
         let mut found: SmallVec<[Finding; 4]> = SmallVec::new();
-        for (start, begin) in times.iter().enumerate().take_while(|(_, begin)| **begin <= at) {
+        for (start, begin) in times
+            .iter()
+            .enumerate()
+            .take_while(|(_, begin)| **begin <= at)
+        {
             let end = begin.saturating_add(window);
             let after = times.partition_point(|time| *time <= end);
             let count = after - start;
@@ -219,7 +257,10 @@ impl Track {
 
     /// When something last happened at all.
     pub(super) fn latest(&self) -> Millis {
-        self.window.latest().max(self.findings.latest()).max(self.found)
+        self.window
+            .latest()
+            .max(self.findings.latest())
+            .max(self.found)
     }
 
     /// Ends everything until now, and until the latest event, which may be a little ahead.

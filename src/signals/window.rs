@@ -99,7 +99,9 @@ impl Window {
 
     /// Takes an event in; of more than `most` the oldest is handed back.
     pub(super) fn insert(&mut self, kept: Kept, most: u16) -> Option<Kept> {
-        let place = self.0.partition_point(|other| other.order() <= kept.order());
+        let place = self
+            .0
+            .partition_point(|other| other.order() <= kept.order());
         self.0.insert(place, kept);
         (self.0.len() > usize::from(most)).then(|| self.0.remove(0))
     }

@@ -10,7 +10,8 @@ use super::revisions::open;
 const SIGNALS: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("signals");
 
 /// Writes a record, or with `None` takes it out.
-pub(crate) type WriteSignal<'a> = dyn FnMut(&str, &str, Option<&[u8]>) -> Result<(), redb::Error> + 'a;
+pub(crate) type WriteSignal<'a> =
+    dyn FnMut(&str, &str, Option<&[u8]>) -> Result<(), redb::Error> + 'a;
 
 impl Store {
     /// Hands over every record. What `take` says is wrong with one ends it: whatever is held against
@@ -58,6 +59,8 @@ impl Store {
 
     /// That there is no thread to write with.
     pub(crate) fn no_thread(&self, error: &std::io::Error) -> StateDirError {
-        self.inner.place.io("no thread to write signals with", error)
+        self.inner
+            .place
+            .io("no thread to write signals with", error)
     }
 }

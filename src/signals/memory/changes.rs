@@ -7,8 +7,8 @@ use super::super::store::{
     AssuranceRecord, Change, ChangeError, DeviceRecord, Notice, NoticeKind, SubjectKind,
 };
 use super::super::window::Kept;
-use super::events::{name, refused, subjects, user_name};
 use super::Work;
+use super::events::{name, refused, subjects, user_name};
 use crate::request::EntityRef;
 use crate::score::Score;
 use crate::timestamp::Timestamp;
@@ -105,7 +105,10 @@ impl Work<'_> {
         let before = match before {
             Ok(before) => before,
             Err(error) => {
-                record.user.iter().for_each(|user| self.disown(user, &record.id));
+                record
+                    .user
+                    .iter()
+                    .for_each(|user| self.disown(user, &record.id));
                 return Err(error);
             }
         };
@@ -164,24 +167,36 @@ impl Work<'_> {
         })
     }
 
-    fn remediate(&mut self, subject: &SubjectKind, reason: &str, by: &str) -> Result<(), ChangeError> {
+    fn remediate(
+        &mut self,
+        subject: &SubjectKind,
+        reason: &str,
+        by: &str,
+    ) -> Result<(), ChangeError> {
         why(reason, by)?;
         let (now, core) = (self.now, self.core);
         let found = match subject {
             SubjectKind::User(user) => core.users.with(user, |state| state.remediate(now)),
-            SubjectKind::Session(id) => {
-                core.sessions.with(id.as_str(), |state| state.track.remediate(now))
-            }
-            SubjectKind::Device(id) => {
-                core.devices.with(id.as_str(), |state| state.track.remediate(now))
-            }
+            SubjectKind::Session(id) => core
+                .sessions
+                .with(id.as_str(), |state| state.track.remediate(now)),
+            SubjectKind::Device(id) => core
+                .devices
+                .with(id.as_str(), |state| state.track.remediate(now)),
             SubjectKind::Ip(ip) => core.ips.with(ip, |state| state.track.remediate(now)),
         };
         if found.is_none() {
-            return Err(refused("unknown_subject", "nothing is known of the subject"));
+            return Err(refused(
+                "unknown_subject",
+                "nothing is known of the subject",
+            ));
         }
         self.touched.insert(subject.clone());
-        self.tell_change("remediate", subject, format!("remediated by {by}: {reason}"));
+        self.tell_change(
+            "remediate",
+            subject,
+            format!("remediated by {by}: {reason}"),
+        );
         Ok(())
     }
 
@@ -274,7 +289,10 @@ impl Work<'_> {
         let events: Vec<Kept> = state.events().map(|kept| kept.clone()).collect();
         self.core.forget_events(events);
         if let Some(user) = &state.user {
-            let removed = self.core.users.with(user, |state| state.sessions.remove(id));
+            let removed = self
+                .core
+                .users
+                .with(user, |state| state.sessions.remove(id));
             if removed.is_some() {
                 self.touched.insert(SubjectKind::User(user.clone()));
             }

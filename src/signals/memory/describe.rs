@@ -25,7 +25,11 @@ fn shown(at: Millis) -> Value {
 pub(super) fn sentence(finding: &Finding, subject: &EventSubject) -> String {
     let mut whose = Vec::new();
     if let Some(user) = &subject.user {
-        whose.push(format!("user {}::\"{}\"", user.type_name(), user.id().escape_default()));
+        whose.push(format!(
+            "user {}::\"{}\"",
+            user.type_name(),
+            user.id().escape_default()
+        ));
     }
     if let Some(session) = &subject.session {
         whose.push(format!("session {}", session.escape_default()));
@@ -100,12 +104,18 @@ fn track(state: &Track, now: Millis, config: &SignalsConfig) -> Value {
 
 impl Core {
     /// Everything that is known of a subject.
-    pub(in super::super) fn describe(&self, subject: &SubjectKind, now: Timestamp) -> Option<Value> {
+    pub(in super::super) fn describe(
+        &self,
+        subject: &SubjectKind,
+        now: Timestamp,
+    ) -> Option<Value> {
         let config = self.config.load();
         let now = now.as_millis();
         match subject {
             SubjectKind::User(user) => {
-                let mut value = self.users.with(user, |state| state.describe(now, &config))?;
+                let mut value = self
+                    .users
+                    .with(user, |state| state.describe(now, &config))?;
                 if let Some(members) = value.as_object_mut() {
                     members.insert("type".to_owned(), json!(user.type_name()));
                     members.insert("id".to_owned(), json!(user.id()));
@@ -121,7 +131,8 @@ impl Core {
                         members.insert("revoked".to_owned(), shown(state.revoked));
                         members.insert("states".to_owned(), json!(events(state.states.events())));
                         let user = user.as_ref();
-                        let user = user.map(|user| json!({"type": user.type_name(), "id": user.id()}));
+                        let user =
+                            user.map(|user| json!({"type": user.type_name(), "id": user.id()}));
                         members.insert("user".to_owned(), json!(user));
                     }
                     (value, user)
@@ -171,7 +182,10 @@ impl Core {
                 true
             };
             self.users.retain(part, |user, state| {
-                list(&|| SubjectKind::User(user.clone()), state.is_held(now, &config))
+                list(
+                    &|| SubjectKind::User(user.clone()),
+                    state.is_held(now, &config),
+                )
             });
             self.sessions.retain(part, |id, state| {
                 let is_held = state.revoked != NEVER || state.track.live(now, &config);
@@ -222,7 +236,9 @@ impl User {
                 "at": seen.at.to_string(),
             })
         });
-        let enrolled = self.enrolled().map(|set| set.iter().map(Method::as_str).collect::<Vec<_>>());
+        let enrolled = self
+            .enrolled()
+            .map(|set| set.iter().map(Method::as_str).collect::<Vec<_>>());
         let rates = self.rates.iter().map(|rate| {
             let rates = rate.measured(now);
             json!({"caller": rate.caller, "denies": rates.denies, "requests": rates.requests})

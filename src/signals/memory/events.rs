@@ -74,8 +74,14 @@ impl Work<'_> {
         name("the event's source", &event.source)?;
         let subject = &event.subject;
         subject.user.as_ref().map_or(Ok(()), user_name)?;
-        subject.session.as_ref().map_or(Ok(()), |id| name("the session", id))?;
-        subject.device.as_ref().map_or(Ok(()), |id| name("the device", id))?;
+        subject
+            .session
+            .as_ref()
+            .map_or(Ok(()), |id| name("the session", id))?;
+        subject
+            .device
+            .as_ref()
+            .map_or(Ok(()), |id| name("the device", id))?;
         if subject == &EventSubject::default() {
             let message = "the event has no subject; give a user, an ip, a session or a device";
             return Err(refused("no_subject", message));
@@ -126,22 +132,32 @@ impl Work<'_> {
         if sort.security() || subject.user.is_some() {
             return Ok(subject.user.clone());
         }
-        let owner = subject.session.as_deref().and_then(|id| {
-            let of = |state: &mut SessionState| state.user.clone();
-            self.core.sessions.with(id, of).flatten()
-        });
-        let of_session = sort == Sort::SessionRevoked && subject.session.is_some();
-        if owner.is_none() && !of_session {
-            return missing("a user");
+        if sort == Sort::SessionRevoked && subject.session.is_some() {
+            return Ok(None);
         }
-        Ok(owner)
+        // Only what is of a session by its nature is its user's; all else would depend on what was known
+        // when it came.
+        let owner = subject
+            .session
+            .as_deref()
+            .filter(|_| session_needed)
+            .and_then(|id| {
+                let of = |state: &mut SessionState| state.user.clone();
+                self.core.sessions.with(id, of).flatten()
+            });
+        match owner {
+            Some(owner) => Ok(Some(owner)),
+            None => missing("a user"),
+        }
     }
 
     fn touch_all(&mut self, subject: &EventSubject, user: Option<&EntityRef>) {
         self.touched.extend(user.cloned().map(SubjectKind::User));
         self.touched.extend(subject.ip.map(SubjectKind::Ip));
-        self.touched.extend(subject.session.clone().map(SubjectKind::Session));
-        self.touched.extend(subject.device.clone().map(SubjectKind::Device));
+        self.touched
+            .extend(subject.session.clone().map(SubjectKind::Session));
+        self.touched
+            .extend(subject.device.clone().map(SubjectKind::Device));
     }
 
     fn label(&self, event: &Event) -> Box<Label> {
@@ -231,9 +247,11 @@ impl Work<'_> {
                 let (most, track) = (config.bounds.window_events, &mut pair.track);
                 gone.extend(track.insert(second, most, Lasting::No, config, &mut at_ip));
             }
-            gone.extend(pushed_out.into_iter().flat_map(|mut pair| {
-                pair.track.window.forget(Millis::MAX).collect::<Vec<_>>()
-            }));
+            gone.extend(
+                pushed_out
+                    .into_iter()
+                    .flat_map(|mut pair| pair.track.window.forget(Millis::MAX).collect::<Vec<_>>()),
+            );
         })?;
         self.core.forget_events(gone);
         let mut about = EventSubject {
@@ -249,7 +267,10 @@ impl Work<'_> {
     /// Whether a user's events may add another address or session to what is kept.
     fn may_add(&mut self, user: &EntityRef) -> bool {
         let (now, config) = (self.now, self.config);
-        let may = self.core.users.with(user, |state| state.may_add(now, config));
+        let may = self
+            .core
+            .users
+            .with(user, |state| state.may_add(now, config));
         may.unwrap_or(false)
     }
 
@@ -275,12 +296,15 @@ impl Work<'_> {
                 let most = windows(config);
                 let spare = |state: &super::IpState| state.spare(now, config);
                 let work = |state: &mut super::IpState| insert(&mut state.track);
-                self.core.ips.with_or_make(&ip, most, spare, &mut gone, work)
+                self.core
+                    .ips
+                    .with_or_make(&ip, most, spare, &mut gone, work)
             }
             None => None,
         };
         for (ip, mut state) in gone {
-            self.core.forget_events(state.track.window.forget(Millis::MAX));
+            self.core
+                .forget_events(state.track.window.forget(Millis::MAX));
             self.touched.insert(SubjectKind::Ip(ip));
         }
         let Some(out) = inserted else {
@@ -311,7 +335,9 @@ impl Work<'_> {
         let made = self.session(session, windows(config), |state| {
             state.touched = state.touched.max(now);
             let most = config.bounds.window_events;
-            state.track.insert(kept, most, Lasting::No, config, &mut news)
+            state
+                .track
+                .insert(kept, most, Lasting::No, config, &mut news)
         });
         let Ok(out) = made else {
             return false;
@@ -325,12 +351,7 @@ impl Work<'_> {
         true
     }
 
-    fn of_device(
-        &mut self,
-        device: &str,
-        kept: Kept,
-        may: impl FnOnce(&mut Self) -> bool,
-    ) -> bool {
+    fn of_device(&mut self, device: &str, kept: Kept, may: impl FnOnce(&mut Self) -> bool) -> bool {
         let config = self.config;
         let there = self.core.devices.with(device, |_| ()).is_some();
         if !there && !may(self) {
@@ -339,7 +360,9 @@ impl Work<'_> {
         let mut news = News::new();
         let made = self.device(device, windows(config), |state| {
             let most = config.bounds.window_events;
-            state.track.insert(kept, most, Lasting::No, config, &mut news)
+            state
+                .track
+                .insert(kept, most, Lasting::No, config, &mut news)
         });
         let Ok(out) = made else {
             return false;
@@ -363,7 +386,10 @@ impl Work<'_> {
         let most = usize::try_from(config.bounds.max_subjects).unwrap_or(usize::MAX);
         let mut gone = Vec::new();
         let spare = |state: &User| state.spare(now, config);
-        let made = self.core.users.with_or_make(user, most, spare, &mut gone, work);
+        let made = self
+            .core
+            .users
+            .with_or_make(user, most, spare, &mut gone, work);
         for (user, mut state) in gone {
             let events: Vec<_> = state.events().map(|kept| kept.clone()).collect();
             self.core.forget_events(events);
@@ -384,13 +410,17 @@ impl Work<'_> {
         let mut gone = Vec::new();
         let spare = |state: &SessionState| state.spare(now, config);
         let key = session.into();
-        let made = self.core.sessions.with_or_make(&key, most, spare, &mut gone, work);
+        let made = self
+            .core
+            .sessions
+            .with_or_make(&key, most, spare, &mut gone, work);
         for (session, mut state) in gone {
             let events: Vec<_> = state.events().map(|kept| kept.clone()).collect();
             self.core.forget_events(events);
             self.touched.insert(SubjectKind::Session(session.into()));
         }
-        self.touched.insert(SubjectKind::Session(session.to_owned()));
+        self.touched
+            .insert(SubjectKind::Session(session.to_owned()));
         made.ok_or(ChangeError::Full(most))
     }
 
@@ -405,7 +435,10 @@ impl Work<'_> {
         let mut gone = Vec::new();
         let spare = |state: &DeviceState| state.spare(now, config);
         let key = device.into();
-        let made = self.core.devices.with_or_make(&key, most, spare, &mut gone, work);
+        let made = self
+            .core
+            .devices
+            .with_or_make(&key, most, spare, &mut gone, work);
         for (device, mut state) in gone {
             let events: Vec<_> = state.events().map(|kept| kept.clone()).collect();
             self.core.forget_events(events);
@@ -480,7 +513,8 @@ impl Work<'_> {
                     state.sessions.limit(session, *level, at);
                 }
                 EventKind::CredentialChange { method, change } => {
-                    let gone = matches!(change, CredentialChange::Revoke | CredentialChange::Delete);
+                    let gone =
+                        matches!(change, CredentialChange::Revoke | CredentialChange::Delete);
                     if let Some(method) = method {
                         state.enrol(*method, at, gone);
                     }
@@ -528,7 +562,10 @@ impl Work<'_> {
         })?;
         self.core.forget_events(gone);
         for user in owner.iter().chain(user) {
-            let revoked = self.core.users.with(user, |state| state.sessions.revoke(session));
+            let revoked = self
+                .core
+                .users
+                .with(user, |state| state.sessions.revoke(session));
             if revoked.is_some() {
                 self.touched.insert(SubjectKind::User(user.clone()));
             }
@@ -544,7 +581,9 @@ impl Work<'_> {
             state.user.replace(user.clone())
         })?;
         if let Some(before) = before.filter(|before| before != user) {
-            self.core.users.with(&before, |state| state.sessions.remove(session));
+            self.core
+                .users
+                .with(&before, |state| state.sessions.remove(session));
             self.touched.insert(SubjectKind::User(before));
         }
         Ok(())

@@ -26,9 +26,10 @@ impl Core {
             let most = usize::try_from(config.bounds.max_subjects).unwrap_or(usize::MAX);
             let spare = |user: &User| user.spare(now, &config);
             // Where there is no room, nothing is learned of the user.
-            self.users.with_or_make(seen.ask.user, most, spare, &mut gone, |user| {
-                user.note(seen, now, &config, &mut news);
-            });
+            self.users
+                .with_or_make(seen.ask.user, most, spare, &mut gone, |user| {
+                    user.note(seen, now, &config, &mut news);
+                });
             for (user, mut state) in gone {
                 state.events().for_each(|kept| {
                     if let Some(label) = &kept.label {
@@ -90,7 +91,11 @@ impl User {
             return;
         }
         if self.rates.len() >= usize::from(config.rates.callers) {
-            let oldest = self.rates.iter().enumerate().min_by_key(|(_, rate)| rate.last);
+            let oldest = self
+                .rates
+                .iter()
+                .enumerate()
+                .min_by_key(|(_, rate)| rate.last);
             if let Some(at) = oldest.map(|(at, _)| at) {
                 self.rates.swap_remove(at);
             }

@@ -90,9 +90,12 @@ impl User {
         }
         standing.account_created = self.created.map(Timestamp::from_millis);
         standing.enrolled = self.enrolled();
-        standing.place = ask.country.map(|country| self.places.place(country, ask.ip, now, config));
+        standing.place = ask
+            .country
+            .map(|country| self.places.place(country, ask.ip, now, config));
         standing.last_sighting = self.sighting();
-        (standing.behavior.history, standing.behavior.hour_share) = self.profile.measured(now, config);
+        (standing.behavior.history, standing.behavior.hour_share) =
+            self.profile.measured(now, config);
         standing.behavior.last_adverse = instant(self.adverse());
         if config.rates.enabled {
             let rate = self.rates.iter().find(|rate| &*rate.caller == ask.caller);
@@ -104,7 +107,9 @@ impl User {
         }
         standing.last_band = self.band;
         standing.revoked_before = instant(self.revoked_before);
-        standing.overridden_until = self.overridden(now).map(|over| Timestamp::from_millis(over.until));
+        standing.overridden_until = self
+            .overridden(now)
+            .map(|over| Timestamp::from_millis(over.until));
         if standing.overridden_until.is_none() {
             standing.risk = own.risk;
             standing.risk_level = self.level();
@@ -137,7 +142,12 @@ impl User {
         if let Some(session) = session
             && !standing.knock_outs.contains(KnockOuts::SESSION_REVOKED)
         {
-            session.evidence(now, self.revoked_before, &config.sessions, &mut standing.evidence);
+            session.evidence(
+                now,
+                self.revoked_before,
+                &config.sessions,
+                &mut standing.evidence,
+            );
         }
     }
 }

@@ -19,7 +19,9 @@ impl Core {
         if (0..EVERY).contains(&at.saturating_sub(last)) {
             return;
         }
-        let mine = self.last_swept.compare_exchange(last, at, Ordering::Relaxed, Ordering::Relaxed);
+        let mine = self
+            .last_swept
+            .compare_exchange(last, at, Ordering::Relaxed, Ordering::Relaxed);
         if mine.is_ok() {
             self.sweep(self.next_swept.fetch_add(1, Ordering::Relaxed) % PARTS, now);
         }

@@ -130,7 +130,10 @@ impl Bench {
     /// Kinds and names of what was told since the last time.
     pub(in crate::signals) fn told(&self) -> Vec<(NoticeKind, String)> {
         let notices = std::mem::take(&mut *self.notices.lock().unwrap());
-        notices.into_iter().map(|notice| (notice.kind, notice.name)).collect()
+        notices
+            .into_iter()
+            .map(|notice| (notice.kind, notice.name))
+            .collect()
     }
 }
 

@@ -19,7 +19,12 @@ pub(in super::super) struct DeviceState {
     pub(in super::super) track: Track,
     #[serde(rename = "s", default, skip_serializing_if = "Window::is_empty")]
     pub(in super::super) states: Window,
-    #[serde(rename = "u", default, with = "owner", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "u",
+        default,
+        with = "owner",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(in super::super) user: Option<EntityRef>,
     #[serde(rename = "l", default, skip_serializing_if = "Option::is_none")]
     trust: Option<DeviceTrust>,
@@ -65,7 +70,10 @@ impl Default for DeviceState {
 
 impl DeviceState {
     pub(in super::super) fn events(&mut self) -> impl Iterator<Item = &mut Kept> {
-        self.track.window.events_mut().chain(self.states.events_mut())
+        self.track
+            .window
+            .events_mut()
+            .chain(self.states.events_mut())
     }
 
     /// Takes a registration or a report in.
@@ -74,12 +82,21 @@ impl DeviceState {
             self.user.clone_from(&record.user);
         }
         self.trust = record.trust.or(self.trust);
-        self.last_scan = record.last_scan.map(Timestamp::as_millis).or(self.last_scan);
+        self.last_scan = record
+            .last_scan
+            .map(Timestamp::as_millis)
+            .or(self.last_scan);
         self.jailbroken = record.jailbroken.or(self.jailbroken);
         self.current_os = record.current_os.or(self.current_os);
         self.managed = record.managed.or(self.managed);
         self.certificate = record.certificate.or(self.certificate);
-        let weak = |found: Indicators| (found.compromised_os, found.outdated_os, found.no_screen_lock);
+        let weak = |found: Indicators| {
+            (
+                found.compromised_os,
+                found.outdated_os,
+                found.no_screen_lock,
+            )
+        };
         self.indicators = record.indicators.map(weak).or(self.indicators);
         if let Some(compliant) = record.compliant {
             self.broken.set(now, !compliant);

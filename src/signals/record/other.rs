@@ -16,7 +16,12 @@ pub(in super::super) struct SessionState {
     #[serde(rename = "s", default, skip_serializing_if = "Window::is_empty")]
     pub(in super::super) states: Window,
     /// Whose it is, once it was said.
-    #[serde(rename = "u", default, with = "owner", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "u",
+        default,
+        with = "owner",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(in super::super) user: Option<EntityRef>,
     /// When it was revoked, for good.
     #[serde(rename = "r", default = "no_time", skip_serializing_if = "never")]
@@ -40,7 +45,10 @@ impl Default for SessionState {
 
 impl SessionState {
     pub(in super::super) fn events(&mut self) -> impl Iterator<Item = &mut Kept> {
-        self.track.window.events_mut().chain(self.states.events_mut())
+        self.track
+            .window
+            .events_mut()
+            .chain(self.states.events_mut())
     }
 
     /// Whether nothing would be lost by forgetting it, other things being more pressing.

@@ -170,7 +170,11 @@ impl User {
             None => {
                 if self.pairs.len() >= usize::from(config.bounds.addresses) {
                     let key = |pair: &Pair| (pair.track.live(now, config), pair.track.latest());
-                    let least = self.pairs.iter().enumerate().min_by_key(|(_, pair)| key(pair));
+                    let least = self
+                        .pairs
+                        .iter()
+                        .enumerate()
+                        .min_by_key(|(_, pair)| key(pair));
                     gone = least.map(|(at, _)| at).map(|at| self.pairs.swap_remove(at));
                 }
                 self.pairs.push(Pair {
@@ -220,7 +224,11 @@ impl User {
     }
 
     /// A credential is known to others.
-    pub(in super::super) fn compromise(&mut self, at: Millis, config: &SignalsConfig) -> Option<Finding> {
+    pub(in super::super) fn compromise(
+        &mut self,
+        at: Millis,
+        config: &SignalsConfig,
+    ) -> Option<Finding> {
         let before = self.compromise_held();
         self.compromised = self.compromised.max(at);
         (!before).then(|| self.compromise_finding(config)).flatten()
@@ -267,12 +275,19 @@ impl User {
 
     /// The risk level that was said and not remediated; `LOW` is none.
     pub(in super::super) fn level(&self) -> Option<Band> {
-        let level = self.level.filter(|level| level.at > self.track.remediated)?;
+        let level = self
+            .level
+            .filter(|level| level.at > self.track.remediated)?;
         (level.value > Band::Low).then_some(level.value)
     }
 
     /// Two places too far apart.
-    pub(in super::super) fn travelled(&mut self, now: Millis, config: &SignalsConfig, news: &mut News) {
+    pub(in super::super) fn travelled(
+        &mut self,
+        now: Millis,
+        config: &SignalsConfig,
+        news: &mut News,
+    ) {
         let again = config.rules.travel_again.millis();
         let last = self.track.findings.latest_of(FindingKind::ImpossibleTravel);
         if last != NEVER && now.saturating_sub(last) < again {
@@ -321,14 +336,26 @@ impl User {
 
     /// When something last happened that makes its activity suspicious.
     pub(in super::super) fn suspicious(&self) -> Millis {
-        let compromised = if self.compromise_held() { self.compromised } else { NEVER };
+        let compromised = if self.compromise_held() {
+            self.compromised
+        } else {
+            NEVER
+        };
         self.track.suspicious().max(compromised)
     }
 
     /// When something adverse last happened that was not remediated.
     pub(in super::super) fn adverse(&self) -> Millis {
-        let unusual = if self.unusual > self.track.remediated { self.unusual } else { NEVER };
-        let compromised = if self.compromise_held() { self.compromised } else { NEVER };
+        let unusual = if self.unusual > self.track.remediated {
+            self.unusual
+        } else {
+            NEVER
+        };
+        let compromised = if self.compromise_held() {
+            self.compromised
+        } else {
+            NEVER
+        };
         self.track.found().max(unusual).max(compromised)
     }
 
@@ -416,9 +443,14 @@ impl User {
         });
         let events = now.saturating_sub(config.retention.events.millis());
         gone.extend(self.states.forget(events));
-        self.sessions.forget(now.saturating_sub(config.revoked_for.millis()));
+        self.sessions
+            .forget(now.saturating_sub(config.revoked_for.millis()));
         self.places.forget(now, config);
-        if self.overriding.as_ref().is_some_and(|over| over.until <= events) {
+        if self
+            .overriding
+            .as_ref()
+            .is_some_and(|over| over.until <= events)
+        {
             self.overriding = None;
         }
         gone
@@ -431,6 +463,7 @@ impl User {
         config: &SignalsConfig,
         news: &mut News,
     ) -> Option<Kept> {
-        self.track.insert(kept, config.bounds.events, Lasting::Yes, config, news)
+        self.track
+            .insert(kept, config.bounds.events, Lasting::Yes, config, news)
     }
 }

@@ -15,11 +15,19 @@ fn times(bench: &Bench, count: usize, kind: EventKind, step: i64, about: &About)
 /// `count` events of a kind, `step` apart, and what they demand of the user at that address at once.
 #[track_caller]
 fn check(count: usize, kind: EventKind, step: i64, level: u8, told: &[(NoticeKind, &str)]) {
-    let bench = Bench::with(|config| config.correlation.finding_above = Score::ONE);
+    let bench = Bench::with(|config| {
+        (
+            config.correlation.finding_above,
+            config.correlation.incident_above,
+        ) = (Score::ONE, Score::ONE);
+    });
     times(&bench, count, kind, step, &about().user("ada").ip(HERE));
     let end = (count as i64 - 1) * step;
     assert_eq!(bench.standing("ada", HERE, end).demanded_level, level);
-    let told: Vec<_> = told.iter().map(|(kind, name)| (*kind, (*name).to_owned())).collect();
+    let told: Vec<_> = told
+        .iter()
+        .map(|(kind, name)| (*kind, (*name).to_owned()))
+        .collect();
     assert_eq!(bench.told(), told);
 }
 
@@ -55,7 +63,10 @@ fn a_direct_rule_lasts_an_hour() {
     times(&bench, 5, Login, 0, &about().user("ada").ip(HERE));
     assert_eq!(bench.standing("ada", HERE, HOUR - 1).demanded_level, 2);
     assert_eq!(bench.standing("ada", HERE, HOUR).demanded_level, 0);
-    assert_eq!(bench.standing("ada", HERE, HOUR).behavior.finding, risk(2_500));
+    assert_eq!(
+        bench.standing("ada", HERE, HOUR).behavior.finding,
+        risk(2_500)
+    );
 }
 
 #[test]
@@ -66,7 +77,10 @@ fn brute_force_is_of_the_user_at_that_address_only() {
     assert_eq!(bench.standing("ada", HERE, 0).demanded_level, 0);
     assert_eq!(bench.standing("bob", THERE, 0).demanded_level, 0);
     assert_eq!(bench.standing("ada", THERE, 0).risk, risk(0));
-    assert_eq!(bench.standing("ada", THERE, 0).behavior.finding, risk(5_000));
+    assert_eq!(
+        bench.standing("ada", THERE, 0).behavior.finding,
+        risk(5_000)
+    );
 }
 
 #[test]
@@ -85,8 +99,14 @@ fn a_block_is_opted_into_and_ends_after_an_hour() {
         let blocked = |offset| knocked(&bench.standing("ada", THERE, offset), KnockOuts::BLOCKED);
         assert_eq!(blocked(HOUR - 1), enabled);
         assert!(!blocked(HOUR));
-        assert!(!knocked(&bench.standing("ada", HERE, 0), KnockOuts::BLOCKED));
-        assert_eq!(bench.signals.held(at(0), 9), [SubjectKind::User(user("ada"))]);
+        assert!(!knocked(
+            &bench.standing("ada", HERE, 0),
+            KnockOuts::BLOCKED
+        ));
+        assert_eq!(
+            bench.signals.held(at(0), 9),
+            [SubjectKind::User(user("ada"))]
+        );
         bench.remediate(SubjectKind::User(user("ada")), 1);
         assert!(!blocked(1));
         assert_eq!(bench.signals.held(at(1), 9), []);
@@ -95,7 +115,10 @@ fn a_block_is_opted_into_and_ends_after_an_hour() {
 
 /// Five events of three types within five minutes and of a high severity.
 fn incident(bench: &Bench, about: &About) {
-    for (n, kind) in [Api, Mfa, Escalation, Mfa, Escalation].into_iter().enumerate() {
+    for (n, kind) in [Api, Mfa, Escalation, Mfa, Escalation]
+        .into_iter()
+        .enumerate()
+    {
         bench.happens(kind, n as i64, &about.clone().of(Severity::High));
     }
 }
@@ -111,19 +134,28 @@ fn above_a_half_is_a_finding_and_above_eight_tenths_an_incident() {
     bench.happens(Mfa, 3, &about().user("ada").of(Severity::High));
     bench.happens(Mfa, 4, &about().user("ada").of(Severity::High));
     assert_eq!(bench.standing("ada", HERE, 4).risk, risk(7_000));
-    assert_eq!(bench.told(), [(NoticeKind::Finding, "correlated".to_owned())]);
+    assert_eq!(
+        bench.told(),
+        [(NoticeKind::Finding, "correlated".to_owned())]
+    );
     // 0.3 for types more is all of it.
     bench.happens(Api, 5, &about().user("ada").of(Severity::High));
     bench.happens(Escalation, 6, &about().user("ada").of(Severity::High));
     assert_eq!(bench.standing("ada", HERE, 6).risk, risk(10_000));
-    assert_eq!(bench.told(), [(NoticeKind::Incident, "correlated".to_owned())]);
+    assert_eq!(
+        bench.told(),
+        [(NoticeKind::Incident, "correlated".to_owned())]
+    );
     // Exactly 0.8 is none.
     let bench = Bench::new();
     for (n, kind) in [Api, Mfa, Escalation].into_iter().enumerate() {
         bench.happens(kind, n as i64, &about().user("ada").of(Severity::High));
     }
     assert_eq!(bench.standing("ada", HERE, 2).risk, risk(8_000));
-    assert_eq!(bench.told(), [(NoticeKind::Finding, "correlated".to_owned())]);
+    assert_eq!(
+        bench.told(),
+        [(NoticeKind::Finding, "correlated".to_owned())]
+    );
 }
 
 #[test]
@@ -140,15 +172,24 @@ fn events_belong_together_for_ten_minutes() {
 #[test]
 fn correlated_by_user_address_session_and_device() {
     let bench = Bench::new();
-    incident(&bench, &about().user("ada").ip(HERE).session("s").device("d"));
+    incident(
+        &bench,
+        &about().user("ada").ip(HERE).session("s").device("d"),
+    );
     let find = |user: EntityRef, address, session, device| {
-        bench.stands(&user, address, session, device, 4).behavior.finding
+        bench
+            .stands(&user, address, session, device, 4)
+            .behavior
+            .finding
     };
     assert_eq!(find(user("ada"), None, None, None), risk(10_000));
     assert_eq!(find(user("bob"), Some(HERE), None, None), risk(10_000));
     assert_eq!(find(user("bob"), None, Some("s"), None), risk(10_000));
     assert_eq!(find(user("bob"), None, None, Some("d")), risk(10_000));
-    assert_eq!(find(user("bob"), Some(THERE), Some("t"), Some("e")), risk(0));
+    assert_eq!(
+        find(user("bob"), Some(THERE), Some("t"), Some("e")),
+        risk(0)
+    );
     assert_eq!(bench.standing("bob", HERE, 4).risk, risk(0));
 }
 
@@ -207,7 +248,10 @@ fn denied_travel_is_told_of_and_held_against_nobody() {
         bench.signals.observe(&seen);
     }
     assert_eq!(bench.standing("ada", HERE, MINUTE), before);
-    assert_eq!(bench.told(), [(NoticeKind::Finding, "impossible_travel".to_owned())]);
+    assert_eq!(
+        bench.told(),
+        [(NoticeKind::Finding, "impossible_travel".to_owned())]
+    );
 }
 
 #[test]
@@ -253,11 +297,17 @@ fn numbers_can_be_others() {
     });
     times(&bench, 2, Login, 0, &about().user("ada").ip(HERE));
     let standing = bench.standing("ada", HERE, 10 * MINUTE);
-    assert_eq!((standing.demanded_level, standing.behavior.finding), (4, risk(2_500)));
+    assert_eq!(
+        (standing.demanded_level, standing.behavior.finding),
+        (4, risk(2_500))
+    );
     let mut config = SignalsConfig::default();
     config.half_life = crate::signals::Span::minutes(5);
     bench.signals.set_config(config);
-    assert_eq!(bench.standing("ada", HERE, 10 * MINUTE).behavior.finding, risk(1_250));
+    assert_eq!(
+        bench.standing("ada", HERE, 10 * MINUTE).behavior.finding,
+        risk(1_250)
+    );
 }
 
 #[test]
@@ -270,13 +320,22 @@ fn wrong_numbers_are_named() {
     }
     check(r#"{"half_life": "5s"}"#, "half_life");
     check(r#"{"revoked_for": "7h"}"#, "revoked_for");
-    check(r#"{"correlation": {"types_risk": 1.5}}"#, "correlation.types_risk");
-    check(r#"{"rules": {"suspicious_types": ["app.x"]}}"#, "suspicious_types");
+    check(
+        r#"{"correlation": {"types_risk": 1.5}}"#,
+        "correlation.types_risk",
+    );
+    check(
+        r#"{"rules": {"suspicious_types": ["app.x"]}}"#,
+        "suspicious_types",
+    );
     check(r#"{"bounds": {"places": 1}}"#, "bounds.places");
     let level = r#"{"rules": {"credential_compromise": {"risk": 1, "level": 5}}}"#;
     check(level, "rules.credential_compromise.level");
     assert!(serde_json::from_str::<SignalsConfig>(r#"{"halflife": "1h"}"#).is_err());
     let default = SignalsConfig::default();
     let json = serde_json::to_string(&default).unwrap();
-    assert_eq!(serde_json::from_str::<SignalsConfig>(&json).unwrap(), default);
+    assert_eq!(
+        serde_json::from_str::<SignalsConfig>(&json).unwrap(),
+        default
+    );
 }

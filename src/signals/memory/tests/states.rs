@@ -31,10 +31,19 @@ fn check(events: &[(EventKind, i64)], about: &About, expect: impl Fn(&Standing) 
         let bench = Bench::new();
         for (kind, offset) in order {
             let event = bench.event(kind, offset, about);
-            assert_eq!(bench.signals.report(vec![event], at(HOUR)), [EventAnswer::Accepted]);
+            assert_eq!(
+                bench.signals.report(vec![event], at(HOUR)),
+                [EventAnswer::Accepted]
+            );
         }
         let device = about.subject.device.as_deref();
-        assert!(expect(&bench.stands(&user("ada"), None, None, device, HOUR)));
+        assert!(expect(&bench.stands(
+            &user("ada"),
+            None,
+            None,
+            device,
+            HOUR
+        )));
     }
 }
 
@@ -43,21 +52,31 @@ fn the_latest_state_holds_in_any_order() {
     let ada = about().user("ada");
     let disabled = |standing: &Standing| knocked(standing, KnockOuts::ACCOUNT_DISABLED);
     check(&[(AccountDisabled, 0)], &ada, disabled);
-    check(&[(AccountDisabled, 0), (AccountEnabled, 1)], &ada, |s| !disabled(s));
+    check(&[(AccountDisabled, 0), (AccountEnabled, 1)], &ada, |s| {
+        !disabled(s)
+    });
     check(&[(AccountEnabled, 0), (AccountDisabled, 1)], &ada, disabled);
     check(&[(AccountEnabled, 0), (AccountDisabled, 0)], &ada, disabled);
     let (high, low) = (
         RiskLevelChange { level: Band::High },
         RiskLevelChange { level: Band::Low },
     );
-    check(&[(low.clone(), 0), (high.clone(), 1)], &ada, |s| s.risk_level == Some(Band::High));
-    check(&[(high.clone(), 0), (low.clone(), 1)], &ada, |s| s.risk_level.is_none());
-    check(&[(high, 0), (low, 0)], &ada, |s| s.risk_level == Some(Band::High));
+    check(&[(low.clone(), 0), (high.clone(), 1)], &ada, |s| {
+        s.risk_level == Some(Band::High)
+    });
+    check(&[(high.clone(), 0), (low.clone(), 1)], &ada, |s| {
+        s.risk_level.is_none()
+    });
+    check(&[(high, 0), (low, 0)], &ada, |s| {
+        s.risk_level == Some(Band::High)
+    });
     let device = about().device("d");
     let broken = |s: &Standing| knocked(s, KnockOuts::DEVICE_NOT_COMPLIANT);
     let change = |compliant| DeviceComplianceChange { compliant };
     check(&[(change(false), 0)], &device, broken);
-    check(&[(change(false), 0), (change(true), 1)], &device, |s| !broken(s));
+    check(&[(change(false), 0), (change(true), 1)], &device, |s| {
+        !broken(s)
+    });
     check(&[(change(true), 0), (change(false), 0)], &device, broken);
     let credential = |change| EventKind::CredentialChange {
         method: None,
@@ -66,7 +85,11 @@ fn the_latest_state_holds_in_any_order() {
     let compromised = |s: &Standing| (s.risk, s.demanded_level) == (risk(10_000), 3);
     check(&[(CredentialCompromise, 0)], &ada, compromised);
     let update = credential(CredentialChange::Update);
-    check(&[(CredentialCompromise, 0), (update.clone(), 1)], &ada, |s| s.risk == risk(0));
+    check(
+        &[(CredentialCompromise, 0), (update.clone(), 1)],
+        &ada,
+        |s| s.risk == risk(0),
+    );
     check(&[(update, 0), (CredentialCompromise, 1)], &ada, compromised);
     let create = credential(CredentialChange::Create);
     check(&[(CredentialCompromise, 0), (create, 1)], &ada, compromised);
@@ -77,14 +100,20 @@ fn a_compromise_is_told_of_once_and_lasts_until_remediated() {
     let bench = Bench::new();
     bench.happens(CredentialCompromise, 0, &about().user("ada"));
     bench.happens(CredentialCompromise, 1, &about().user("ada"));
-    assert_eq!(bench.told(), [(NoticeKind::Finding, "credential_compromise".to_owned())]);
+    assert_eq!(
+        bench.told(),
+        [(NoticeKind::Finding, "credential_compromise".to_owned())]
+    );
     assert_eq!(bench.standing("ada", HERE, 90 * DAY).demanded_level, 3);
     bench.remediate(SubjectKind::User(user("ada")), 2);
-    assert_eq!(bench.standing("ada", HERE, 3), Standing {
-        known: true,
-        suspicious: Some(false),
-        ..Standing::default()
-    });
+    assert_eq!(
+        bench.standing("ada", HERE, 3),
+        Standing {
+            known: true,
+            suspicious: Some(false),
+            ..Standing::default()
+        }
+    );
 }
 
 #[test]
@@ -92,7 +121,11 @@ fn remediation_leaves_revocations_and_disabled_accounts() {
     let bench = Bench::new();
     bench.happens(AccountDisabled, 0, &about().user("ada"));
     bench.happens(SessionRevoked, 0, &about().user("ada").session("s"));
-    bench.happens(RiskLevelChange { level: Band::High }, 0, &about().user("ada"));
+    bench.happens(
+        RiskLevelChange { level: Band::High },
+        0,
+        &about().user("ada"),
+    );
     bench.remediate(SubjectKind::User(user("ada")), 1);
     let standing = bench.in_session("ada", "s", 1);
     assert!(knocked(&standing, KnockOuts::ACCOUNT_DISABLED));
@@ -111,13 +144,22 @@ fn a_session_is_revoked_for_good() {
     let standing = bench.in_session("ada", "s", 3);
     assert!(knocked(&standing, KnockOuts::SESSION_REVOKED) && !standing.revoked_by_instant);
     assert!(standing.evidence.is_empty());
-    assert!(!knocked(&bench.in_session("ada", "t", 3), KnockOuts::SESSION_REVOKED));
-    assert!(!knocked(&bench.standing("ada", HERE, 3), KnockOuts::SESSION_REVOKED));
+    assert!(!knocked(
+        &bench.in_session("ada", "t", 3),
+        KnockOuts::SESSION_REVOKED
+    ));
+    assert!(!knocked(
+        &bench.standing("ada", HERE, 3),
+        KnockOuts::SESSION_REVOKED
+    ));
     // Kept for thirty days, whatever is swept.
     for part in 0..super::super::super::shard::PARTS {
         bench.signals.core.sweep(part, at(30 * DAY));
     }
-    assert!(knocked(&bench.in_session("ada", "s", 30 * DAY), KnockOuts::SESSION_REVOKED));
+    assert!(knocked(
+        &bench.in_session("ada", "s", 30 * DAY),
+        KnockOuts::SESSION_REVOKED
+    ));
 }
 
 #[test]
@@ -137,12 +179,20 @@ fn all_sessions_are_revoked_up_to_an_instant() {
     // Authenticated once more, the old one holds again, and proves what came later only.
     assure(&bench, "ada", "old", Method::Webauthn, 30);
     assert!(!revoked(Some("old"), 31));
-    let methods: Vec<_> = bench.in_session("ada", "old", 31).evidence.iter().map(|e| e.method).collect();
+    let methods: Vec<_> = bench
+        .in_session("ada", "old", 31)
+        .evidence
+        .iter()
+        .map(|e| e.method)
+        .collect();
     assert_eq!(methods, [Some(Method::Webauthn)]);
     // One that arrives late undoes nothing.
     let late = bench.event(SessionRevoked, 5, &about().user("ada"));
     bench.signals.report(vec![late], at(40));
-    assert_eq!(bench.in_session("ada", "new", 41).revoked_before, Some(at(10)));
+    assert_eq!(
+        bench.in_session("ada", "new", 41).revoked_before,
+        Some(at(10))
+    );
     assert!(!revoked(None, 41));
 }
 
@@ -168,7 +218,10 @@ fn an_allowed_decision_keeps_a_session_from_idling() {
         seen.ask.session = Some("s");
         seen.allowed = allowed;
         bench.signals.observe(&seen);
-        assert_eq!(bench.in_session("ada", "s", 40 * MINUTE).evidence.len(), expect);
+        assert_eq!(
+            bench.in_session("ada", "s", 40 * MINUTE).evidence.len(),
+            expect
+        );
     }
 }
 
@@ -178,12 +231,21 @@ fn a_level_is_of_the_session_whoever_names_it() {
     assure(&bench, "ada", "s", Method::Webauthn, 0);
     bench.happens(AssuranceLevelChange { level: 1 }, 1, &about().session("s"));
     let evidence = bench.in_session("ada", "s", 2).evidence;
-    assert_eq!(evidence.iter().map(|e| (e.method, e.level)).collect::<Vec<_>>(), [(None, Some(1))]);
+    assert_eq!(
+        evidence
+            .iter()
+            .map(|e| (e.method, e.level))
+            .collect::<Vec<_>>(),
+        [(None, Some(1))]
+    );
     let unknown = bench.event(AssuranceLevelChange { level: 1 }, 1, &about().session("t"));
     let refused = bench.signals.report(vec![unknown], at(1));
     assert!(matches!(
         &refused[..],
-        [EventAnswer::Refused(ChangeError::Refused { code: "no_subject", .. })]
+        [EventAnswer::Refused(ChangeError::Refused {
+            code: "no_subject",
+            ..
+        })]
     ));
 }
 
@@ -196,10 +258,21 @@ fn methods_that_are_enrolled() {
         change,
     };
     assert_eq!(enrolled(), None);
-    bench.happens(change(Method::Totp, CredentialChange::Delete), 0, &about().user("ada"));
+    bench.happens(
+        change(Method::Totp, CredentialChange::Delete),
+        0,
+        &about().user("ada"),
+    );
     assert_eq!(enrolled(), None);
-    bench.happens(change(Method::Webauthn, CredentialChange::Create), 1, &about().user("ada"));
-    assert_eq!(enrolled(), Some(MethodSet::default().with(Method::Webauthn)));
+    bench.happens(
+        change(Method::Webauthn, CredentialChange::Create),
+        1,
+        &about().user("ada"),
+    );
+    assert_eq!(
+        enrolled(),
+        Some(MethodSet::default().with(Method::Webauthn))
+    );
     let account = |created, enrolled| Change::Account {
         user: user("ada"),
         created,
@@ -208,7 +281,10 @@ fn methods_that_are_enrolled() {
     bench.change(account(Some(at(-DAY)), Some(MethodSet::default())), 2);
     assert_eq!(enrolled(), Some(MethodSet::default()));
     bench.change(account(None, None), 3);
-    assert_eq!(bench.standing("ada", HERE, 3).account_created, Some(at(-DAY)));
+    assert_eq!(
+        bench.standing("ada", HERE, 3).account_created,
+        Some(at(-DAY))
+    );
 }
 
 #[test]
@@ -222,14 +298,18 @@ fn devices_are_registered_to_one_user() {
     };
     let registered = |who: &str, device: &str| {
         let standing = bench.stands(&user(who), None, None, Some(device), 9);
-        standing.device.map(|device| (device.registered, device.managed))
+        standing
+            .device
+            .map(|device| (device.registered, device.managed))
     };
     assert_eq!(registered("ada", "d"), None);
     bench.change(Change::Device(record("d", Some("ada"))), 0);
     bench.change(Change::Device(record("e", Some("ada"))), 0);
     assert_eq!(registered("ada", "d"), Some((true, Some(true))));
     assert_eq!(registered("bob", "d"), Some((false, Some(true))));
-    let third = bench.signals.change(Change::Device(record("f", Some("ada"))), at(0));
+    let third = bench
+        .signals
+        .change(Change::Device(record("f", Some("ada"))), at(0));
     let too_many = "too_many_devices";
     assert!(matches!(third, Err(ChangeError::Refused { code, .. }) if code == too_many));
     // A report without a user leaves it whose it was.
@@ -254,7 +334,11 @@ fn an_override_sets_findings_aside_and_no_revocations() {
         bench.happens(EventKind::LoginFailed, n, &about().user("ada").ip(HERE));
     }
     bench.happens(CredentialCompromise, 5, &about().user("ada"));
-    bench.happens(RiskLevelChange { level: Band::High }, 5, &about().user("ada"));
+    bench.happens(
+        RiskLevelChange { level: Band::High },
+        5,
+        &about().user("ada"),
+    );
     bench.happens(AccountDisabled, 5, &about().user("ada"));
     let set = |until: Option<i64>| Change::Override {
         user: user("ada"),
@@ -265,15 +349,26 @@ fn an_override_sets_findings_aside_and_no_revocations() {
     let stands = |offset| {
         let s = bench.standing("ada", HERE, offset);
         let blocked = knocked(&s, KnockOuts::BLOCKED);
-        (s.risk.ten_thousandths(), s.demanded_level, s.risk_level, blocked)
+        (
+            s.risk.ten_thousandths(),
+            s.demanded_level,
+            s.risk_level,
+            blocked,
+        )
     };
     let held = (10_000, 3, Some(Band::High), true);
     let aside = (0, 0, None, false);
     assert_eq!(stands(6), held);
     bench.change(set(Some(10)), 6);
     assert_eq!((stands(9), stands(10)), (aside, held));
-    assert!(knocked(&bench.standing("ada", HERE, 9), KnockOuts::ACCOUNT_DISABLED));
-    assert_eq!(bench.standing("ada", HERE, 9).overridden_until, Some(at(10)));
+    assert!(knocked(
+        &bench.standing("ada", HERE, 9),
+        KnockOuts::ACCOUNT_DISABLED
+    ));
+    assert_eq!(
+        bench.standing("ada", HERE, 9).overridden_until,
+        Some(at(10))
+    );
     bench.change(set(None), 8);
     assert_eq!(stands(9), held);
     let refused = |until| match bench.signals.change(set(Some(until)), at(0)) {
@@ -310,7 +405,10 @@ fn what_is_erased_is_gone() {
     }
     assert_eq!(bench.signals.held(at(1), 10), []);
     assert_eq!(bench.signals.core.ids.len(), 0);
-    assert_eq!(bench.stands(&user("ada"), Some(HERE), Some("s"), None, 1), Standing::default());
+    assert_eq!(
+        bench.stands(&user("ada"), Some(HERE), Some("s"), None, 1),
+        Standing::default()
+    );
     bench.change(erase(SubjectKind::User(user("ada"))), 2);
 }
 
@@ -353,12 +451,27 @@ fn events_that_cannot_be_taken() {
     check(|event| event.id = "x".repeat(256), "");
     check(|event| event.id = "x".repeat(257), "too_long");
     check(|event| event.source = "x".repeat(257), "too_long");
-    check(|event| event.subject.session = Some("x".repeat(257)), "too_long");
+    check(
+        |event| event.subject.session = Some("x".repeat(257)),
+        "too_long",
+    );
     check(|event| event.subject.device = Some(String::new()), "empty");
-    check(|event| event.subject.user = Some(user(&"x".repeat(257))), "too_long");
-    check(|event| event.subject = EventSubject::default(), "no_subject");
-    check(|event| event.kind = AssuranceLevelChange { level: 1 }, "no_subject");
-    check(|event| event.kind = DeviceComplianceChange { compliant: true }, "no_subject");
+    check(
+        |event| event.subject.user = Some(user(&"x".repeat(257))),
+        "too_long",
+    );
+    check(
+        |event| event.subject = EventSubject::default(),
+        "no_subject",
+    );
+    check(
+        |event| event.kind = AssuranceLevelChange { level: 1 },
+        "no_subject",
+    );
+    check(
+        |event| event.kind = DeviceComplianceChange { compliant: true },
+        "no_subject",
+    );
     check(
         |event| {
             event.subject.user = None;
@@ -382,14 +495,20 @@ fn described_with_the_reasons() {
         bench.happens(EventKind::LoginFailed, n, &about().user("ada").ip(HERE));
     }
     bench.happens(CredentialCompromise, 5, &about().user("ada"));
-    let json = bench.signals.describe(&SubjectKind::User(user("ada")), at(6)).unwrap();
+    let json = bench
+        .signals
+        .describe(&SubjectKind::User(user("ada")), at(6))
+        .unwrap();
     assert_eq!(json["id"], "ada");
     assert_eq!(json["demandedLevel"], 3);
     assert_eq!(json["findings"][0]["kind"], "credential_compromise");
     assert_eq!(json["findings"][0]["demandedUntil"], "until remediated");
     let address = &json["addresses"][0];
     assert_eq!(address["ip"], HERE);
-    assert_eq!(address["findings"][0]["demandedUntil"], at(4 + HOUR).to_string());
+    assert_eq!(
+        address["findings"][0]["demandedUntil"],
+        at(4 + HOUR).to_string()
+    );
     assert_eq!(address["events"][0]["type"], "auth.login_failed");
     assert_eq!(address["events"][0]["source"], "idp");
     assert!(address["events"][0]["id"].is_string());

@@ -1,0 +1,170 @@
+//! Floods: what is kept is bounded, and nobody pushes out another's state.
+
+use super::*;
+use EventKind::{LoginFailed, MfaBypassAttempt};
+
+#[test]
+fn duplicates_count_once() {
+    let bench = Bench::new();
+    let one = about().user("ada").ip(HERE);
+    let event = bench.event(LoginFailed, 0, &one);
+    for n in 0..10 {
+        let expect = if n == 0 {
+            EventAnswer::Accepted
+        } else {
+            EventAnswer::Duplicate
+        };
+        assert_eq!(bench.signals.report(vec![event.clone()], at(0)), [expect]);
+    }
+    // Whomever it names then.
+    let mut other = event.clone();
+    other.subject = about().user("bob").subject;
+    assert_eq!(
+        bench.signals.report(vec![other], at(0)),
+        [EventAnswer::Duplicate]
+    );
+    assert_eq!(bench.standing("ada", HERE, 0).demanded_level, 0);
+    // Another source's event of the same id is another one.
+    let mut other = event;
+    other.source = "gateway".to_owned();
+    assert_eq!(
+        bench.signals.report(vec![other], at(0)),
+        [EventAnswer::Accepted]
+    );
+}
+
+#[test]
+fn one_users_flood_is_bounded() {
+    let bench = Bench::new();
+    bench.signals.observe(&seen(&user("ada"), HERE, 0));
+    bench.happens(MfaBypassAttempt, 0, &about().user("ada").of(Severity::High));
+    for n in 0..5_000u32 {
+        let address = std::net::Ipv4Addr::from_bits(0x0a00_0000 + n).to_string();
+        let event = about().user("ada").ip(&address).session(&format!("s{n}"));
+        bench.happens(LoginFailed, i64::from(n % 100), &event);
+    }
+    let core = &bench.signals.core;
+    assert_eq!(core.users.len(), 1);
+    assert!(core.ips.len() <= 16, "{}", core.ips.len());
+    assert!(core.sessions.len() <= 16, "{}", core.sessions.len());
+    let (pairs, events) = core
+        .users
+        .with(&user("ada"), |state| {
+            (state.pairs.len(), state.events().count())
+        })
+        .unwrap();
+    assert_eq!((pairs, events), (16, 17));
+    // The names of events are as many as are kept.
+    assert!(core.ids.len() <= 17 + 32, "{}", core.ids.len());
+    // What it did itself is still there.
+    assert_eq!(bench.standing("ada", HERE, 0).suspicious, Some(true));
+}
+
+#[test]
+fn users_that_strangers_name_make_room_for_others() {
+    let bench = Bench::with(|config| config.bounds.max_subjects = 100);
+    for n in 0..90 {
+        bench
+            .signals
+            .observe(&seen(&user(&format!("known{n}")), HERE, 0));
+    }
+    for n in 0..1_000 {
+        bench.happens(
+            LoginFailed,
+            n,
+            &about().user(&format!("guess{n}")).ip(THERE),
+        );
+    }
+    assert_eq!(bench.signals.core.users.len(), 100);
+    for n in 0..10 {
+        bench.happens(
+            MfaBypassAttempt,
+            0,
+            &about().user(&format!("more{n}")).of(Severity::High),
+        );
+    }
+    let event = bench.event(MfaBypassAttempt, 0, &about().user("last"));
+    let full = EventAnswer::Refused(ChangeError::Full(100));
+    assert_eq!(bench.signals.report(vec![event.clone()], at(0)), [full]);
+    for n in 0..90 {
+        assert!(bench.standing(&format!("known{n}"), HERE, 0).known, "{n}");
+    }
+    // Those that were not seen for as long as anything is kept make room; the event was not lost in
+    // between.
+    let mut event = event;
+    event.at = at(91 * DAY);
+    assert_eq!(
+        bench.signals.report(vec![event], at(91 * DAY)),
+        [EventAnswer::Accepted]
+    );
+}
+
+#[test]
+fn what_is_held_makes_no_room() {
+    let bench = Bench::with(|config| {
+        config.bounds.max_subjects = 10;
+        config.bounds.max_windows = 10;
+    });
+    for n in 0..10 {
+        bench.happens(
+            EventKind::AccountDisabled,
+            0,
+            &about().user(&format!("u{n}")),
+        );
+    }
+    let late = 400 * DAY;
+    let event = bench.event(EventKind::AccountDisabled, late, &about().user("last"));
+    let full = EventAnswer::Refused(ChangeError::Full(10));
+    assert_eq!(bench.signals.report(vec![event], at(late)), [full]);
+    // Addresses that nothing is held against make room; those that are locked do not.
+    for n in 0..100 {
+        bench.happens(LoginFailed, n, &about().ip(&format!("10.0.0.{n}")));
+    }
+    assert_eq!(bench.signals.core.ips.len(), 10);
+    for n in 0..10 {
+        for _ in 0..5 {
+            bench.happens(LoginFailed, 200, &about().ip(&format!("10.0.1.{n}")));
+        }
+    }
+    let event = bench.event(LoginFailed, 300, &about().ip("10.0.2.1"));
+    match bench.signals.report(vec![event], at(300)).remove(0) {
+        EventAnswer::Refused(ChangeError::Refused { code, .. }) => {
+            assert_eq!(code, "too_many_windows")
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_is_past_its_retention_is_swept() {
+    let bench = Bench::new();
+    let one = about()
+        .user("ada")
+        .ip(HERE)
+        .session("s")
+        .device("d")
+        .of(Severity::High);
+    for n in 0..9 {
+        bench.happens(MfaBypassAttempt, n, &one);
+    }
+    bench.signals.observe(&seen(&user("bob"), HERE, 0));
+    let sweep = |offset| {
+        (0..super::super::super::shard::PARTS)
+            .for_each(|part| bench.signals.core.sweep(part, at(offset)));
+    };
+    sweep(90 * DAY);
+    assert_eq!(bench.signals.core.ids.len(), 9);
+    assert!(bench.standing("bob", HERE, 90 * DAY).known);
+    sweep(90 * DAY + 9);
+    assert_eq!(bench.signals.core.ids.len(), 0);
+    assert!(!bench.standing("bob", HERE, 90 * DAY).known);
+    sweep(182 * DAY);
+    let core = &bench.signals.core;
+    let left = [
+        core.users.len(),
+        core.ips.len(),
+        core.sessions.len(),
+        core.devices.len(),
+    ];
+    assert_eq!(left, [0, 0, 0, 0]);
+}
