@@ -107,7 +107,6 @@ fn what_is_out_of_range_is_refused() {
         "below `device.scan_recent_days`",
     );
     one("device.confidence_registered", json!(0.5), "below");
-    one("device.not_registered", json!(0), "");
     one(
         "location.known_place",
         json!(0),
@@ -138,6 +137,10 @@ fn what_is_out_of_range_is_refused() {
         "on_missing.behavior",
         json!("unadjusted"),
         "only the preset `literal`",
+    );
+    check(
+        json!({"device": {"registered": 0, "not_registered": 0}}),
+        &["a registered device would score worse than none"],
     );
     let found = faults(
         Preset::Literal,
@@ -170,7 +173,7 @@ fn a_requirement_out_of_reach_is_refused() {
         json!({"required": {"classifications": {"secret": 0.94}}}),
         &[
             "`trust.model.required.classifications.secret` requires 0.94, and the best possible \
-           request of the role `admin and privileged` reaches 0.9375",
+             request reaches 0.9375 as `admin and privileged`",
         ],
     );
     // Under a cap of the operator's own it is the cap that is required.
@@ -192,7 +195,7 @@ fn a_requirement_out_of_reach_is_refused() {
     };
     let found = Model::new(Preset::Calibrated, &ModelConfig::default(), &lists);
     let found = found.unwrap_err();
-    assert_eq!(found.len(), 2, "{found:#?}");
+    assert_eq!(found.len(), 1, "{found:#?}");
     assert!(found[0].contains("classifications.secret` requires 0.9,"));
     // The published model refuses nothing: nobody reads a secret.
     assert_eq!(
@@ -242,6 +245,14 @@ fn observed(preset: Preset, config: &ModelConfig) -> Result<Vec<String>, Vec<Str
             ));
         }
     }
+    let mut found = model.assess(&plain(), now());
+    for gap in [1_000, 2_000, 3_000] {
+        found.composite = found.required - Score::new(gap + 1);
+        let requirements: Vec<_> = model.requirements(&found).collect();
+        seen.push(format!("{requirements:?}"));
+    }
+    let evening = before(-12 * 3_600 * SECOND);
+    seen.push(format!("{:?}", model.assess(&plain(), evening)));
     for method in Method::ALL {
         seen.push(format!("{:?}", config.methods.of(method).seconds));
     }
@@ -359,7 +370,7 @@ fn every_number_is_a_configured_one() {
         config.working_hours = Some(WorkingHours {
             days: vec![Day::Tue],
             from: "08:00".parse().unwrap(),
-            to: "10:00".parse().unwrap(),
+            to: "10:01".parse().unwrap(),
             utc_offset_minutes: 0,
         });
         // Nothing but hours of work is outside.

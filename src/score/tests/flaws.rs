@@ -43,7 +43,10 @@ fn confidence_multiplies_and_nobody_reads_a_secret() {
 #[test]
 fn confidence_never_lifts_a_score() {
     let composite = |preset, confidence: &str| {
-        let model = changed(preset, |config| config.identity.confidence = s(confidence));
+        let model = changed(preset, |config| {
+            config.identity.confidence = s(confidence);
+            config.required.cap = Some(s("0.8"));
+        });
         let mut inputs = plain();
         inputs.identity.admin = true;
         model.assess(&inputs, now()).composite
@@ -57,30 +60,40 @@ fn confidence_never_lifts_a_score() {
 
 #[test]
 fn hiding_a_signal_pays() {
-    let bad = || {
-        let mut inputs = plain();
-        inputs.device.registered = Some(false);
-        inputs.device.jailbroken = Some(true);
-        inputs.location.listed = Listed::Denied;
-        inputs.network.class = Some(NetworkClass::Anonymiser);
-        inputs
-    };
-    let hiding: [fn(&mut Inputs); 5] = [
-        |i| i.device.jailbroken = None,
-        |i| i.device.registered = None,
-        |i| i.device = Device::default(),
-        |i| i.location = Location::default(),
-        |i| i.network = Network::default(),
+    type Change = fn(&mut Inputs);
+    let cases: [(Change, Change); 5] = [
+        (
+            |i| i.device.jailbroken = Some(true),
+            |i| i.device.jailbroken = None,
+        ),
+        (
+            |i| i.device.registered = Some(false),
+            |i| i.device.registered = None,
+        ),
+        (
+            |i| i.device.registered = Some(false),
+            |i| i.device = Device::default(),
+        ),
+        (
+            |i| i.location.listed = Listed::Denied,
+            |i| i.location = Location::default(),
+        ),
+        (
+            |i| i.network.class = Some(NetworkClass::Anonymiser),
+            |i| i.network = Network::default(),
+        ),
     ];
-    for hide in hiding {
-        let mut hidden = bad();
+    for (spoil, hide) in cases {
+        let mut shown = plain();
+        spoil(&mut shown);
+        let mut hidden = shown.clone();
         hide(&mut hidden);
-        let literal = model(Preset::Literal);
-        let shown = literal.assess(&bad(), now()).composite;
-        assert!(literal.assess(&hidden, now()).composite > shown);
-        let calibrated = model(Preset::Calibrated);
-        let shown = calibrated.assess(&bad(), now()).composite;
-        assert!(calibrated.assess(&hidden, now()).composite <= shown);
+        let gain = |preset| {
+            let composite = |inputs| model(preset).assess(inputs, now()).composite;
+            composite(&hidden) - composite(&shown)
+        };
+        assert!(gain(Preset::Literal) > Score::ZERO);
+        assert!(gain(Preset::Calibrated) <= Score::ZERO);
     }
 }
 
@@ -105,7 +118,7 @@ fn hiding_a_signal_lowers_the_required_level() {
 #[test]
 fn claiming_a_bad_accuracy_hides_a_journey() {
     let composite = |preset, accuracy| {
-        let mut inputs = perfect(Role::Plain);
+        let mut inputs = plain();
         inputs.location.point = Some((berlin(), accuracy));
         inputs.location.last = Some(Sighting {
             point: Point {

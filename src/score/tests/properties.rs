@@ -12,6 +12,13 @@ struct Draw {
     at: usize,
 }
 
+impl std::fmt::Debug for Draw {
+    /// Three hundred numbers say nothing; the assertions say what was drawn.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} numbers", self.numbers.len())
+    }
+}
+
 impl Draw {
     fn number(&mut self) -> u32 {
         self.at += 1;
@@ -423,8 +430,10 @@ const DEGRADE: &[(&str, fn(&mut Inputs))] = &[
         }
     }),
     ("evidence: older", |i| {
-        for one in &mut i.authentication.evidence {
-            one.at = Timestamp::from_millis(one.at.as_millis().min(NOW) - 300 * SECOND);
+        // What lies ahead counts nothing yet.
+        let past = |one: &&mut Evidence| one.at <= now();
+        for one in i.authentication.evidence.iter_mut().filter(past) {
+            one.at = Timestamp::from_millis(one.at.as_millis() - 300 * SECOND);
         }
     }),
     ("risk: found", |i| i.risk.finding = Score::ONE),
@@ -436,7 +445,7 @@ const DEGRADE: &[(&str, fn(&mut Inputs))] = &[
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
     fn contributions_sum_to_the_composite(mut draw in draw()) {
