@@ -265,7 +265,7 @@ impl Model {
 }
 
 pub(super) fn parts(factors: &[Factor; 6]) -> [Part; 6] {
-    factors.each_ref().map(|factor| Part::from(factor))
+    factors.each_ref().map(Part::from)
 }
 
 /// A factor that takes no part.

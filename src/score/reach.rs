@@ -162,25 +162,41 @@ impl Model {
             // A cap that follows from what is reached would hide what it cannot reach.
             let plain = required.cap.map_or(base, |cap| base.min(cap));
             let most = plain.max(self.capped(base, u8::MAX));
-            let missing = Role::ALL.map(|role| (role, self.reach(role)));
-            for (role, reached) in missing {
-                if plain > reached {
-                    faults.push(format!(
-                        "`trust.model.{key}` requires {plain}, and the best possible request of the \
-                         role `{}` reaches {reached}; lower it to that, configure `networks` and an \
-                         allow list of countries, or set `required.cap`",
-                        role.as_str()
-                    ));
-                } else if most > reached {
-                    faults.push(format!(
-                        "`trust.model.{key}` requires {most} with compliance, and the best possible \
-                         request of the role `{}` reaches {reached}; lower `required.cap` to that \
-                         or leave it out",
-                        role.as_str()
-                    ));
-                }
+            let reached = || Role::ALL.into_iter().map(|role| (role, self.reach(role)));
+            let missed = |required: Score| {
+                reached()
+                    .filter(|(_, reached)| required > *reached)
+                    .map(|(role, reached)| format!("{reached} as `{}`", role.as_str()))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            };
+            if reached().any(|(_, reached)| plain > reached) {
+                faults.push(format!(
+                    "`trust.model.{key}` requires {plain}, and the best possible request reaches {}; \
+                     lower it to that{}, or set `required.cap`",
+                    missed(plain),
+                    self.what_would_reach_more()
+                ));
+            } else if reached().any(|(_, reached)| most > reached) {
+                faults.push(format!(
+                    "`trust.model.{key}` requires {most} with compliance, and the best possible \
+                     request reaches {}; lower `required.cap` to that or leave it out",
+                    missed(most)
+                ));
             }
         }
         faults
+    }
+
+    fn what_would_reach_more(&self) -> &'static str {
+        let lists = self.lists();
+        let corporate = lists.networks.contains(&NetworkClass::Corporate);
+        if !lists.allow_list {
+            ", configure an allow list of countries"
+        } else if !lists.networks.is_empty() && !corporate {
+            ", configure the corporate networks"
+        } else {
+            ""
+        }
     }
 }

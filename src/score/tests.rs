@@ -1,1 +1,10 @@
 //! Tests of the model as a whole.
+
+mod configs;
+mod factors;
+mod flaws;
+mod golden;
+mod levels;
+mod properties;
+mod requirements;
+mod support;
