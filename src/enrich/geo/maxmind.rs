@@ -11,6 +11,7 @@ use std::time::SystemTime;
 use arc_swap::ArcSwap;
 use maxminddb::Reader;
 use serde::Deserialize;
+use serde::de::{Deserializer, Visitor};
 
 use super::{GeoAnswer, GeoSource};
 use crate::score::{Country, Point};
@@ -90,12 +91,42 @@ struct InCountry<'a> {
 #[derive(Debug, Default, Deserialize)]
 struct Location {
     #[serde(default)]
-    latitude: Option<f64>,
+    latitude: Option<Number>,
     #[serde(default)]
-    longitude: Option<f64>,
+    longitude: Option<Number>,
     /// In kilometres.
     #[serde(default)]
-    accuracy_radius: Option<u32>,
+    accuracy_radius: Option<Number>,
+}
+
+/// A number of whatever type a vendor chose for it.
+#[derive(Debug, Clone, Copy)]
+struct Number(f64);
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Read;
+        impl Visitor<'_> for Read {
+            type Value = Number;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number")
+            }
+
+            fn visit_f64<E>(self, value: f64) -> Result<Number, E> {
+                Ok(Number(value))
+            }
+
+            fn visit_i64<E>(self, value: i64) -> Result<Number, E> {
+                Ok(Number(value as f64))
+            }
+
+            fn visit_u64<E>(self, value: u64) -> Result<Number, E> {
+                Ok(Number(value as f64))
+            }
+        }
+        deserializer.deserialize_any(Read)
+    }
 }
 
 /// A hosting provider alone hides nobody.
@@ -177,7 +208,7 @@ fn answer(record: &Record<'_>) -> Option<GeoAnswer> {
     let code = record.country.as_ref().and_then(|country| country.iso_code);
     let location = record.location.as_ref();
     let point = location.and_then(point);
-    let radius = location.and_then(|location| location.accuracy_radius);
+    let radius = location.and_then(radius);
     let of_traits = record.traits.as_ref().is_some_and(|traits| {
         traits.is_anonymous
             || traits.is_anonymous_proxy
@@ -191,7 +222,7 @@ fn answer(record: &Record<'_>) -> Option<GeoAnswer> {
         point,
         accuracy: match (point, radius) {
             (None, _) => 0,
-            (Some(_), Some(kilometres)) => kilometres.saturating_mul(1_000),
+            (Some(_), Some(metres)) => metres,
             (Some(_), None) => COARSE,
         },
         anonymous: of_traits
@@ -204,18 +235,28 @@ fn answer(record: &Record<'_>) -> Option<GeoAnswer> {
     (answer != GeoAnswer::default()).then_some(answer)
 }
 
-/// The only place where degrees are floating-point numbers.
+/// A number times `by`, rounded; nothing for what is beyond `most` either way, and for no number.
+fn whole(number: Option<Number>, most: f64, by: f64) -> Option<i32> {
+    let number = number?.0;
+    if !(number.abs() <= most) {
+        return None;
+    }
+    // Within bounds: no more than nine digits.
+    #[allow(clippy::cast_possible_truncation, reason = "at most 180 million")]
+    Some((number * by).round() as i32)
+}
+
 fn point(location: &Location) -> Option<Point> {
-    let millionths = |degrees: Option<f64>, most: f64| {
-        let degrees = degrees.filter(|degrees| degrees.abs() <= most)?;
-        // Within bounds: no more than nine digits.
-        #[allow(clippy::cast_possible_truncation, reason = "at most 180 million")]
-        Some((degrees * 1e6).round() as i32)
-    };
     Some(Point {
-        latitude: millionths(location.latitude, 90.0)?,
-        longitude: millionths(location.longitude, 180.0)?,
+        latitude: whole(location.latitude, 90.0, 1e6)?,
+        longitude: whole(location.longitude, 180.0, 1e6)?,
     })
+}
+
+/// In metres. Half of the earth's girth is as little as is known of anything.
+fn radius(location: &Location) -> Option<u32> {
+    let metres = whole(location.accuracy_radius, 20_037.0, 1e3)?;
+    u32::try_from(metres).ok().filter(|metres| *metres > 0)
 }
 
 fn fault(path: &Path, error: &dyn fmt::Display) -> String {
