@@ -5,7 +5,7 @@ use std::fs::{File, Metadata};
 use std::io::Read;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
@@ -22,6 +22,8 @@ const LARGEST: u64 = 1 << 30;
 const KINDS: [&str; 5] = ["city", "country", "enterprise", "insights", "anonymous"];
 /// Records that are looked at when a file is opened.
 const LOOKED_AT: usize = 64;
+/// Records whose answers are remembered.
+const SLOTS: usize = 4_096;
 /// Accuracy of a point for which none is given, in metres.
 const COARSE: u32 = 100_000;
 
@@ -34,6 +36,40 @@ pub struct MaxMind {
 struct Loaded {
     reader: Reader<Vec<u8>>,
     stamp: Stamp,
+    /// Answers by where their records are, each at one place: reading a record takes longer than
+    /// finding it, and many addresses share one.
+    read: Vec<Mutex<Slot>>,
+}
+
+/// Where a record is, and what it says.
+type Slot = Option<(usize, Option<GeoAnswer>)>;
+
+impl Loaded {
+    fn new(reader: Reader<Vec<u8>>, stamp: Stamp) -> Self {
+        let read = std::iter::repeat_with(Mutex::default).take(SLOTS);
+        Self {
+            reader,
+            stamp,
+            read: read.collect(),
+        }
+    }
+
+    fn look_up(&self, ip: IpAddr) -> Option<GeoAnswer> {
+        // Of IPv6 a database of IPv4 knows nothing, and says so by an error.
+        let found = self.reader.lookup(ip.to_canonical()).ok()?;
+        let record = found.offset()?;
+        let answer = || answer(&found.decode::<Record<'_>>().ok()??);
+        // Records lie close together: their places are spread by a prime.
+        let slot = self.read.get(record.wrapping_mul(0x9e37_79b1) / 64 % SLOTS);
+        // Whoever finds a slot taken does not wait for it.
+        let Some(mut slot) = slot.and_then(|slot| slot.try_lock().ok()) else {
+            return answer();
+        };
+        match *slot {
+            Some((known, read)) if known == record => read,
+            _ => slot.insert((record, answer())).1,
+        }
+    }
 }
 
 /// By what a changed file is told from the one that was read.
@@ -195,11 +231,7 @@ impl MaxMind {
 
 impl GeoSource for MaxMind {
     fn look_up(&self, ip: IpAddr) -> Option<GeoAnswer> {
-        let loaded = self.loaded.load();
-        // Of IPv6 a database of IPv4 knows nothing, and says so by an error.
-        let found = loaded.reader.lookup(ip.to_canonical()).ok()?;
-        let record = found.decode::<Record<'_>>().ok()??;
-        answer(&record)
+        self.loaded.load().look_up(ip)
     }
 }
 
@@ -295,7 +327,7 @@ fn read(path: &Path) -> Result<Loaded, String> {
     }
     tells_something(&reader).map_err(|message| fault(path, &message))?;
     let stamp = Stamp::of(&metadata);
-    Ok(Loaded { reader, stamp })
+    Ok(Loaded::new(reader, stamp))
 }
 
 /// Refuses a database whose first records all have another shape: others use the same names.
@@ -411,6 +443,7 @@ mod tests {
         let london = Some(("GB", 51_514_200, -93_100, 10_000));
         check(&source, "81.2.69.0", london);
         check(&source, "81.2.69.255", london);
+        check(&source, "81.2.69.0", london);
         check(&source, "::ffff:81.2.69.142", london);
         check(&source, "81.2.70.0", None);
         check(
@@ -544,7 +577,7 @@ mod tests {
                 return;
             };
             let _ = tells_something(&reader);
-            let loaded = ArcSwap::from_pointee(Loaded { reader, stamp });
+            let loaded = ArcSwap::from_pointee(Loaded::new(reader, stamp));
             let source = MaxMind {
                 path: PathBuf::new(),
                 loaded,
