@@ -5,12 +5,13 @@ use std::fs::{File, Metadata};
 use std::io::Read;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use maxminddb::Reader;
 use serde::Deserialize;
+use serde::de::{Deserializer, Visitor};
 
 use super::{GeoAnswer, GeoSource};
 use crate::score::{Country, Point};
@@ -21,6 +22,8 @@ const LARGEST: u64 = 1 << 30;
 const KINDS: [&str; 5] = ["city", "country", "enterprise", "insights", "anonymous"];
 /// Records that are looked at when a file is opened.
 const LOOKED_AT: usize = 64;
+/// Records whose answers are remembered.
+const SLOTS: usize = 4_096;
 /// Accuracy of a point for which none is given, in metres.
 const COARSE: u32 = 100_000;
 
@@ -33,6 +36,40 @@ pub struct MaxMind {
 struct Loaded {
     reader: Reader<Vec<u8>>,
     stamp: Stamp,
+    /// Answers by where their records are, each at one place: reading a record takes longer than
+    /// finding it, and many addresses share one.
+    read: Vec<Mutex<Slot>>,
+}
+
+/// Where a record is, and what it says.
+type Slot = Option<(usize, Option<GeoAnswer>)>;
+
+impl Loaded {
+    fn new(reader: Reader<Vec<u8>>, stamp: Stamp) -> Self {
+        let read = std::iter::repeat_with(Mutex::default).take(SLOTS);
+        Self {
+            reader,
+            stamp,
+            read: read.collect(),
+        }
+    }
+
+    fn look_up(&self, ip: IpAddr) -> Option<GeoAnswer> {
+        // Of IPv6 a database of IPv4 knows nothing, and says so by an error.
+        let found = self.reader.lookup(ip.to_canonical()).ok()?;
+        let record = found.offset()?;
+        let answer = || answer(&found.decode::<Record<'_>>().ok()??);
+        // Records lie close together: their places are spread by a prime.
+        let slot = self.read.get(record.wrapping_mul(0x9e37_79b1) / 64 % SLOTS);
+        // Whoever finds a slot taken does not wait for it.
+        let Some(mut slot) = slot.and_then(|slot| slot.try_lock().ok()) else {
+            return answer();
+        };
+        match *slot {
+            Some((known, read)) if known == record => read,
+            _ => slot.insert((record, answer())).1,
+        }
+    }
 }
 
 /// By what a changed file is told from the one that was read.
@@ -90,12 +127,42 @@ struct InCountry<'a> {
 #[derive(Debug, Default, Deserialize)]
 struct Location {
     #[serde(default)]
-    latitude: Option<f64>,
+    latitude: Option<Number>,
     #[serde(default)]
-    longitude: Option<f64>,
+    longitude: Option<Number>,
     /// In kilometres.
     #[serde(default)]
-    accuracy_radius: Option<u32>,
+    accuracy_radius: Option<Number>,
+}
+
+/// A number of whatever type a vendor chose for it.
+#[derive(Debug, Clone, Copy)]
+struct Number(f64);
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Read;
+        impl Visitor<'_> for Read {
+            type Value = Number;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number")
+            }
+
+            fn visit_f64<E>(self, value: f64) -> Result<Number, E> {
+                Ok(Number(value))
+            }
+
+            fn visit_i64<E>(self, value: i64) -> Result<Number, E> {
+                Ok(Number(value as f64))
+            }
+
+            fn visit_u64<E>(self, value: u64) -> Result<Number, E> {
+                Ok(Number(value as f64))
+            }
+        }
+        deserializer.deserialize_any(Read)
+    }
 }
 
 /// A hosting provider alone hides nobody.
@@ -164,11 +231,7 @@ impl MaxMind {
 
 impl GeoSource for MaxMind {
     fn look_up(&self, ip: IpAddr) -> Option<GeoAnswer> {
-        let loaded = self.loaded.load();
-        // Of IPv6 a database of IPv4 knows nothing, and says so by an error.
-        let found = loaded.reader.lookup(ip.to_canonical()).ok()?;
-        let record = found.decode::<Record<'_>>().ok()??;
-        answer(&record)
+        self.loaded.load().look_up(ip)
     }
 }
 
@@ -177,7 +240,7 @@ fn answer(record: &Record<'_>) -> Option<GeoAnswer> {
     let code = record.country.as_ref().and_then(|country| country.iso_code);
     let location = record.location.as_ref();
     let point = location.and_then(point);
-    let radius = location.and_then(|location| location.accuracy_radius);
+    let radius = location.and_then(radius);
     let of_traits = record.traits.as_ref().is_some_and(|traits| {
         traits.is_anonymous
             || traits.is_anonymous_proxy
@@ -191,7 +254,7 @@ fn answer(record: &Record<'_>) -> Option<GeoAnswer> {
         point,
         accuracy: match (point, radius) {
             (None, _) => 0,
-            (Some(_), Some(kilometres)) => kilometres.saturating_mul(1_000),
+            (Some(_), Some(metres)) => metres,
             (Some(_), None) => COARSE,
         },
         anonymous: of_traits
@@ -204,18 +267,28 @@ fn answer(record: &Record<'_>) -> Option<GeoAnswer> {
     (answer != GeoAnswer::default()).then_some(answer)
 }
 
-/// The only place where degrees are floating-point numbers.
+/// A number times `by`, rounded; nothing for what is beyond `most` either way, and for no number.
+fn whole(number: Option<Number>, most: f64, by: f64) -> Option<i32> {
+    let number = number?.0;
+    if !(number.abs() <= most) {
+        return None;
+    }
+    // Within bounds: no more than nine digits.
+    #[allow(clippy::cast_possible_truncation, reason = "at most 180 million")]
+    Some((number * by).round() as i32)
+}
+
 fn point(location: &Location) -> Option<Point> {
-    let millionths = |degrees: Option<f64>, most: f64| {
-        let degrees = degrees.filter(|degrees| degrees.abs() <= most)?;
-        // Within bounds: no more than nine digits.
-        #[allow(clippy::cast_possible_truncation, reason = "at most 180 million")]
-        Some((degrees * 1e6).round() as i32)
-    };
     Some(Point {
-        latitude: millionths(location.latitude, 90.0)?,
-        longitude: millionths(location.longitude, 180.0)?,
+        latitude: whole(location.latitude, 90.0, 1e6)?,
+        longitude: whole(location.longitude, 180.0, 1e6)?,
     })
+}
+
+/// In metres. Half of the earth's girth is as little as is known of anything.
+fn radius(location: &Location) -> Option<u32> {
+    let metres = whole(location.accuracy_radius, 20_037.0, 1e3)?;
+    u32::try_from(metres).ok().filter(|metres| *metres > 0)
 }
 
 fn fault(path: &Path, error: &dyn fmt::Display) -> String {
@@ -254,7 +327,7 @@ fn read(path: &Path) -> Result<Loaded, String> {
     }
     tells_something(&reader).map_err(|message| fault(path, &message))?;
     let stamp = Stamp::of(&metadata);
-    Ok(Loaded { reader, stamp })
+    Ok(Loaded::new(reader, stamp))
 }
 
 /// Refuses a database whose first records all have another shape: others use the same names.
@@ -370,6 +443,7 @@ mod tests {
         let london = Some(("GB", 51_514_200, -93_100, 10_000));
         check(&source, "81.2.69.0", london);
         check(&source, "81.2.69.255", london);
+        check(&source, "81.2.69.0", london);
         check(&source, "::ffff:81.2.69.142", london);
         check(&source, "81.2.70.0", None);
         check(
@@ -503,7 +577,7 @@ mod tests {
                 return;
             };
             let _ = tells_something(&reader);
-            let loaded = ArcSwap::from_pointee(Loaded { reader, stamp });
+            let loaded = ArcSwap::from_pointee(Loaded::new(reader, stamp));
             let source = MaxMind {
                 path: PathBuf::new(),
                 loaded,
