@@ -1,6 +1,6 @@
 //! Figures that criterion cannot take: memory, loading, reloading, threads against processes.
 //!
-//! `cargo bench --bench figures -- [memory] [reload] [threads] [quantiles]` prints tables; without names
+//! `cargo bench --bench figures -- [memory] [reload] [threads] [quantiles] [scores]` prints tables; without names
 //! all but the largest sizes are measured. README.md beside this file says more.
 
 #![expect(
@@ -17,7 +17,10 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use deodar::{Pdp, Request};
+use deodar::score::{Evidence, Method, NetworkClass};
+use deodar::signals::{AssuranceRecord, Change, DeviceRecord};
+use deodar::{NetworkRule, Pdp, Request, Timestamp, TrustConfig};
+use serde_json::json;
 
 use workload::{Shape, Workload, build};
 
@@ -34,6 +37,9 @@ fn main() {
     let wanted = |name: &str| arguments.is_empty() || arguments.iter().any(|a| a == name);
     if wanted("quantiles") {
         quantiles(arguments.iter().any(|argument| argument == "large"));
+    }
+    if wanted("scores") {
+        scores();
     }
     if wanted("memory") {
         memory();
@@ -106,6 +112,82 @@ fn quantiles(large: bool) {
             counted.count_total as f64 / 10_000.0
         );
     }
+}
+
+/// What scoring adds to a decision: the same requests, in turns, by a decision point that scores and one
+/// that does not. Each principal has a history, a registered device and a session with a record.
+fn scores() {
+    let mut workload = build(Shape::Roles, 1_000, 10_000);
+    for (n, request) in workload.requests.iter_mut().enumerate() {
+        request["client"] =
+            json!({"session": format!("s{n}"), "device": format!("d{n}"), "ip": "10.1.2.3"});
+        request["signals"] = json!({
+            "identity": {"mfaEnrolled": true, "mfaVerified": true},
+            "location": {"country": "NO", "latitude": 60.39, "longitude": 5.32},
+        });
+    }
+    let plain = support::decision_point(&workload);
+    let trust = TrustConfig {
+        networks: vec![NetworkRule {
+            cidr: "10.0.0.0/8".to_owned(),
+            class: NetworkClass::Corporate,
+        }],
+        ..TrustConfig::default()
+    };
+    let scored = support::builder(&workload)
+        .trust(trust)
+        .build()
+        .expect("valid");
+    let requests = support::requests(&workload);
+    let signals = scored.signals().expect("a store");
+    let now = Timestamp::now();
+    for (n, request) in requests.iter().enumerate() {
+        let user = request.principal().clone();
+        let device = DeviceRecord {
+            id: format!("d{n}"),
+            user: Some(user.clone()),
+            ..DeviceRecord::default()
+        };
+        let record = AssuranceRecord {
+            session: format!("s{n}"),
+            user,
+            evidence: Evidence {
+                method: Some(Method::Webauthn),
+                level: None,
+                user_verified: true,
+                at: now,
+                until: None,
+            },
+        };
+        // A user has so many devices and sessions and no more.
+        let _ = signals.change(Change::Device(device), now);
+        let _ = signals.change(Change::Assurance(record), now);
+    }
+    let mut times = [Vec::new(), Vec::new()];
+    for round in 0..4 {
+        for request in &requests {
+            for (pdp, times) in [&plain, &scored].into_iter().zip(&mut times) {
+                let from = Instant::now();
+                let _ = black_box(pdp.authorize(request).expect("a decision"));
+                if round > 0 {
+                    times.push(from.elapsed().as_nanos());
+                }
+            }
+        }
+    }
+    let counted = allocation_counter::measure(|| {
+        for request in &requests {
+            let _ = black_box(scored.authorize(request).expect("a decision"));
+        }
+    });
+    println!("\n| decision | p50 ns | p90 ns | p99 ns |\n|---|---|---|---|");
+    for (name, times) in ["not scored", "scored"].into_iter().zip(&mut times) {
+        times.sort_unstable();
+        let at = |share: f64| times[(times.len() as f64 * share) as usize];
+        println!("| {name} | {} | {} | {} |", at(0.5), at(0.9), at(0.99));
+    }
+    let each = counted.count_total as f64 / requests.len() as f64;
+    println!("\nallocations of a scored decision: {each:.3}");
 }
 
 /// Resident memory of this process, in bytes.

@@ -68,7 +68,7 @@ struct Found {
     /// The satisfied permits whose requirements are met, by place.
     permits: Places,
     /// The satisfied permits that did not make an Allow.
-    unmet: Vec<usize>,
+    unmet: Places,
 }
 
 impl Found {
@@ -76,7 +76,7 @@ impl Found {
         Self {
             cause,
             permits: Places::new(),
-            unmet: Vec::new(),
+            unmet: Places::new(),
         }
     }
 }
@@ -132,14 +132,14 @@ fn permitted(evaluation: &Evaluation<'_>, mode: Option<Enforcement>) -> Found {
     Found {
         cause: Cause::Permitted,
         permits,
-        unmet: Vec::new(),
+        unmet: Places::new(),
     }
 }
 
 /// The permits that carry an obligation the caller does not handle, by place.
-fn unhandled(evaluation: &Evaluation<'_>, permits: &Places) -> Vec<usize> {
+fn unhandled(evaluation: &Evaluation<'_>, permits: &Places) -> Places {
     if matches!(evaluation.request.caller().handles(), Handles::Any) {
-        return Vec::new();
+        return Places::new();
     }
     let carries_unhandled = |policy: PolicyInfo<'_>| {
         let mut obligations = policy.meaning.obligations.iter();

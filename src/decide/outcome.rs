@@ -137,7 +137,7 @@ pub(super) struct Parts {
     pub(super) decision: Decision,
     pub(super) cause: Cause,
     pub(super) determining: Places,
-    pub(super) unmet: Vec<usize>,
+    pub(super) unmet: Places,
     pub(super) errors: Vec<PolicyError>,
     pub(super) trust: Option<TrustOutcome>,
 }

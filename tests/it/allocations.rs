@@ -1,10 +1,19 @@
 //! A decision that needs no memory takes none.
 
-use deodar::{Pdp, Request};
+use deodar::score::{Country, Evidence, Method, NetworkClass};
+use deodar::signals::{AssuranceRecord, Change, DeviceRecord};
+use deodar::{
+    ClassificationRule, Client, Enforcement, EntityRef, NetworkRule, Pdp, PdpBuilder, Request,
+    Signals, Timestamp, TrustConfig,
+};
 use serde_json::json;
 
 /// Policies with 16 reasons for one request, entities with parents, a context of scalars.
 fn pdp() -> Pdp {
+    builder().build().unwrap()
+}
+
+fn builder() -> PdpBuilder {
     let mut policies = String::from(
         "@id(\"locked\") forbid(principal, action, resource) when { resource.locked };\n",
     );
@@ -30,8 +39,6 @@ fn pdp() -> Pdp {
     Pdp::builder()
         .policies_text("p.cedar", &policies)
         .entities_text("e.json", &entities.to_string())
-        .build()
-        .unwrap()
 }
 
 fn request(principal: &str, action: &str) -> Request {
@@ -69,4 +76,87 @@ fn a_warm_decision_allocates_nothing() {
     let counted = allocation_counter::measure(decide);
     assert_eq!(counted.count_total, 0, "{counted:?}");
     assert_eq!(pdp.engine_fallbacks(), 0);
+}
+
+/// Everything that is looked at for a score, of a principal that the store knows.
+fn scored(session: &str) -> Request {
+    Request::builder()
+        .principal(("User", "ada"))
+        .action(("Action", "read"))
+        .resource(("Doc", "plan"))
+        .context(json!({"mfa": true, "channel": "web", "hour": 9}))
+        .client(Client {
+            session: Some(session.to_owned()),
+            device: Some("laptop".to_owned()),
+            ip: Some("10.1.2.3".parse().unwrap()),
+            user_agent: None,
+        })
+        .signals(Signals {
+            mfa_enrolled: Some(true),
+            country: Country::new("NO"),
+            ..Signals::default()
+        })
+        .build()
+        .unwrap()
+}
+
+#[test]
+fn a_warm_scored_decision_allocates_nothing() {
+    for enforcement in [Enforcement::Report, Enforcement::Enforce] {
+        let pdp = builder()
+            .trust(TrustConfig {
+                enforcement,
+                classification: vec![ClassificationRule {
+                    resource_type: "Doc".to_owned(),
+                    attribute: Some("level".to_owned()),
+                    values: [("1".to_owned(), "confidential".to_owned())].into(),
+                    ..ClassificationRule::default()
+                }],
+                networks: vec![NetworkRule {
+                    cidr: "10.0.0.0/8".to_owned(),
+                    class: NetworkClass::Corporate,
+                }],
+                ..TrustConfig::default()
+            })
+            .build()
+            .unwrap();
+        let user = EntityRef::new("User", "ada").unwrap();
+        let signals = pdp.signals().unwrap();
+        let now = Timestamp::now();
+        let device = DeviceRecord {
+            id: "laptop".to_owned(),
+            user: Some(user.clone()),
+            jailbroken: Some(false),
+            ..DeviceRecord::default()
+        };
+        signals.change(Change::Device(device), now).unwrap();
+        let proof = Evidence {
+            method: Some(Method::Webauthn),
+            level: None,
+            user_verified: true,
+            at: now,
+            until: None,
+        };
+        let record = AssuranceRecord {
+            session: "known".to_owned(),
+            user,
+            evidence: proof,
+        };
+        signals.change(Change::Assurance(record), now).unwrap();
+        let requests = [scored("known"), scored("unknown")];
+        let decide = || {
+            for request in &requests {
+                let outcome = pdp.authorize(request).unwrap();
+                std::hint::black_box(outcome.trust().unwrap().assessment().composite);
+            }
+        };
+        decide();
+        let reached = |request| {
+            let outcome = pdp.authorize(request).unwrap();
+            outcome.trust().unwrap().assessment().level.reached
+        };
+        assert_eq!((reached(&requests[0]), reached(&requests[1])), (4, 0));
+        let counted = allocation_counter::measure(decide);
+        assert_eq!(counted.count_total, 0, "{enforcement:?} {counted:?}");
+    }
 }

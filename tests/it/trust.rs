@@ -346,6 +346,8 @@ fn signals_are_believed_from_callers_that_may_assert_them() {
     assert_eq!(refused.unwrap_err().code(), "scope_required");
     // An address counts for nothing from such a caller.
     let pdp = pdp(ALL, trust(Enforcement::Report));
+    // Known from then on.
+    decide(&pdp, ask("level1", "Public").client(Client::default()));
     let score = |request: RequestBuilder| {
         decide(&pdp, request)
             .trust()
