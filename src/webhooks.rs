@@ -49,10 +49,13 @@ use hook::{Disabled, Hook, Hooks};
 use intake::Intake;
 use queue::Delivery;
 pub(crate) use registry::{Registration, Replay, WebhookError};
-use stats::{Counts, add};
+use stats::{Counts, Named, add};
 
 /// Takes notices: it neither waits nor loses one without a word.
 pub(crate) type NoticeSink = Arc<dyn Fn(Notice) + Send + Sync>;
+
+/// Tells a figure.
+type Figure = Box<dyn Fn() -> u64 + Send + Sync>;
 
 /// How long deliveries that are due are still tried at the end.
 const CLOSING: Duration = Duration::from_secs(5);
@@ -280,10 +283,10 @@ impl Webhooks {
     }
 
     /// What became of deliveries, by result.
-    pub(crate) fn results(&self) -> [(&'static str, Box<dyn Fn() -> u64 + Send + Sync>); 5] {
+    pub(crate) fn results(&self) -> [Named<Figure>; 5] {
         Counts::RESULTS.map(|(name, read)| {
             let shared = Arc::clone(&self.shared);
-            let read: Box<dyn Fn() -> u64 + Send + Sync> = Box::new(move || read(&shared.counts));
+            let read: Figure = Box::new(move || read(&shared.counts));
             (name, read)
         })
     }

@@ -10,8 +10,6 @@ use crate::score::{Country, Point};
 
 #[cfg(feature = "server")]
 mod maxmind;
-#[cfg(all(test, feature = "server"))]
-mod mmdb;
 
 #[cfg(feature = "server")]
 pub use maxmind::MaxMind;

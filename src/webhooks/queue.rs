@@ -148,7 +148,7 @@ impl Lane {
     }
 
     /// Puts a delivery into a place that was reserved; gives it back where the webhook is no more.
-    pub(crate) fn push(&self, delivery: Delivery) -> Result<(), Delivery> {
+    pub(crate) fn push(&self, delivery: Delivery) -> Result<(), Box<Delivery>> {
         let mut inner = self.lock();
         inner.reserved = inner.reserved.saturating_sub(1);
         inner.put(delivery)?;
@@ -194,7 +194,7 @@ impl Lane {
 
     /// A try has ended; `again` is what is to be tried later. Gives that back where the webhook is no
     /// more.
-    pub(crate) fn settle(&self, again: Option<Delivery>) -> Result<(), Delivery> {
+    pub(crate) fn settle(&self, again: Option<Delivery>) -> Result<(), Box<Delivery>> {
         let mut inner = self.lock();
         inner.under_way = inner.under_way.saturating_sub(1);
         match again {
@@ -260,9 +260,9 @@ impl Inner {
         self.waiting.len() + self.reserved + self.under_way
     }
 
-    fn put(&mut self, delivery: Delivery) -> Result<(), Delivery> {
+    fn put(&mut self, delivery: Delivery) -> Result<(), Box<Delivery>> {
         if matches!(self.end, End::Removed) {
-            return Err(delivery);
+            return Err(Box::new(delivery));
         }
         self.waiting
             .insert((delivery.due, delivery.number), delivery);

@@ -300,7 +300,7 @@ impl Webhooks {
         let replayed = revived.len();
         for (hook, delivery) in revived {
             if let Err(delivery) = hook.lane.push(delivery) {
-                shared.bury(&hook, vec![delivery]);
+                shared.bury(&hook, vec![*delivery]);
             }
         }
         Ok(json!({"replayed": replayed, "left": left}))

@@ -10,6 +10,12 @@ use crate::timestamp::Timestamp;
 /// Longest error that is remembered, in characters.
 const LONGEST: usize = 300;
 
+/// Reads one counter.
+pub(crate) type Reader = fn(&Counts) -> u64;
+
+/// Something by its label.
+pub(crate) type Named<T> = (&'static str, T);
+
 /// Counters of deliveries.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
@@ -27,7 +33,7 @@ pub(crate) struct Counts {
 
 impl Counts {
     /// Each with its label, in a stable order.
-    pub(crate) const RESULTS: [(&'static str, fn(&Self) -> u64); 5] = [
+    pub(crate) const RESULTS: [Named<Reader>; 5] = [
         ("delivered", |counts| read(&counts.delivered)),
         ("failed", |counts| read(&counts.failed)),
         ("dead", |counts| read(&counts.dead)),

@@ -1,5 +1,8 @@
 //! Databases in MaxMind's format (`.mmdb`): City, Country, and what else has the same members.
 
+#[cfg(test)]
+mod mmdb;
+
 use std::fmt;
 use std::fs::{File, Metadata};
 use std::io::Read;
@@ -270,7 +273,7 @@ fn answer(record: &Record<'_>) -> Option<GeoAnswer> {
 /// A number times `by`, rounded; nothing for what is beyond `most` either way, and for no number.
 fn whole(number: Option<Number>, most: f64, by: f64) -> Option<i32> {
     let number = number?.0;
-    if !(number.abs() <= most) {
+    if number.is_nan() || number.abs() > most {
         return None;
     }
     // Within bounds: no more than nine digits.
@@ -352,7 +355,7 @@ fn tells_something(reader: &Reader<Vec<u8>>) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::mmdb::{Data, file};
+    use super::mmdb::{Data, file};
     use super::*;
 
     fn city() -> Vec<u8> {
