@@ -10,6 +10,7 @@
 
 mod canonical;
 mod chain;
+mod change;
 mod counts;
 mod entry;
 mod head;
@@ -51,6 +52,7 @@ use sink::post::PostSink;
 use writer::{Begin, Pending, Writer};
 
 pub(crate) use canonical::from_hex;
+pub(crate) use change::SubjectChange;
 pub(crate) use counts::AuditCounts;
 pub(crate) use entry::Entry;
 pub(crate) use keys::CheckKeys;
@@ -246,6 +248,14 @@ impl DecisionLog {
                 shared.counters.refused.fetch_add(1, Ordering::Relaxed);
                 Err(LogFull)
             }
+        }
+    }
+
+    /// Records what was ordered about a subject. Returns at once; what finds no room is counted as dropped.
+    pub(crate) fn note(&self, change: SubjectChange) {
+        let shared = &self.0.shared;
+        if shared.queue.push_change(change) == Pushed::Dropped {
+            shared.counters.drop_one();
         }
     }
 

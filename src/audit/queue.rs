@@ -6,7 +6,11 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::change::SubjectChange;
 use super::entry::Entry;
+
+/// Most changes of subjects that wait.
+const MOST_CHANGES: usize = 1_024;
 
 /// Entries on their way to the writer.
 #[derive(Debug)]
@@ -23,6 +27,8 @@ pub(super) struct Queue {
 #[derive(Debug, Default)]
 struct Inner {
     entries: Vec<Entry>,
+    /// Few, and of a size that is bounded where they are read.
+    changes: Vec<SubjectChange>,
     /// Entries that the writer took and has not written.
     taken: usize,
     /// Bytes of all of them.
@@ -55,6 +61,8 @@ pub(super) enum Pushed {
 pub(super) struct Taken {
     /// Entries that were dropped since it last asked.
     pub(super) dropped: u64,
+    /// Changes of subjects.
+    pub(super) changes: Vec<SubjectChange>,
     /// Whether nothing more will come.
     pub(super) closed: bool,
 }
@@ -118,10 +126,30 @@ impl Queue {
         Pushed::Taken
     }
 
+    /// Hands a change of a subject over; never waits.
+    pub(super) fn push_change(&self, change: SubjectChange) -> Pushed {
+        let mut inner = self.lock();
+        if inner.closed || inner.changes.len() >= MOST_CHANGES {
+            inner.dropped += 1;
+            return Pushed::Dropped;
+        }
+        inner.changes.push(change);
+        let wake = std::mem::take(&mut inner.sleeping);
+        drop(inner);
+        if wake {
+            self.filled.notify_one();
+        }
+        Pushed::Taken
+    }
+
     /// Takes all there is into `into`, which is empty; waits for something until `until`.
     pub(super) fn take(&self, into: &mut Vec<Entry>, until: Option<Instant>) -> Taken {
         let mut inner = self.lock();
-        while inner.entries.is_empty() && inner.dropped == 0 && !inner.closed {
+        while inner.entries.is_empty()
+            && inner.changes.is_empty()
+            && inner.dropped == 0
+            && !inner.closed
+        {
             let timeout = match until {
                 Some(until) => until.saturating_duration_since(Instant::now()),
                 None => Duration::from_secs(3_600),
@@ -138,6 +166,7 @@ impl Queue {
         inner.taken += into.len();
         Taken {
             dropped: std::mem::take(&mut inner.dropped),
+            changes: std::mem::take(&mut inner.changes),
             closed: inner.closed,
         }
     }

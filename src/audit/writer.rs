@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::canonical::{MaskKey, hex};
 use super::chain::Chain;
+use super::change::SubjectChange;
 use super::entry::Entry;
 use super::head::Head;
 use super::mask::Masks;
@@ -119,6 +120,9 @@ impl Writer {
             if found.dropped > 0 {
                 let (common, count) = (self.common(), found.dropped);
                 self.notice(&Notice::Dropped { common, count });
+            }
+            for change in &found.changes {
+                self.change(change);
             }
             let busy = !taken.is_empty();
             for entry in taken.drain(..) {
@@ -252,6 +256,18 @@ impl Writer {
             self.seal(start);
         } else {
             // INVARIANT: notices are made of texts and numbers, which always serialize.
+            self.pending.lines.truncate(start);
+        }
+    }
+
+    fn change(&mut self, change: &SubjectChange) {
+        let start = self.pending.lines.len();
+        let record = change.record(self.common());
+        if self.write(&record) {
+            self.pending.used = true;
+            self.seal(start);
+        } else {
+            // INVARIANT: records are made of texts and numbers, which always serialize.
             self.pending.lines.truncate(start);
         }
     }

@@ -56,6 +56,7 @@ fn readiness(app: &App) -> (StatusCode, Value) {
     reasons.extend(config.refused);
     let issuers = app.issuers.as_ref().map(Issuers::troubles);
     reasons.extend(issuers.unwrap_or_default());
+    reasons.extend(app.receivers.troubles());
     reasons.extend(app.audit.as_ref().and_then(DecisionLog::health));
     reasons.extend(app.tls.get().and_then(|tls| tls.trouble((app.clock)())));
     let (status, code) = match app.phase() {

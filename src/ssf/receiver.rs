@@ -69,6 +69,14 @@ impl Receivers {
         self.0.iter().find(|receiver| receiver.name() == name)
     }
 
+    /// What is the matter with the transmitters' keys, one sentence for each.
+    pub(crate) fn troubles(&self) -> impl Iterator<Item = String> {
+        let troubled = self
+            .iter()
+            .filter_map(|one| Some((one.name(), one.trouble()?)));
+        troubled.map(|(name, reason)| format!("keys of receiver `{name}`: {reason}"))
+    }
+
     /// Every receiver.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Receiver>> {
         self.0.iter()

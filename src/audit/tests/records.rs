@@ -7,6 +7,7 @@ use crate::caller::Caller;
 use crate::config::Overflow;
 use crate::fetch::{Call, Reply};
 use crate::request::{Client, Limits};
+use crate::signals::SubjectKind;
 use crate::timestamp::Timestamp;
 
 #[test]
@@ -395,4 +396,42 @@ fn settings_that_cannot_be_used_stop_the_start() {
     log.close();
     let off = DecisionLog::start(&super::config(), &[], None).unwrap();
     assert!(off.is_none());
+}
+
+#[test]
+fn what_is_ordered_about_a_subject_is_recorded_and_masked() {
+    let room = Room::new();
+    let config = AuditConfig {
+        masks: vec!["/request/principal/id".to_owned()],
+        mask_key: Some(room.keep("mask", MASK_KEY)),
+        ..room.config(ChainKind::Hmac)
+    };
+    let log = start(&config);
+    let change = |subject, change| SubjectChange {
+        caller: "operator".to_owned(),
+        subject,
+        change,
+        reason: Some("checked".to_owned()),
+        until: None,
+    };
+    let user = "User::\"carol\"".parse().unwrap();
+    log.note(change(SubjectKind::User(user), "remediated"));
+    log.note(change(SubjectKind::Session("s1".to_owned()), "erased"));
+    log.close();
+    let records = room.records();
+    let of_subjects: Vec<_> = records.iter().filter(|r| r["kind"] == "subject").collect();
+    let [first, second] = of_subjects.as_slice() else {
+        panic!("{records:?}");
+    };
+    assert_eq!(first["caller"], "operator");
+    assert_eq!(
+        (&first["change"], &first["reason"]),
+        (&json!("remediated"), &json!("checked"))
+    );
+    assert_eq!(first["request"]["principal"]["type"], "User");
+    let id = first["request"]["principal"]["id"].as_str().unwrap();
+    assert!(id.starts_with("masked:"), "{id}");
+    assert_eq!(second["request"]["client"]["session"], "s1");
+    let report = room.verify(ChainKind::Hmac);
+    assert!(report.holds(), "{report:?}");
 }

@@ -11,7 +11,7 @@ use super::super::app::App;
 use super::super::body::{self, Params, blocking, invalid, missing};
 use super::super::problem::Problem;
 use super::fields::{Fields, LONGEST_ID, problem};
-use super::subjects::{described, is_known};
+use super::subjects::{described, is_known, log};
 use super::{change, store};
 use crate::caller::Caller;
 use crate::json::InputFault;
@@ -77,7 +77,8 @@ pub(in crate::server) async fn remove(
         return Err(missing("no such device is registered or reported on"));
     }
     change(&app, Change::RemoveDevice(id.clone())).await?;
-    tracing::info!(by = caller.name(), device = id, "device removed");
+    let subject = SubjectKind::Device(id);
+    log(&app, &caller, &subject, "device_removed", None, None);
     Ok(Json(json!({"removed": true})).into_response())
 }
 

@@ -16,6 +16,7 @@ use super::super::problem::Problem;
 use super::event::methods;
 use super::fields::{Fields, LONGEST_ID, LONGEST_REASON, problem};
 use super::{change, store};
+use crate::audit::SubjectChange;
 use crate::caller::Caller;
 use crate::request::EntityRef;
 use crate::score::Method;
@@ -84,7 +85,7 @@ pub(in crate::server) async fn remediate(
         by: caller.name().to_owned(),
     };
     change(&app, order).await?;
-    log(&caller, &subject, "remediated", &reason);
+    log(&app, &caller, &subject, "remediated", Some(&reason), None);
     answer(&app, subject).await
 }
 
@@ -137,9 +138,9 @@ async fn order(
     change(app, order).await?;
     let what = match until {
         Some(_) => "overridden",
-        None => "override ended",
+        None => "override_ended",
     };
-    log(caller, &subject, what, &reason);
+    log(app, caller, &subject, what, Some(&reason), until);
     answer(app, subject).await
 }
 
@@ -170,7 +171,7 @@ pub(in crate::server) async fn account(
         enrolled: enrolled.map(|methods| methods.into_iter().collect()),
     };
     change(&app, order).await?;
-    log(&caller, &subject, "account described", "");
+    log(&app, &caller, &subject, "account_described", None, None);
     answer(&app, subject).await
 }
 
@@ -191,7 +192,7 @@ pub(in crate::server) async fn erase(
         by: caller.name().to_owned(),
     };
     change(&app, order).await?;
-    log(&caller, &subject, "erased", "");
+    log(&app, &caller, &subject, "erased", None, None);
     Ok(Json(json!({"erased": true})).into_response())
 }
 
@@ -202,8 +203,24 @@ async fn answer(app: &App, subject: SubjectKind) -> Result<Response, Problem> {
     Ok(Json(known.unwrap_or(bare)).into_response())
 }
 
-/// Who changed what is held against whom.
-fn log(caller: &Caller, subject: &SubjectKind, what: &str, reason: &str) {
+/// Says in the logs who changed what is held against whom.
+pub(super) fn log(
+    app: &App,
+    caller: &Caller,
+    subject: &SubjectKind,
+    what: &'static str,
+    reason: Option<&str>,
+    until: Option<Timestamp>,
+) {
+    if let Some(log) = &app.audit {
+        log.note(SubjectChange {
+            caller: caller.name().to_owned(),
+            subject: subject.clone(),
+            change: what,
+            reason: reason.map(str::to_owned),
+            until: until.map(|until| until.to_string()),
+        });
+    }
     let subject = named(subject).to_string();
     tracing::info!(by = caller.name(), subject, what, reason, "subject changed");
 }

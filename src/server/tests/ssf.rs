@@ -13,7 +13,7 @@ use super::recorder::Recorder;
 use super::requests::{app, ask, body, key_of, request};
 use super::signals::json_like;
 use crate::caller::Scope;
-use crate::fetch::{Call, Fetch, FetchError, Reply};
+use crate::fetch::{Call, Client, Fetch, FetchError, Reply};
 use crate::server::app::App;
 use crate::server::peer::Peer;
 use crate::server::routes;
@@ -21,7 +21,7 @@ use crate::server::ssf::poll::Poll;
 use crate::signals::{ChangeError, EventKind};
 use crate::ssf::Tally;
 use crate::timestamp::Timestamp;
-use crate::tokens::tests::issuer::{Signer, b64, rsa_public_pem};
+use crate::tokens::tests::issuer::{Signer, TestIssuer, b64, rsa_public_pem};
 
 const CAEP: &str = "https://schemas.openid.net/secevent/caep/event-type/";
 const SECRET: &str = "what-the-transmitter-shows";
@@ -453,6 +453,33 @@ async fn keys_that_cannot_be_fetched_are_no_fault_of_the_token() {
     let error = receiver.read(&set(json!({})), Timestamp::now()).await;
     assert_eq!(error.unwrap_err().code(), None);
     assert!(receiver.trouble().unwrap().contains("ssf-configuration"));
+}
+
+#[tokio::test]
+async fn keys_are_found_by_the_transmitters_own_document() {
+    let issuer = TestIssuer::start(&[Signer::ed("k1", 1)]);
+    let client: Arc<dyn Fetch> = Arc::new(Client::new(None).unwrap());
+    let config: crate::config::ReceiverConfig = toml::from_str(&format!(
+        "name = \"idp\"\nissuer = \"{}\"\naudience = [\"https://pdp\"]\n\
+         subjects = {{iss_sub = \"User\"}}\n",
+        issuer.url
+    ))
+    .unwrap();
+    let subject = json!({"format": "iss_sub", "iss": issuer.url, "sub": "ada"});
+    let token = set(json!({"iss": issuer.url, "sub_id": subject}));
+    let receivers = crate::ssf::Receivers::new(std::slice::from_ref(&config), &client).unwrap();
+    let receiver = receivers.named("idp").unwrap();
+    let reading = receiver.read(&token, Timestamp::now()).await.unwrap();
+    assert_eq!(reading.events.len(), 1);
+    assert_eq!(issuer.calls("/.well-known/ssf-configuration"), 1);
+    assert_eq!(receivers.troubles().count(), 0);
+    // Another issuer's document would bring another issuer's keys.
+    issuer.name("https://elsewhere.example.com");
+    let receivers = crate::ssf::Receivers::new(&[config], &client).unwrap();
+    let receiver = receivers.named("idp").unwrap();
+    let error = receiver.read(&token, Timestamp::now()).await.unwrap_err();
+    assert_eq!(error.code(), None, "{error}");
+    assert!(receivers.troubles().next().unwrap().contains("elsewhere"));
 }
 
 /// A transmitter that is polled: answers in their order, and what it was asked.

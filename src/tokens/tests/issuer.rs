@@ -223,7 +223,7 @@ async fn answer(
         return (StatusCode::SERVICE_UNAVAILABLE, String::new());
     }
     let text = match uri.path() {
-        "/.well-known/openid-configuration" => {
+        "/.well-known/openid-configuration" | "/.well-known/ssf-configuration" => {
             let named = shared.named.lock().unwrap().clone();
             json!({
                 "issuer": named.unwrap_or_else(|| shared.url.clone()),
