@@ -19,16 +19,18 @@
 //! # The way a request takes
 //!
 //! ```text
-//! request -> enrich -> evaluate -> decide -> response
+//! request -> enrich -> score -> evaluate -> decide -> response
 //! ```
 //!
 //! Each stage takes what the last one made; only `decide` can make an [`Outcome`]. The modules, in
 //! this order:
 //!
 //! - `request`: outside input to a typed [`Request`], limits, inline entities
-//! - `enrich`: what the request gains before evaluation
+//! - `enrich`: what the request gains before it is scored and evaluated
+//! - [`score`], `trust`: how far the request is to be believed; the model, and its configuration
+//! - [`signals`]: security events to what is known of users, devices, sessions and addresses
 //! - `engine`: which policies are satisfied and which failed
-//! - `decide`: evaluation to [`Outcome`]
+//! - `decide`: evaluation and score to [`Outcome`]
 //! - `audit` (feature `server`): decisions to records that are kept
 //! - `policy`, `entities`, `state`: sources to one immutable [`State`], published whole
 //! - `storage`: the state directory, for what has to outlive the process
