@@ -81,6 +81,8 @@ adjustments! {
     Denies Behavior "denies" "many more denies than usual";
     Requests Behavior "requests" "many more requests than usual";
     Hour Behavior "unusual_hour" "unusual hour of the day";
+    HourUnknown Behavior "hour_unknown"
+        "too short a history to know the hour, counted as an unusual one";
     Clean Behavior "clean" "nothing adverse for a long time";
 
     Corporate Network "corporate" "corporate network";
@@ -147,7 +149,7 @@ impl Adjustment {
             Self::Finding => behavior.finding,
             Self::Denies => behavior.denies.adjustment,
             Self::Requests => behavior.requests.adjustment,
-            Self::Hour => behavior.hour,
+            Self::Hour | Self::HourUnknown => behavior.hour,
             Self::Clean => behavior.clean,
             Self::Corporate => network.corporate,
             Self::Partner => network.partner,

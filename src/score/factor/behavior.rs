@@ -41,9 +41,12 @@ pub(in crate::score) fn measure(model: &Model, behavior: &Behavior, now: Timesta
     sum.add_if(denies, Adjustment::Denies);
     let requests = exceeds(&of.requests, behavior.requests, behavior.usual_requests);
     sum.add_if(requests, Adjustment::Requests);
-    // Under `literal` nothing is made of a history that is too short.
-    if enough || rule != OnMissing::Unadjusted {
-        sum.add_if(behavior.hour_share < of.hour_share, Adjustment::Hour);
+    if behavior.hour_share < of.hour_share {
+        sum.add_if(enough, Adjustment::Hour);
+        // Under `literal` nothing is made of a history that is too short; otherwise one that is
+        // shorter by a decision may not score better.
+        let counts = !enough && rule != OnMissing::Unadjusted;
+        sum.add_if(counts, Adjustment::HourUnknown);
     }
     if enough && sum.adjustments == 0 && is_clean(config, behavior, now) {
         sum.add(Adjustment::Clean);

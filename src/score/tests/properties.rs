@@ -333,47 +333,77 @@ fn draw() -> impl Strategy<Value = Draw> {
     proptest::collection::vec(any::<u32>(), 300).prop_map(|numbers| Draw { numbers, at: 0 })
 }
 
+/// As old as can be; what lies ahead is too old already, or would only become known.
+fn older(evident: &mut Evident) {
+    if evident.observed.is_none_or(|observed| observed <= now()) {
+        evident.observed = Some(Timestamp::from_millis(i64::MIN));
+    }
+}
+
+/// Another value of what is known; telling what was not known is no worsening.
+fn change<T>(known: &mut Option<T>, to: T) {
+    if let Some(known) = known {
+        *known = to;
+    }
+}
+
 /// Ways to make signals worse or take them away.
 const DEGRADE: &[(&str, fn(&mut Inputs))] = &[
     ("enrolled: none", |i| i.identity.mfa_enrolled = None),
-    ("enrolled: no", |i| i.identity.mfa_enrolled = Some(false)),
+    ("enrolled: no", |i| {
+        change(&mut i.identity.mfa_enrolled, false)
+    }),
     ("verified: none", |i| i.identity.mfa_verified = None),
-    ("verified: no", |i| i.identity.mfa_verified = Some(false)),
+    ("verified: no", |i| {
+        change(&mut i.identity.mfa_verified, false)
+    }),
     ("resistant: none", |i| i.identity.phishing_resistant = None),
     ("resistant: no", |i| {
-        i.identity.phishing_resistant = Some(false)
+        change(&mut i.identity.phishing_resistant, false)
     }),
     ("created: none", |i| i.identity.account_created = None),
-    ("created: now", |i| i.identity.account_created = Some(now())),
+    ("created: now", |i| {
+        change(&mut i.identity.account_created, now())
+    }),
     ("suspicious: none", |i| i.identity.suspicious = None),
-    ("suspicious: yes", |i| i.identity.suspicious = Some(true)),
+    ("suspicious: yes", |i| {
+        change(&mut i.identity.suspicious, true)
+    }),
     ("identity: none", |i| i.identity = Identity::default()),
     ("identity: old", |i| {
-        i.identity.evident.observed = Some(Timestamp::from_millis(i64::MIN));
+        older(&mut i.identity.evident);
     }),
     ("registered: none", |i| i.device.registered = None),
-    ("registered: no", |i| i.device.registered = Some(false)),
+    ("registered: no", |i| {
+        change(&mut i.device.registered, false)
+    }),
     ("trust: none", |i| i.device.trust = None),
-    ("trust: low", |i| i.device.trust = Some(DeviceTrust::Low)),
+    ("trust: low", |i| {
+        change(&mut i.device.trust, DeviceTrust::Low)
+    }),
     ("trust: lower", |i| {
         i.device.trust = i.device.trust.min(Some(DeviceTrust::Medium));
     }),
     ("scan: none", |i| i.device.last_scan = None),
     ("scan: old", |i| {
-        i.device.last_scan = Some(Timestamp::from_millis(i64::MIN));
+        change(&mut i.device.last_scan, Timestamp::from_millis(i64::MIN));
     }),
     ("jailbroken: none", |i| i.device.jailbroken = None),
-    ("jailbroken: yes", |i| i.device.jailbroken = Some(true)),
+    ("jailbroken: yes", |i| {
+        change(&mut i.device.jailbroken, true)
+    }),
     ("os: none", |i| i.device.current_os = None),
-    ("os: no", |i| i.device.current_os = Some(false)),
+    ("os: no", |i| change(&mut i.device.current_os, false)),
     ("managed: none", |i| i.device.managed = None),
-    ("managed: no", |i| i.device.managed = Some(false)),
+    ("managed: no", |i| change(&mut i.device.managed, false)),
     ("certificate: none", |i| i.device.certificate = None),
-    ("certificate: no", |i| i.device.certificate = Some(false)),
+    ("certificate: no", |i| {
+        change(&mut i.device.certificate, false)
+    }),
     ("device: none", |i| i.device = Device::default()),
     ("device: unidentified", |i| i.device.identified = false),
     ("device: old", |i| {
-        i.device.evident.observed = Some(Timestamp::from_millis(i64::MIN));
+        older(&mut i.device.evident);
     }),
     ("country: none", |i| i.location.country = None),
     ("place: none", |i| i.location.place = None),
@@ -404,7 +434,7 @@ const DEGRADE: &[(&str, fn(&mut Inputs))] = &[
         };
     }),
     ("location: old", |i| {
-        i.location.evident.observed = Some(Timestamp::from_millis(i64::MIN));
+        older(&mut i.location.evident);
     }),
     ("finding", |i| i.behavior.finding = Score::ONE),
     ("denies", |i| i.behavior.denies = u32::MAX),
@@ -418,10 +448,12 @@ const DEGRADE: &[(&str, fn(&mut Inputs))] = &[
     ("adverse", |i| i.behavior.last_adverse = Some(now())),
     ("address: none", |i| i.network.address = false),
     ("mutual TLS: none", |i| i.network.mutual_tls = None),
-    ("mutual TLS: no", |i| i.network.mutual_tls = Some(false)),
+    ("mutual TLS: no", |i| {
+        change(&mut i.network.mutual_tls, false)
+    }),
     ("network: none", |i| i.network = Network::default()),
     ("network: old", |i| {
-        i.network.evident.observed = Some(Timestamp::from_millis(i64::MIN));
+        older(&mut i.network.evident);
     }),
     ("evidence: none", |i| i.authentication.evidence.clear()),
     ("evidence: presence only", |i| {
@@ -445,7 +477,7 @@ const DEGRADE: &[(&str, fn(&mut Inputs))] = &[
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn contributions_sum_to_the_composite(mut draw in draw()) {
