@@ -82,7 +82,13 @@ impl Model {
             reasons.push(self.missing_reason(assessment, factor));
         }
         if id == FactorId::ResourceSensitivity {
-            let what = format!("the resource requires {}", figure(assessment.required));
+            // Of a break-glass principal nothing is required, and the factor is what it was.
+            let required = if assessment.exempt {
+                Score::ONE - factor.score
+            } else {
+                assessment.required
+            };
+            let what = format!("the resource requires {}", figure(required));
             let composite = assessment.composite - self.composite_with(assessment, id, Score::ZERO);
             reasons.push(Reason::new("required", &what, factor.score, composite));
         }

@@ -41,7 +41,7 @@ pub(in crate::score) fn measure(model: &Model, behavior: &Behavior, now: Timesta
     sum.add_if(denies, Adjustment::Denies);
     let requests = exceeds(&of.requests, behavior.requests, behavior.usual_requests);
     sum.add_if(requests, Adjustment::Requests);
-    if behavior.hour_share < of.hour_share {
+    if behavior.hour_share.clamped() < of.hour_share {
         sum.add_if(enough, Adjustment::Hour);
         // Under `literal` nothing is made of a history that is too short; otherwise one that is
         // shorter by a decision may not score better.
