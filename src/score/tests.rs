@@ -1,6 +1,8 @@
 //! Tests of the model as a whole.
 
 mod configs;
+mod degrade;
+mod draw;
 mod factors;
 mod flaws;
 mod golden;

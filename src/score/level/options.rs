@@ -133,13 +133,18 @@ impl Model {
         let mut step_up = StepUp::default();
         let mut reached = 4;
         for method in Method::ALL {
-            let passing = [false, true].into_iter().find_map(|user_verified| {
+            let strength = |user_verified| self.strength(method, user_verified);
+            // Verification is only tried where it is worth more.
+            let mut tries = [false, true]
+                .into_iter()
+                .filter(|verified| strength(*verified) > 0)
+                .filter(|verified| !verified || strength(true) > strength(false));
+            let passing = tries.find_map(|user_verified| {
                 let after = self.complete(inputs, method, user_verified, now);
                 let passes = after.composite >= trust
                     && after.level.reached >= level
                     && after.knock_outs.is_empty();
-                let strength = self.strength(method, user_verified);
-                (passes && strength > 0).then_some((user_verified, strength))
+                passes.then(|| (user_verified, strength(user_verified)))
             });
             if let Some((user_verified, strength)) = passing {
                 step_up.methods = step_up.methods.with(method);
