@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::auth::Gate;
+use super::geo::LiveGeo;
 use super::limit::{Defaults, Limiter};
 use super::metrics::Metrics;
 use super::places::Places;
@@ -20,7 +21,6 @@ use crate::signals::{DurableSignals, MemorySignals, SignalStore};
 use crate::ssf::Receivers;
 use crate::storage::Store;
 use crate::tokens::{Denied, Issuers};
-use super::geo::LiveGeo;
 use crate::webhooks::{NoticeSink, Setup, Webhooks};
 use arc_swap::ArcSwap;
 

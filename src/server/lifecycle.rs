@@ -109,7 +109,10 @@ async fn run(mut serve: Serve) -> Result<(), ServeError> {
     let main = Listener::Tcp(main);
     listeners.spawn(listen::serve(main, served, Arc::clone(&app), stopped));
 
-    let geoip = config.trust.as_ref().and_then(|trust| trust.geoip.as_deref());
+    let geoip = config
+        .trust
+        .as_ref()
+        .and_then(|trust| trust.geoip.as_deref());
     app.geo.take_up(geoip).map_err(|message| {
         ServeError::Config(Fault::new("config", format!("`trust.geoip`: {message}")).into())
     })?;

@@ -23,8 +23,8 @@ use super::peer::Peer;
 use super::problem::Problem;
 use super::signals::{assurance, devices, events, subjects};
 use super::{
-    admin, audit, denials, entities, hosts, keys, policies, probes, revisions, ssf, watch, webhooks,
-    whoami,
+    admin, audit, denials, entities, hosts, keys, policies, probes, revisions, ssf, watch,
+    webhooks, whoami,
 };
 use crate::caller::Scope;
 

@@ -20,8 +20,7 @@ use crate::tokens::tests::issuer::{Signer, TestIssuer};
 
 const KEY: &str = "the-key-of-the-reports-application";
 const PUSH: &str = "what-the-transmitter-shows";
-const SESSION_REVOKED: &str =
-    "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
+const SESSION_REVOKED: &str = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
 /// A Tuesday, within office hours.
 const MORNING: &str = "2026-03-10T10:00:00Z";
 
