@@ -3,7 +3,7 @@
 //! What must hold: as many as are kept, and no more: an event that is forgotten is forgotten here too.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::quality::RandomState;
 use sha2::{Digest, Sha256};
@@ -12,7 +12,7 @@ use super::shard::PARTS;
 use super::window::Label;
 
 /// The name of an event in 16 bytes that nobody can make two events have.
-type Key = [u8; 16];
+pub(super) type Key = [u8; 16];
 
 /// Sources by name that are kept once; more are kept as often as they occur.
 const SOURCES: usize = 1_024;
@@ -21,10 +21,12 @@ const SOURCES: usize = 1_024;
 #[derive(Debug)]
 pub(super) struct Dedup {
     parts: Box<[Mutex<HashSet<Key, RandomState>>]>,
+    /// Held while an event is taken in, so that a repetition at the same time waits for it.
+    turns: Box<[Mutex<()>]>,
     sources: Mutex<HashSet<Arc<str>>>,
 }
 
-fn key(source: &str, id: &str) -> Key {
+pub(super) fn key(source: &str, id: &str) -> Key {
     let mut hash = Sha256::new();
     hash.update(
         u64::try_from(source.len())
@@ -44,6 +46,7 @@ impl Dedup {
     pub(super) fn new() -> Self {
         Self {
             parts: (0..PARTS).map(|_| Mutex::default()).collect(),
+            turns: (0..PARTS).map(|_| Mutex::default()).collect(),
             sources: Mutex::default(),
         }
     }
@@ -59,21 +62,25 @@ impl Dedup {
         ))
     }
 
+    /// Waits until nobody takes this event in.
+    pub(super) fn turn(&self, key: Key) -> Option<MutexGuard<'_, ()>> {
+        let turn = self.turns.get(usize::from(key.first()? >> 2))?;
+        Some(turn.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Takes note of an event; whether it is new.
-    pub(super) fn add(&self, source: &str, id: &str) -> bool {
-        let key = key(source, id);
+    pub(super) fn add(&self, key: Key) -> bool {
         self.with(key, |keys| keys.insert(key)).unwrap_or(true)
     }
 
     /// Forgets an event.
-    pub(super) fn remove(&self, source: &str, id: &str) {
-        let key = key(source, id);
+    pub(super) fn remove(&self, key: Key) {
         self.with(key, |keys| keys.remove(&key));
     }
 
     /// Forgets what was told apart by a label.
     pub(super) fn forget(&self, label: &Label) {
-        self.remove(&label.source, &label.id);
+        self.remove(key(&label.source, &label.id));
     }
 
     /// The source's name, kept once.
@@ -103,11 +110,12 @@ mod tests {
     #[test]
     fn once_per_source_and_id() {
         let ids = Dedup::new();
-        assert!(ids.add("a", "1") && ids.add("a", "2") && ids.add("b", "1"));
-        assert!(ids.add("ab", "c") && ids.add("a", "bc"));
-        assert!(!ids.add("a", "1"));
-        ids.remove("a", "1");
-        assert!(ids.add("a", "1"));
+        let add = |source, id| ids.add(key(source, id));
+        assert!(add("a", "1") && add("a", "2") && add("b", "1"));
+        assert!(add("ab", "c") && add("a", "bc"));
+        assert!(!add("a", "1"));
+        ids.remove(key("a", "1"));
+        assert!(add("a", "1"));
         assert_eq!(ids.len(), 5);
     }
 }

@@ -19,6 +19,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::config::SignalsConfig;
+use super::dedup::key;
 use super::event::Event;
 use super::memory::{Core, NoticeSink};
 use super::record::{DeviceState, IpState, SessionState, User};
@@ -232,7 +233,7 @@ impl Core {
     fn name_events<'a>(&self, events: impl Iterator<Item = &'a mut super::window::Kept>) {
         for label in events.filter_map(|kept| kept.label.as_deref_mut()) {
             label.source = self.ids.source(&label.source);
-            self.ids.add(&label.source, &label.id);
+            self.ids.add(key(&label.source, &label.id));
         }
     }
 }

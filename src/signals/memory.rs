@@ -5,9 +5,12 @@
 
 mod changes;
 mod describe;
+mod entries;
 mod events;
 mod observe;
+mod security;
 mod standing;
+mod states;
 mod sweep;
 
 #[cfg(test)]

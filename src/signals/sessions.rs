@@ -247,19 +247,27 @@ impl Sessions {
         self.0.iter_mut().find(|session| &*session.id == id)
     }
 
-    /// A session began, or saw an authentication.
+    /// Whether a session that is not revoked saw an authentication after `since`.
+    pub(super) fn any_after(&self, since: Millis) -> bool {
+        let mut all = self.0.iter();
+        all.any(|session| !session.revoked && session.authenticated() > since)
+    }
+
+    /// A session began, or saw an authentication. Where there are too many, the one that goes is handed
+    /// back.
     pub(super) fn begin(
         &mut self,
         id: &str,
         at: Millis,
         proof: Option<Proof>,
         config: &SignalsConfig,
-    ) {
+    ) -> Option<Box<str>> {
         let limits = &config.sessions;
+        let mut gone = None;
         match self.find_mut(id) {
             Some(session) => session.begin(at, limits),
             None => {
-                self.make_room(usize::from(config.bounds.sessions), at, limits);
+                gone = self.make_room(usize::from(config.bounds.sessions), at, limits);
                 self.0.push(Session::new(id, at));
             }
         }
@@ -267,6 +275,7 @@ impl Sessions {
             session.prove(proof);
         }
         self.end_oldest(limits);
+        gone
     }
 
     /// What is no more than `level` holds of a session since `at`.
@@ -293,19 +302,13 @@ impl Sessions {
         self.0.retain(|session| session.active >= before);
     }
 
-    fn make_room(&mut self, most: usize, now: Millis, limits: &SessionsConfig) {
+    fn make_room(&mut self, most: usize, now: Millis, limits: &SessionsConfig) -> Option<Box<str>> {
         if self.0.len() < most.max(1) {
-            return;
+            return None;
         }
         let key = |session: &Session| (session.alive(now, limits), session.established);
-        let oldest = self
-            .0
-            .iter()
-            .enumerate()
-            .min_by_key(|(_, session)| key(session));
-        if let Some(at) = oldest.map(|(at, _)| at) {
-            self.0.remove(at);
-        }
+        let oldest = self.0.iter().enumerate().min_by_key(|(_, one)| key(one));
+        oldest.map(|(at, _)| at).map(|at| self.0.remove(at).id)
     }
 
     fn end_oldest(&mut self, limits: &SessionsConfig) {

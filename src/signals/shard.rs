@@ -120,6 +120,21 @@ impl<K: Hash + Eq + Clone, V: Default> Sharded<K, V> {
         removed
     }
 
+    /// Removes an entry where it is one that `may` go.
+    pub(super) fn remove_if<Q>(&self, key: &Q, may: impl FnOnce(&V) -> bool) -> Option<Box<V>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let mut part = self.lock(self.part(key))?;
+        if !part.map.get(key).is_some_and(|value| may(value)) {
+            return None;
+        }
+        let removed = part.map.remove(key);
+        self.count.fetch_sub(1, Ordering::Relaxed);
+        removed
+    }
+
     /// Puts an entry in place of what is there.
     pub(super) fn put(&self, key: K, value: V) {
         if let Some(mut part) = self.lock(self.part(&key)) {

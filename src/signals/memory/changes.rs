@@ -8,7 +8,8 @@ use super::super::store::{
 };
 use super::super::window::Kept;
 use super::Work;
-use super::events::{name, refused, subjects, user_name};
+use super::entries::subjects;
+use super::events::{name, refused, user_name};
 use crate::request::EntityRef;
 use crate::score::Score;
 use crate::timestamp::Timestamp;
@@ -25,6 +26,14 @@ fn why(reason: &str, by: &str) -> Result<(), ChangeError> {
             format!("the reason has {size} bytes; {LONGEST_REASON} are allowed"),
         )),
         _ => Ok(()),
+    }
+}
+
+/// An address by the name it is kept under.
+fn canonical(subject: SubjectKind) -> SubjectKind {
+    match subject {
+        SubjectKind::Ip(ip) => SubjectKind::Ip(ip.to_canonical()),
+        other => other,
     }
 }
 
@@ -58,7 +67,7 @@ impl Work<'_> {
                 subject,
                 reason,
                 by,
-            } => self.remediate(&subject, &reason, &by),
+            } => self.remediate(&canonical(subject), &reason, &by),
             Change::Override {
                 user,
                 until,
@@ -67,6 +76,7 @@ impl Work<'_> {
             } => self.set_aside(&user, until, &reason, &by),
             Change::Erase { subject, by } => {
                 name("`by`", &by)?;
+                let subject = canonical(subject);
                 self.erase(&subject);
                 self.tell_change("erase", &subject, format!("erased by {by}"));
                 Ok(())
@@ -156,15 +166,8 @@ impl Work<'_> {
         if record.evidence.level.is_some_and(|level| level > 4) {
             return Err(refused("no_such_level", "the level must be 0 to 4"));
         }
-        self.own(&record.session, &record.user)?;
-        let (now, config) = (self.now, self.config);
-        self.user(&record.user, |state| {
-            state.known = true;
-            state.touched = state.touched.max(now);
-            state.last_session = state.last_session.max(at);
-            let proof = Some(Proof::new(&record.evidence));
-            state.sessions.begin(&record.session, at, proof, config);
-        })
+        let proof = Some(Proof::new(&record.evidence));
+        self.begin(&record.session, &record.user, at, proof, None)
     }
 
     fn remediate(

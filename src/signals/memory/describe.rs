@@ -159,7 +159,7 @@ impl Core {
                 }
                 value
             }),
-            SubjectKind::Ip(ip) => self.ips.with(ip, |state| {
+            SubjectKind::Ip(ip) => self.ips.with(&ip.to_canonical(), |state| {
                 let mut value = track(&state.track, now, &config);
                 if let Some(members) = value.as_object_mut() {
                     members.insert("ip".to_owned(), json!(ip));

@@ -41,7 +41,9 @@ impl Core {
             }
         }
         if let Some(ip) = ask.ip {
-            let found = self.ips.with(&ip, |state| state.track.held(now, &config));
+            let found = self
+                .ips
+                .with(&ip.to_canonical(), |state| state.track.held(now, &config));
             held = held.or(found.unwrap_or_default());
         }
         self.users.with(ask.user, |user| {
@@ -78,7 +80,7 @@ impl User {
         standing: &mut Standing,
     ) {
         let own = self.held(now, config);
-        let here = ask.ip.and_then(|ip| self.pair(ip));
+        let here = ask.ip.and_then(|ip| self.pair(ip.to_canonical()));
         *held = held.or(own);
         if let Some(pair) = here {
             *held = held.or(pair.track.held(now, config));
@@ -128,14 +130,15 @@ impl User {
         standing: &mut Standing,
     ) {
         let session = ask.session.and_then(|id| self.sessions.find(id));
+        let until = self.revoked_until(now, config);
         let revoked = match (ask.session, session) {
-            (_, Some(session)) => session.authenticated() <= self.revoked_before,
+            (_, Some(session)) => session.authenticated() <= until,
             // Nobody said that it began after its user's sessions were revoked.
-            (Some(_), None) => self.revoked_before != NEVER,
-            (None, None) => self.revoked(),
+            (Some(_), None) => until != NEVER,
+            (None, None) => self.revoked(now, config),
         };
         let by_itself = standing.knock_outs.contains(KnockOuts::SESSION_REVOKED);
-        if revoked && self.revoked_before != NEVER && !by_itself {
+        if revoked && !by_itself {
             standing.knock_outs = standing.knock_outs.with(KnockOuts::SESSION_REVOKED);
             standing.revoked_by_instant = true;
         }

@@ -1,21 +1,21 @@
 //! A user: what is known of the account, what is held against it, where and when it acts.
 
+mod account;
+
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 use super::super::config::SignalsConfig;
-use super::super::event::Severity;
-use super::super::finding::{Finding, Held};
+use super::super::finding::Held;
 use super::super::latest::Latest;
 use super::super::places::Places;
 use super::super::profile::Profile;
 use super::super::rates::Rate;
 use super::super::sessions::Sessions;
-use super::super::store::FindingKind;
 use super::super::track::{Lasting, News, Track};
 use super::super::window::{Kept, Millis, NEVER, Window, never, no_time};
-use crate::score::{Band, Method, MethodSet, Point, Sighting};
+use crate::score::{Band, Method, Point, Sighting};
 use crate::timestamp::Timestamp;
 
 /// A user.
@@ -53,7 +53,7 @@ pub(in super::super) struct User {
     /// Sessions until then are revoked.
     #[serde(rename = "rb", default = "no_time", skip_serializing_if = "never")]
     pub(in super::super) revoked_before: Millis,
-    /// The latest authentication there was.
+    /// The latest authentication of which no session was named.
     #[serde(rename = "ls", default = "no_time", skip_serializing_if = "never")]
     pub(in super::super) last_session: Millis,
     #[serde(rename = "ov", default, skip_serializing_if = "Option::is_none")]
@@ -198,128 +198,6 @@ impl User {
         may
     }
 
-    /// The methods it has enrolled, where it was said.
-    pub(in super::super) fn enrolled(&self) -> Option<MethodSet> {
-        let there = self.methods.iter().filter(|(_, gone)| !gone.value);
-        let set: MethodSet = there.map(|(method, _)| *method).collect();
-        (self.enrolled_said || !set.is_empty()).then_some(set)
-    }
-
-    /// A method was enrolled, or is gone.
-    pub(in super::super) fn enrol(&mut self, method: Method, at: Millis, gone: bool) {
-        match self.methods.iter_mut().find(|(other, _)| *other == method) {
-            Some((_, said)) => {
-                said.set(at, gone);
-            }
-            None => self.methods.push((method, Latest { at, value: gone })),
-        }
-    }
-
-    /// All its methods were said.
-    pub(in super::super) fn enrol_all(&mut self, set: MethodSet, at: Millis) {
-        self.enrolled_said = true;
-        for method in Method::ALL {
-            self.enrol(method, at, !set.contains(method));
-        }
-    }
-
-    /// A credential is known to others.
-    pub(in super::super) fn compromise(
-        &mut self,
-        at: Millis,
-        config: &SignalsConfig,
-    ) -> Option<Finding> {
-        let before = self.compromise_held();
-        self.compromised = self.compromised.max(at);
-        (!before).then(|| self.compromise_finding(config)).flatten()
-    }
-
-    /// A credential was replaced.
-    pub(in super::super) fn replace(&mut self, at: Millis) {
-        self.replaced = self.replaced.max(at);
-    }
-
-    fn compromise_held(&self) -> bool {
-        self.compromised != NEVER
-            && self.compromised >= self.replaced
-            && self.compromised > self.track.remediated
-    }
-
-    /// What is found of a credential that is known to others and neither replaced nor remediated.
-    pub(in super::super) fn compromise_finding(&self, config: &SignalsConfig) -> Option<Finding> {
-        let rule = &config.rules.credential_compromise;
-        self.compromise_held().then_some(Finding {
-            kind: FindingKind::CredentialCompromise,
-            stretch: self.compromised,
-            at: self.compromised,
-            risk: rule.risk,
-            incident: false,
-            severity: Severity::Critical,
-            level: rule.level,
-            until: NEVER,
-            blocked: NEVER,
-            lasting: true,
-            events: 1,
-        })
-    }
-
-    /// A risk level was said.
-    pub(in super::super) fn set_level(&mut self, at: Millis, band: Band) {
-        match &mut self.level {
-            Some(level) => {
-                level.set(at, band);
-            }
-            None => self.level = Some(Latest { at, value: band }),
-        }
-    }
-
-    /// The risk level that was said and not remediated; `LOW` is none.
-    pub(in super::super) fn level(&self) -> Option<Band> {
-        let level = self
-            .level
-            .filter(|level| level.at > self.track.remediated)?;
-        (level.value > Band::Low).then_some(level.value)
-    }
-
-    /// Two places too far apart.
-    pub(in super::super) fn travelled(
-        &mut self,
-        now: Millis,
-        config: &SignalsConfig,
-        news: &mut News,
-    ) {
-        let again = config.rules.travel_again.millis();
-        let last = self.track.findings.latest_of(FindingKind::ImpossibleTravel);
-        if last != NEVER && now.saturating_sub(last) < again {
-            return;
-        }
-        let rule = &config.rules.impossible_travel;
-        let finding = Finding {
-            kind: FindingKind::ImpossibleTravel,
-            stretch: now,
-            at: now,
-            risk: rule.risk,
-            incident: false,
-            severity: Severity::High,
-            level: 0,
-            until: NEVER,
-            blocked: NEVER,
-            lasting: false,
-            events: 1,
-        };
-        self.track.find(&finding, config, news);
-        // One incident until it is remediated, however often it is seen.
-        let incident = Finding {
-            kind: FindingKind::AccountCompromise,
-            stretch: self.track.remediated,
-            incident: true,
-            level: rule.level,
-            lasting: true,
-            ..finding
-        };
-        self.track.find(&incident, config, news);
-    }
-
     /// What is held against the user as such.
     pub(in super::super) fn held(&self, now: Millis, config: &SignalsConfig) -> Held {
         let rule = &config.rules.credential_compromise;
@@ -363,9 +241,19 @@ impl User {
         self.overriding.as_ref().filter(|over| over.until > now)
     }
 
-    /// Whether its sessions are revoked as far as there is none that is later.
-    pub(in super::super) fn revoked(&self) -> bool {
-        self.revoked_before != NEVER && self.last_session <= self.revoked_before
+    /// Until when its sessions are revoked, while that is remembered; before every instant otherwise.
+    pub(in super::super) fn revoked_until(&self, now: Millis, config: &SignalsConfig) -> Millis {
+        let age = now.saturating_sub(self.revoked_before);
+        match age > config.revoked_for.millis() {
+            true => NEVER,
+            false => self.revoked_before,
+        }
+    }
+
+    /// Whether its sessions are revoked and there is none that is later.
+    pub(in super::super) fn revoked(&self, now: Millis, config: &SignalsConfig) -> bool {
+        let until = self.revoked_until(now, config);
+        until != NEVER && self.last_session <= until && !self.sessions.any_after(until)
     }
 
     pub(in super::super) fn sighting(&self) -> Option<Sighting> {
@@ -387,12 +275,6 @@ impl User {
         }
     }
 
-    /// A later authentication.
-    pub(in super::super) fn begin(&mut self, session: &str, at: Millis, config: &SignalsConfig) {
-        self.last_session = self.last_session.max(at);
-        self.sessions.begin(session, at, None, config);
-    }
-
     /// Ends what is held against it.
     pub(in super::super) fn remediate(&mut self, now: Millis) {
         let level = self.level.map_or(NEVER, |level| level.at);
@@ -406,7 +288,7 @@ impl User {
     /// Whether anything is held against it.
     pub(in super::super) fn is_held(&self, now: Millis, config: &SignalsConfig) -> bool {
         self.disabled.value
-            || self.revoked()
+            || self.revoked(now, config)
             || self.overridden(now).is_some()
             || self.level().is_some()
             || self.compromise_held()

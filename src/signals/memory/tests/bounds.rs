@@ -61,6 +61,17 @@ fn one_users_flood_is_bounded() {
 }
 
 #[test]
+fn one_users_sessions_are_bounded() {
+    let bench = Bench::new();
+    for n in 0..1_000 {
+        let one = about().user("ada").session(&format!("s{n}"));
+        bench.happens(EventKind::SessionEstablished, n, &one);
+    }
+    assert_eq!(bench.signals.core.sessions.len(), 16);
+    assert!(bench.signals.core.ids.len() <= 48);
+}
+
+#[test]
 fn users_that_strangers_name_make_room_for_others() {
     let bench = Bench::with(|config| config.bounds.max_subjects = 100);
     for n in 0..90 {

@@ -226,7 +226,7 @@ fn impossible_travel_is_an_incident_until_it_is_remediated() {
     travel(HOUR - 1);
     assert_eq!(bench.told(), []);
     travel(HOUR);
-    assert_eq!(bench.told(), [finding.clone()]);
+    assert_eq!(bench.told(), std::slice::from_ref(&finding));
     bench.remediate(SubjectKind::User(ada.clone()), HOUR);
     let standing = bench.standing("ada", HERE, HOUR);
     assert_eq!((standing.risk, standing.demanded_level), (risk(0), 0));
@@ -301,9 +301,10 @@ fn numbers_can_be_others() {
         (standing.demanded_level, standing.behavior.finding),
         (4, risk(2_500))
     );
-    let mut config = SignalsConfig::default();
-    config.half_life = crate::signals::Span::minutes(5);
-    bench.signals.set_config(config);
+    bench.signals.set_config(SignalsConfig {
+        half_life: crate::signals::Span::minutes(5),
+        ..SignalsConfig::default()
+    });
     assert_eq!(
         bench.standing("ada", HERE, 10 * MINUTE).behavior.finding,
         risk(1_250)

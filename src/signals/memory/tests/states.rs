@@ -197,6 +197,53 @@ fn all_sessions_are_revoked_up_to_an_instant() {
 }
 
 #[test]
+fn a_revocation_by_instant_is_remembered_for_thirty_days() {
+    let bench = Bench::new();
+    bench.happens(SessionRevoked, 0, &about().user("ada"));
+    for (offset, expect) in [(30 * DAY, true), (30 * DAY + 1, false)] {
+        for session in [None, Some("s")] {
+            let standing = bench.stands(&user("ada"), None, session, None, offset);
+            assert_eq!(knocked(&standing, KnockOuts::SESSION_REVOKED), expect);
+        }
+    }
+}
+
+#[test]
+fn a_revoked_session_is_no_later_one() {
+    for revoked_first in [true, false] {
+        let bench = Bench::new();
+        bench.happens(SessionRevoked, 0, &about().user("ada"));
+        if !revoked_first {
+            assure(&bench, "ada", "s", Method::Totp, 1);
+        }
+        bench.happens(SessionRevoked, 1, &about().session("s"));
+        if revoked_first {
+            assure(&bench, "ada", "s", Method::Totp, 2);
+        }
+        let standing = bench.standing("ada", HERE, 3);
+        assert!(knocked(&standing, KnockOuts::SESSION_REVOKED));
+    }
+}
+
+#[test]
+fn an_address_is_the_same_in_both_of_its_forms() {
+    let bench = Bench::new();
+    for n in 0..5 {
+        let mapped = about().user("ada").ip("::ffff:192.0.2.1");
+        bench.happens(EventKind::LoginFailed, n, &mapped);
+        bench.happens(EventKind::LoginFailed, n, &about().ip("::ffff:192.0.2.1"));
+    }
+    assert_eq!(bench.standing("ada", HERE, 5).demanded_level, 2);
+    assert_eq!(
+        bench.standing("ada", "::ffff:192.0.2.1", 5).demanded_level,
+        2
+    );
+    assert_eq!(bench.standing("bob", HERE, 5).demanded_level, 2);
+    bench.remediate(SubjectKind::Ip(ip("::ffff:192.0.2.1")), 6);
+    assert_eq!(bench.standing("bob", HERE, 6).demanded_level, 0);
+}
+
+#[test]
 fn evidence_is_of_the_sessions_own_user() {
     let bench = Bench::new();
     assure(&bench, "ada", "s", Method::Totp, 0);
