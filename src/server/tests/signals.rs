@@ -592,3 +592,47 @@ fn no_json_whatever_is_the_servers_fault() {
         }
     });
 }
+
+#[tokio::test]
+async fn orders_about_subjects_are_in_the_decision_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("audit.ndjson");
+    let app = app(&format!("[audit]\nfile = \"{}\"\n", file.display()));
+    let router = routes::main(Arc::clone(&app));
+    let store = Recorder::of(&app);
+    let scene = Scene { app, router, store };
+    let sent = json!({"reason": "checked"});
+    let path = "/subjects/User/ada/remediate";
+    let (status, _) = scene
+        .send(Method::POST, path, Scope::SubjectsWrite, sent)
+        .await;
+    assert_eq!(status, StatusCode::OK);
+    // What was not done is not recorded as done.
+    scene
+        .store
+        .fail(Some(ChangeError::State("disk".to_owned())));
+    let (status, _) = scene
+        .send(
+            Method::POST,
+            path,
+            Scope::SubjectsWrite,
+            json!({"reason": "again"}),
+        )
+        .await;
+    assert_eq!(status, StatusCode::INSUFFICIENT_STORAGE);
+    scene.app.audit.clone().unwrap().close();
+    let text = std::fs::read_to_string(file).unwrap();
+    let records: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .filter(|record: &Value| record["kind"] == "subject")
+        .collect();
+    assert_eq!(records.len(), 1, "{text}");
+    assert_eq!(records[0]["caller"], "subjects:write");
+    assert_eq!(records[0]["change"], "remediated");
+    assert_eq!(records[0]["reason"], "checked");
+    assert_eq!(
+        records[0]["request"]["principal"],
+        json!({"type": "User", "id": "ada"})
+    );
+}
