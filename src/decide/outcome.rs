@@ -10,9 +10,10 @@ use cedar_policy::PolicyId;
 use super::trust::{Requirement, TrustOutcome};
 use crate::engine::{Places, PolicyError, PolicyErrorCode};
 use crate::policy::{Duty, PolicyInfo};
-use crate::score::Score;
+use crate::score::{Model, Score};
 use crate::state::State;
 use crate::timestamp::Timestamp;
+use crate::trust::TrustConfig;
 
 /// Whether the principal may act. There is no third answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -291,6 +292,19 @@ impl Outcome {
     #[must_use]
     pub fn trust(&self) -> Option<&TrustOutcome> {
         self.parts.trust.as_ref()
+    }
+
+    /// The model that the request was scored by: it explains [`TrustOutcome::assessment`] in words, factor by
+    /// factor, and says what would raise it.
+    #[must_use]
+    pub fn trust_model(&self) -> Option<&Model> {
+        self.state.snapshot().trust().map(|trust| trust.model())
+    }
+
+    /// The configuration that the request was scored by.
+    #[must_use]
+    pub fn trust_config(&self) -> Option<&TrustConfig> {
+        self.state.snapshot().trust().map(|trust| trust.config())
     }
 
     /// What the trust model asks for: on Allow what has to be done, on Deny and on what would be denied

@@ -292,9 +292,10 @@ impl TrustOutcome {
         step_up.into_iter().chain(gap).chain(approval)
     }
 
-    /// Whether restricted access can be offered in place of an authentication.
-    #[cfg(feature = "server")]
-    pub(crate) fn restricted(&self) -> bool {
+    /// Whether restricted access can be offered in place of an authentication: a satisfied permit carries
+    /// the obligation `restricted_access`.
+    #[must_use]
+    pub fn restricted(&self) -> bool {
         self.restricted
     }
 

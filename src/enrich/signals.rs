@@ -324,7 +324,6 @@ fn network(trust: &Trust, place: &Place, signals: Option<&Signals>) -> Network {
     let hidden = place.anonymous.then_some(NetworkClass::Anonymiser);
     let mutual_tls = signals.and_then(|signals| signals.mutual_tls);
     Network {
-        configured: !networks.is_empty(),
         address: ip.is_some(),
         // Classes are in the order of trust, so the worse is the greater. What is said can lower what the
         // list says and gives no class to an address that is on no list.
@@ -373,7 +372,8 @@ fn evidence(enriched: &Enriched<'_>, trust: &Trust, standing: &Standing) -> Auth
 /// What authenticates the session says of the identity too: a method that was verified is enrolled. It is
 /// proved, so it stands whatever a caller says of the session.
 fn session_facts(inputs: &mut Inputs, trust: &Trust, now: Timestamp) {
-    let (multi_factor, phishing_resistant) = verified(inputs, trust, now);
+    let proven = trust.model().proven(&inputs.authentication.evidence, now);
+    let (multi_factor, phishing_resistant) = (proven.multi_factor, proven.phishing_resistant);
     let identity = &mut inputs.identity;
     if multi_factor {
         identity.mfa_verified = Some(true);
@@ -385,24 +385,6 @@ fn session_facts(inputs: &mut Inputs, trust: &Trust, now: Timestamp) {
     if multi_factor || phishing_resistant {
         identity.evident.source = identity.evident.source.and(Source::Stored);
     }
-}
-
-/// Whether what proves the authentication is of several factors, and whether it withstands phishing.
-fn verified(inputs: &Inputs, trust: &Trust, now: Timestamp) -> (bool, bool) {
-    let evidence = inputs.authentication.evidence.iter();
-    let live = evidence.filter(|proof| proof.at <= now && proof.until.is_none_or(|end| end > now));
-    let mut verified = (false, false);
-    for proof in live {
-        if let Some(method) = proof.method {
-            let method = trust.model().config().methods.of(method);
-            verified.0 |= method.multi_factor;
-            verified.1 |= method.phishing_resistant;
-        }
-        // A level that was said without a method: 2 takes several factors (NIST SP 800-63B).
-        verified.0 |= proof.level.is_some_and(|level| level >= 2);
-        verified.1 |= proof.level.is_some_and(|level| level >= 3);
-    }
-    verified
 }
 
 fn knock_outs(

@@ -303,8 +303,6 @@ pub enum NetworkClass {
 /// About the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Network {
-    /// Whether any network is configured; without one the factor takes no part.
-    pub configured: bool,
     /// Whether the address is known.
     pub address: bool,
     /// The class of the most specific network that holds the address; `None` for no match.

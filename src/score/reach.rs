@@ -117,7 +117,6 @@ pub(super) fn best(config: &ModelConfig, lists: &Lists, role: Role, now: Timesta
             ..Behavior::default()
         },
         network: Network {
-            configured: !lists.networks.is_empty(),
             address: true,
             class: best_network(config, lists),
             mutual_tls: Some(true),

@@ -26,11 +26,6 @@ impl Networks {
         Self(all)
     }
 
-    /// Whether there is none.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// The class of the most specific network that holds the address.
     pub(crate) fn class(&self, ip: IpAddr) -> Option<NetworkClass> {
         let bits = mapped(ip);

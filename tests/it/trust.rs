@@ -347,7 +347,7 @@ fn signals_are_believed_from_callers_that_may_assert_them() {
     // An address counts for nothing from such a caller.
     let pdp = pdp(ALL, trust(Enforcement::Report));
     // Known from then on.
-    decide(&pdp, ask("level1", "Public").client(Client::default()));
+    let _ = decide(&pdp, ask("level1", "Public").client(Client::default()));
     let score = |request: RequestBuilder| {
         decide(&pdp, request)
             .trust()

@@ -182,7 +182,6 @@ impl Draw {
                 last_adverse: self.instant_or_none(),
             },
             network: Network {
-                configured: self.flag(),
                 address: self.flag(),
                 class: self.class(),
                 mutual_tls: self.known(),

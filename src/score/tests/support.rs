@@ -88,7 +88,6 @@ pub(super) fn plain() -> Inputs {
             ..Behavior::default()
         },
         network: Network {
-            configured: true,
             address: true,
             mutual_tls: Some(false),
             ..Network::default()
