@@ -48,11 +48,17 @@ impl Came {
 
 /// Takes every delivery with this status.
 fn receiver(status: &'static str) -> (String, Receiver<Came>) {
+    receiver_of(vec![status])
+}
+
+/// Answers with one status after the other, and with the last one from then on.
+fn receiver_of(statuses: Vec<&'static str>) -> (String, Receiver<Came>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/hook", listener.local_addr().unwrap());
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
-        for stream in listener.incoming() {
+        for (n, stream) in listener.incoming().enumerate() {
+            let status = statuses[n.min(statuses.len() - 1)];
             let mut reader = BufReader::new(stream.unwrap());
             let (mut headers, mut length) = (Vec::new(), 0);
             let mut line = String::new();
@@ -249,4 +255,36 @@ fn dead_letters_are_shown_and_replayed() {
         (status, &problem["code"]),
         (409, &json!("webhook_configured"))
     );
+}
+
+#[test]
+fn an_event_leads_to_a_signed_delivery_that_survives_being_killed() {
+    let (url, came) = receiver_of(vec!["503 Service Unavailable", "200 OK"]);
+    let config = format!(
+        "[state]\ndir = \"state\"\n[webhook_delivery]\nretries = [\"0s\", \"2s\", \"2s\"]\n\
+         [[webhooks]]\nname = \"soc\"\nurl = \"{url}\"\nsecret = {{file = \"hook.key\"}}\n\
+         allow_private = true\n{}",
+        administrator()
+    );
+    let tree = Tree::new(&[
+        ("a.cedar", POLICIES),
+        ("deodar.toml", &config),
+        ("hook.key", SECRET),
+    ]);
+    let served = Served::start(&["--policies", "a.cedar"], tree.path());
+    let event = json!({"id": "e1", "type": "credential-compromise",
+        "timestamp": deodar::Timestamp::now().to_string(), "subject": {"user": "User::\"ada\""}});
+    let (status, answer) = served.administrator().post("/events", &event);
+    assert_eq!(status, 202, "{answer}");
+    let first = next(&came);
+    assert!(first.is_signed_by(SECRET));
+    let said = first.json();
+    assert_eq!(said["data"]["subject"]["user"]["id"], "ada", "{said}");
+    served.signal("KILL");
+    drop(served);
+    let _served = Served::start(&["--policies", "a.cedar"], tree.path());
+    let again = next(&came);
+    assert!(again.is_signed_by(SECRET));
+    assert_eq!(again.body, first.body);
+    assert_eq!(again.header("webhook-id"), first.header("webhook-id"));
 }
