@@ -295,11 +295,13 @@ fn a_break_glass_principal_passes_and_is_told() {
         }))
         .build()
         .unwrap();
-    let mut signals = Signals::default();
-    signals.device = Some(DeviceSignals {
-        compliant: Some(false),
-        ..DeviceSignals::default()
-    });
+    let signals = Signals {
+        device: Some(DeviceSignals {
+            compliant: Some(false),
+            ..DeviceSignals::default()
+        }),
+        ..Signals::default()
+    };
     check(
         &decide(&pdp, ask("level4", "Secret").signals(signals)),
         Cause::Permitted,
