@@ -28,7 +28,8 @@ fn store(app: &App) -> Result<Arc<dyn SignalStore>, Problem> {
 
 /// The answer where nothing keeps signals.
 pub(super) fn no_signals() -> Problem {
-    let detail = "this server keeps no signals; configure `[trust]`";
+    let detail =
+        "this server keeps no signals: its decision point was built without a store of them";
     Problem::new(StatusCode::NOT_IMPLEMENTED, "no_signals", detail)
 }
 

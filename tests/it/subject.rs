@@ -110,20 +110,38 @@ fn exit_codes_say_what_came_of_it() {
 }
 
 #[test]
-fn a_server_that_keeps_no_signals_says_so() {
+fn a_server_shows_what_it_was_told_and_gives_a_way_back() {
     let tree = Tree::new(&[
         ("p.cedar", "permit(principal, action, resource);"),
         ("deodar.toml", &administrator()),
         ("key", crate::support::ADMIN_KEY),
     ]);
     let served = Served::start(&["--policies", "p.cedar"], tree.path());
-    let ran = run(deodar()
-        .args(["subject", "list", "--server", &served.address, "--key-file"])
-        .arg(tree.join("key")));
-    assert_eq!(ran.code, 1);
-    assert!(
-        ran.err.contains("answers 501") && ran.err.contains("[trust]"),
+    let key = tree.join("key");
+    let subject = |arguments: &[&str]| {
+        let mut command = deodar();
+        command.arg("subject").args(arguments);
+        command.args(["--server", &served.address, "--key-file"]);
+        run(command.arg(&key))
+    };
+    assert_eq!(subject(&["show", "User/ada"]).code, 2);
+    let event = json!({
+        "id": "e1", "type": "account-disabled", "timestamp": deodar::Timestamp::now().to_string(),
+        "subject": {"user": "User::\"ada\""},
+    });
+    let (status, answer) = served.administrator().post("/events", &event);
+    assert_eq!(status, 202, "{answer}");
+    assert_eq!(answer["results"][0]["status"], "accepted", "{answer}");
+    let listed = subject(&["list"]);
+    assert_eq!(
+        (listed.code, listed.out.as_str()),
+        (0, "User/ada\n"),
         "{}",
-        ran.err
+        listed.err
     );
+    let shown = subject(&["show", "User/ada", "--json"]);
+    assert_eq!(shown.code, 0, "{}", shown.err);
+    assert_eq!(shown.json()["id"], "ada");
+    assert_eq!(subject(&["erase", "User/ada"]).code, 0);
+    assert_eq!(subject(&["show", "User/ada"]).code, 2);
 }

@@ -61,7 +61,7 @@ impl Poll {
         let Some(store) = app.signals() else {
             tracing::warn!(
                 receiver = receiver.name(),
-                "nothing is polled for: no signals are kept; configure `[trust]`"
+                "nothing is polled for: no signals are kept"
             );
             return None;
         };

@@ -215,7 +215,12 @@ async fn without_a_store_there_is_nothing_to_say_it_to() {
         );
         let problem = body(response).await;
         assert_eq!(problem["code"], "no_signals");
-        assert!(problem["detail"].as_str().unwrap().contains("[trust]"));
+        assert!(
+            problem["detail"]
+                .as_str()
+                .unwrap()
+                .contains("without a store")
+        );
     }
 }
 
