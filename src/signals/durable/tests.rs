@@ -255,13 +255,18 @@ fn records_of_other_versions_are_read() {
     assert!(standing(&signals, "ada", 0).known);
 }
 
-/// `cargo test --release --lib signals::durable::tests::load -- --ignored --nocapture`
+/// `SUBJECTS=10000 EVENTS=100 THREADS=1 cargo test --release --lib signals::durable::tests::load -- --ignored
+/// --nocapture`
 #[test]
 #[ignore = "a measurement"]
 fn load() {
-    const SUBJECTS: usize = 10_000;
-    const EVENTS: usize = 100;
     const BATCH: usize = 100;
+    let number = |name: &str, default: usize| {
+        let set = std::env::var(name).ok();
+        set.and_then(|set| set.parse().ok()).unwrap_or(default)
+    };
+    let (subjects, per_subject) = (number("SUBJECTS", 10_000), number("EVENTS", 100));
+    let threads = number("THREADS", 1);
     fn resident() -> usize {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let line = status.lines().find(|line| line.starts_with("VmRSS:"));
@@ -270,10 +275,6 @@ fn load() {
             .and_then(|number| number.parse().ok())
             .unwrap_or_default()
     }
-    let threads: usize = std::env::var("THREADS")
-        .ok()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(1);
     let dir = tempfile::tempdir().unwrap();
     let signals = open(dir.path());
     let before = resident();
@@ -284,14 +285,14 @@ fn load() {
         EventKind::MfaBypassAttempt,
         EventKind::SensitiveDataAccess,
     ];
-    let all = SUBJECTS * EVENTS;
+    let all = subjects * per_subject;
     std::thread::scope(|scope| {
         for thread in 0..threads {
             let (signals, kinds) = (&signals, &kinds);
             scope.spawn(move || {
                 for first in (thread * BATCH..all).step_by(threads * BATCH) {
                     let batch = (first..(first + BATCH).min(all)).map(|n| {
-                        let (subject, round) = (n % SUBJECTS, n / SUBJECTS);
+                        let (subject, round) = (n % subjects, n / subjects);
                         let address = format!("10.{}.{}.1", subject / 250, subject % 250);
                         let one = about().user(&format!("user-{subject}")).ip(&address);
                         let kind = kinds[(n + round) % kinds.len()].clone();
@@ -323,7 +324,7 @@ fn load() {
     println!(
         "resident: {} kB, {} bytes per subject",
         after,
-        (after - before) * 1_024 / SUBJECTS
+        after.saturating_sub(before) * 1_024 / subjects
     );
     println!("directory: {} MB", file >> 20);
     assert_eq!(START, at(0).as_millis());
