@@ -4,6 +4,8 @@
 //!   reloaded; every answer is held against the reference engine's for its sequence (600 s unless given)
 //! - `cargo bench --bench service -- overload`: three times what one core can answer, open loop
 //! - `cargo bench --bench service -- costs`: what a key and a decision log cost
+//! - `cargo bench --bench service -- signals [subjects] [events]`: security events, decisions beside them,
+//!   a `kill -9` in the middle, memory (10,000 subjects with 100 events each unless given)
 
 #![expect(
     clippy::expect_used,
@@ -13,6 +15,7 @@
 
 mod costs;
 mod overload;
+mod signals;
 mod soak;
 #[path = "../support/mod.rs"]
 mod support;
@@ -25,11 +28,16 @@ fn main() {
         .skip(1)
         .filter(|argument| argument != "--bench")
         .collect();
-    let number = |at: usize| arguments.get(at).and_then(|text| text.parse().ok());
+    let number = |at: usize| {
+        arguments
+            .get(at)
+            .and_then(|text| text.parse::<usize>().ok())
+    };
     match arguments.first().map(String::as_str) {
-        Some("soak") => soak::run(number(1).unwrap_or(600)),
+        Some("soak") => soak::run(number(1).unwrap_or(600) as u64),
         Some("overload") => overload::run(),
         Some("costs") => costs::run(),
+        Some("signals") => signals::run(number(1).unwrap_or(10_000), number(2).unwrap_or(100)),
         // Without a word, as `cargo bench` runs it, a short turn of each.
         _ => {
             soak::run(10);

@@ -27,7 +27,7 @@ impl Tree {
         let hash = Sha256::digest(KEY);
         let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
         let config = format!(
-            "{more}\n[[callers]]\nname = \"bench\"\nscopes = [\"decide\", \"policies:write\"]\n\
+            "{more}\n[[callers]]\nname = \"bench\"\nscopes = [\"decide\", \"policies:write\", \"events\"]\n\
              inline = \"override\"\nkey_sha256 = [\"{hash}\"]\n"
         );
         let entities = serde_json::to_string(&workload.entities).expect("JSON");

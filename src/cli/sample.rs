@@ -173,9 +173,10 @@ mod tests {
             .chain(ENTITIES)
             .chain([&LINKS])
             .map(|(name, _)| (*name).to_owned())
+            .chain(["deodar.toml".to_owned()])
             .collect();
         assert_eq!(built_in, files);
-        let pdp = add(Pdp::builder()).build().unwrap();
+        let pdp = add(Pdp::builder()).trust(trust().unwrap()).build().unwrap();
         assert!(pdp.state().snapshot().counts().0 >= 25);
     }
 }

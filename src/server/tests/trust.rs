@@ -51,7 +51,7 @@ impl Scene {
         let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
         let scopes: Vec<_> = Scope::ALL.iter().map(|scope| scope.name()).collect();
         let more = format!(
-            "\n[[callers]]\nname = \"reports\"\nscopes = {scopes:?}\nkey_sha256 = [\"{hash}\"]\n\
+            "\n[limits]\nmanage_per_second = 100000\n[[callers]]\nname = \"reports\"\nscopes = {scopes:?}\nkey_sha256 = [\"{hash}\"]\n\
              handles = [\"log_access\", \"watermark\"]\n\
              [[receivers]]\nname = \"idp\"\nissuer = \"https://idp.example.com\"\naudience = [\"https://pdp\"]\n\
              jwks_file = \"{}\"\nsubjects = {{iss_sub = \"Workspace::User\"}}\n\
@@ -290,7 +290,7 @@ async fn a_stranger_locks_nobody_out_and_every_lock_has_a_way_back() {
             "timestamp": scene.now().to_string(),
             "subject": {"user": "Workspace::User::\"greta\"", "ip": "203.0.113.9"},
         });
-        scene.post("/events", &event).await;
+        assert_eq!(scene.post("/events", &event).await.0, StatusCode::ACCEPTED);
     }
     check(&scene.greta("s1").await, "Allow", "permitted");
     // What is truly hers holds until it is remediated.
