@@ -19,6 +19,7 @@ use crate::entities::EntityStore;
 #[cfg(feature = "cli")]
 use crate::fault::Place;
 use crate::fault::{Fault, Faults};
+use crate::score::Role;
 use crate::trust::{Enforcement, Trust, TrustConfig};
 
 /// Settings that can change a decision; they are part of the revision.
@@ -208,6 +209,10 @@ impl Snapshot {
             }
             None => None,
         };
+        if let Some(trust) = &trust {
+            let beyond = table.out_of_reach(trust.model().reach(Role::Plain));
+            Faults::or(beyond, ())?;
+        }
         let snapshot = Self {
             trust,
             forbids: table.forbids(),

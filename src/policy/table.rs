@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::annotations::Meaning;
 use super::unit::{Entry, Link, Span, Unit};
 use crate::fault::{Fault, Faults};
+use crate::score::Score;
 
 /// Where a policy or template stands: the number of its unit, and its number there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,6 +201,22 @@ impl Table {
     pub(crate) fn requires_trust(&self) -> bool {
         let mut policies = (0..self.len()).filter_map(|place| self.policy(place));
         policies.any(|policy| policy.meaning.requires())
+    }
+
+    /// The permits that require more trust than the best possible request has.
+    pub(crate) fn out_of_reach(&self, best: Score) -> Faults {
+        let mut faults = Faults::new();
+        for policy in (0..self.len()).filter_map(|place| self.policy(place)) {
+            if let Some(required) = policy.meaning.requires_trust.filter(|score| *score > best) {
+                let message = format!(
+                    "policy `{}`: `@requires_trust` is {required}, and the best possible request reaches {best}",
+                    policy.id
+                );
+                let fault = Fault::new("annotation", message);
+                faults.push(fault.help("lower it, or change `[trust.model]`"));
+            }
+        }
+        faults
     }
 
     /// How many ids are here and not in `other`, and how many there and not here.

@@ -48,7 +48,7 @@ fn exit_codes() {
     assert_eq!(ran.json()["error"]["code"], "could_not_run");
     check(&["--version"], 0, "deodar ");
     check(&["--help"], 0, "Exit codes");
-    check(&["validate", "--sample"], 0, "valid: 78 policies");
+    check(&["validate", "--sample"], 0, "valid: 79 policies");
     check(&["serve"], 1, "--sample");
     check(
         &["serve", "--sample", "--listen", "0.0.0.0:0"],

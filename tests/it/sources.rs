@@ -46,8 +46,13 @@ fn policies() {
     );
     check(
         "b.cedar",
-        "@requires_trust(\"0.5\") permit(principal, action, resource);",
-        "trust",
+        "@requires_trust(\"1.5\") permit(principal, action, resource);",
+        "is no score from 0 to 1",
+    );
+    check(
+        "b.cedar",
+        "@requires_trust(\"0.99\") permit(principal, action, resource);",
+        "the best possible request reaches",
     );
     check("b.json", "{\"staticPolicies\": 5}", "b.json");
     check(
