@@ -21,9 +21,10 @@ use crate::score::Score;
 pub struct SignalsConfig {
     /// In which time a finding loses half its risk.
     pub half_life: Span,
-    /// How far an event may lie in the future.
+    /// How far a security event or an authentication may lie in the future. An event that says how a state
+    /// is may be of any instant; one of the future is taken as of now.
     pub clock_skew: Span,
-    /// How old an event may be when it arrives.
+    /// How old a security event may be when it arrives.
     pub max_event_age: Span,
     /// The longest override.
     pub max_override: Span,

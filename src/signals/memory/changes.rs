@@ -11,7 +11,7 @@ use super::Work;
 use super::entries::subjects;
 use super::events::{name, refused, user_name};
 use crate::request::EntityRef;
-use crate::score::Score;
+use crate::score::{Evidence, Score};
 use crate::timestamp::Timestamp;
 
 /// Longest reason that is kept.
@@ -166,7 +166,11 @@ impl Work<'_> {
         if record.evidence.level.is_some_and(|level| level > 4) {
             return Err(refused("no_such_level", "the level must be 0 to 4"));
         }
-        let proof = Some(Proof::new(&record.evidence));
+        let at = self.no_later(record.evidence.at);
+        let proof = Some(Proof::new(&Evidence {
+            at: Timestamp::from_millis(at),
+            ..record.evidence
+        }));
         self.begin(&record.session, &record.user, at, proof, None)
     }
 

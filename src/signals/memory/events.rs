@@ -5,7 +5,7 @@ use super::super::event::{Event, EventKind, EventSubject};
 use super::super::kind::Sort;
 use super::super::record::SessionState;
 use super::super::store::{ChangeError, EventAnswer, SubjectKind};
-use super::super::window::Label;
+use super::super::window::{Label, Millis};
 use super::Work;
 use crate::request::EntityRef;
 
@@ -88,7 +88,21 @@ impl Work<'_> {
             let message = "the event has no subject; give a user, an ip, a session or a device";
             return Err(refused("no_subject", message));
         }
-        let at = event.at.as_millis();
+        if Sort::of(&event.kind).security() {
+            self.timely(event.at.as_millis())?;
+        }
+        if let EventKind::AssuranceLevelChange { level } = event.kind
+            && level > 4
+        {
+            let message = format!("level {level} is none; it must be 0 to 4");
+            return Err(refused("no_such_level", message));
+        }
+        Ok(())
+    }
+
+    /// Refuses a security event of another time. An event that says how a state is may be of any: however
+    /// late it comes it is the latest that is known, and of the future it is taken as of now.
+    fn timely(&self, at: Millis) -> Result<(), ChangeError> {
         let ahead = at.saturating_sub(self.now);
         if ahead > self.config.clock_skew.millis() {
             let message = format!(
@@ -103,12 +117,6 @@ impl Work<'_> {
                 self.config.max_event_age
             );
             return Err(refused("too_old", message));
-        }
-        if let EventKind::AssuranceLevelChange { level } = event.kind
-            && level > 4
-        {
-            let message = format!("level {level} is none; it must be 0 to 4");
-            return Err(refused("no_such_level", message));
         }
         Ok(())
     }

@@ -12,15 +12,21 @@ use super::entries::{all_sessions, subjects};
 use super::events::refused;
 use super::{Grown, Work};
 use crate::request::EntityRef;
+use crate::timestamp::Timestamp;
 
 impl Work<'_> {
+    /// An instant, or now where it is ahead: what a fast clock says may not beat what is said later.
+    pub(super) fn no_later(&self, at: Timestamp) -> Millis {
+        at.as_millis().min(self.now).max(NEVER + 1)
+    }
+
     /// An event that says how a state is. That of the latest instant holds.
     pub(super) fn state(
         &mut self,
         event: Event,
         user: Option<EntityRef>,
     ) -> Result<(), ChangeError> {
-        let at = event.at.as_millis();
+        let at = self.no_later(event.at);
         let kept = Kept {
             at,
             sort: Sort::of(&event.kind),

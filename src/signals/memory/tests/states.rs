@@ -95,6 +95,61 @@ fn the_latest_state_holds_in_any_order() {
     check(&[(CredentialCompromise, 0), (create, 1)], &ada, compromised);
 }
 
+/// What is said at `now` of an instant ahead does not beat what is said right after.
+#[test]
+fn a_state_that_is_dated_ahead_is_one_of_now() {
+    for ahead in [1, 290_000, 400 * DAY] {
+        let report = |bench: &Bench, kind, offset, now, about: &About| {
+            let event = bench.event(kind, offset, about);
+            let answer = bench.signals.report(vec![event], at(now));
+            assert_eq!(answer, [EventAnswer::Accepted]);
+        };
+        let bench = Bench::new();
+        let (ada, device) = (about().user("ada"), about().device("d"));
+        report(&bench, AccountEnabled, ahead, 0, &ada);
+        report(&bench, AccountDisabled, 0, 0, &ada);
+        let standing = bench.standing("ada", HERE, 1);
+        assert!(knocked(&standing, KnockOuts::ACCOUNT_DISABLED));
+        let change = |compliant| DeviceComplianceChange { compliant };
+        report(&bench, change(true), ahead, 0, &device);
+        report(&bench, change(false), 0, 0, &device);
+        let standing = bench.stands(&user("ada"), None, None, Some("d"), 1);
+        assert!(knocked(&standing, KnockOuts::DEVICE_NOT_COMPLIANT));
+        let session = about().user("ada").session("s");
+        report(&bench, SessionEstablished, ahead, 0, &session);
+        report(&bench, SessionRevoked, 0, 0, &ada);
+        let standing = bench.in_session("ada", "s", 1);
+        assert!(knocked(&standing, KnockOuts::SESSION_REVOKED));
+    }
+    let bench = Bench::new();
+    let record = AssuranceRecord {
+        session: "s".to_owned(),
+        user: user("ada"),
+        evidence: Evidence {
+            method: Some(Method::Totp),
+            level: None,
+            user_verified: false,
+            at: at(4 * MINUTE),
+            until: None,
+        },
+    };
+    bench.change(Change::Assurance(record), 0);
+    bench.happens(SessionRevoked, 0, &about().user("ada"));
+    let standing = bench.in_session("ada", "s", 5 * MINUTE);
+    assert!(knocked(&standing, KnockOuts::SESSION_REVOKED));
+}
+
+/// However old: it may be the latest that anybody said.
+#[test]
+fn a_state_may_be_old() {
+    let bench = Bench::new();
+    let event = bench.event(AccountDisabled, -400 * DAY, &about().user("ada"));
+    let answer = bench.signals.report(vec![event], at(0));
+    assert_eq!(answer, [EventAnswer::Accepted]);
+    let standing = bench.standing("ada", HERE, 0);
+    assert!(knocked(&standing, KnockOuts::ACCOUNT_DISABLED));
+}
+
 #[test]
 fn a_compromise_is_told_of_once_and_lasts_until_remediated() {
     let bench = Bench::new();
