@@ -60,6 +60,8 @@ pub(super) struct Core {
     notices: Option<NoticeSink>,
     /// Subjects that are to be written and nobody waits for; `None` where nothing is written.
     pub(super) unsaved: Option<Mutex<HashSet<SubjectKind>>>,
+    /// Users that a state or a change may take the place of, as they were found last.
+    idle: Mutex<entries::Idle>,
     /// The part that is swept next, and when one was swept last.
     next_swept: AtomicUsize,
     last_swept: AtomicI64,
@@ -97,6 +99,7 @@ impl Core {
             ids: Dedup::new(),
             notices,
             unsaved: written.then(Mutex::default),
+            idle: Mutex::default(),
             next_swept: AtomicUsize::new(0),
             last_swept: AtomicI64::new(0),
         }

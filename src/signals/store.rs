@@ -231,7 +231,7 @@ pub enum ChangeError {
         message: String,
     },
     /// There is no room for another subject.
-    #[error("the store is full ({0} subjects); erase some, or raise `trust.signals.max_subjects`")]
+    #[error("the store is full ({0} subjects); erase some, or raise `trust.signals.bounds.max_subjects`")]
     Full(usize),
     /// It could not be made durable.
     #[error("{0}")]

@@ -74,7 +74,7 @@ impl Work<'_> {
         let (now, config) = (self.now, self.config);
         let (mut news, mut at_ip) = (News::new(), News::new());
         let mut gone = Vec::new();
-        self.user(user, |state| {
+        self.user_of_event(user, |state| {
             state.touched = state.touched.max(now);
             state.known |= own;
             let mut second = first.clone();

@@ -296,6 +296,19 @@ impl User {
             || self.pairs.iter().any(|pair| pair.track.live(now, config))
     }
 
+    /// Whether it may be forgotten for another's state: nothing is held against it, none of its sessions is
+    /// revoked or alive, and it has no device.
+    pub(in super::super) fn idle(&self, now: Millis, config: &SignalsConfig) -> bool {
+        let limits = &config.sessions;
+        self.devices.is_empty()
+            && self.revoked_until(now, config) == NEVER
+            && !self
+                .sessions
+                .iter()
+                .any(|session| session.alive(now, limits))
+            && !self.is_held(now, config)
+    }
+
     /// Whether it may be forgotten for another: nothing is held against it, and either only strangers
     /// named it, or it was not seen for as long as anything is kept.
     pub(in super::super) fn spare(&self, now: Millis, config: &SignalsConfig) -> bool {

@@ -1,7 +1,7 @@
 //! Floods: what is kept is bounded, and nobody pushes out another's state.
 
 use super::*;
-use EventKind::{LoginFailed, MfaBypassAttempt};
+use EventKind::{LoginFailed, MfaBypassAttempt, PrivilegeEscalation};
 
 #[test]
 fn duplicates_count_once() {
@@ -89,12 +89,12 @@ fn users_that_strangers_name_make_room_for_others() {
     assert_eq!(bench.signals.core.users.len(), 100);
     for n in 0..10 {
         bench.happens(
-            MfaBypassAttempt,
+            PrivilegeEscalation,
             0,
             &about().user(&format!("more{n}")).of(Severity::High),
         );
     }
-    let event = bench.event(MfaBypassAttempt, 0, &about().user("last"));
+    let event = bench.event(PrivilegeEscalation, 0, &about().user("last"));
     let full = EventAnswer::Refused(ChangeError::Full(100));
     assert_eq!(bench.signals.report(vec![event.clone()], at(0)), [full]);
     for n in 0..90 {
@@ -144,6 +144,74 @@ fn what_is_held_makes_no_room() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+/// A state or a change takes the place of whoever was seen longest ago and has nothing held against it.
+#[test]
+fn a_state_finds_room_in_a_full_store() {
+    use crate::signals::{AssuranceRecord, DeviceRecord};
+    let bench = Bench::with(|config| config.bounds.max_subjects = 10);
+    let name = |n: i64| format!("u{n}");
+    bench.happens(EventKind::AccountDisabled, 0, &about().user("u0"));
+    bench.happens(
+        EventKind::SessionEstablished,
+        1,
+        &about().user("u1").session("s"),
+    );
+    bench.happens(EventKind::SessionRevoked, 2, &about().user("u2"));
+    bench.change(
+        Change::Device(DeviceRecord {
+            id: "d".to_owned(),
+            user: Some(user("u3")),
+            ..DeviceRecord::default()
+        }),
+        3,
+    );
+    for n in [9, 4, 8, 5, 7, 6] {
+        bench.signals.observe(&seen(&user(&name(n)), HERE, n));
+    }
+    let event = bench.event(PrivilegeEscalation, 10, &about().user("more"));
+    let full = EventAnswer::Refused(ChangeError::Full(10));
+    assert_eq!(bench.signals.report(vec![event], at(10)), [full.clone()]);
+    let left = || {
+        (0..10)
+            .filter(|n| bench.standing(&name(*n), HERE, 10).known)
+            .collect::<Vec<_>>()
+    };
+    bench.happens(EventKind::AccountDisabled, 10, &about().user("a"));
+    assert_eq!(left(), [0, 1, 2, 3, 5, 6, 7, 8, 9]);
+    // Whoever is seen meanwhile is the last to go.
+    bench.signals.observe(&seen(&user("u5"), HERE, 11));
+    bench.happens(EventKind::CredentialCompromise, 11, &about().user("b"));
+    assert_eq!(left(), [0, 1, 2, 3, 5, 7, 8, 9]);
+    let evidence = crate::score::Evidence {
+        method: None,
+        level: Some(1),
+        user_verified: false,
+        at: at(11),
+        until: None,
+    };
+    let (session, ada) = ("t".to_owned(), user("c"));
+    let record = AssuranceRecord {
+        session,
+        user: ada,
+        evidence,
+    };
+    bench.change(Change::Assurance(record), 11);
+    let device = DeviceRecord {
+        id: "e".to_owned(),
+        user: Some(user("e")),
+        ..DeviceRecord::default()
+    };
+    bench.change(Change::Device(device), 11);
+    assert_eq!(left(), [0, 1, 2, 3, 5, 9]);
+    bench.happens(EventKind::AccountDisabled, 12, &about().user("f"));
+    bench.happens(EventKind::AccountDisabled, 12, &about().user("g"));
+    assert_eq!(left(), [0, 1, 2, 3]);
+    let event = bench.event(EventKind::AccountDisabled, 12, &about().user("h"));
+    assert_eq!(bench.signals.report(vec![event], at(12)), [full]);
+    let message = ChangeError::Full(10).to_string();
+    assert!(message.contains("`trust.signals.bounds.max_subjects`"));
 }
 
 #[test]
