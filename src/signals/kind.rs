@@ -103,7 +103,8 @@ impl Sort {
         (self as usize) < SECURITY
     }
 
-    /// Whether it says something of the user it names. The others anybody can cause without being logged
+    /// Whether it says something of the user it names, with its session where it
+    /// [needs one](Self::needs_session). The others anybody can cause without being logged
     /// in, so that holding them against the user would let a stranger lock it out.
     pub(super) fn attributable(self) -> bool {
         self.security()
@@ -111,6 +112,14 @@ impl Sort {
                 self,
                 Self::LoginFailed | Self::RateLimitHit | Self::SuspiciousNetworkTraffic
             )
+    }
+}
+
+impl Sort {
+    /// Whether it says something of the user only if it names a session that is known to be the user's: it
+    /// is of a login, and without a session anybody may have tried it.
+    pub(super) fn needs_session(self) -> bool {
+        matches!(self, Self::SuspiciousLocation | Self::MfaBypassAttempt)
     }
 }
 

@@ -14,12 +14,13 @@ use super::kind::Sort;
 use super::store::FindingKind;
 use super::window::{Kept, Millis, NEVER, Window, never, no_time};
 
-/// Whether a high incident stays until it is remediated: that of a user does, that of an address ends by
-/// itself, since many may share it.
+/// Whose events they are. A high incident of a user stays until it is remediated; that of an address ends
+/// by itself, since many may share it. A session or a device is never blocked, since anybody can name one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lasting {
-    Yes,
-    No,
+pub(super) enum Whose {
+    User,
+    Address,
+    Thing,
 }
 
 /// Findings that are to be told of.
@@ -61,7 +62,7 @@ impl Track {
         &mut self,
         kept: Kept,
         most: u16,
-        lasting: Lasting,
+        whose: Whose,
         config: &SignalsConfig,
         news: &mut News,
     ) -> Option<Kept> {
@@ -71,8 +72,8 @@ impl Track {
             if severity >= Severity::High {
                 self.severe = self.severe.max(at);
             }
-            self.correlate(at, lasting, config, news);
-            self.count(at, config, news);
+            self.correlate(at, whose, config, news);
+            self.count(at, whose, config, news);
         }
         gone
     }
@@ -90,7 +91,7 @@ impl Track {
     }
 
     /// Groups that an event at `at` may belong to begin within one window before it.
-    fn correlate(&mut self, at: Millis, lasting: Lasting, config: &SignalsConfig, news: &mut News) {
+    fn correlate(&mut self, at: Millis, whose: Whose, config: &SignalsConfig, news: &mut News) {
         let rules = &config.correlation;
         let window = rules.window.millis();
         let mut found: SmallVec<[Finding; 4]> = SmallVec::new();
@@ -129,7 +130,7 @@ impl Track {
                 level: 0,
                 until: NEVER,
                 blocked: NEVER,
-                lasting: incident && lasting == Lasting::Yes,
+                lasting: incident && whose == Whose::User,
                 events: u16::try_from(group.len()).unwrap_or(u16::MAX),
             });
         }
@@ -139,7 +140,7 @@ impl Track {
     }
 
     /// The rules that count events.
-    fn count(&mut self, at: Millis, config: &SignalsConfig, news: &mut News) {
+    fn count(&mut self, at: Millis, whose: Whose, config: &SignalsConfig, news: &mut News) {
         let rules = &config.rules;
         let suspicious = |sort: Sort| {
             rules
@@ -147,6 +148,7 @@ impl Track {
                 .iter()
                 .any(|name| name == sort.name())
         };
+        let blocks = config.block.enabled && whose != Whose::Thing;
         let brute = |sort| sort == Sort::LoginFailed;
         let limited = |sort| sort == Sort::RateLimitHit;
         self.count_one(
@@ -154,6 +156,7 @@ impl Track {
             &rules.brute_force,
             FindingKind::BruteForceAttack,
             &brute,
+            blocks,
             config,
             news,
         );
@@ -163,19 +166,25 @@ impl Track {
             &rules.suspicious_requests,
             kind,
             &suspicious,
+            false,
             config,
             news,
         );
         let kind = FindingKind::RateLimitAbuse;
-        self.count_one(at, &rules.rate_limits, kind, &limited, config, news);
+        self.count_one(at, &rules.rate_limits, kind, &limited, false, config, news);
     }
 
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "one rule of several, taken apart"
+    )]
     fn count_one(
         &mut self,
         at: Millis,
         rule: &CountRule,
         kind: FindingKind,
         of: &dyn Fn(Sort) -> bool,
+        blocks: bool,
         config: &SignalsConfig,
         news: &mut News,
     ) {
@@ -212,7 +221,7 @@ impl Track {
                 continue;
             }
             let last = times.get(after - 1).copied().unwrap_or(*begin);
-            let blocked = match brute_force && config.block.enabled {
+            let blocked = match brute_force && blocks {
                 true => last.saturating_add(config.block.lasts.millis()),
                 false => NEVER,
             };

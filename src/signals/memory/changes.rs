@@ -1,7 +1,7 @@
 //! What is ordered: devices, authentications, accounts, and the ways back.
 
 use super::super::event::{EventSubject, Severity};
-use super::super::record::Overriding;
+use super::super::record::{DeviceState, Overriding};
 use super::super::sessions::Proof;
 use super::super::store::{
     AssuranceRecord, Change, ChangeError, DeviceRecord, Notice, NoticeKind, SubjectKind,
@@ -35,6 +35,19 @@ fn canonical(subject: SubjectKind) -> SubjectKind {
         SubjectKind::Ip(ip) => SubjectKind::Ip(ip.to_canonical()),
         other => other,
     }
+}
+
+/// Whether a device that is to be registered is somebody else's.
+fn of_another(state: &DeviceState, record: &DeviceRecord) -> bool {
+    match (&state.user, &record.user) {
+        (Some(owner), Some(user)) => owner != user,
+        _ => false,
+    }
+}
+
+fn device_of_another() -> ChangeError {
+    let message = "the device is registered to another user; delete it first";
+    refused("device_of_another", message)
 }
 
 impl Work<'_> {
@@ -89,6 +102,10 @@ impl Work<'_> {
         let (now, most) = (self.now, usize::from(self.config.bounds.devices));
         if let Some(user) = &record.user {
             user_name(user)?;
+            let of = |state: &mut DeviceState| of_another(state, record);
+            if self.core.devices.with(record.id.as_str(), of) == Some(true) {
+                return Err(device_of_another());
+            }
             let id = record.id.as_str();
             let registered = self.user(user, |state| {
                 state.known = true;
@@ -107,27 +124,22 @@ impl Work<'_> {
                 return Err(refused("too_many_devices", message));
             }
         }
-        let before = self.device(&record.id, subjects(self.config), |state| {
-            let before = state.user.clone();
-            state.report(record, now);
-            before
-        });
-        let before = match before {
-            Ok(before) => before,
-            Err(error) => {
-                record
-                    .user
-                    .iter()
-                    .for_each(|user| self.disown(user, &record.id));
-                return Err(error);
+        let made = self.device(&record.id, subjects(self.config), |state| {
+            // Somebody may have registered it since.
+            if of_another(state, record) {
+                return Err(device_of_another());
             }
-        };
-        if let Some(before) = before.filter(|_| record.user.is_some())
-            && Some(&before) != record.user.as_ref()
-        {
-            self.disown(&before, &record.id);
+            state.report(record, now);
+            Ok(())
+        });
+        let made = made.flatten();
+        if made.is_err() {
+            record
+                .user
+                .iter()
+                .for_each(|user| self.disown(user, &record.id));
         }
-        Ok(())
+        made
     }
 
     /// A device is the user's no more.

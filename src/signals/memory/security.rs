@@ -3,16 +3,19 @@
 use super::super::event::{Event, EventSubject};
 use super::super::kind::Sort;
 use super::super::store::{ChangeError, SubjectKind};
-use super::super::track::{Lasting, News, Track};
+use super::super::track::{News, Track, Whose};
 use super::super::window::{Kept, Millis};
 use super::entries::windows;
 use super::events::refused;
-use super::{IpState, Work};
+use super::{DeviceState, IpState, SessionState, Work};
 use crate::request::EntityRef;
 
 impl Work<'_> {
     /// A security event counts for the user at whose hands it happened, for the user at that address, the
     /// address, the session and the device. Rules that count events count it once, for the narrowest.
+    ///
+    /// What anybody can cause, naming whom and what he likes, says nothing of a session or a device that is
+    /// not the user's.
     pub(super) fn security(
         &mut self,
         event: Event,
@@ -29,8 +32,14 @@ impl Work<'_> {
             label: first.then(|| work.label(&event)),
         };
         let (mut taken, mut counted) = (false, false);
+        let (mut session, mut device) = (subject.session.as_deref(), subject.device.as_deref());
         if let Some(user) = &user {
-            let own = sort.attributable();
+            let own_session = session.filter(|id| self.owns_session(user, id));
+            let own = sort.attributable() && (!sort.needs_session() || own_session.is_some());
+            if !own {
+                session = own_session;
+                device = device.filter(|id| self.owns_device(user, id));
+            }
             counted = own || subject.ip.is_some();
             self.of_user(user, subject, kept(self, counted, true), own)?;
             taken = true;
@@ -43,11 +52,11 @@ impl Work<'_> {
             let took = self.of_ip(ip, kept(self, !counted, !taken), may);
             (taken, counted) = (taken || took, counted || took);
         }
-        if let Some(session) = &subject.session {
+        if let Some(session) = session {
             let took = self.of_session(session, kept(self, !counted, !taken), may);
             (taken, counted) = (taken || took, counted || took);
         }
-        if let Some(device) = &subject.device {
+        if let Some(device) = device {
             taken |= self.of_device(device, kept(self, !counted, !taken), may);
         }
         match taken {
@@ -61,6 +70,18 @@ impl Work<'_> {
                 Err(refused("too_many_windows", message))
             }
         }
+    }
+
+    /// Whether a session is known to be a user's.
+    fn owns_session(&self, user: &EntityRef, session: &str) -> bool {
+        let owns = |state: &mut SessionState| state.user.as_ref() == Some(user);
+        self.core.sessions.with(session, owns).unwrap_or(false)
+    }
+
+    /// Whether a device is registered to a user.
+    fn owns_device(&self, user: &EntityRef, device: &str) -> bool {
+        let owns = |state: &mut DeviceState| state.user.as_ref() == Some(user);
+        self.core.devices.with(device, owns).unwrap_or(false)
     }
 
     /// What an event does to the user it names.
@@ -93,7 +114,7 @@ impl Work<'_> {
             let (pair, pushed_out) = state.pair_mut(ip, now, config);
             if let Some(pair) = pair {
                 let (most, track) = (config.bounds.window_events, &mut pair.track);
-                gone.extend(track.insert(second, most, Lasting::No, config, &mut at_ip));
+                gone.extend(track.insert(second, most, Whose::Address, config, &mut at_ip));
             }
             gone.extend(
                 pushed_out
@@ -134,7 +155,7 @@ impl Work<'_> {
         let mut insert = |track: &mut Track| {
             let most = config.bounds.window_events;
             let kept = kept.take()?;
-            track.insert(kept, most, Lasting::No, config, &mut news)
+            track.insert(kept, most, Whose::Address, config, &mut news)
         };
         let there = self.core.ips.with(&ip, |state| insert(&mut state.track));
         let mut gone = Vec::new();
@@ -185,7 +206,7 @@ impl Work<'_> {
             let most = config.bounds.window_events;
             state
                 .track
-                .insert(kept, most, Lasting::No, config, &mut news)
+                .insert(kept, most, Whose::Thing, config, &mut news)
         });
         let Ok(out) = made else {
             return false;
@@ -210,7 +231,7 @@ impl Work<'_> {
             let most = config.bounds.window_events;
             state
                 .track
-                .insert(kept, most, Lasting::No, config, &mut news)
+                .insert(kept, most, Whose::Thing, config, &mut news)
         });
         let Ok(out) = made else {
             return false;

@@ -3,7 +3,7 @@
 use super::super::event::{CredentialChange, Event, EventKind, EventSubject};
 use super::super::kind::Sort;
 use super::super::latest::Latest;
-use super::super::record::SessionState;
+use super::super::record::{SessionState, User};
 use super::super::sessions::Proof;
 use super::super::store::{ChangeError, SubjectKind};
 use super::super::track::News;
@@ -143,14 +143,40 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Makes a session a user's, and nobody else's evidence holds in it any more. Whether it is revoked.
+    /// Makes a session a user's, and nobody else's evidence holds in it any more. Whether it is revoked. A
+    /// session in which somebody else is logged in is not taken over.
     fn own(&mut self, session: &str, user: &EntityRef) -> Result<bool, ChangeError> {
-        let now = self.now;
-        let (before, revoked) = self.session(session, all_sessions(self.config), |state| {
+        let (now, config) = (self.now, self.config);
+        let of = |state: &mut SessionState| state.user.clone();
+        let before = self.core.sessions.with(session, of).flatten();
+        let before = before.filter(|before| before != user);
+        let live = before.as_ref().is_some_and(|before| {
+            let live = |state: &mut User| {
+                let found = state.sessions.find(session);
+                found.is_some_and(|found| found.alive(now, &config.sessions))
+            };
+            self.core.users.with(before, live).unwrap_or(false)
+        });
+        let of_another = || {
+            let message = "the session is another user's, who is logged in; revoke it first, or name \
+                           another session";
+            refused("session_of_another", message)
+        };
+        if live {
+            return Err(of_another());
+        }
+        let revoked = self.session(session, all_sessions(config), |state| {
+            // Somebody may have begun it since.
+            let owner = state.user.as_ref();
+            if owner.is_some_and(|owner| owner != user && Some(owner) != before.as_ref()) {
+                return None;
+            }
             state.touched = state.touched.max(now);
-            (state.user.replace(user.clone()), state.revoked != NEVER)
+            state.user = Some(user.clone());
+            Some(state.revoked != NEVER)
         })?;
-        if let Some(before) = before.filter(|before| before != user) {
+        let revoked = revoked.ok_or_else(of_another)?;
+        if let Some(before) = before {
             self.core
                 .users
                 .with(&before, |state| state.sessions.remove(session));

@@ -13,7 +13,7 @@ use super::super::places::Places;
 use super::super::profile::Profile;
 use super::super::rates::Rate;
 use super::super::sessions::Sessions;
-use super::super::track::{Lasting, News, Track};
+use super::super::track::{News, Track, Whose};
 use super::super::window::{Kept, Millis, NEVER, Window, never, no_time};
 use crate::score::{Band, Method, Point, Sighting};
 use crate::timestamp::Timestamp;
@@ -359,6 +359,6 @@ impl User {
         news: &mut News,
     ) -> Option<Kept> {
         self.track
-            .insert(kept, config.bounds.events, Lasting::Yes, config, news)
+            .insert(kept, config.bounds.events, Whose::User, config, news)
     }
 }

@@ -1,7 +1,7 @@
 //! Floods: what is kept is bounded, and nobody pushes out another's state.
 
 use super::*;
-use EventKind::{LoginFailed, MfaBypassAttempt, PrivilegeEscalation};
+use EventKind::{LoginFailed, PrivilegeEscalation};
 
 #[test]
 fn duplicates_count_once() {
@@ -37,7 +37,11 @@ fn duplicates_count_once() {
 fn one_users_flood_is_bounded() {
     let bench = Bench::new();
     bench.signals.observe(&seen(&user("ada"), HERE, 0));
-    bench.happens(MfaBypassAttempt, 0, &about().user("ada").of(Severity::High));
+    bench.happens(
+        PrivilegeEscalation,
+        0,
+        &about().user("ada").of(Severity::High),
+    );
     for n in 0..5_000u32 {
         let address = std::net::Ipv4Addr::from_bits(0x0a00_0000 + n).to_string();
         let event = about().user("ada").ip(&address).session(&format!("s{n}"));
@@ -224,7 +228,7 @@ fn what_is_past_its_retention_is_swept() {
         .device("d")
         .of(Severity::High);
     for n in 0..9 {
-        bench.happens(MfaBypassAttempt, n, &one);
+        bench.happens(PrivilegeEscalation, n, &one);
     }
     bench.signals.observe(&seen(&user("bob"), HERE, 0));
     let sweep = |offset| {

@@ -47,7 +47,7 @@ fn any_events() -> impl Strategy<Value = Vec<Event>> {
         let events = all.into_iter().enumerate();
         let events = events.map(
             |(n, (kind, offset, severity, name, address, session, device))| Event {
-                id: n.to_string(),
+                id: format!("e{n}"),
                 kind,
                 at: at(offset),
                 source: "idp".to_owned(),
@@ -135,6 +135,20 @@ fn told(bench: &Bench) -> Vec<(String, String)> {
     told
 }
 
+/// A store that knows whose the sessions are, since what an event says depends on it.
+fn bench() -> Bench {
+    with(|_| ())
+}
+
+fn with(change: impl FnOnce(&mut SignalsConfig)) -> Bench {
+    let bench = Bench::with(change);
+    for name in USERS {
+        let session = about().user(name).session(&session_of(name));
+        bench.happens(EventKind::SessionEstablished, 0, &session);
+    }
+    bench
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
@@ -144,7 +158,7 @@ proptest! {
             (Just(events.clone()), Just(events).prop_shuffle())
         })
     ) {
-        let (one, other) = (Bench::new(), Bench::new());
+        let (one, other) = (bench(), bench());
         one.signals.report(events, at(20 * MINUTE));
         for event in shuffled {
             other.signals.report(vec![event], at(20 * MINUTE));
@@ -159,7 +173,7 @@ proptest! {
 
     #[test]
     fn duplicates_change_nothing(events in any_events()) {
-        let (one, other) = (Bench::new(), Bench::new());
+        let (one, other) = (bench(), bench());
         one.signals.report(events.clone(), at(20 * MINUTE));
         other.signals.report(events.iter().chain(&events).cloned().collect(), at(20 * MINUTE));
         other.signals.report(events, at(20 * MINUTE));
@@ -171,7 +185,7 @@ proptest! {
     fn more_security_events_never_lower_a_risk(events in any_events()) {
         let security = |event: &Event| super::super::super::kind::Sort::of(&event.kind).security();
         let mut events: Vec<_> = events.into_iter().filter(security).collect();
-        let bench = Bench::new();
+        let bench = bench();
         let mut before = None;
         events.reverse();
         for event in events {
@@ -188,7 +202,7 @@ proptest! {
     /// Without an event, what is held fades and never grows.
     #[test]
     fn what_is_held_only_fades(events in any_events(), steps in prop::collection::vec(0..HOUR, 1..20)) {
-        let bench = Bench::new();
+        let bench = bench();
         bench.signals.report(events, at(20 * MINUTE));
         let (mut now, mut before) = (20 * MINUTE, None);
         for step in steps {
@@ -273,7 +287,7 @@ proptest! {
 
     #[test]
     fn records_read_back_as_they_were(events in any_events(), ahead in any::<bool>()) {
-        let bench = Bench::new();
+        let bench = bench();
         bench.signals.report(events, at(20 * MINUTE));
         if ahead {
             bench.signals.observe(&seen(&user("ada"), HERE, 0));

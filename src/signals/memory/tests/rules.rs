@@ -4,7 +4,23 @@ use super::*;
 use EventKind::{
     AnomalousApiUsage as Api, LoginFailed as Login, MfaBypassAttempt as Mfa,
     PrivilegeEscalation as Escalation, RateLimitHit as Limit, SensitiveDataAccess as Data,
+    SystemCompromiseIndicator as Compromise,
 };
+
+/// A session of a user begins.
+fn logged_in(bench: &Bench, id: &str, session: &str) {
+    let one = about().user(id).session(session);
+    bench.happens(EventKind::SessionEstablished, 0, &one);
+}
+
+fn registered(bench: &Bench, id: &str, device: &str) {
+    let record = crate::signals::DeviceRecord {
+        id: device.to_owned(),
+        user: Some(user(id)),
+        ..Default::default()
+    };
+    bench.change(Change::Device(record), 0);
+}
 
 fn times(bench: &Bench, count: usize, kind: EventKind, step: i64, about: &About) {
     for n in 0..count {
@@ -113,9 +129,67 @@ fn a_block_is_opted_into_and_ends_after_an_hour() {
     }
 }
 
+/// What anybody can cause counts for nobody's device or session, and blocks none.
+#[test]
+fn a_stranger_holds_nothing_against_a_device_or_a_session() {
+    let bench = Bench::with(|config| config.block.enabled = true);
+    logged_in(&bench, "ada", "s");
+    registered(&bench, "ada", "d");
+    let stands = |who: &str| bench.stands(&user(who), None, Some("s"), Some("d"), 0);
+    let before = stands("ada");
+    for kind in [
+        Login,
+        Limit,
+        EventKind::SuspiciousNetworkTraffic,
+        Mfa,
+        EventKind::SuspiciousLocation,
+    ] {
+        let strange = about().user("mallory").ip(THERE).session("s").device("d");
+        times(&bench, 25, kind, 0, &strange.of(Severity::Critical));
+    }
+    assert_eq!(stands("ada"), before);
+    assert_eq!(stands("bob").behavior.finding, risk(0));
+    // What names nobody, or its owner, counts, and blocks nothing.
+    for one in [about().session("s"), about().user("ada").device("d")] {
+        times(&bench, 5, Login, 0, &one);
+    }
+    let standing = stands("ada");
+    assert_eq!(standing.demanded_level, 2);
+    assert!(!knocked(&standing, KnockOuts::BLOCKED));
+    for one in [(Some("s"), None), (None, Some("d"))] {
+        let standing = bench.stands(&user("bob"), None, one.0, one.1, 0);
+        assert_eq!(standing.demanded_level, 2, "{one:?}");
+    }
+}
+
+/// What is said of a login is the user's only where the user's session is named.
+#[test]
+fn a_login_from_elsewhere_is_the_users_in_its_own_session_only() {
+    for kind in [Mfa, EventKind::SuspiciousLocation] {
+        for (session, own) in [
+            (None, false),
+            (Some("t"), false),
+            (Some("x"), false),
+            (Some("s"), true),
+        ] {
+            let bench = Bench::new();
+            logged_in(&bench, "ada", "s");
+            logged_in(&bench, "bob", "t");
+            let mut one = about().user("ada").ip(THERE).of(Severity::Critical);
+            one.subject.session = session.map(str::to_owned);
+            times(&bench, 5, kind.clone(), 0, &one);
+            let standing = bench.standing("ada", HERE, 0);
+            assert_eq!(standing.suspicious, Some(own), "{session:?}");
+            assert_eq!(standing.risk > risk(0), own, "{session:?}");
+            let there = bench.standing("ada", THERE, 0);
+            assert!(there.behavior.finding > risk(0));
+        }
+    }
+}
+
 /// Five events of three types within five minutes and of a high severity.
 fn incident(bench: &Bench, about: &About) {
-    for (n, kind) in [Api, Mfa, Escalation, Mfa, Escalation]
+    for (n, kind) in [Api, Compromise, Escalation, Compromise, Escalation]
         .into_iter()
         .enumerate()
     {
@@ -127,12 +201,18 @@ fn incident(bench: &Bench, about: &About) {
 fn above_a_half_is_a_finding_and_above_eight_tenths_an_incident() {
     // 0.2 for the burst and 0.3 for the severity.
     let bench = Bench::new();
-    times(&bench, 3, Mfa, 1, &about().user("ada").of(Severity::High));
+    times(
+        &bench,
+        3,
+        Compromise,
+        1,
+        &about().user("ada").of(Severity::High),
+    );
     assert_eq!(bench.standing("ada", HERE, 2).risk, risk(0));
     assert_eq!(bench.told(), []);
     // And 0.2 for five.
-    bench.happens(Mfa, 3, &about().user("ada").of(Severity::High));
-    bench.happens(Mfa, 4, &about().user("ada").of(Severity::High));
+    bench.happens(Compromise, 3, &about().user("ada").of(Severity::High));
+    bench.happens(Compromise, 4, &about().user("ada").of(Severity::High));
     assert_eq!(bench.standing("ada", HERE, 4).risk, risk(7_000));
     assert_eq!(
         bench.told(),
@@ -148,7 +228,7 @@ fn above_a_half_is_a_finding_and_above_eight_tenths_an_incident() {
     );
     // Exactly 0.8 is none.
     let bench = Bench::new();
-    for (n, kind) in [Api, Mfa, Escalation].into_iter().enumerate() {
+    for (n, kind) in [Api, Compromise, Escalation].into_iter().enumerate() {
         bench.happens(kind, n as i64, &about().user("ada").of(Severity::High));
     }
     assert_eq!(bench.standing("ada", HERE, 2).risk, risk(8_000));
@@ -162,7 +242,7 @@ fn above_a_half_is_a_finding_and_above_eight_tenths_an_incident() {
 fn events_belong_together_for_ten_minutes() {
     for (last, expect) in [(10 * MINUTE, 6_000), (10 * MINUTE + 1, 0)] {
         let bench = Bench::new();
-        for (offset, kind) in [(0, Api), (1, Mfa), (last, Escalation)] {
+        for (offset, kind) in [(0, Api), (1, Compromise), (last, Escalation)] {
             bench.happens(kind, offset, &about().user("ada").of(Severity::High));
         }
         assert_eq!(bench.standing("ada", HERE, last).risk, risk(expect));
@@ -172,6 +252,7 @@ fn events_belong_together_for_ten_minutes() {
 #[test]
 fn correlated_by_user_address_session_and_device() {
     let bench = Bench::new();
+    logged_in(&bench, "ada", "s");
     incident(
         &bench,
         &about().user("ada").ip(HERE).session("s").device("d"),
@@ -273,8 +354,8 @@ fn the_same_finding_has_the_same_name() {
 #[test]
 fn suspicious_for_thirty_days() {
     for (kind, severity, expect) in [
-        (Mfa, Severity::High, true),
-        (Mfa, Severity::Medium, false),
+        (Compromise, Severity::High, true),
+        (Compromise, Severity::Medium, false),
         (Login, Severity::Critical, false),
     ] {
         let bench = Bench::new();

@@ -10,7 +10,7 @@ fn ordinary() -> Bench {
     let ada = user("ada");
     for n in 0..100 {
         let one = about().user("ada").ip(HERE).session("s").device("d");
-        bench.happens(EventKind::MfaBypassAttempt, n, &one);
+        bench.happens(EventKind::PrivilegeEscalation, n, &one);
     }
     for day in 0..5 {
         bench.signals.observe(&seen(&ada, HERE, day * DAY));
@@ -96,7 +96,7 @@ fn figures() {
         next.set(next.get() + 1);
         let one = about().user("ada").ip(HERE).session("s");
         let event = bench.event(
-            EventKind::MfaBypassAttempt,
+            EventKind::PrivilegeEscalation,
             4 * DAY + next.get() / 100,
             &one,
         );

@@ -305,9 +305,41 @@ fn evidence_is_of_the_sessions_own_user() {
     assert_eq!(bench.in_session("ada", "s", 0).evidence.len(), 1);
     assert!(bench.in_session("bob", "s", 0).evidence.is_empty());
     assert!(bench.in_session("ada", "t", 0).evidence.is_empty());
-    assure(&bench, "bob", "s", Method::Totp, 1);
-    assert!(bench.in_session("ada", "s", 1).evidence.is_empty());
-    assert_eq!(bench.in_session("bob", "s", 1).evidence.len(), 1);
+    // Nobody takes a session over while somebody else is logged in.
+    let of_another = |refused: &ChangeError| {
+        matches!(
+            refused,
+            ChangeError::Refused {
+                code: "session_of_another",
+                ..
+            }
+        )
+    };
+    let record = |offset| AssuranceRecord {
+        session: "s".to_owned(),
+        user: user("bob"),
+        evidence: Evidence {
+            method: Some(Method::Totp),
+            level: None,
+            user_verified: false,
+            at: at(offset),
+            until: None,
+        },
+    };
+    let refused = bench.signals.change(Change::Assurance(record(1)), at(1));
+    assert!(refused.is_err_and(|error| of_another(&error)));
+    for kind in [SessionEstablished, AssuranceLevelChange { level: 0 }] {
+        let event = bench.event(kind, 1, &about().user("bob").session("s"));
+        match &bench.signals.report(vec![event], at(1))[..] {
+            [EventAnswer::Refused(error)] => assert!(of_another(error)),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(bench.in_session("ada", "s", 1).evidence.len(), 1);
+    assert!(!bench.standing("bob", HERE, 1).known);
+    assure(&bench, "bob", "s", Method::Totp, HOUR);
+    assert!(bench.in_session("ada", "s", HOUR).evidence.is_empty());
+    assert_eq!(bench.in_session("bob", "s", HOUR).evidence.len(), 1);
 }
 
 #[test]
@@ -417,7 +449,17 @@ fn devices_are_registered_to_one_user() {
     // A report without a user leaves it whose it was.
     bench.change(Change::Device(record("d", None)), 1);
     assert_eq!(registered("ada", "d"), Some((true, Some(true))));
+    // Nor does anybody take it over.
+    let taken = bench
+        .signals
+        .change(Change::Device(record("d", Some("bob"))), at(2));
+    let of_another = "device_of_another";
+    assert!(matches!(taken, Err(ChangeError::Refused { code, .. }) if code == of_another));
+    assert_eq!(registered("ada", "d"), Some((true, Some(true))));
+    assert!(!bench.stands(&user("bob"), None, None, None, 2).known);
+    bench.change(Change::RemoveDevice("d".to_owned()), 2);
     bench.change(Change::Device(record("d", Some("bob"))), 2);
+    assert_eq!(registered("bob", "d"), Some((true, Some(true))));
     assert_eq!(registered("ada", "d"), Some((false, Some(true))));
     bench.change(Change::Device(record("f", Some("ada"))), 3);
     bench.change(Change::RemoveDevice("f".to_owned()), 3);
@@ -486,7 +528,7 @@ fn an_override_sets_findings_aside_and_no_revocations() {
 fn what_is_erased_is_gone() {
     let bench = Bench::new();
     let ada = about().user("ada").session("s").ip(HERE).of(Severity::High);
-    bench.happens(EventKind::MfaBypassAttempt, 0, &ada);
+    bench.happens(EventKind::PrivilegeEscalation, 0, &ada);
     bench.happens(SessionRevoked, 0, &about().user("ada").session("s"));
     bench.happens(AccountDisabled, 0, &about().user("ada"));
     assure(&bench, "ada", "t", Method::Totp, 0);
