@@ -13,6 +13,27 @@ pub(super) use user::{Overriding, User};
 
 use crate::request::EntityRef;
 
+/// Names of what a user has.
+pub(super) mod names {
+    use std::sync::Arc;
+
+    use super::{Deserialize, Deserializer, Serializer};
+
+    pub(in super::super) fn serialize<S: Serializer>(
+        names: &[Arc<str>],
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.collect_seq(names.iter().map(|name| &**name))
+    }
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Vec<Arc<str>>, D::Error> {
+        let names = Vec::<String>::deserialize(from)?;
+        Ok(names.into_iter().map(Arc::from).collect())
+    }
+}
+
 /// Whose it is, as a pair of type and id.
 pub(super) mod owner {
     use super::{Deserialize, Deserializer, EntityRef, Serialize, Serializer, de};

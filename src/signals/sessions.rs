@@ -3,11 +3,13 @@
 //! What must hold: a session proves something only to its own user, only between the limits on idleness and
 //! age, and never after it was revoked; of more sessions than a user may have, the oldest ends.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::config::{SessionsConfig, SignalsConfig};
-use super::window::{Millis, NEVER, never, no_time};
+use super::window::{Millis, NEVER, never, no_time, shared};
 use crate::score::{Evidence, Method};
 use crate::timestamp::Timestamp;
 
@@ -29,8 +31,8 @@ pub(super) struct Proof {
 /// A recorded session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Session {
-    #[serde(rename = "i")]
-    pub(super) id: Box<str>,
+    #[serde(rename = "i", with = "shared")]
+    pub(super) id: Arc<str>,
     #[serde(rename = "t")]
     pub(super) established: Millis,
     /// When it was last used.
@@ -216,7 +218,7 @@ impl Session {
             })
         });
         serde_json::json!({
-            "id": self.id,
+            "id": &*self.id,
             "state": state,
             "established": shown(self.established),
             "lastUsed": shown(self.active),
@@ -261,7 +263,7 @@ impl Sessions {
         at: Millis,
         proof: Option<Proof>,
         config: &SignalsConfig,
-    ) -> Option<Box<str>> {
+    ) -> Option<Arc<str>> {
         let limits = &config.sessions;
         let mut gone = None;
         match self.find_mut(id) {
@@ -302,7 +304,7 @@ impl Sessions {
         self.0.retain(|session| session.active >= before);
     }
 
-    fn make_room(&mut self, most: usize, now: Millis, limits: &SessionsConfig) -> Option<Box<str>> {
+    fn make_room(&mut self, most: usize, now: Millis, limits: &SessionsConfig) -> Option<Arc<str>> {
         if self.0.len() < most.max(1) {
             return None;
         }

@@ -49,7 +49,9 @@ pub struct Standing {
     /// Where the user was seen last.
     pub last_sighting: Option<Sighting>,
     /// What the user has been doing. `finding` is the highest live one about the user, the session, the
-    /// device, the address and the user at that address.
+    /// device, the address and the user at that address. Without a session of the user's it is about each
+    /// of the user's sessions that are recorded, without a device of the user's about each of those: not
+    /// to say which it is never helps.
     pub behavior: Behavior,
     /// The device, where it is known by its id.
     pub device: Option<DeviceStanding>,
@@ -231,7 +233,9 @@ pub enum ChangeError {
         message: String,
     },
     /// There is no room for another subject.
-    #[error("the store is full ({0} subjects); erase some, or raise `trust.signals.bounds.max_subjects`")]
+    #[error(
+        "the store is full ({0} subjects); erase some, or raise `trust.signals.bounds.max_subjects`"
+    )]
     Full(usize),
     /// It could not be made durable.
     #[error("{0}")]

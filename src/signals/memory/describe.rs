@@ -265,7 +265,7 @@ impl User {
             "revokedBefore": shown(self.revoked_before),
             "sessions": self.sessions.iter()
                 .map(|session| session.describe(now, &config.sessions)).collect::<Vec<_>>(),
-            "devices": self.devices,
+            "devices": self.devices.iter().map(|id| &**id).collect::<Vec<_>>(),
             "places": self.places.describe(now, config),
             "history": self.profile.describe(now, config),
             "lastDecision": shown(self.profile.last()),

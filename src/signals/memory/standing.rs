@@ -1,16 +1,22 @@
 //! What is known at the instant of a decision.
 
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
 use super::super::finding::Held;
 use super::super::rates::Rates;
 use super::super::record::User;
 use super::super::store::{Ask, Standing};
 use super::super::window::{Millis, NEVER};
 use super::{Core, SignalsConfig};
+use crate::request::EntityRef;
 use crate::score::KnockOuts;
 use crate::timestamp::Timestamp;
 
 impl Core {
-    /// Takes four locks at most, one after the other, and allocates nothing.
+    /// Takes one lock after the other and allocates nothing: four, and where the session or the device is not
+    /// said one for each that the user has. Whoever does not say which it is could be in any of them.
     pub(in super::super) fn standing(&self, ask: &Ask<'_>) -> Standing {
         let config = self.config.load();
         let now = ask.now.as_millis();
@@ -46,9 +52,34 @@ impl Core {
                 .with(&ip.to_canonical(), |state| state.track.held(now, &config));
             held = held.or(found.unwrap_or_default());
         }
-        self.users.with(ask.user, |user| {
+        let registered = standing.device.is_some_and(|device| device.registered);
+        let hidden = self.users.with(ask.user, |user| {
             user.stand(ask, now, &config, &mut held, &mut standing);
+            let session = ask.session.and_then(|id| user.sessions.find(id));
+            let sessions = session.is_none() && !user.sessions.is_empty();
+            (sessions, !registered && !user.devices.is_empty())
         });
+        let (sessions, devices) = hidden.unwrap_or_default();
+        if sessions {
+            self.each_name(ask.user, User::session_names, |id| {
+                let found = self
+                    .sessions
+                    .with(id, |state| state.track.held(now, &config));
+                held = held.or(found.unwrap_or_default());
+            });
+        }
+        if devices {
+            self.each_name(ask.user, User::device_names, |id| {
+                let found = self.devices.with(id, |state| {
+                    (state.broken.value, state.track.held(now, &config))
+                });
+                let (broken, device) = found.unwrap_or_default();
+                held = held.or(device);
+                if broken {
+                    standing.knock_outs = standing.knock_outs.with(KnockOuts::DEVICE_NOT_COMPLIANT);
+                }
+            });
+        }
         if standing.place.is_none()
             && let Some(country) = ask.country
         {
@@ -66,11 +97,53 @@ impl Core {
     }
 }
 
+/// Names that are taken out together, so that nothing is looked up while their user is locked.
+const TOGETHER: usize = 16;
+
+type Names = SmallVec<[Arc<str>; TOGETHER]>;
+
+impl Core {
+    /// Goes through names that a user has.
+    fn each_name(
+        &self,
+        user: &EntityRef,
+        names: impl Fn(&User, usize) -> Names,
+        mut work: impl FnMut(&str),
+    ) {
+        let mut from = 0;
+        loop {
+            let some = self.users.with(user, |state| names(state, from));
+            let some = some.unwrap_or_default();
+            some.iter().for_each(|name| work(name));
+            if some.len() < TOGETHER {
+                return;
+            }
+            from += TOGETHER;
+        }
+    }
+}
+
 fn instant(at: Millis) -> Option<Timestamp> {
     (at != NEVER).then(|| Timestamp::from_millis(at))
 }
 
 impl User {
+    /// Some of its sessions, ended and revoked ones too: a token that names none may be of any.
+    fn session_names(&self, from: usize) -> Names {
+        let sessions = self.sessions.iter().skip(from).take(TOGETHER);
+        sessions.map(|session| Arc::clone(&session.id)).collect()
+    }
+
+    /// Some of its devices.
+    fn device_names(&self, from: usize) -> Names {
+        self.devices
+            .iter()
+            .skip(from)
+            .take(TOGETHER)
+            .cloned()
+            .collect()
+    }
+
     fn stand(
         &self,
         ask: &Ask<'_>,

@@ -218,7 +218,7 @@ impl Work<'_> {
             let events: Vec<Kept> = state.events().map(|kept| kept.clone()).collect();
             self.core.forget_events(events);
         }
-        self.touched.insert(SubjectKind::Session(gone.into()));
+        self.touched.insert(SubjectKind::Session(gone.to_string()));
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 mod account;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,7 @@ use super::super::rates::Rate;
 use super::super::sessions::Sessions;
 use super::super::track::{News, Track, Whose};
 use super::super::window::{Kept, Millis, NEVER, Window, never, no_time};
+use super::names;
 use crate::score::{Band, Method, Point, Sighting};
 use crate::timestamp::Timestamp;
 
@@ -60,8 +62,13 @@ pub(in super::super) struct User {
     pub(in super::super) overriding: Option<Overriding>,
     #[serde(rename = "se", default, skip_serializing_if = "Sessions::is_empty")]
     pub(in super::super) sessions: Sessions,
-    #[serde(rename = "de", default, skip_serializing_if = "Vec::is_empty")]
-    pub(in super::super) devices: Vec<Box<str>>,
+    #[serde(
+        rename = "de",
+        default,
+        with = "names",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub(in super::super) devices: Vec<Arc<str>>,
     #[serde(rename = "pl", default, skip_serializing_if = "Places::is_empty")]
     pub(in super::super) places: Places,
     #[serde(rename = "pr", default)]

@@ -236,6 +236,36 @@ proptest! {
         prop_assert_eq!(bench.standing("ada", HERE, HOUR), before);
     }
 
+    /// Whoever says less of itself is not better off.
+    #[test]
+    fn hiding_does_not_help(events in any_events(), now in 20 * MINUTE..10 * HOUR) {
+        let bench = with(|config| config.block.enabled = true);
+        let device = crate::signals::DeviceRecord {
+            id: "d".to_owned(),
+            user: Some(user("ada")),
+            ..Default::default()
+        };
+        bench.change(Change::Device(device), 0);
+        bench.signals.report(events, at(20 * MINUTE));
+        let stands = |session, device| bench.stands(&user("ada"), Some(HERE), session, device, now);
+        let (session, device) = (Some("s-ada"), Some("d"));
+        let all = [KnockOuts::ACCOUNT_DISABLED, KnockOuts::DEVICE_NOT_COMPLIANT, KnockOuts::BLOCKED];
+        for (said, hidden) in [
+            (stands(session, device), stands(None, device)),
+            (stands(session, device), stands(session, None)),
+            (stands(session, None), stands(None, None)),
+            (stands(None, device), stands(None, None)),
+            (stands(Some("unknown"), device), stands(None, device)),
+            (stands(session, Some("unknown")), stands(session, None)),
+        ] {
+            prop_assert!(hidden.behavior.finding >= said.behavior.finding);
+            prop_assert!(hidden.demanded_level >= said.demanded_level);
+            for what in all {
+                prop_assert!(knocked(&hidden, what) || !knocked(&said, what), "{:?}", what);
+            }
+        }
+    }
+
     /// Every lock ends by remediation, and an override sets it aside.
     #[test]
     fn every_lock_has_a_way_back(events in any_events()) {

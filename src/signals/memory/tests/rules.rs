@@ -162,6 +162,72 @@ fn a_stranger_holds_nothing_against_a_device_or_a_session() {
     }
 }
 
+/// Not to say which session or device it is does not help.
+#[test]
+fn what_is_hidden_is_held_all_the_same() {
+    let bench = Bench::with(|config| config.bounds.devices = 40);
+    for session in ["s", "t"] {
+        logged_in(&bench, "ada", session);
+    }
+    for n in 0..40 {
+        registered(&bench, "ada", &format!("d{n}"));
+    }
+    registered(&bench, "bob", "e");
+    let finding = |who: &str, session, device| {
+        bench
+            .stands(&user(who), None, session, device, 0)
+            .behavior
+            .finding
+    };
+    // Of a session of hers.
+    times(&bench, 5, Login, 0, &about().user("ada").session("s"));
+    for (session, expect) in [
+        (None, 5_000),
+        (Some("x"), 5_000),
+        (Some("s"), 5_000),
+        (Some("t"), 0),
+    ] {
+        assert_eq!(
+            finding("ada", session, Some("d1")),
+            risk(expect),
+            "{session:?}"
+        );
+        assert_eq!(finding("bob", None, Some("d1")), risk(0));
+    }
+    // Of a device of hers, however many there are.
+    times(&bench, 5, Login, 0, &about().user("ada").device("d39"));
+    for (device, expect) in [
+        (None, 5_000),
+        (Some("e"), 5_000),
+        (Some("x"), 5_000),
+        (Some("d39"), 5_000),
+        (Some("d1"), 0),
+    ] {
+        assert_eq!(
+            finding("ada", Some("t"), device),
+            risk(expect),
+            "{device:?}"
+        );
+    }
+    let broken = EventKind::DeviceComplianceChange { compliant: false };
+    bench.happens(broken, 0, &about().device("d38"));
+    for (device, expect) in [
+        (None, true),
+        (Some("e"), true),
+        (Some("d38"), true),
+        (Some("d1"), false),
+    ] {
+        let standing = bench.stands(&user("ada"), None, None, device, 0);
+        assert_eq!(
+            knocked(&standing, KnockOuts::DEVICE_NOT_COMPLIANT),
+            expect,
+            "{device:?}"
+        );
+    }
+    let standing = bench.stands(&user("bob"), None, None, None, 0);
+    assert!(!knocked(&standing, KnockOuts::DEVICE_NOT_COMPLIANT));
+}
+
 /// What is said of a login is the user's only where the user's session is named.
 #[test]
 fn a_login_from_elsewhere_is_the_users_in_its_own_session_only() {

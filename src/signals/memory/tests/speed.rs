@@ -52,6 +52,12 @@ fn decisions_allocate_nothing() {
         }
     });
     assert_eq!(counted.count_total, 0);
+    let mut bare = ask;
+    (bare.session, bare.device) = (None, None);
+    let counted = allocation_counter::measure(|| {
+        std::hint::black_box(bench.signals.standing(&bare));
+    });
+    assert_eq!(counted.count_total, 0);
     let mut seen = seen(&ada, HERE, 4 * DAY + 1);
     seen.ask = ask;
     bench.signals.observe(&seen);
