@@ -263,6 +263,7 @@ impl User {
             "states": events(self.states.events()),
             "addresses": addresses.collect::<Vec<_>>(),
             "revokedBefore": shown(self.revoked_before),
+            "lastSessionRevoked": shown(self.session_revoked),
             "sessions": self.sessions.iter()
                 .map(|session| session.describe(now, &config.sessions)).collect::<Vec<_>>(),
             "devices": self.devices.iter().map(|id| &**id).collect::<Vec<_>>(),

@@ -182,6 +182,7 @@ impl User {
         }
         standing.last_band = self.band;
         standing.revoked_before = instant(self.revoked_before);
+        standing.last_session_revoked = instant(self.last_revoked(now, config));
         standing.overridden_until = self
             .overridden(now)
             .map(|over| Timestamp::from_millis(over.until));

@@ -131,21 +131,30 @@ impl Work<'_> {
             (state.user.clone(), state.states.insert(kept, most))
         })?;
         self.core.forget_events(gone);
-        for user in owner.iter().chain(user) {
-            let revoked = self
-                .core
-                .users
-                .with(user, |state| state.sessions.revoke(session));
-            if revoked.is_some() {
+        if let Some(owner) = &owner {
+            let noted = self.user(owner, |state| {
+                state.known = true;
+                state.touched = state.touched.max(now);
+                state.session_revoked = state.session_revoked.max(at);
+                state.sessions.revoke(session);
+            });
+            // The session itself is revoked, whether or not there is room for its user.
+            if let Err(error) = noted {
+                tracing::warn!(%error, "a session is revoked, and its user not noted");
+            }
+        }
+        if let Some(user) = user.filter(|user| Some(*user) != owner.as_ref()) {
+            let revoke = |state: &mut User| state.sessions.revoke(session);
+            if self.core.users.with(user, revoke).is_some() {
                 self.touched.insert(SubjectKind::User(user.clone()));
             }
         }
         Ok(())
     }
 
-    /// Makes a session a user's, and nobody else's evidence holds in it any more. Whether it is revoked. A
+    /// Makes a session a user's, and nobody else's evidence holds in it any more. When it was revoked. A
     /// session in which somebody else is logged in is not taken over.
-    fn own(&mut self, session: &str, user: &EntityRef) -> Result<bool, ChangeError> {
+    fn own(&mut self, session: &str, user: &EntityRef) -> Result<Millis, ChangeError> {
         let (now, config) = (self.now, self.config);
         let of = |state: &mut SessionState| state.user.clone();
         let before = self.core.sessions.with(session, of).flatten();
@@ -173,7 +182,7 @@ impl Work<'_> {
             }
             state.touched = state.touched.max(now);
             state.user = Some(user.clone());
-            Some(state.revoked != NEVER)
+            Some(state.revoked)
         })?;
         let revoked = revoked.ok_or_else(of_another)?;
         if let Some(before) = before {
@@ -204,7 +213,8 @@ impl Work<'_> {
             if let Some(level) = level {
                 state.sessions.limit(session, level, at);
             }
-            if revoked {
+            if revoked != NEVER {
+                state.session_revoked = state.session_revoked.max(revoked);
                 state.sessions.revoke(session);
             }
             gone

@@ -55,6 +55,9 @@ pub(in super::super) struct User {
     /// Sessions until then are revoked.
     #[serde(rename = "rb", default = "no_time", skip_serializing_if = "never")]
     pub(in super::super) revoked_before: Millis,
+    /// When one of its sessions was last revoked by its name.
+    #[serde(rename = "lr", default = "no_time", skip_serializing_if = "never")]
+    pub(in super::super) session_revoked: Millis,
     /// The latest authentication of which no session was named.
     #[serde(rename = "ls", default = "no_time", skip_serializing_if = "never")]
     pub(in super::super) last_session: Millis,
@@ -134,6 +137,7 @@ impl Default for User {
             compromised: NEVER,
             replaced: NEVER,
             revoked_before: NEVER,
+            session_revoked: NEVER,
             last_session: NEVER,
             overriding: None,
             sessions: Sessions::default(),
@@ -257,6 +261,15 @@ impl User {
         }
     }
 
+    /// When one of its sessions was last revoked by its name, while that is remembered.
+    pub(in super::super) fn last_revoked(&self, now: Millis, config: &SignalsConfig) -> Millis {
+        let age = now.saturating_sub(self.session_revoked);
+        match age > config.revoked_for.millis() {
+            true => NEVER,
+            false => self.session_revoked,
+        }
+    }
+
     /// Whether its sessions are revoked and there is none that is later.
     pub(in super::super) fn revoked(&self, now: Millis, config: &SignalsConfig) -> bool {
         let until = self.revoked_until(now, config);
@@ -303,12 +316,16 @@ impl User {
             || self.pairs.iter().any(|pair| pair.track.live(now, config))
     }
 
+    fn remembers_revocation(&self, now: Millis, config: &SignalsConfig) -> bool {
+        self.revoked_until(now, config) != NEVER || self.last_revoked(now, config) != NEVER
+    }
+
     /// Whether it may be forgotten for another's state: nothing is held against it, none of its sessions is
     /// revoked or alive, and it has no device.
     pub(in super::super) fn idle(&self, now: Millis, config: &SignalsConfig) -> bool {
         let limits = &config.sessions;
         self.devices.is_empty()
-            && self.revoked_until(now, config) == NEVER
+            && !self.remembers_revocation(now, config)
             && !self
                 .sessions
                 .iter()
@@ -320,7 +337,10 @@ impl User {
     /// named it, or it was not seen for as long as anything is kept.
     pub(in super::super) fn spare(&self, now: Millis, config: &SignalsConfig) -> bool {
         let idle = now.saturating_sub(self.touched) > config.retention.history.millis();
-        (!self.known || idle) && self.devices.is_empty() && !self.is_held(now, config)
+        (!self.known || idle)
+            && self.devices.is_empty()
+            && !self.remembers_revocation(now, config)
+            && !self.is_held(now, config)
     }
 
     /// Whether its time is over.

@@ -218,6 +218,41 @@ fn a_session_is_revoked_for_good() {
 }
 
 #[test]
+fn the_last_session_that_was_revoked_is_on_its_users_record() {
+    let last =
+        |bench: &Bench, id: &str, offset| bench.standing(id, HERE, offset).last_session_revoked;
+    let s = about().session("s");
+    for revoked_first in [true, false] {
+        let bench = Bench::new();
+        let established =
+            |offset| bench.happens(SessionEstablished, offset, &s.clone().user("ada"));
+        if !revoked_first {
+            established(0);
+            assert_eq!(last(&bench, "ada", 1), None);
+        }
+        bench.happens(SessionRevoked, 2, &s);
+        if revoked_first {
+            established(3);
+        }
+        assert_eq!(last(&bench, "ada", 4), Some(at(2)));
+        assert_eq!(last(&bench, "bob", 4), None);
+        let t = about().user("ada").session("t");
+        let late = bench.event(SessionRevoked, 1, &t);
+        bench.signals.report(vec![late], at(4));
+        assert_eq!(last(&bench, "ada", 4), Some(at(2)));
+        // Of all sessions it is told otherwise.
+        bench.happens(SessionRevoked, 5, &about().user("ada"));
+        bench.remediate(SubjectKind::User(user("ada")), 6);
+        assert_eq!(last(&bench, "ada", 30 * DAY), Some(at(2)));
+        assert_eq!(last(&bench, "ada", 30 * DAY + 3), None);
+    }
+    // Of a user nothing else is known of, too.
+    let bench = Bench::new();
+    bench.happens(SessionRevoked, 0, &s.user("ada"));
+    assert_eq!(last(&bench, "ada", 1), Some(at(0)));
+}
+
+#[test]
 fn all_sessions_are_revoked_up_to_an_instant() {
     let bench = Bench::new();
     let revoked = |session: Option<&str>, offset| {
