@@ -205,11 +205,10 @@ impl User {
     ) {
         let session = ask.session.and_then(|id| self.sessions.find(id));
         let until = self.revoked_until(now, config);
-        let revoked = match (ask.session, session) {
-            (_, Some(session)) => session.authenticated() <= until,
-            // Nobody said that it began after its user's sessions were revoked.
-            (Some(_), None) => until != NEVER,
-            (None, None) => self.revoked(now, config),
+        let revoked = match session {
+            Some(session) => session.authenticated() <= until,
+            // A name that nobody said anything of is as good as none.
+            None => self.revoked(now, config),
         };
         let by_itself = standing.knock_outs.contains(KnockOuts::SESSION_REVOKED);
         if revoked && !by_itself {

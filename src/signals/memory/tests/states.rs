@@ -266,6 +266,8 @@ fn all_sessions_are_revoked_up_to_an_instant() {
     assert!(standing.revoked_by_instant && standing.revoked_before == Some(at(10)));
     bench.happens(SessionEstablished, 20, &about().user("ada").session("new"));
     assert!(!revoked(Some("new"), 21) && !revoked(None, 21) && revoked(Some("old"), 21));
+    // A name that is not known is as good as none.
+    assert!(!revoked(Some("unknown"), 21));
     // Authenticated once more, the old one holds again, and proves what came later only.
     assure(&bench, "ada", "old", Method::Webauthn, 30);
     assert!(!revoked(Some("old"), 31));
