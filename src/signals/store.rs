@@ -180,7 +180,7 @@ pub struct AssuranceRecord {
 pub enum Change {
     /// Registers a device or reports on it.
     Device(DeviceRecord),
-    /// Takes a device out.
+    /// Takes a device out. What was said of its compliance stays, until it is erased.
     RemoveDevice(String),
     /// Records an authentication.
     Assurance(AssuranceRecord),

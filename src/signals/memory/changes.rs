@@ -152,7 +152,26 @@ impl Work<'_> {
         }
     }
 
+    /// Takes a device out. What was said of its compliance stays, or a device that does not comply would
+    /// by registering it once more.
     fn remove_device(&mut self, id: &str) {
+        let removed = self.core.devices.with(id, |state| {
+            let events = state.clear();
+            events.map(|events| (state.user.take(), events))
+        });
+        match removed.flatten() {
+            Some((owner, events)) => {
+                self.touched.insert(SubjectKind::Device(id.to_owned()));
+                self.core.forget_events(events);
+                if let Some(user) = &owner {
+                    self.disown(user, id);
+                }
+            }
+            None => self.erase_device(id),
+        }
+    }
+
+    fn erase_device(&mut self, id: &str) {
         self.touched.insert(SubjectKind::Device(id.to_owned()));
         let Some(mut state) = self.core.devices.remove(id) else {
             return;
@@ -261,7 +280,7 @@ impl Work<'_> {
         match subject {
             SubjectKind::User(user) => self.erase_user(user),
             SubjectKind::Session(id) => self.erase_session(id),
-            SubjectKind::Device(id) => self.remove_device(id),
+            SubjectKind::Device(id) => self.erase_device(id),
             SubjectKind::Ip(ip) => {
                 if let Some(mut state) = self.core.ips.remove(ip) {
                     let events: Vec<_> = state.track.window.forget(i64::MAX).collect();
@@ -296,7 +315,7 @@ impl Work<'_> {
             self.erase_session(&id);
         }
         for id in devices {
-            self.remove_device(&id);
+            self.erase_device(&id);
         }
     }
 

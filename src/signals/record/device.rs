@@ -104,6 +104,17 @@ impl DeviceState {
         self.reported = self.reported.max(now);
     }
 
+    /// Takes out all but its owner and what was said of its compliance; the events are handed back. `None`
+    /// where nothing was said of that.
+    pub(in super::super) fn clear(&mut self) -> Option<Vec<Kept>> {
+        if !self.broken.said() {
+            return None;
+        }
+        let before = std::mem::take(self);
+        (self.user, self.states, self.broken) = (before.user, before.states, before.broken);
+        Some(before.track.window.events().to_vec())
+    }
+
     /// Whether it was registered or reported on, and not only seen in events.
     pub(in super::super) fn reported(&self) -> bool {
         self.reported != NEVER

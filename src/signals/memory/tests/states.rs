@@ -509,6 +509,48 @@ fn devices_are_registered_to_one_user() {
 }
 
 #[test]
+fn a_device_that_is_registered_again_complies_no_more_than_before() {
+    let bench = Bench::new();
+    let record = || {
+        Change::Device(DeviceRecord {
+            id: "d".to_owned(),
+            user: Some(user("ada")),
+            ..DeviceRecord::default()
+        })
+    };
+    let stands = |offset| bench.stands(&user("ada"), None, None, Some("d"), offset);
+    bench.change(record(), 0);
+    bench.happens(
+        DeviceComplianceChange { compliant: false },
+        1,
+        &about().device("d"),
+    );
+    bench.change(Change::RemoveDevice("d".to_owned()), 2);
+    assert_eq!(stands(3).device, None);
+    let without = bench.stands(&user("ada"), None, None, None, 3);
+    assert!(!knocked(&without, KnockOuts::DEVICE_NOT_COMPLIANT));
+    bench.change(record(), 4);
+    assert!(knocked(&stands(5), KnockOuts::DEVICE_NOT_COMPLIANT));
+    assert!(stands(5).device.is_some_and(|device| device.registered));
+    bench.happens(
+        DeviceComplianceChange { compliant: true },
+        6,
+        &about().device("d"),
+    );
+    assert!(!knocked(&stands(7), KnockOuts::DEVICE_NOT_COMPLIANT));
+    // Erased, nothing is left of it.
+    let subject = SubjectKind::Device("d".to_owned());
+    bench.change(
+        Change::Erase {
+            subject: subject.clone(),
+            by: "operator".to_owned(),
+        },
+        8,
+    );
+    assert_eq!(bench.signals.describe(&subject, at(9)), None);
+}
+
+#[test]
 fn an_override_sets_findings_aside_and_no_revocations() {
     let bench = Bench::with(|config| config.block.enabled = true);
     for n in 0..5 {
