@@ -1,12 +1,12 @@
 //! What is ordered: devices, authentications, accounts, and the ways back.
 
 use super::super::event::{EventSubject, Severity};
-use super::super::record::{DeviceState, Overriding};
+use super::super::record::{DeviceState, Overriding, SessionState};
 use super::super::sessions::Proof;
 use super::super::store::{
     AssuranceRecord, Change, ChangeError, DeviceRecord, Notice, NoticeKind, SubjectKind,
 };
-use super::super::window::Kept;
+use super::super::window::{Kept, NEVER};
 use super::Work;
 use super::entries::subjects;
 use super::events::{name, refused, user_name};
@@ -196,6 +196,11 @@ impl Work<'_> {
         }
         if record.evidence.level.is_some_and(|level| level > 4) {
             return Err(refused("no_such_level", "the level must be 0 to 4"));
+        }
+        let revoked = |state: &mut SessionState| state.revoked != NEVER;
+        if self.core.sessions.with(record.session.as_str(), revoked) == Some(true) {
+            let message = "the session is revoked for good; record the authentication of a new one";
+            return Err(refused("session_revoked", message));
         }
         let at = self.no_later(record.evidence.at);
         let proof = Some(Proof::new(&Evidence {

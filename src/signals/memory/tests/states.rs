@@ -195,7 +195,21 @@ fn a_session_is_revoked_for_good() {
     assure(&bench, "ada", "t", Method::Totp, 0);
     assert_eq!(bench.in_session("ada", "s", 1).evidence.len(), 1);
     bench.happens(SessionRevoked, 1, &about().session("s"));
-    assure(&bench, "ada", "s", Method::Webauthn, 2);
+    let record = AssuranceRecord {
+        session: "s".to_owned(),
+        user: user("ada"),
+        evidence: Evidence {
+            method: Some(Method::Webauthn),
+            level: None,
+            user_verified: false,
+            at: at(2),
+            until: None,
+        },
+    };
+    let refused = bench.signals.change(Change::Assurance(record), at(2));
+    let revoked = "session_revoked";
+    assert!(matches!(refused, Err(ChangeError::Refused { code, .. }) if code == revoked));
+    bench.happens(SessionEstablished, 2, &about().user("ada").session("s"));
     let standing = bench.in_session("ada", "s", 3);
     assert!(knocked(&standing, KnockOuts::SESSION_REVOKED) && !standing.revoked_by_instant);
     assert!(standing.evidence.is_empty());
@@ -310,7 +324,7 @@ fn a_revoked_session_is_no_later_one() {
         }
         bench.happens(SessionRevoked, 1, &about().session("s"));
         if revoked_first {
-            assure(&bench, "ada", "s", Method::Totp, 2);
+            bench.happens(SessionEstablished, 2, &about().user("ada").session("s"));
         }
         let standing = bench.standing("ada", HERE, 3);
         assert!(knocked(&standing, KnockOuts::SESSION_REVOKED));
