@@ -64,8 +64,9 @@ impl Default for RulesConfig {
                 .map(|sort| sort.name().to_owned())
                 .to_vec(),
             rate_limits: medium(20),
+            // Not above what an administrator has to approve; the level is what it demands.
             impossible_travel: OnceRule {
-                risk: Score::new(9_000),
+                risk: Score::new(8_000),
                 level: 3,
             },
             travel_again: Span::hours(1),

@@ -367,7 +367,7 @@ fn impossible_travel_is_an_incident_until_it_is_remediated() {
     let incident = (NoticeKind::Incident, "account_compromise".to_owned());
     assert_eq!(bench.told(), [finding.clone(), incident.clone()]);
     let standing = bench.standing("ada", HERE, 5 * DAY);
-    assert_eq!((standing.risk, standing.demanded_level), (risk(9_000), 3));
+    assert_eq!((standing.risk, standing.demanded_level), (risk(8_000), 3));
     assert_eq!(standing.suspicious, Some(true));
     // Once per hour, and the incident once until it is remediated.
     travel(HOUR - 1);
