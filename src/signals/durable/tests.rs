@@ -205,7 +205,7 @@ fn writers_at_once_leave_the_latest_state() {
             scope.spawn(move || {
                 for n in 0..20 {
                     let id = format!("{thread}-{n}");
-                    let one = event(&id, EventKind::MfaBypassAttempt, n, &about().user("ada"));
+                    let one = event(&id, EventKind::PrivilegeEscalation, n, &about().user("ada"));
                     assert_eq!(signals.report(vec![one], at(100)), [EventAnswer::Accepted]);
                 }
             });
