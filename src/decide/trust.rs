@@ -59,12 +59,11 @@ pub(super) fn meets(evaluation: &Evaluation<'_>, meaning: &Meaning) -> bool {
                 .is_none_or(|level| found.level.reached >= level))
 }
 
-/// Why satisfied permits do not make an Allow: a step-up can mend it, or trust does not suffice.
+/// Why satisfied permits do not make an Allow: an authentication can mend it, or none can.
 pub(super) fn cause(evaluation: &Evaluation<'_>, floors: &Floors) -> Cause {
     match step_up(evaluation, floors) {
-        Some(step_up) if !step_up.methods.is_empty() => Cause::StepUpRequired,
-        _ if floors.trust => Cause::InsufficientTrust,
-        _ => Cause::StepUpRequired,
+        Some(step_up) if !step_up.is_empty() => Cause::StepUpRequired,
+        _ => Cause::InsufficientTrust,
     }
 }
 
@@ -200,8 +199,8 @@ pub(super) fn outcome(
             decision: found.cause.decision(),
             cause: found.cause,
         }),
-        approval: cause == Cause::Permitted
-            && trust.mode == Enforcement::Enforce
+        approval: (cause == Cause::Permitted || stands.cause == Cause::UnsupportedObligation)
+            && (trust.mode == Enforcement::Enforce || would_be.is_some())
             && approval(evaluation),
         lacking,
         restricted: lacking && restricted(evaluation),
@@ -260,9 +259,7 @@ impl TrustOutcome {
     /// The level that such a step-up reaches, where one helps.
     #[must_use]
     pub fn step_up(&self) -> Option<&StepUp> {
-        self.step_up
-            .as_ref()
-            .filter(|found| !found.methods.is_empty())
+        self.step_up.as_ref().filter(|found| !found.is_empty())
     }
 
     /// What would have to be done, or has to be where the decision is Allow.

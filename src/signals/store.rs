@@ -70,6 +70,8 @@ pub struct Standing {
     /// The user's sessions are revoked up to this instant. A request whose authentication is not later
     /// is of a revoked session; [`Standing::knock_outs`] says so already as far as the store can tell.
     pub revoked_before: Option<Timestamp>,
+    /// When one of this user's sessions was last revoked: a token that names no session may be of it.
+    pub last_session_revoked: Option<Timestamp>,
     /// The band of the last decision that allowed something.
     pub last_band: Option<Band>,
     /// An operator's override: until then findings, lock-outs and risk levels are left aside.
