@@ -60,15 +60,15 @@ pub(super) fn meets(evaluation: &Evaluation<'_>, meaning: &Meaning) -> bool {
 }
 
 /// Why satisfied permits do not make an Allow: an authentication can mend it, or none can.
-pub(super) fn cause(evaluation: &Evaluation<'_>, floors: &Floors) -> Cause {
-    match step_up(evaluation, floors) {
+pub(super) fn cause(step_up: Option<&StepUp>) -> Cause {
+    match step_up {
         Some(step_up) if !step_up.is_empty() => Cause::StepUpRequired,
         _ => Cause::InsufficientTrust,
     }
 }
 
 /// The step-up that makes the request pass by the permit that demands least; else what was looked for.
-fn step_up(evaluation: &Evaluation<'_>, floors: &Floors) -> Option<StepUp> {
+pub(super) fn step_up(evaluation: &Evaluation<'_>, floors: &Floors) -> Option<StepUp> {
     let trust = evaluation.trust.as_ref()?;
     let model = evaluation.state.snapshot().trust()?.model();
     let found = &trust.assessment;
@@ -185,7 +185,6 @@ pub(super) fn outcome(
     stands: &Found,
     would_be: Option<&Found>,
 ) -> TrustOutcome {
-    let floors = Floors::of(evaluation, Some(Enforcement::Enforce));
     let lacking = matches!(
         stands.cause,
         Cause::StepUpRequired | Cause::InsufficientTrust
@@ -193,15 +192,17 @@ pub(super) fn outcome(
     TrustOutcome {
         assessment: trust.assessment,
         enforcement: trust.mode,
-        step_up: lacking.then(|| step_up(evaluation, &floors)).flatten(),
+        step_up: stands.step_up,
         enrolled: trust.inputs.authentication.enrolled,
         would_be: would_be.map(|found| WouldBe {
             decision: found.cause.decision(),
             cause: found.cause,
         }),
-        approval: (cause == Cause::Permitted || stands.cause == Cause::UnsupportedObligation)
-            && (trust.mode == Enforcement::Enforce || would_be.is_some())
-            && approval(evaluation),
+        approval: match stands.cause {
+            Cause::Permitted => trust.mode == Enforcement::Enforce,
+            Cause::UnsupportedObligation => true,
+            _ => false,
+        } && approval(evaluation),
         lacking,
         restricted: lacking && restricted(evaluation),
         by_trust: matches!(
