@@ -11,6 +11,7 @@ use cedar_policy::Effect;
 use crate::caller::Handles;
 use crate::engine::{Evaluation, Places};
 use crate::policy::{OnError, PolicyInfo};
+use crate::score::StepUp;
 use crate::trust::Enforcement;
 
 pub(crate) use outcome::Verdict;
@@ -69,6 +70,8 @@ struct Found {
     permits: Places,
     /// The satisfied permits that did not make an Allow.
     unmet: Places,
+    /// What would mend it, where that was looked for.
+    step_up: Option<StepUp>,
 }
 
 impl Found {
@@ -77,6 +80,7 @@ impl Found {
             cause,
             permits: Places::new(),
             unmet: Places::new(),
+            step_up: None,
         }
     }
 }
@@ -115,10 +119,12 @@ fn permitted(evaluation: &Evaluation<'_>, mode: Option<Enforcement>) -> Found {
     let met = |policy: PolicyInfo<'_>| trust::meets(evaluation, policy.meaning);
     let permits: Places = all.clone().filter(|at| info(at).is_some_and(met)).collect();
     if permits.is_empty() || floors.unmet() {
+        let step_up = trust::step_up(evaluation, &floors);
         return Found {
-            cause: trust::cause(evaluation, &floors),
+            cause: trust::cause(step_up.as_ref()),
             permits: Places::new(),
             unmet: all.collect(),
+            step_up,
         };
     }
     let unhandled = unhandled(evaluation, &permits);
@@ -127,12 +133,14 @@ fn permitted(evaluation: &Evaluation<'_>, mode: Option<Enforcement>) -> Found {
             cause: Cause::UnsupportedObligation,
             permits: Places::new(),
             unmet: unhandled,
+            step_up: None,
         };
     }
     Found {
         cause: Cause::Permitted,
         permits,
         unmet: Places::new(),
+        step_up: None,
     }
 }
 

@@ -193,6 +193,8 @@ pub struct Authentication {
     pub amr: Vec<String>,
     /// When it was (`auth_time`).
     pub auth_time: Option<Timestamp>,
+    /// When the token was issued (`iat`), which is no proof of when the principal was authenticated.
+    pub issued_at: Option<Timestamp>,
     /// The session (`sid`).
     pub session: Option<String>,
     /// The token's own id (`jti`).

@@ -72,6 +72,8 @@ pub(crate) struct Verified {
     pub(crate) amr: Vec<String>,
     /// When the authentication was.
     pub(crate) auth_time: Option<Timestamp>,
+    /// When it was issued.
+    pub(crate) issued_at: Option<Timestamp>,
     /// The session.
     pub(crate) sid: Option<String>,
     /// The token's own id.

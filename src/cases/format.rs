@@ -97,6 +97,7 @@ impl GivenAuthentication {
             amr: self.amr,
             auth_time: self.auth_time.map(|text| text.parse()).transpose()?,
             session: self.session,
+            issued_at: None,
             token: None,
         })
     }

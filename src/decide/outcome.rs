@@ -53,7 +53,8 @@ pub enum Cause {
     /// Deny: permits are satisfied, and a stronger or fresher authentication, or more trust, would make
     /// one of them count.
     StepUpRequired,
-    /// Deny: permits are satisfied, and the trust that is configured for the resource is not reached.
+    /// Deny: permits are satisfied, the trust that the resource or a permit requires is not reached, and no
+    /// authentication would mend it.
     InsufficientTrust,
     /// Deny: a revoked session, a disabled account, a device that does not comply, or the like.
     KnockedOut,

@@ -59,17 +59,16 @@ pub(super) fn meets(evaluation: &Evaluation<'_>, meaning: &Meaning) -> bool {
                 .is_none_or(|level| found.level.reached >= level))
 }
 
-/// Why satisfied permits do not make an Allow: a step-up can mend it, or trust does not suffice.
-pub(super) fn cause(evaluation: &Evaluation<'_>, floors: &Floors) -> Cause {
-    match step_up(evaluation, floors) {
-        Some(step_up) if !step_up.methods.is_empty() => Cause::StepUpRequired,
-        _ if floors.trust => Cause::InsufficientTrust,
-        _ => Cause::StepUpRequired,
+/// Why satisfied permits do not make an Allow: an authentication can mend it, or none can.
+pub(super) fn cause(step_up: Option<&StepUp>) -> Cause {
+    match step_up {
+        Some(step_up) if !step_up.is_empty() => Cause::StepUpRequired,
+        _ => Cause::InsufficientTrust,
     }
 }
 
 /// The step-up that makes the request pass by the permit that demands least; else what was looked for.
-fn step_up(evaluation: &Evaluation<'_>, floors: &Floors) -> Option<StepUp> {
+pub(super) fn step_up(evaluation: &Evaluation<'_>, floors: &Floors) -> Option<StepUp> {
     let trust = evaluation.trust.as_ref()?;
     let model = evaluation.state.snapshot().trust()?.model();
     let found = &trust.assessment;
@@ -186,7 +185,6 @@ pub(super) fn outcome(
     stands: &Found,
     would_be: Option<&Found>,
 ) -> TrustOutcome {
-    let floors = Floors::of(evaluation, Some(Enforcement::Enforce));
     let lacking = matches!(
         stands.cause,
         Cause::StepUpRequired | Cause::InsufficientTrust
@@ -194,15 +192,17 @@ pub(super) fn outcome(
     TrustOutcome {
         assessment: trust.assessment,
         enforcement: trust.mode,
-        step_up: lacking.then(|| step_up(evaluation, &floors)).flatten(),
+        step_up: stands.step_up,
         enrolled: trust.inputs.authentication.enrolled,
         would_be: would_be.map(|found| WouldBe {
             decision: found.cause.decision(),
             cause: found.cause,
         }),
-        approval: cause == Cause::Permitted
-            && trust.mode == Enforcement::Enforce
-            && approval(evaluation),
+        approval: match stands.cause {
+            Cause::Permitted => trust.mode == Enforcement::Enforce,
+            Cause::UnsupportedObligation => true,
+            _ => false,
+        } && approval(evaluation),
         lacking,
         restricted: lacking && restricted(evaluation),
         by_trust: matches!(
@@ -260,9 +260,7 @@ impl TrustOutcome {
     /// The level that such a step-up reaches, where one helps.
     #[must_use]
     pub fn step_up(&self) -> Option<&StepUp> {
-        self.step_up
-            .as_ref()
-            .filter(|found| !found.methods.is_empty())
+        self.step_up.as_ref().filter(|found| !found.is_empty())
     }
 
     /// What would have to be done, or has to be where the decision is Allow.

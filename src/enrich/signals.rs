@@ -10,12 +10,12 @@ use super::Enriched;
 use super::geo::GeoSource;
 use crate::caller::Scope;
 use crate::entities::{EntityVersion, Uid, Value};
-use crate::request::{Request, Signals};
+use crate::request::{Authentication, Request, Signals};
 use crate::score::{
     Authenticated, Behavior, Country, Device, DeviceTrust, Evident, Identity, Indicators, Inputs,
     KnockOuts, Location, Network, Source, SubjectRisk,
 };
-use crate::signals::{Ask, SignalStore, Standing};
+use crate::signals::{Ask, DeviceStanding, SignalStore, Standing};
 use crate::timestamp::Timestamp;
 use crate::trust::Trust;
 
@@ -232,7 +232,20 @@ fn identity(
 
 fn device(request: &Request, signals: Option<&Signals>, standing: &Standing) -> Device {
     let said = signals.and_then(|signals| signals.device.as_ref());
-    let stored = standing.device;
+    // Of a device that is not this principal's only what speaks against it counts: naming somebody else's
+    // must not help.
+    let stored = standing.device.map(|device| match device.registered {
+        true => device,
+        false => DeviceStanding {
+            jailbroken: device.jailbroken.filter(|jailbroken| *jailbroken),
+            current_os: device.current_os.filter(|current| !current),
+            managed: device.managed.filter(|managed| !managed),
+            certificate: device.certificate.filter(|shown| !shown),
+            indicators: device.indicators,
+            reported: device.reported,
+            ..DeviceStanding::default()
+        },
+    });
     let named = request
         .client()
         .is_some_and(|client| client.device.is_some());
@@ -350,18 +363,15 @@ fn network(trust: &Trust, place: &Place, signals: Option<&Signals>) -> Network {
 /// What proves the authentication: the session's record, and a verified token.
 fn evidence(enriched: &Enriched<'_>, trust: &Trust, standing: &Standing) -> Authenticated {
     let mut evidence = standing.evidence.clone();
-    if let Some(token) = enriched.request.authentication() {
-        let revoked = standing.revoked_before;
-        let of_token = trust.assurances().evidence(
+    if let Some(token) = enriched.request.authentication()
+        && revoked(token, standing, enriched) != Some(true)
+    {
+        evidence.extend(trust.assurances().evidence(
             token.acr.as_deref(),
             &token.amr,
             token.auth_time,
             enriched.now,
-        );
-        // What was proved before the user's sessions were revoked proves nothing now.
-        evidence.extend(of_token.into_iter().filter(|proof| {
-            token.auth_time.is_none() && revoked.is_none() || revoked.is_none_or(|at| proof.at > at)
-        }));
+        ));
     }
     Authenticated {
         evidence,
@@ -397,17 +407,27 @@ fn knock_outs(
     if said.and_then(|device| device.compliant) == Some(false) {
         knock_outs = knock_outs.with(KnockOuts::DEVICE_NOT_COMPLIANT);
     }
-    // A token whose authentication is later than the revocation is of a new session.
-    let token = enriched
-        .request
-        .authentication()
-        .and_then(|token| token.auth_time);
-    if let (Some(revoked), Some(at)) = (standing.revoked_before, token) {
-        if at <= revoked {
-            knock_outs = knock_outs.with(KnockOuts::SESSION_REVOKED);
-        } else if standing.revoked_by_instant {
-            knock_outs = knock_outs.without(KnockOuts::SESSION_REVOKED);
+    let token = enriched.request.authentication();
+    match token.and_then(|token| revoked(token, standing, enriched)) {
+        Some(true) => knock_outs.with(KnockOuts::SESSION_REVOKED),
+        // It is of a session that the store does not know of, and that began later.
+        Some(false) if standing.revoked_by_instant => {
+            knock_outs.without(KnockOuts::SESSION_REVOKED)
         }
+        _ => knock_outs,
     }
-    knock_outs
+}
+
+/// Whether a token is of a session that was revoked; `None` where nothing was revoked that it could be of.
+///
+/// A token tells its age by `auth_time`, else by `iat`; one that does neither is as old as can be. One that
+/// names no session may be of any of its principal's, so that the last revocation of one counts.
+fn revoked(token: &Authentication, standing: &Standing, enriched: &Enriched<'_>) -> Option<bool> {
+    let names_session = ask(enriched.request, &Place::default(), enriched.now)
+        .session
+        .is_some();
+    let of_session = standing.last_session_revoked.filter(|_| !names_session);
+    let revoked = standing.revoked_before.max(of_session)?;
+    let age = token.auth_time.or(token.issued_at);
+    Some(age.is_none_or(|at| at <= revoked))
 }

@@ -101,7 +101,10 @@ impl Scoring {
         tell(Notice {
             kind: NoticeKind::BreakGlass,
             name: "break_glass".to_owned(),
-            id: format!("break_glass:{principal}:{}", at.as_millis()),
+            id: format!(
+                "break_glass:{principal}:{action}:{resource}:{}",
+                at.as_millis()
+            ),
             at,
             severity: Severity::High,
             risk: Score::ZERO,

@@ -10,7 +10,7 @@ use super::composite::{Composer, Part};
 use super::config::{Lists, ModelConfig, OnMissing, Preset};
 use super::factor::{Floors, Measure, behavior, device, identity, location, network, sensitivity};
 use super::input::{Identity, Inputs, KnockOuts, Source};
-use super::level::{Evidence, context_risk, required_level, standing, subject_risk, time_trust};
+use super::level::{context_risk, required_level, standing, subject_risk, time_trust};
 use super::number::Score;
 use crate::timestamp::Timestamp;
 
@@ -153,15 +153,14 @@ impl Model {
     /// Scores a request. Allocates nothing.
     #[must_use]
     pub fn assess(&self, inputs: &Inputs, now: Timestamp) -> Assessment {
-        self.assess_with(inputs, &inputs.identity, None, now)
+        self.assess_with(inputs, &inputs.identity, now)
     }
 
-    /// The same with another identity and one evidence more.
+    /// The same with another identity.
     pub(super) fn assess_with(
         &self,
         inputs: &Inputs,
         identity: &Identity,
-        more: Option<&Evidence>,
         now: Timestamp,
     ) -> Assessment {
         let required = self.required(&inputs.target);
@@ -198,7 +197,7 @@ impl Model {
         assessment.band = band(&self.config.bands, risk, inputs.previous_band);
         assessment.level = LevelStanding {
             required: required_level(self, inputs, &assessment),
-            ..standing(self, &inputs.authentication.evidence, more, now)
+            ..standing(self, &inputs.authentication.evidence, None, now)
         };
         if inputs.exempt {
             // Nothing is held against it, and what is computed is still shown.

@@ -55,6 +55,15 @@ fn take_up(serve: &Serve, app: &App, current: &Config) -> Option<Config> {
             return None;
         }
     };
+    // What it names is read before anything of it is taken up.
+    let geoip = next.trust.as_ref().and_then(|trust| trust.geoip.as_deref());
+    if let Err(why) = app.geo.take_up(geoip) {
+        tracing::error!(%why, "configuration refused: the database of places cannot be read");
+        let mut trouble = app.config_trouble();
+        trouble.refused = Some(format!("`trust.geoip`: {why}"));
+        app.set_config_trouble(trouble);
+        return None;
+    }
     let restart_needed = serve.config.restart_needed(&next);
     if !restart_needed.is_empty() {
         tracing::warn!(keys = restart_needed.join(", "), "restart needed");
@@ -74,11 +83,6 @@ fn take_up(serve: &Serve, app: &App, current: &Config) -> Option<Config> {
         // the sources are faulty, it is published with the next good ones.
         let _ = pdp.set_trust(next.trust.clone());
     }
-    let geoip = next.trust.as_ref().and_then(|trust| trust.geoip.as_deref());
-    let no_geoip = app.geo.take_up(geoip).err().map(|message| {
-        tracing::error!(%message, "the database of places was not taken up");
-        format!("`trust.geoip`: {message}")
-    });
     let mut next = next;
     let refused = if current.log == next.log {
         None
@@ -95,7 +99,6 @@ fn take_up(serve: &Serve, app: &App, current: &Config) -> Option<Config> {
             }
         }
     };
-    let refused = refused.or(no_geoip);
     app.set_config_trouble(ConfigTrouble {
         refused,
         restart_needed,

@@ -42,6 +42,7 @@ pub(super) fn resolve(pending: Pending, verified: &Verified) -> Result<Request, 
         acr: verified.acr.clone(),
         amr: verified.amr.clone(),
         auth_time: verified.auth_time,
+        issued_at: verified.issued_at,
         session: verified.sid.clone(),
         token: verified.jti.clone(),
     };

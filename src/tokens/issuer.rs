@@ -111,6 +111,7 @@ impl Issuer {
             acr: text_at(claims, "/acr"),
             amr: claims.get("amr").map(texts).unwrap_or_default(),
             auth_time: instant(claims, "auth_time")?,
+            issued_at: instant(claims, "iat")?,
             sid: self
                 .shape
                 .session

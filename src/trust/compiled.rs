@@ -147,7 +147,8 @@ impl Trust {
                 && (enforce.actions.is_empty() || is_action(version, request, &enforce.actions))
         };
         let rule = self.parts.enforce.iter().find(fits);
-        rule.map_or(self.config.enforcement, |enforce| enforce.rule.mode)
+        let mode = rule.and_then(|enforce| enforce.rule.mode);
+        mode.unwrap_or(self.config.enforcement)
     }
 
     /// What the request's resource and action demand, by the stored resource.
@@ -213,6 +214,25 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn parts(&mut self, config: &TrustConfig) -> Parts {
+        for (n, rule) in config.enforce.iter().enumerate() {
+            if rule.mode.is_none() {
+                self.faults.push(format!(
+                    "enforce[{n}].mode: is required: `off`, `report` or `enforce`"
+                ));
+            }
+            let conditions = [
+                &rule.callers,
+                &rule.actions,
+                &rule.resource_types,
+                &rule.principal_types,
+            ];
+            if conditions.iter().all(|condition| condition.is_empty()) {
+                self.faults.push(format!(
+                    "enforce[{n}]: names no callers, actions, resource_types or principal_types; set \
+                     `trust.enforcement` for all"
+                ));
+            }
+        }
         let enforce = config.enforce.iter().enumerate();
         let enforce = enforce.map(|(n, rule)| Enforce {
             actions: self.entities(&format!("enforce[{n}].actions"), &rule.actions),

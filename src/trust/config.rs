@@ -82,8 +82,8 @@ pub struct EnforceRule {
     pub resource_types: Vec<String>,
     /// Types of principals.
     pub principal_types: Vec<String>,
-    /// What it means for them.
-    pub mode: Enforcement,
+    /// What it means for them; required.
+    pub mode: Option<Enforcement>,
 }
 
 /// How resources of a type are classified: by an attribute of the stored entity, or all alike.

@@ -156,7 +156,7 @@ fn policies_come_before_trust() {
 fn a_permit_counts_only_when_its_own_requirements_are_met() {
     let policies = "@id(\"strong\") @requires_auth_level(\"3\") @obligation(\"log_access\")
         permit(principal, action, resource);
-        @id(\"trusted\") @requires_trust(\"0.95\") permit(principal, action, resource);";
+        @id(\"trusted\") @requires_trust(\"0.9\") permit(principal, action, resource);";
     // In every mode, and without any configuration.
     let modes = [Enforcement::Off, Enforcement::Report].map(|mode| Some(trust(mode)));
     for config in modes.into_iter().chain([None]) {
@@ -177,7 +177,7 @@ fn a_permit_counts_only_when_its_own_requirements_are_met() {
             unmet,
             [
                 ("strong".to_owned(), Some(3), None),
-                ("trusted".to_owned(), None, Some(Score::new(9_500)))
+                ("trusted".to_owned(), None, Some(Score::new(9_000)))
             ]
         );
         let options: Vec<_> = outcome.trust().unwrap().options().collect();
@@ -224,7 +224,7 @@ fn requirements_do_not_stand_on_forbids_and_are_readable() {
 fn the_first_rule_that_fits_says_what_is_enforced() {
     let mut config = trust(Enforcement::Report);
     let rule = |mode| EnforceRule {
-        mode,
+        mode: Some(mode),
         ..EnforceRule::default()
     };
     config.enforce = vec![
@@ -262,6 +262,115 @@ fn the_first_rule_that_fits_says_what_is_enforced() {
         mode(ask("level3", "Secret").caller(batch)),
         Enforcement::Off
     );
+}
+
+#[test]
+fn a_rule_of_enforcement_names_its_mode_and_whom_it_is_for() {
+    let mut config = trust(Enforcement::Enforce);
+    config.enforce = vec![EnforceRule::default()];
+    let Err(deodar::BuildError::Sources(faults)) = builder(ALL).trust(config).build() else {
+        panic!("it is taken");
+    };
+    let error = faults
+        .iter()
+        .map(|fault| fault.to_string())
+        .collect::<Vec<_>>()
+        .join("\n");
+    assert!(
+        error.contains("`trust.enforce[0].mode`: is required"),
+        "{error}"
+    );
+    assert!(
+        error.contains("`trust.enforce[0]`: names no callers"),
+        "{error}"
+    );
+}
+
+#[test]
+fn where_no_authentication_helps_none_is_asked_for() {
+    let pdp = pdp(
+        "@requires_trust(\"0.9\") permit(principal, action, resource);",
+        trust(Enforcement::Off),
+    );
+    let outcome = decide(&pdp, ask("level1", "Public"));
+    check(&outcome, Cause::InsufficientTrust, None);
+    assert!(
+        outcome
+            .requirements()
+            .all(|asked| asked.name() != "step_up")
+    );
+}
+
+#[test]
+fn somebody_elses_device_speaks_only_against_the_request() {
+    let pdp = pdp(ALL, trust(Enforcement::Report));
+    let device = |id: &str, good: bool| {
+        let record = deodar::signals::DeviceRecord {
+            id: id.to_owned(),
+            user: Some(deodar::EntityRef::new("User", "bo").unwrap()),
+            trust: Some(DeviceTrust::High),
+            jailbroken: Some(!good),
+            current_os: Some(good),
+            managed: Some(good),
+            certificate: Some(good),
+            ..deodar::signals::DeviceRecord::default()
+        };
+        let change = deodar::signals::Change::Device(record);
+        pdp.signals().unwrap().change(change, now()).unwrap();
+    };
+    device("good", true);
+    device("bad", false);
+    let score = |id: &str| {
+        let client = Client {
+            device: Some(id.to_owned()),
+            ..client()
+        };
+        let outcome = decide(&pdp, ask("level1", "Public").client(client));
+        let factors = outcome.trust().unwrap().assessment().factors;
+        factors[1].score
+    };
+    let _ = score("unknown");
+    assert_eq!(score("good"), score("unknown"));
+    assert!(score("bad") <= score("unknown"));
+}
+
+#[test]
+fn an_old_token_is_of_a_revoked_session() {
+    let pdp = pdp(ALL, trust(Enforcement::Enforce));
+    let earlier = |seconds: i64| Some(Timestamp::from_millis(now().as_millis() - seconds * 1_000));
+    let token = |auth_time, issued_at| Authentication {
+        acr: Some("4".to_owned()),
+        auth_time,
+        issued_at,
+        ..Authentication::default()
+    };
+    let ask = |token| {
+        let request = ask("level1", "Public")
+            .signals(best())
+            .authentication(token);
+        decide(&pdp, request)
+    };
+    check(&ask(token(earlier(10), None)), Cause::Permitted, None);
+    let event = deodar::signals::Event {
+        id: "e1".to_owned(),
+        kind: deodar::signals::EventKind::SessionRevoked,
+        at: earlier(5).unwrap(),
+        source: "idp".to_owned(),
+        severity: deodar::signals::Severity::High,
+        subject: deodar::signals::EventSubject {
+            user: Some(deodar::EntityRef::new("User", "ada").unwrap()),
+            ..deodar::signals::EventSubject::default()
+        },
+    };
+    pdp.signals().unwrap().report(vec![event], now());
+    check(&ask(token(earlier(10), None)), Cause::KnockedOut, None);
+    // Of unknown age, it is as old as can be; a later issue of it tells.
+    check(&ask(token(None, None)), Cause::KnockedOut, None);
+    check(&ask(token(None, earlier(10))), Cause::KnockedOut, None);
+    check(&ask(token(earlier(1), None)), Cause::Permitted, None);
+    let reissued = ask(token(None, earlier(1)));
+    assert_ne!(reissued.cause(), Cause::KnockedOut);
+    assert!(reissued.trust().unwrap().assessment().level.reached <= 1);
 }
 
 #[test]

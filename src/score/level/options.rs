@@ -3,6 +3,7 @@
 //! The two are kept apart. Under `calibrated` a method is an option only if completing it now makes this
 //! very request pass, which is found out by scoring it so; under `literal` methods are picked by the gap.
 
+use super::validity::standing;
 use super::{Evidence, Method, MethodSet};
 use crate::score::assessment::Assessment;
 use crate::score::config::Preset;
@@ -10,6 +11,17 @@ use crate::score::input::{Identity, Inputs};
 use crate::score::model::Model;
 use crate::score::number::Score;
 use crate::timestamp::Timestamp;
+
+/// What completing a method proves.
+fn completed(method: Method, user_verified: bool, now: Timestamp) -> Evidence {
+    Evidence {
+        method: Some(method),
+        level: None,
+        user_verified,
+        at: now,
+        until: None,
+    }
+}
 
 /// The methods that the published table has; the others only stand in for them.
 const PUBLISHED: [Method; 4] = [
@@ -125,13 +137,15 @@ pub struct Alternative {
 impl Model {
     /// Which methods, completed right now, make this request reach this trust and this level.
     ///
-    /// Each is tried by scoring the request with its evidence. Where it takes user verification to
-    /// pass, the method says so. Allocates nothing.
+    /// Each is tried by scoring the request with what it proves; methods that prove the same are scored
+    /// once. Where it takes user verification to pass, the method says so. Allocates nothing.
     #[must_use]
     pub fn step_up(&self, inputs: &Inputs, trust: Score, level: u8, now: Timestamp) -> StepUp {
         let level = level.min(4);
         let mut step_up = StepUp::default();
         let mut reached = 4;
+        // The composite and whether nothing knocks out, by what is proved.
+        let mut scored: [Option<(Score, bool)>; 4] = [None; 4];
         for method in Method::ALL {
             let strength = |user_verified| self.strength(method, user_verified);
             // Verification is only tried where it is worth more.
@@ -140,11 +154,18 @@ impl Model {
                 .filter(|verified| strength(*verified) > 0)
                 .filter(|verified| !verified || strength(true) > strength(false));
             let passing = tries.find_map(|user_verified| {
-                let after = self.complete(inputs, method, user_verified, now);
-                let passes = after.composite >= trust
-                    && after.level.reached >= level
-                    && after.knock_outs.is_empty();
-                passes.then(|| (user_verified, strength(user_verified)))
+                let evidence = completed(method, user_verified, now);
+                let known = &inputs.authentication.evidence;
+                if standing(self, known, Some(&evidence), now).reached < level {
+                    return None;
+                }
+                let (proved, identity) = self.proving(&inputs.identity, method);
+                let slot = scored.get_mut(proved)?;
+                let (composite, free) = *slot.get_or_insert_with(|| {
+                    let after = self.assess_with(inputs, &identity, now);
+                    (after.composite, after.knock_outs.is_empty())
+                });
+                (composite >= trust && free).then(|| (user_verified, strength(user_verified)))
             });
             if let Some((user_verified, strength)) = passing {
                 step_up.methods = step_up.methods.with(method);
@@ -165,33 +186,18 @@ impl Model {
         step_up
     }
 
-    /// The request as it is once a method is completed.
-    pub(in crate::score) fn complete(
-        &self,
-        inputs: &Inputs,
-        method: Method,
-        user_verified: bool,
-        now: Timestamp,
-    ) -> Assessment {
+    /// The identity once a method is completed, and which of the four cases of what it proves that is.
+    fn proving(&self, identity: &Identity, method: Method) -> (usize, Identity) {
         let of = self.config().methods.of(method);
-        let holds = |proven: bool, before| if proven { Some(true) } else { before };
         let counts = self.authenticates(method);
+        let (several, resistant) = (of.multi_factor && counts, of.phishing_resistant && counts);
+        let holds = |proven: bool, before| if proven { Some(true) } else { before };
         let identity = Identity {
-            mfa_verified: holds(of.multi_factor && counts, inputs.identity.mfa_verified),
-            phishing_resistant: holds(
-                of.phishing_resistant && counts,
-                inputs.identity.phishing_resistant,
-            ),
-            ..inputs.identity
+            mfa_verified: holds(several, identity.mfa_verified),
+            phishing_resistant: holds(resistant, identity.phishing_resistant),
+            ..*identity
         };
-        let evidence = Evidence {
-            method: Some(method),
-            level: None,
-            user_verified,
-            at: now,
-            until: None,
-        };
-        self.assess_with(inputs, &identity, Some(&evidence), now)
+        (usize::from(several) + 2 * usize::from(resistant), identity)
     }
 
     /// The published way: whatever is no stronger than the gap between the levels.

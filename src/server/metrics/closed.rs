@@ -52,6 +52,8 @@ closed! {
         InsufficientTrust = "insufficient_trust",
         /// A signal rules the subject out.
         KnockedOut = "knocked_out",
+        /// The caller does not handle the obligation to get an approval.
+        UnsupportedObligation = "unsupported_obligation",
     }
 }
 
@@ -62,6 +64,7 @@ impl WouldDeny {
             Cause::StepUpRequired => Some(Self::StepUpRequired),
             Cause::InsufficientTrust => Some(Self::InsufficientTrust),
             Cause::KnockedOut => Some(Self::KnockedOut),
+            Cause::UnsupportedObligation => Some(Self::UnsupportedObligation),
             _ => None,
         }
     }
