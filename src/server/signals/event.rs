@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::fields::{Fields, LONGEST_ID};
 use super::kinds::NAMES;
+use crate::caller::Scope;
 use crate::json::{InputFault, shown};
 use crate::score::{Band, Method};
 use crate::signals::{CredentialChange, Event, EventKind, EventSubject, Severity};
@@ -106,6 +107,28 @@ fn usual(kind: &EventKind) -> Option<Severity> {
         },
         _ => return None,
     })
+}
+
+/// The scope that an event takes beyond `events`, which alone can only worsen what is held. A supplied
+/// risk level replaces the one before, so that only the highest is sure to better nothing.
+pub(super) fn needs(kind: &EventKind) -> Option<Scope> {
+    match kind {
+        EventKind::AssuranceLevelChange { .. } | EventKind::SessionEstablished => {
+            Some(Scope::AssuranceWrite)
+        }
+        EventKind::DeviceComplianceChange { compliant: true } => Some(Scope::DevicesWrite),
+        EventKind::AccountEnabled
+        | EventKind::RiskLevelChange {
+            level: Band::Low | Band::Medium,
+        } => Some(Scope::SubjectsWrite),
+        EventKind::CredentialChange { change, .. } => match change {
+            CredentialChange::Create => None,
+            CredentialChange::Update | CredentialChange::Revoke | CredentialChange::Delete => {
+                Some(Scope::SubjectsWrite)
+            }
+        },
+        _ => None,
+    }
 }
 
 /// The kind of this name, with what `data` has to say of it.
