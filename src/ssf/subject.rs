@@ -6,8 +6,8 @@ use crate::config::{ReceiverConfig, SubjectFormat};
 use crate::request::EntityRef;
 use crate::signals::EventSubject;
 
-/// Longest id of a principal, a session or a device, in bytes.
-const LONGEST: usize = 1_024;
+/// Longest id of a principal, a session, a device or an event, in bytes: the store keeps no longer ones.
+pub(super) const LONGEST: usize = 256;
 /// Other names of one subject that are looked at.
 const MOST_ALIASES: usize = 10;
 
@@ -75,8 +75,16 @@ fn format(members: &Map<String, Value>) -> Option<String> {
 
 fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Result<&'a str, Unread> {
     let found = members.get(name).and_then(Value::as_str);
-    let found = found.filter(|text| !text.is_empty() && text.len() <= LONGEST);
+    let found = found.filter(|text| !text.is_empty());
     found.ok_or_else(|| malformed(format!("a subject without a text `{name}`")))
+}
+
+/// Refuses an id that is too long to be kept.
+fn bounded(id: String) -> Result<String, Unread> {
+    if id.len() > LONGEST {
+        return Err(malformed(format!("an id of more than {LONGEST} bytes")));
+    }
+    Ok(id)
 }
 
 fn principal(members: &Map<String, Value>, config: &ReceiverConfig) -> Result<EntityRef, Unread> {
@@ -114,7 +122,7 @@ fn principal(members: &Map<String, Value>, config: &ReceiverConfig) -> Result<En
         _ => return Err(unmapped()),
     };
     let type_name = config.subjects.get(&of).ok_or_else(unmapped)?;
-    let id = format!("{}{id}", config.id_prefix);
+    let id = bounded(format!("{}{id}", config.id_prefix))?;
     EntityRef::of(type_name, &id).map_err(|_| unmapped())
 }
 
@@ -149,7 +157,7 @@ fn id(members: &Map<String, Value>) -> Result<String, Unread> {
             )));
         }
     };
-    text(members, name).map(str::to_owned)
+    bounded(text(members, name)?.to_owned())
 }
 
 #[cfg(test)]
@@ -241,6 +249,28 @@ mod tests {
         wide.subject_issuers = vec!["https://other".to_owned()];
         let other = json!({"format": "iss_sub", "iss": "https://other", "sub": "ada"});
         assert!(read(&other, &wide).is_ok());
+    }
+
+    #[test]
+    fn an_id_is_as_long_as_the_store_keeps() {
+        let user =
+            |id: usize| json!({"format": "iss_sub", "iss": "https://idp", "sub": "x".repeat(id)});
+        let part = |id: usize| json!({"session": {"format": "opaque", "id": "x".repeat(id)}});
+        // The prefix has two bytes.
+        for (subject, fits) in [
+            (user(254), true),
+            (user(255), false),
+            (part(256), true),
+            (part(257), false),
+        ] {
+            match read(&subject, &config()) {
+                Ok(_) => assert!(fits, "{subject}"),
+                Err(error) => {
+                    let expect = malformed("an id of more than 256 bytes");
+                    assert_eq!((fits, error), (false, expect));
+                }
+            }
+        }
     }
 
     #[test]
