@@ -63,8 +63,8 @@ fn subject(mut inner: Fields, fields: &mut Fields) -> EventSubject {
     let subject = EventSubject {
         user: inner.entity("user"),
         ip: inner.address("ip"),
-        session: inner.text("session", LONGEST_ID),
-        device: inner.text("device", LONGEST_ID),
+        session: inner.id("session"),
+        device: inner.id("device"),
     };
     if subject == EventSubject::default() && inner.is_clean() {
         inner.whole("name at least one of user, ip, session and device");
@@ -380,6 +380,13 @@ mod tests {
             ],
         );
         check(
+            json!({"subject": {"session": "s\n", "device": "d\u{85}"}}),
+            &[
+                "/subject/session: has a control character",
+                "/subject/device: has a control character",
+            ],
+        );
+        check(
             json!({"subject": {"user": {"type": "a b", "id": 1}}}),
             &["/subject/user/id: expected a string, found a number"],
         );
@@ -388,8 +395,8 @@ mod tests {
             &["/subject/user/type: `a b` is not a Cedar type name such as `Workspace::User`"],
         );
         check(
-            json!({"subject": {"user": {"type": "U", "id": "x".repeat(1_025)}}}),
-            &["/subject/user: its id is longer than 1024 bytes"],
+            json!({"subject": {"user": {"type": "U", "id": "x".repeat(257)}}}),
+            &["/subject/user: its id is longer than 256 bytes"],
         );
         check(
             json!({"source": "other"}),

@@ -350,6 +350,7 @@ async fn devices_are_registered_reported_on_and_removed() {
     assert!(indicators.outdated_os && !indicators.compromised_os);
     for (sent, pointer) in [
         (json!({}), "/id"),
+        (json!({"id": "d\u{0}"}), "/id"),
         (json!({"id": "d", "trust": "total"}), "/trust"),
         (json!({"id": "d", "indicators": ["rust"]}), "/indicators/0"),
         (json!({"id": "d", "managed": 1}), "/managed"),
@@ -393,7 +394,11 @@ async fn an_authentication_is_recorded_for_its_session() {
         (status, &answer["assurance"]["level"]),
         (StatusCode::CREATED, &json!(2))
     );
-    let at = "2026-03-10T10:00:00Z";
+    let ago = |minutes: i64| {
+        let now = crate::timestamp::Timestamp::now().as_millis();
+        crate::timestamp::Timestamp::from_millis(now - minutes * 60_000).to_string()
+    };
+    let at = ago(24 * 60 - 5);
     let (status, _) = post(with(json!({"method": null, "level": 3, "at": at}))).await;
     assert_eq!(status, StatusCode::CREATED);
     let levels: Vec<_> = scene
@@ -426,7 +431,11 @@ async fn an_authentication_is_recorded_for_its_session() {
         (json!({"method": null, "level": 9}), "/level"),
         (json!({"method": null, "acr": "gold"}), "/acr"),
         (json!({"userVerified": "yes"}), "/userVerified"),
+        (json!({"method": "admin_approval"}), "/method"),
+        (json!({"session": "s\u{7}"}), "/session"),
+        (json!({"session": "x".repeat(257)}), "/session"),
         (json!({"at": "9000-01-01T00:00:00Z"}), "/at"),
+        (json!({"at": ago(24 * 60 + 5)}), "/at"),
         (json!({"expires": at}), "/expires"),
         (json!({"mehtod": 1}), "/mehtod"),
     ] {
@@ -439,6 +448,58 @@ async fn an_authentication_is_recorded_for_its_session() {
             "{over} {problem}"
         );
     }
+}
+
+#[tokio::test]
+async fn an_approval_is_no_authentication() {
+    let scene = Scene::new();
+    let sent = json!({"session": "s", "user": "User::\"ada\"", "method": "admin_approval"});
+    let (_, problem) = scene
+        .send(Method::POST, "/assurance", Scope::AssuranceWrite, sent)
+        .await;
+    assert_eq!(problem["code"], "invalid_request");
+    assert_eq!(
+        problem["errors"][0]["detail"],
+        "`admin_approval` is none of password_confirmation, totp, sms_otp, backup_codes, \
+         push_notification, webauthn"
+    );
+    assert!(scene.store.changes().is_empty());
+}
+
+#[tokio::test]
+async fn what_is_known_already_may_be_in_the_way() {
+    let scene = Scene::new();
+    let sent = json!({"session": "s", "user": "User::\"ada\"", "method": "totp"});
+    for code in [
+        "session_revoked",
+        "session_of_another",
+        "device_of_another",
+        "another",
+    ] {
+        scene.store.fail(Some(ChangeError::Refused {
+            code,
+            message: "no".to_owned(),
+        }));
+        let path = "/assurance";
+        let (status, problem) = scene
+            .send(Method::POST, path, Scope::AssuranceWrite, &sent)
+            .await;
+        let got = (status, problem["code"].as_str(), problem["detail"].as_str());
+        assert_eq!(got, (StatusCode::CONFLICT, Some(code), Some("no")));
+    }
+    scene.store.fail(Some(ChangeError::Refused {
+        code: "device_of_another",
+        message: "no".to_owned(),
+    }));
+    let (status, _) = scene
+        .send(
+            Method::POST,
+            "/devices",
+            Scope::DevicesWrite,
+            json!({"id": "d"}),
+        )
+        .await;
+    assert_eq!(status, StatusCode::CONFLICT);
 }
 
 #[tokio::test]
