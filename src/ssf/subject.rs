@@ -1,5 +1,7 @@
 //! Whom an event is about: subject identifiers (RFC 9493) to principals, sessions and devices.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
 use crate::config::{ReceiverConfig, SubjectFormat};
@@ -109,16 +111,20 @@ fn principal(members: &Map<String, Value>, config: &ReceiverConfig) -> Result<En
                 let issuer = crate::json::shown(issuer);
                 return Err(Unread::Unmapped(format!("subjects of issuer `{issuer}`")));
             }
-            (SubjectFormat::IssSub, text(members, "sub")?)
+            (SubjectFormat::IssSub, text(members, "sub")?.into())
         }
-        "email" => (SubjectFormat::Email, text(members, "email")?),
+        // Transmitters write one address in several ways; here it has one.
+        "email" => (
+            SubjectFormat::Email,
+            Cow::from(text(members, "email")?.to_lowercase()),
+        ),
         "account" => {
             let uri = text(members, "uri")?;
             let account = uri.strip_prefix("acct:").filter(|name| !name.is_empty());
             let account = account.ok_or_else(|| malformed("an account that is no `acct:` URI"))?;
-            (SubjectFormat::Account, account)
+            (SubjectFormat::Account, account.into())
         }
-        "opaque" => (SubjectFormat::Opaque, text(members, "id")?),
+        "opaque" => (SubjectFormat::Opaque, text(members, "id")?.into()),
         _ => return Err(unmapped()),
     };
     let type_name = config.subjects.get(&of).ok_or_else(unmapped)?;
@@ -188,8 +194,8 @@ mod tests {
             "User::\"x|ada\"",
         );
         user(
-            json!({"format": "email", "email": "Ada@example.com"}),
-            "Acme::Person::\"x|Ada@example.com\"",
+            json!({"format": "email", "email": "Ada@Example.COM"}),
+            "Acme::Person::\"x|ada@example.com\"",
         );
         user(
             json!({"format": "account", "uri": "acct:ada@example.com"}),
