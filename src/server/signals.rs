@@ -33,18 +33,26 @@ pub(super) fn no_signals() -> Problem {
     Problem::new(StatusCode::NOT_IMPLEMENTED, "no_signals", detail)
 }
 
+/// Codes of refusals because of what is known already.
+const CONFLICTS: [&str; 3] = ["session_revoked", "session_of_another", "device_of_another"];
+
 /// Has the store make a change; it is kept when this returns.
 async fn change(app: &App, change: Change) -> Result<(), Problem> {
     let store = store(app)?;
     let now = (app.clock)();
+    // What is wrong with an authentication by itself was found when it was read.
+    let read = matches!(change, Change::Assurance(_));
     let changed = blocking(move || store.change(change, now)).await?;
-    changed.map_err(problem)
+    changed.map_err(|error| problem(error, read))
 }
 
-/// Why a change was not made.
-fn problem(error: ChangeError) -> Problem {
+/// Why a change was not made; where its body can be at fault no more, what is refused is a conflict.
+fn problem(error: ChangeError, read: bool) -> Problem {
     let detail = error.to_string();
     match error {
+        ChangeError::Refused { code, .. } if read || CONFLICTS.contains(&code) => {
+            Problem::new(StatusCode::CONFLICT, code, detail)
+        }
         ChangeError::Refused { code, .. } => {
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)
         }

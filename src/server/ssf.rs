@@ -195,14 +195,22 @@ async fn take(
             reported.unwrap_or_default()
         }
     };
+    let mut refused = None;
     let mut failed = (answers.len() < names.len()).then(|| "the store has failed".to_owned());
     for (name, answer) in names.into_iter().zip(answers) {
         let (result, tally) = match answer {
             EventAnswer::Accepted => (EventResult::Accepted, Tally::Accepted),
             EventAnswer::Duplicate => (EventResult::Duplicate, Tally::Duplicate),
             EventAnswer::Refused(ChangeError::Refused { code, message }) => {
-                // Sending it again would change nothing: it is acknowledged.
-                tracing::info!(receiver = receiver.name(), code, message, "event refused");
+                // Sending it again would change nothing, and it is not kept: the transmitter hears it.
+                tracing::warn!(
+                    receiver = receiver.name(),
+                    event = name,
+                    code,
+                    message,
+                    "event refused"
+                );
+                refused.get_or_insert_with(|| format!("its event `{name}` is refused: {message}"));
                 (EventResult::Refused, Tally::Refused)
             }
             EventAnswer::Refused(error) => {
@@ -221,5 +229,11 @@ async fn take(
         standing.add(tally);
     }
     standing.heard(now);
-    Fate::Kept
+    match refused {
+        Some(reason) => {
+            standing.failed(now, reason.clone());
+            Fate::Refused("invalid_request", reason)
+        }
+        None => Fate::Kept,
+    }
 }

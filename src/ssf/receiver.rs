@@ -206,7 +206,7 @@ impl Receiver {
             // A token is mostly one event; several need ids of their own that a repetition has again.
             let id = match events.len() {
                 1 => set.jti.clone(),
-                _ => format!("{}#{}", set.jti, uri.rsplit('/').next().unwrap_or_default()),
+                _ => event_id(&set.jti, uri.rsplit('/').next().unwrap_or_default()),
             };
             reading.events.push(Event {
                 id,
@@ -279,5 +279,32 @@ impl Receiver {
             }
             Meaning::Event(..) | Meaning::Nothing => {}
         }
+    }
+}
+
+/// The id of one of several events of a token; the same whenever the token comes.
+fn event_id(jti: &str, name: &str) -> String {
+    let id = format!("{jti}#{name}");
+    if id.len() <= subject::LONGEST {
+        return id;
+    }
+    // INVARIANT: names of known events are far shorter than what is left beside a hash.
+    let hash = Sha256::digest(jti);
+    let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{hash}#{name}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_several_events_are_kept_whole_or_hashed() {
+        assert_eq!(event_id("j1", "session-revoked"), "j1#session-revoked");
+        let (one, other) = ("x".repeat(256), format!("{}y", "x".repeat(255)));
+        let long = event_id(&one, "session-revoked");
+        assert!(long.len() <= subject::LONGEST && long.ends_with("#session-revoked"));
+        assert_eq!(long, event_id(&one, "session-revoked"));
+        assert_ne!(long, event_id(&other, "session-revoked"));
     }
 }

@@ -1,13 +1,15 @@
 //! Whom an event is about: subject identifiers (RFC 9493) to principals, sessions and devices.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
 use crate::config::{ReceiverConfig, SubjectFormat};
 use crate::request::EntityRef;
 use crate::signals::EventSubject;
 
-/// Longest id of a principal, a session or a device, in bytes.
-const LONGEST: usize = 1_024;
+/// Longest id of a principal, a session, a device or an event, in bytes: the store keeps no longer ones.
+pub(super) const LONGEST: usize = 256;
 /// Other names of one subject that are looked at.
 const MOST_ALIASES: usize = 10;
 
@@ -75,8 +77,16 @@ fn format(members: &Map<String, Value>) -> Option<String> {
 
 fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Result<&'a str, Unread> {
     let found = members.get(name).and_then(Value::as_str);
-    let found = found.filter(|text| !text.is_empty() && text.len() <= LONGEST);
+    let found = found.filter(|text| !text.is_empty());
     found.ok_or_else(|| malformed(format!("a subject without a text `{name}`")))
+}
+
+/// Refuses an id that is too long to be kept.
+fn bounded(id: String) -> Result<String, Unread> {
+    if id.len() > LONGEST {
+        return Err(malformed(format!("an id of more than {LONGEST} bytes")));
+    }
+    Ok(id)
 }
 
 fn principal(members: &Map<String, Value>, config: &ReceiverConfig) -> Result<EntityRef, Unread> {
@@ -101,20 +111,24 @@ fn principal(members: &Map<String, Value>, config: &ReceiverConfig) -> Result<En
                 let issuer = crate::json::shown(issuer);
                 return Err(Unread::Unmapped(format!("subjects of issuer `{issuer}`")));
             }
-            (SubjectFormat::IssSub, text(members, "sub")?)
+            (SubjectFormat::IssSub, text(members, "sub")?.into())
         }
-        "email" => (SubjectFormat::Email, text(members, "email")?),
+        // Transmitters write one address in several ways; here it has one.
+        "email" => (
+            SubjectFormat::Email,
+            Cow::from(text(members, "email")?.to_lowercase()),
+        ),
         "account" => {
             let uri = text(members, "uri")?;
             let account = uri.strip_prefix("acct:").filter(|name| !name.is_empty());
             let account = account.ok_or_else(|| malformed("an account that is no `acct:` URI"))?;
-            (SubjectFormat::Account, account)
+            (SubjectFormat::Account, account.into())
         }
-        "opaque" => (SubjectFormat::Opaque, text(members, "id")?),
+        "opaque" => (SubjectFormat::Opaque, text(members, "id")?.into()),
         _ => return Err(unmapped()),
     };
     let type_name = config.subjects.get(&of).ok_or_else(unmapped)?;
-    let id = format!("{}{id}", config.id_prefix);
+    let id = bounded(format!("{}{id}", config.id_prefix))?;
     EntityRef::of(type_name, &id).map_err(|_| unmapped())
 }
 
@@ -149,7 +163,7 @@ fn id(members: &Map<String, Value>) -> Result<String, Unread> {
             )));
         }
     };
-    text(members, name).map(str::to_owned)
+    bounded(text(members, name)?.to_owned())
 }
 
 #[cfg(test)]
@@ -180,8 +194,8 @@ mod tests {
             "User::\"x|ada\"",
         );
         user(
-            json!({"format": "email", "email": "Ada@example.com"}),
-            "Acme::Person::\"x|Ada@example.com\"",
+            json!({"format": "email", "email": "Ada@Example.COM"}),
+            "Acme::Person::\"x|ada@example.com\"",
         );
         user(
             json!({"format": "account", "uri": "acct:ada@example.com"}),
@@ -241,6 +255,28 @@ mod tests {
         wide.subject_issuers = vec!["https://other".to_owned()];
         let other = json!({"format": "iss_sub", "iss": "https://other", "sub": "ada"});
         assert!(read(&other, &wide).is_ok());
+    }
+
+    #[test]
+    fn an_id_is_as_long_as_the_store_keeps() {
+        let user =
+            |id: usize| json!({"format": "iss_sub", "iss": "https://idp", "sub": "x".repeat(id)});
+        let part = |id: usize| json!({"session": {"format": "opaque", "id": "x".repeat(id)}});
+        // The prefix has two bytes.
+        for (subject, fits) in [
+            (user(254), true),
+            (user(255), false),
+            (part(256), true),
+            (part(257), false),
+        ] {
+            match read(&subject, &config()) {
+                Ok(_) => assert!(fits, "{subject}"),
+                Err(error) => {
+                    let expect = malformed("an id of more than 256 bytes");
+                    assert_eq!((fits, error), (false, expect));
+                }
+            }
+        }
     }
 
     #[test]

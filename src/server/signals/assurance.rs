@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 use super::super::app::App;
 use super::super::body;
 use super::super::problem::Problem;
-use super::event::methods;
 use super::fields::{Fields, LONGEST_ID, problem};
 use super::{change, store};
 use crate::caller::Caller;
@@ -34,6 +33,8 @@ const MEMBERS: &[&str] = &[
 ];
 /// How far the clock of whoever reports may be ahead.
 const AHEAD: Duration = Duration::from_secs(60);
+/// How long ago an authentication may have been.
+const OLDEST: Duration = Duration::from_secs(24 * 3_600);
 
 /// Records that a session reached an authentication level.
 pub(in crate::server) async fn record(
@@ -60,12 +61,21 @@ pub(in crate::server) async fn record(
     Ok((StatusCode::CREATED, Json(body)).into_response())
 }
 
+/// The names of the methods that prove something of a session; an approval is another's word.
+fn proving() -> Vec<&'static str> {
+    let proving = Method::ALL.into_iter();
+    let proving = proving.filter(|method| *method != Method::AdminApproval);
+    proving.map(Method::as_str).collect()
+}
+
 fn read(body: Value, app: &App, now: Timestamp) -> Result<AssuranceRecord, Vec<InputFault>> {
     let mut fields = Fields::of(body, "", MEMBERS)?;
-    let session = fields.required_text("session", LONGEST_ID);
+    let session = fields.required_id("session");
     let user = fields.required_entity("user");
     let clean = fields.is_clean();
-    let method = fields.word("method", &methods(), Method::from_name);
+    let method = fields.word("method", &proving().join(", "), |name| {
+        Method::from_name(name).filter(|method| *method != Method::AdminApproval)
+    });
     let level = fields.number("level", 4);
     let acr = fields.text("acr", LONGEST_ID);
     let said = [method.is_some(), level.is_some(), acr.is_some()];
@@ -91,6 +101,10 @@ fn read(body: Value, app: &App, now: Timestamp) -> Result<AssuranceRecord, Vec<I
     let ahead = at.as_millis().saturating_sub(now.as_millis());
     if u128::try_from(ahead).is_ok_and(|ahead| ahead > AHEAD.as_millis()) {
         fields.fault("at", "is still to come");
+    }
+    let ago = now.as_millis().saturating_sub(at.as_millis());
+    if u128::try_from(ago).is_ok_and(|ago| ago > OLDEST.as_millis()) {
+        fields.fault("at", "is more than 24 hours ago");
     }
     let until = fields.time("expires");
     if until.is_some_and(|until| until <= now || until <= at) {

@@ -84,7 +84,7 @@ pub(in crate::server) async fn remove(
 
 fn read(body: Value) -> Result<DeviceRecord, Vec<InputFault>> {
     let mut fields = Fields::of(body, "", MEMBERS)?;
-    let id = fields.required_text("id", LONGEST_ID);
+    let id = fields.required_id("id");
     let indicators = fields.words(
         "indicators",
         "compromised_os, outdated_os, no_screen_lock",

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::fields::{Fields, LONGEST_ID};
 use super::kinds::NAMES;
+use crate::caller::Scope;
 use crate::json::{InputFault, shown};
 use crate::score::{Band, Method};
 use crate::signals::{CredentialChange, Event, EventKind, EventSubject, Severity};
@@ -62,8 +63,8 @@ fn subject(mut inner: Fields, fields: &mut Fields) -> EventSubject {
     let subject = EventSubject {
         user: inner.entity("user"),
         ip: inner.address("ip"),
-        session: inner.text("session", LONGEST_ID),
-        device: inner.text("device", LONGEST_ID),
+        session: inner.id("session"),
+        device: inner.id("device"),
     };
     if subject == EventSubject::default() && inner.is_clean() {
         inner.whole("name at least one of user, ip, session and device");
@@ -106,6 +107,28 @@ fn usual(kind: &EventKind) -> Option<Severity> {
         },
         _ => return None,
     })
+}
+
+/// The scope that an event takes beyond `events`, which alone can only worsen what is held. A supplied
+/// risk level replaces the one before, so that only the highest is sure to better nothing.
+pub(super) fn needs(kind: &EventKind) -> Option<Scope> {
+    match kind {
+        EventKind::AssuranceLevelChange { .. } | EventKind::SessionEstablished => {
+            Some(Scope::AssuranceWrite)
+        }
+        EventKind::DeviceComplianceChange { compliant: true } => Some(Scope::DevicesWrite),
+        EventKind::AccountEnabled
+        | EventKind::RiskLevelChange {
+            level: Band::Low | Band::Medium,
+        } => Some(Scope::SubjectsWrite),
+        EventKind::CredentialChange { change, .. } => match change {
+            CredentialChange::Create => None,
+            CredentialChange::Update | CredentialChange::Revoke | CredentialChange::Delete => {
+                Some(Scope::SubjectsWrite)
+            }
+        },
+        _ => None,
+    }
 }
 
 /// The kind of this name, with what `data` has to say of it.
@@ -357,6 +380,13 @@ mod tests {
             ],
         );
         check(
+            json!({"subject": {"session": "s\n", "device": "d\u{85}"}}),
+            &[
+                "/subject/session: has a control character",
+                "/subject/device: has a control character",
+            ],
+        );
+        check(
             json!({"subject": {"user": {"type": "a b", "id": 1}}}),
             &["/subject/user/id: expected a string, found a number"],
         );
@@ -365,8 +395,8 @@ mod tests {
             &["/subject/user/type: `a b` is not a Cedar type name such as `Workspace::User`"],
         );
         check(
-            json!({"subject": {"user": {"type": "U", "id": "x".repeat(1_025)}}}),
-            &["/subject/user: its id is longer than 1024 bytes"],
+            json!({"subject": {"user": {"type": "U", "id": "x".repeat(257)}}}),
+            &["/subject/user: its id is longer than 256 bytes"],
         );
         check(
             json!({"source": "other"}),

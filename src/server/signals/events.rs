@@ -14,7 +14,7 @@ use super::super::metrics::EventResult;
 use super::super::problem::Problem;
 use super::fields::problem;
 use super::{event, kinds, store};
-use crate::caller::Caller;
+use crate::caller::{Caller, Scope};
 use crate::json::{InputFault, MAX_FAULTS, kind, shown};
 use crate::signals::{ChangeError, Event, EventAnswer};
 
@@ -37,6 +37,13 @@ pub(in crate::server) async fn report(
     for one in read {
         match one {
             Ok(event) => {
+                let lacking = event::needs(&event.kind).filter(|scope| !caller.has(*scope));
+                if let Some(scope) = lacking {
+                    let kind = kinds::name(&event.kind);
+                    app.metrics.event(Some(kind), EventResult::Refused);
+                    results.push(beyond(&event, kind, scope));
+                    continue;
+                }
                 places.push((results.len(), kinds::name(&event.kind)));
                 results.push(json!({ "id": event.id }));
                 events.push(event);
@@ -67,6 +74,16 @@ pub(in crate::server) async fn report(
     unkept.check()?;
     let body = json!({ "results": results });
     Ok((StatusCode::ACCEPTED, Json(body)).into_response())
+}
+
+/// The answer to an event that its caller may not report.
+fn beyond(event: &Event, kind: &str, scope: Scope) -> Value {
+    let scope = scope.name();
+    let detail = format!("this `{kind}` can better a state; it takes the scope `{scope}` too");
+    json!({
+        "id": event.id, "status": EventResult::Refused.status(), "code": "scope_required",
+        "detail": detail,
+    })
 }
 
 /// The events of a body, or the answers to those that cannot be read.

@@ -9,8 +9,8 @@ use crate::json::{InputFault, MAX_FAULTS, kind, pointer, shown};
 use crate::request::{EntityRef, RequestError};
 use crate::timestamp::Timestamp;
 
-/// Longest id of a session or a device, in bytes; as in requests.
-pub(super) const LONGEST_ID: usize = 1_024;
+/// Longest id of a user, a session or a device, in bytes: the store keeps no longer ones.
+pub(super) const LONGEST_ID: usize = 256;
 /// Longest reason that is given for a change, in bytes.
 pub(super) const LONGEST_REASON: usize = 1_024;
 
@@ -124,6 +124,22 @@ impl Fields {
     pub(super) fn required_text(&mut self, name: &str, longest: usize) -> Option<String> {
         let value = self.required(name)?;
         self.text_of(name, value, longest)
+    }
+
+    /// The id of a session or a device. It stands in logs and paths, so it has no control characters.
+    pub(super) fn id(&mut self, name: &str) -> Option<String> {
+        let id = self.text(name, LONGEST_ID)?;
+        if id.chars().any(char::is_control) {
+            self.fault(name, "has a control character");
+            return None;
+        }
+        Some(id)
+    }
+
+    pub(super) fn required_id(&mut self, name: &str) -> Option<String> {
+        let value = self.required(name)?;
+        self.put(name, value);
+        self.id(name)
     }
 
     pub(super) fn boolean(&mut self, name: &str) -> Option<bool> {

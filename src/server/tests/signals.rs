@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::http::{Method, StatusCode};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::recorder::Recorder;
 use super::requests::{app, ask, body, key_of, request};
@@ -106,6 +107,97 @@ async fn events_are_answered_each_by_itself() {
         "deodar_events_total{type=\"unreadable\",result=\"refused\"} 2",
     ] {
         assert!(text.contains(line), "{line}");
+    }
+}
+
+/// The answers to events by a caller with these scopes, by id.
+async fn reported_with(scopes: &[Scope], events: &[Value]) -> (Vec<(String, Value)>, Vec<String>) {
+    let key = "the-key-of-a-reporter-with-scopes";
+    let hash: String = Sha256::digest(key)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let scopes: Vec<_> = scopes.iter().map(|scope| scope.name()).collect();
+    let app = app(&format!(
+        "[[callers]]\nname = \"reporter\"\nscopes = {scopes:?}\nkey_sha256 = [\"{hash}\"]\n"
+    ));
+    let router = routes::main(Arc::clone(&app));
+    let store = Recorder::of(&app);
+    let mut sent = request(Method::POST, "/events", Some(key));
+    *sent.body_mut() = Body::from(json!({ "events": events }).to_string());
+    let response = ask(&app, &router, sent).await;
+    assert_eq!(response.status(), StatusCode::ACCEPTED);
+    let answer = body(response).await;
+    let results = answer["results"].as_array().unwrap().iter();
+    let results = results.map(|r| (r["id"].as_str().unwrap().to_owned(), r.clone()));
+    let kept = store.events().into_iter().map(|event| event.id);
+    (results.collect(), kept.collect())
+}
+
+#[tokio::test]
+async fn events_alone_better_nothing() {
+    let (assurance, devices, subjects) = (
+        Some(Scope::AssuranceWrite),
+        Some(Scope::DevicesWrite),
+        Some(Scope::SubjectsWrite),
+    );
+    let cases = [
+        ("session-established", json!({}), assurance),
+        ("assurance-level-change", json!({"level": 3}), assurance),
+        ("assurance-level-change", json!({"level": 0}), assurance),
+        (
+            "device-compliance-change",
+            json!({"compliant": true}),
+            devices,
+        ),
+        (
+            "device-compliance-change",
+            json!({"compliant": false}),
+            None,
+        ),
+        ("account-enabled", json!({}), subjects),
+        ("account-disabled", json!({}), None),
+        ("risk-level-change", json!({"level": "LOW"}), subjects),
+        // It would take the place of `HIGH`.
+        ("risk-level-change", json!({"level": "MEDIUM"}), subjects),
+        ("risk-level-change", json!({"level": "HIGH"}), None),
+        ("credential-change", json!({"change": "create"}), None),
+        ("credential-change", json!({"change": "update"}), subjects),
+        ("credential-change", json!({"change": "revoke"}), subjects),
+        ("credential-change", json!({"change": "delete"}), subjects),
+        ("credential-compromise", json!({}), None),
+        ("session-revoked", json!({}), None),
+        ("auth.login_failed", json!({}), None),
+    ];
+    let events: Vec<_> = cases
+        .iter()
+        .enumerate()
+        .map(|(n, (name, data, _))| {
+            let mut event = event(&n.to_string());
+            event["type"] = json!(name);
+            event["data"] = data.clone();
+            event["subject"]["session"] = json!("s");
+            event["subject"]["device"] = json!("d");
+            event
+        })
+        .collect();
+    for more in [None, assurance, devices, subjects] {
+        let scopes: Vec<_> = [Some(Scope::Events), more].into_iter().flatten().collect();
+        let (answers, kept) = reported_with(&scopes, &events).await;
+        assert_eq!(answers.len(), cases.len());
+        for ((name, data, needs), (id, answer)) in cases.iter().zip(&answers) {
+            let taken = needs.is_none() || *needs == more;
+            assert_eq!(kept.contains(id), taken, "{name} {data} {more:?}");
+            if taken {
+                assert_eq!(answer["status"], "accepted", "{name} {data} {more:?}");
+                continue;
+            }
+            assert_eq!(answer["status"], "refused", "{name} {data} {more:?}");
+            assert_eq!(answer["code"], "scope_required");
+            let scope = needs.unwrap().name();
+            let detail = answer["detail"].as_str().unwrap();
+            assert!(detail.contains(&format!("`{scope}`")), "{detail}");
+        }
     }
 }
 
@@ -258,6 +350,7 @@ async fn devices_are_registered_reported_on_and_removed() {
     assert!(indicators.outdated_os && !indicators.compromised_os);
     for (sent, pointer) in [
         (json!({}), "/id"),
+        (json!({"id": "d\u{0}"}), "/id"),
         (json!({"id": "d", "trust": "total"}), "/trust"),
         (json!({"id": "d", "indicators": ["rust"]}), "/indicators/0"),
         (json!({"id": "d", "managed": 1}), "/managed"),
@@ -301,7 +394,11 @@ async fn an_authentication_is_recorded_for_its_session() {
         (status, &answer["assurance"]["level"]),
         (StatusCode::CREATED, &json!(2))
     );
-    let at = "2026-03-10T10:00:00Z";
+    let ago = |minutes: i64| {
+        let now = crate::timestamp::Timestamp::now().as_millis();
+        crate::timestamp::Timestamp::from_millis(now - minutes * 60_000).to_string()
+    };
+    let at = ago(24 * 60 - 5);
     let (status, _) = post(with(json!({"method": null, "level": 3, "at": at}))).await;
     assert_eq!(status, StatusCode::CREATED);
     let levels: Vec<_> = scene
@@ -334,7 +431,11 @@ async fn an_authentication_is_recorded_for_its_session() {
         (json!({"method": null, "level": 9}), "/level"),
         (json!({"method": null, "acr": "gold"}), "/acr"),
         (json!({"userVerified": "yes"}), "/userVerified"),
+        (json!({"method": "admin_approval"}), "/method"),
+        (json!({"session": "s\u{7}"}), "/session"),
+        (json!({"session": "x".repeat(257)}), "/session"),
         (json!({"at": "9000-01-01T00:00:00Z"}), "/at"),
+        (json!({"at": ago(24 * 60 + 5)}), "/at"),
         (json!({"expires": at}), "/expires"),
         (json!({"mehtod": 1}), "/mehtod"),
     ] {
@@ -347,6 +448,58 @@ async fn an_authentication_is_recorded_for_its_session() {
             "{over} {problem}"
         );
     }
+}
+
+#[tokio::test]
+async fn an_approval_is_no_authentication() {
+    let scene = Scene::new();
+    let sent = json!({"session": "s", "user": "User::\"ada\"", "method": "admin_approval"});
+    let (_, problem) = scene
+        .send(Method::POST, "/assurance", Scope::AssuranceWrite, sent)
+        .await;
+    assert_eq!(problem["code"], "invalid_request");
+    assert_eq!(
+        problem["errors"][0]["detail"],
+        "`admin_approval` is none of password_confirmation, totp, sms_otp, backup_codes, \
+         push_notification, webauthn"
+    );
+    assert!(scene.store.changes().is_empty());
+}
+
+#[tokio::test]
+async fn what_is_known_already_may_be_in_the_way() {
+    let scene = Scene::new();
+    let sent = json!({"session": "s", "user": "User::\"ada\"", "method": "totp"});
+    for code in [
+        "session_revoked",
+        "session_of_another",
+        "device_of_another",
+        "another",
+    ] {
+        scene.store.fail(Some(ChangeError::Refused {
+            code,
+            message: "no".to_owned(),
+        }));
+        let path = "/assurance";
+        let (status, problem) = scene
+            .send(Method::POST, path, Scope::AssuranceWrite, &sent)
+            .await;
+        let got = (status, problem["code"].as_str(), problem["detail"].as_str());
+        assert_eq!(got, (StatusCode::CONFLICT, Some(code), Some("no")));
+    }
+    scene.store.fail(Some(ChangeError::Refused {
+        code: "device_of_another",
+        message: "no".to_owned(),
+    }));
+    let (status, _) = scene
+        .send(
+            Method::POST,
+            "/devices",
+            Scope::DevicesWrite,
+            json!({"id": "d"}),
+        )
+        .await;
+    assert_eq!(status, StatusCode::CONFLICT);
 }
 
 #[tokio::test]

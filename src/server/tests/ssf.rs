@@ -208,7 +208,6 @@ async fn what_is_not_stored_is_acknowledged_and_counted() {
             json!({"sub_id": {"format": "iss_sub", "iss": "https://other", "sub": "a"}}),
             Tally::Unmapped,
         ),
-        (json!({"jti": "old"}), Tally::Refused),
     ] {
         let before = scene.tally(tally);
         let (status, answer) = scene.push(&set(over.clone())).await;
@@ -216,6 +215,41 @@ async fn what_is_not_stored_is_acknowledged_and_counted() {
         assert_eq!(scene.tally(tally), before + 1, "{over}");
     }
     assert!(scene.store.events().is_empty());
+}
+
+#[tokio::test]
+async fn what_the_store_refuses_for_good_is_not_acknowledged() {
+    let scene = Scene::new("");
+    let token = set(json!({"jti": "old"}));
+    let (status, answer) = scene.push(&token).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{answer}");
+    let why = "its event `session-revoked` is refused: older than what is kept";
+    assert_eq!(
+        answer,
+        json!({"err": "invalid_request", "description": why})
+    );
+    assert_eq!(scene.tally(Tally::Refused), 1);
+    let shown = scene.shown().await;
+    assert_eq!(shown["lastError"]["detail"], why);
+    // Polled for, it is among the faults, and what came with it is acknowledged.
+    let transmitter = Transmitter::default();
+    let mut poll = transmitter.poll(&scene);
+    let good = set(json!({"jti": "a"}));
+    transmitter.answers(json!({"a": good, "old": token}), false);
+    transmitter.answers(json!({}), false);
+    poll.round().await;
+    let asked = transmitter.asked();
+    assert_eq!(asked[1]["ack"], json!(["a"]));
+    assert_eq!(
+        asked[1]["setErrs"],
+        json!({"old": {"err": "invalid_request", "description": why}})
+    );
+    // What may yet be kept is sent again, whatever else is refused.
+    scene
+        .store
+        .fail(Some(ChangeError::State("disk".to_owned())));
+    let (status, _) = scene.push(&set(json!({"jti": "b"}))).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
 }
 
 #[tokio::test]
