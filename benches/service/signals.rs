@@ -188,7 +188,8 @@ fn restarted(
     let asked = async {
         let mut connection = Connection::open(server.1).await.expect("a connection");
         let mut lost = 0;
-        for sent in acknowledged.borrow().iter() {
+        let posts: Vec<Vec<u8>> = acknowledged.borrow().iter().cloned().collect();
+        for sent in &posts {
             // The port is another one now.
             let text = String::from_utf8_lossy(sent);
             let (head, body_of) = text.split_once("\r\n\r\n").expect("a head");
