@@ -176,7 +176,8 @@ fn a_state_finds_room_in_a_full_store() {
     }
     let event = bench.event(PrivilegeEscalation, 10, &about().user("more"));
     let full = EventAnswer::Refused(ChangeError::Full(10));
-    assert_eq!(bench.signals.report(vec![event], at(10)), [full.clone()]);
+    let refused = bench.signals.report(vec![event], at(10));
+    assert_eq!(refused.first(), Some(&full));
     let left = || {
         (0..10)
             .filter(|n| bench.standing(&name(*n), HERE, 10).known)
