@@ -13,7 +13,7 @@ use crate::cases;
 use crate::config::Config;
 use crate::json;
 use crate::pdp::Pdp;
-use crate::request::{Authentication, Request};
+use crate::request::{Authentication, Purpose, Request};
 use crate::response::Answer;
 use crate::timestamp::Timestamp;
 
@@ -104,6 +104,8 @@ impl Asked {
         let mut request = Request::from_value(self.body.clone(), limits, cases::caller())?;
         request = request.with_now(self.now);
         request.explain = true;
+        // A look ahead teaches nothing: what is asked next is compared with it.
+        request.purpose = Purpose::Probe;
         request.authentication.clone_from(&self.authentication);
         let outcome = pdp.authorize(&request)?;
         let answer = serde_json::to_value(Answer::new(&request, &outcome));

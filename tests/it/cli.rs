@@ -64,6 +64,48 @@ fn exit_codes() {
 }
 
 #[test]
+fn a_score_is_explained_and_compared() {
+    let tree = Tree::new(&[(
+        "request.json",
+        r#"{"principal": "Workspace::User::\"greta\"", "action": "Workspace::Action::\"readReport\"",
+            "resource": "Workspace::Report::\"q1-2026\"", "client": {"ip": "10.20.3.4"},
+            "signals": {"device": {"registered": true, "jailbroken": false}, "location": {"country": "NO"}}}"#,
+    )]);
+    let file = tree.join("request.json");
+    let score = |more: &[&str]| {
+        let mut command = deodar();
+        command.args(["score", "--sample", "--now", "2026-03-10T10:00:00Z"]);
+        run(command.arg(&file).args(more))
+    };
+    let shown = score(&["--bars"]);
+    assert_eq!(shown.code, 2, "{}{}", shown.out, shown.err);
+    for expect in [
+        "enforced it would be Deny",
+        "identity",
+        "device registered: factor +0.30",
+        "░",
+        "What would raise it:",
+    ] {
+        assert!(
+            shown.out.contains(expect),
+            "{expect} is not in {}",
+            shown.out
+        );
+    }
+    let compared = |change: &str| {
+        let ran = score(&["--json", "--what-if", change]).json();
+        let score = |at: &str| ran.pointer(at).and_then(serde_json::Value::as_f64).unwrap();
+        score("/whatIf/trust/score") - score("/asItIs/trust/score")
+    };
+    assert!(compared("device.jailbroken=true") < 0.0);
+    assert!(compared("device.managed=true") > 0.0);
+    // Asking changes nothing of what is asked next.
+    assert_eq!(compared("device.jailbroken=false"), 0.0);
+    assert_eq!(score(&["--what-if", "device.managed"]).code, 1);
+    assert_eq!(score(&["--what-if", "device.mangaed=true"]).code, 1);
+}
+
+#[test]
 fn invalid_policies_are_shown_with_their_place() {
     let tree = Tree::new(&[
         (
