@@ -31,7 +31,7 @@ pub(crate) fn decide(evaluation: Evaluation<'_>) -> Verdict {
         (Ok(()), None) => permitted(&evaluation, None),
         (Ok(()), Some(_)) => permitted(&evaluation, Some(Enforcement::Enforce)),
     };
-    let mode = evaluation.trust.as_ref().map(|trust| trust.mode);
+    let mode = evaluation.trust.map(|trust| trust.mode);
     // What is not enforced is what would be.
     let (found, would_be) = match mode {
         None | Some(Enforcement::Enforce) => (found, None),
@@ -42,7 +42,7 @@ pub(crate) fn decide(evaluation: Evaluation<'_>) -> Verdict {
         }
         Some(_) => (found, None),
     };
-    let trust = evaluation.trust.as_ref().map(|trust| {
+    let trust = evaluation.trust.map(|trust| {
         let stands = would_be.as_ref().unwrap_or(&found);
         trust::outcome(&evaluation, trust, found.cause, stands, would_be.as_ref())
     });

@@ -53,7 +53,7 @@ pub(crate) struct Evaluation<'a> {
     /// The satisfied permits of an Allow, else the satisfied forbids.
     pub(crate) determining: Places,
     pub(crate) errors: Vec<PolicyError>,
-    pub(crate) trust: Option<Assessed>,
+    pub(crate) trust: Option<&'a Assessed>,
 }
 
 /// A policy whose evaluation failed; it counts as not satisfied.

@@ -134,7 +134,8 @@ impl Pdp {
         admit(request, &state)?;
         let now = request.now.unwrap_or_else(Timestamp::now);
         let enriched = enrich(request, &state, now);
-        let (scored, place) = self.inner.trust.score(enriched);
+        let mut assessed = None;
+        let (scored, place) = self.inner.trust.score(enriched, &mut assessed);
         let evaluation = engine::evaluate(scored, &self.inner.limits.load().0, &self.inner.engine)?;
         let outcome = decide(evaluation).on(state);
         self.inner.trust.learn(request, place, &outcome);

@@ -20,7 +20,7 @@ pub(super) struct Floors {
 impl Floors {
     /// The floors, as far as they count in this mode.
     pub(super) fn of(evaluation: &Evaluation<'_>, mode: Option<Enforcement>) -> Self {
-        let Some(trust) = &evaluation.trust else {
+        let Some(trust) = evaluation.trust else {
             return Self::default();
         };
         if mode != Some(Enforcement::Enforce) {
@@ -47,7 +47,7 @@ pub(super) fn meets(evaluation: &Evaluation<'_>, meaning: &Meaning) -> bool {
         return true;
     }
     // INVARIANT: a snapshot with such a permit has its requests scored. Without a score nothing is met.
-    let Some(found) = evaluation.trust.as_ref().map(|trust| &trust.assessment) else {
+    let Some(found) = evaluation.trust.map(|trust| &trust.assessment) else {
         return false;
     };
     found.exempt
@@ -69,7 +69,7 @@ pub(super) fn cause(step_up: Option<&StepUp>) -> Cause {
 
 /// The step-up that makes the request pass by the permit that demands least; else what was looked for.
 pub(super) fn step_up(evaluation: &Evaluation<'_>, floors: &Floors) -> Option<StepUp> {
-    let trust = evaluation.trust.as_ref()?;
+    let trust = evaluation.trust?;
     let model = evaluation.state.snapshot().trust()?.model();
     let found = &trust.assessment;
     let (floor_trust, floor_level) = match floors.counted {
@@ -112,7 +112,7 @@ fn approval(evaluation: &Evaluation<'_>) -> bool {
         .snapshot()
         .trust()
         .map(|trust| trust.model());
-    let trust = evaluation.trust.as_ref();
+    let trust = evaluation.trust;
     model.zip(trust).is_some_and(|(model, trust)| {
         !trust.assessment.exempt && model.demands_approval(&trust.assessment)
     })

@@ -17,7 +17,7 @@ use crate::request::{Limits, Request};
 use crate::score::Assessment;
 use crate::state::State;
 use crate::timestamp::Timestamp;
-use crate::trust::Scored;
+use crate::trust::{Assessed, Scored};
 
 /// Makes slices for requests, one after the other.
 #[derive(Debug, Default)]
@@ -60,7 +60,8 @@ impl Slicer {
             inline_parent_depth: usize::MAX,
             ..Limits::default()
         };
-        let scored = Scored::with_assessment(enrich(request, state, now), trust);
+        let trust = trust.map(Assessed::kept);
+        let scored = Scored::new(enrich(request, state, now), trust.as_ref());
         let resolved = resolve(&scored, &limits).ok()?;
         let naming = self.naming(state);
         let slice = resolved.slice(state, naming.iter(), most).ok()?;

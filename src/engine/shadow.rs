@@ -146,7 +146,7 @@ impl Shadow {
             state: Arc::clone(scored.state),
             request: scored.request.clone(),
             now: scored.now,
-            trust: scored.trust.clone(),
+            trust: scored.trust.cloned(),
             limits: *limits,
             found: found.clone(),
         };
@@ -201,7 +201,7 @@ fn check_all(jobs: &Receiver<Job>, shared: &Shared, entities: usize) {
 /// The mismatch, if there is one; an error where the reference could not be asked.
 fn check(job: &Job, entities: usize) -> Result<Option<ShadowMismatch>, ()> {
     let enriched = enrich(&job.request, &job.state, job.now);
-    let scored = Scored::new(enriched, job.trust.clone());
+    let scored = Scored::new(enriched, job.trust.as_ref());
     let reference = match decide_within(&scored, &job.limits, entities) {
         Ok(found) => Some(answer(&job.state, &found)),
         Err(NoAnswer::Refused(_)) => None,

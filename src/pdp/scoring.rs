@@ -32,7 +32,11 @@ impl std::fmt::Debug for Scoring {
 
 impl Scoring {
     /// Scores a request, where its state asks for scores; and says where it comes from.
-    pub(super) fn score<'a>(&self, enriched: Enriched<'a>) -> (Scored<'a>, Option<Place>) {
+    pub(super) fn score<'a>(
+        &self,
+        enriched: Enriched<'a>,
+        kept: &'a mut Option<Assessed>,
+    ) -> (Scored<'a>, Option<Place>) {
         let state = enriched.state;
         let Some(trust) = state.snapshot().trust() else {
             return (Scored::new(enriched, None), None);
@@ -47,11 +51,11 @@ impl Scoring {
             None => Standing::default(),
         };
         let inputs = gather(&enriched, trust, &place, &standing);
-        let assessed = Assessed {
+        let assessed = kept.insert(Assessed {
             assessment: trust.model().assess(&inputs, enriched.now),
             inputs,
             mode: trust.mode(enriched.request, state.store().version()),
-        };
+        });
         (Scored::new(enriched, Some(assessed)), Some(place))
     }
 

@@ -13,7 +13,8 @@ use crate::score::{Assessment, FactorId, Inputs};
 #[derive(Debug)]
 pub(crate) struct Scored<'a> {
     enriched: Enriched<'a>,
-    pub(crate) trust: Option<Assessed>,
+    /// Where whoever decides keeps it: it is large, and moving it costs.
+    pub(crate) trust: Option<&'a Assessed>,
 }
 
 /// What is known of a request's trust.
@@ -26,20 +27,21 @@ pub(crate) struct Assessed {
     pub(crate) mode: Enforcement,
 }
 
-impl<'a> Scored<'a> {
-    /// The request with what was found before, or with nothing.
-    pub(crate) fn new(enriched: Enriched<'a>, trust: Option<Assessed>) -> Self {
-        Self { enriched, trust }
-    }
-
-    /// The request with a score that was kept of it.
+impl Assessed {
+    /// Of a score that was kept.
     #[cfg(feature = "server")]
-    pub(crate) fn with_assessment(enriched: Enriched<'a>, assessment: Option<Assessment>) -> Self {
-        let trust = assessment.map(|assessment| Assessed {
+    pub(crate) fn kept(assessment: Assessment) -> Self {
+        Self {
             assessment,
             inputs: Inputs::default(),
             mode: Enforcement::Off,
-        });
+        }
+    }
+}
+
+impl<'a> Scored<'a> {
+    /// The request with what was found before, or with nothing.
+    pub(crate) fn new(enriched: Enriched<'a>, trust: Option<&'a Assessed>) -> Self {
         Self { enriched, trust }
     }
 
@@ -77,7 +79,7 @@ impl<'a> Scored<'a> {
     }
 
     pub(crate) fn assessment(&self) -> Option<&Assessment> {
-        self.trust.as_ref().map(|trust| &trust.assessment)
+        self.trust.map(|trust| &trust.assessment)
     }
 
     /// Milliseconds since the principal was authenticated, as far as a level rests on it.
