@@ -26,21 +26,21 @@ use trust::Floors;
 pub(crate) fn decide(evaluation: Evaluation<'_>) -> Verdict {
     let by_policies = policies(&evaluation);
     let now = evaluation.now;
-    let found = match (by_policies, &evaluation.trust) {
-        (Err(cause), _) => Found::deny(cause),
-        (Ok(()), None) => permitted(&evaluation, None),
-        (Ok(()), Some(_)) => permitted(&evaluation, Some(Enforcement::Enforce)),
-    };
-    let mode = evaluation.trust.map(|trust| trust.mode);
-    // What is not enforced is what would be.
-    let (found, would_be) = match mode {
-        None | Some(Enforcement::Enforce) => (found, None),
-        Some(mode) if by_policies.is_ok() => {
-            let decided = permitted(&evaluation, Some(mode));
-            let differs = decided.cause != found.cause && mode == Enforcement::Report;
-            (decided, differs.then_some(found))
-        }
-        Some(_) => (found, None),
+    let (found, would_be) = match by_policies {
+        Err(cause) => (Found::deny(cause), None),
+        Ok(()) => match evaluation
+            .trust
+            .map_or(Enforcement::Off, |trust| trust.mode)
+        {
+            Enforcement::Off => (permitted(&evaluation, Floors::default()), None),
+            Enforcement::Enforce => (permitted(&evaluation, Floors::of(&evaluation)), None),
+            Enforcement::Report => {
+                let decided = permitted(&evaluation, Floors::default());
+                let enforced = permitted(&evaluation, Floors::of(&evaluation));
+                let differs = decided.cause != enforced.cause;
+                (decided, differs.then_some(enforced))
+            }
+        },
     };
     let trust = evaluation.trust.map(|trust| {
         let stands = would_be.as_ref().unwrap_or(&found);
@@ -106,13 +106,12 @@ fn policies(evaluation: &Evaluation<'_>) -> Result<(), Cause> {
     }
 }
 
-/// What becomes of satisfied permits: their own requirements always count, knock-outs and floors under
-/// the mode `enforce`, and obligations in any case.
-fn permitted(evaluation: &Evaluation<'_>, mode: Option<Enforcement>) -> Found {
+/// What becomes of satisfied permits: their own requirements and obligations always count, knock-outs and
+/// the resource's and the action's requirements where `floors` has them.
+fn permitted(evaluation: &Evaluation<'_>, floors: Floors) -> Found {
     let snapshot = evaluation.state.snapshot();
     let info = |at: &usize| snapshot.policy(*at);
     let all = evaluation.determining.iter().copied();
-    let floors = Floors::of(evaluation, mode);
     if floors.knocked_out {
         return Found::deny(Cause::KnockedOut);
     }

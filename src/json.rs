@@ -98,6 +98,29 @@ impl Reader<'_> {
 /// Faults named in one answer; a hostile body must not make a long one.
 pub(crate) const MAX_FAULTS: usize = 50;
 
+/// A fault for each member that is not among `known`, with the nearest known name.
+pub(crate) fn unknown_members(
+    object: &Map<String, Value>,
+    known: &[&str],
+    at: &str,
+) -> Vec<InputFault> {
+    object
+        .keys()
+        .filter(|name| !known.contains(&name.as_str()))
+        .take(MAX_FAULTS)
+        .map(|name| {
+            let hint = match crate::nearest::nearest(name, known.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("known are {}", known.join(", ")),
+            };
+            InputFault::new(
+                Path::Member(&Path::Root(at), name).pointer(),
+                format!("unknown member `{}`; {hint}", shown(name)),
+            )
+        })
+        .collect()
+}
+
 /// A value without any fault, for readers that leave faults to others.
 #[derive(Debug)]
 pub(crate) struct Strict(pub(crate) Value);

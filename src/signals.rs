@@ -30,10 +30,6 @@ pub use config::{
     BlockConfig, BoundsConfig, CorrelationConfig, CountRule, OnceRule, PlacesConfig, RatesConfig,
     RetentionConfig, RulesConfig, SessionsConfig, SignalsConfig, Span,
 };
-#[allow(
-    unused_imports,
-    reason = "the server opens it; the state directory is not part of the library's face"
-)]
 pub(crate) use durable::DurableSignals;
 
 pub use event::{CredentialChange, Event, EventKind, EventSubject, Severity};

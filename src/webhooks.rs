@@ -35,7 +35,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::{WebhookConfig, WebhookDeliveryConfig};
 use crate::fetch::{Call, Fetch, FetchError, Reply};
-use crate::signals::Notice;
+use crate::signals::{Notice, NoticeSink};
 use crate::storage::Store;
 use crate::timestamp::Timestamp;
 
@@ -50,9 +50,6 @@ use intake::Intake;
 use queue::Delivery;
 pub(crate) use registry::{Registration, Replay, WebhookError};
 use stats::{Counts, Named, add};
-
-/// Takes notices: it neither waits nor loses one without a word.
-pub(crate) type NoticeSink = Arc<dyn Fn(Notice) + Send + Sync>;
 
 /// Tells a figure.
 type Figure = Box<dyn Fn() -> u64 + Send + Sync>;
@@ -269,10 +266,7 @@ impl Webhooks {
     ///
     /// # Errors
     /// When it could not be kept. It is on its way nevertheless.
-    #[cfg_attr(
-        not(test),
-        allow(dead_code, reason = "for stores that acknowledge events after it")
-    )]
+    #[cfg(test)]
     pub(crate) fn hand_over(&self, notice: &Notice) -> Result<(), String> {
         intake::accept(&self.shared, std::slice::from_ref(notice))
     }

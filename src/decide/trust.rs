@@ -7,7 +7,7 @@ use crate::policy::Meaning;
 use crate::score::{Assessment, MethodSet, Offer, RequirementKind, Score, StepUp};
 use crate::trust::{Assessed, Enforcement, Trust};
 
-/// The floors that stand against a request.
+/// The floors that stand against a request; none by default.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Floors {
     pub(super) knocked_out: bool,
@@ -18,21 +18,17 @@ pub(super) struct Floors {
 }
 
 impl Floors {
-    /// The floors, as far as they count in this mode.
-    pub(super) fn of(evaluation: &Evaluation<'_>, mode: Option<Enforcement>) -> Self {
+    /// Those that would count if they were enforced.
+    pub(super) fn of(evaluation: &Evaluation<'_>) -> Self {
         let Some(trust) = evaluation.trust else {
             return Self::default();
         };
-        if mode != Some(Enforcement::Enforce) {
-            return Self::default();
-        }
         let found = &trust.assessment;
         Self {
-            // Where nothing is to be looked at, nothing would be.
-            knocked_out: trust.mode != Enforcement::Off && !found.knock_outs.is_empty(),
-            trust: trust.mode != Enforcement::Off && !found.trusted(),
-            level: trust.mode != Enforcement::Off && !found.authenticated(),
-            counted: trust.mode != Enforcement::Off,
+            knocked_out: !found.knock_outs.is_empty(),
+            trust: !found.trusted(),
+            level: !found.authenticated(),
+            counted: true,
         }
     }
 

@@ -12,8 +12,8 @@ use crate::caller::Scope;
 use crate::entities::{EntityVersion, Uid, Value};
 use crate::request::{Authentication, Request, Signals};
 use crate::score::{
-    Authenticated, Behavior, Country, Device, DeviceTrust, Evident, Identity, Indicators, Inputs,
-    KnockOuts, Location, Network, Source, SubjectRisk,
+    Authenticated, Country, Device, DeviceTrust, Evident, Identity, Indicators, Inputs, KnockOuts,
+    Location, Network, Source, SubjectRisk,
 };
 use crate::signals::{Ask, DeviceStanding, SignalStore, Standing};
 use crate::timestamp::Timestamp;
@@ -40,18 +40,23 @@ pub(crate) struct Place {
 /// What to ask the store about a request that comes from this place.
 pub(crate) fn ask<'a>(request: &'a Request, place: &Place, now: Timestamp) -> Ask<'a> {
     let client = request.client();
-    let token = request.authentication();
-    // A verified token says of which session it is; what a caller says of it comes after that.
-    let of_token = token.and_then(|known| known.session.as_deref());
     Ask {
         user: request.principal(),
         caller: request.caller().name(),
-        session: of_token.or(client.and_then(|client| client.session.as_deref())),
+        session: session(request),
         device: client.and_then(|client| client.device.as_deref()),
         ip: client.and_then(|client| client.ip),
         country: place.country,
         now,
     }
+}
+
+/// The session that a request is of. A verified token says which; what a caller says comes after that.
+fn session(request: &Request) -> Option<&str> {
+    let of_token = request
+        .authentication()
+        .and_then(|token| token.session.as_deref());
+    of_token.or_else(|| request.client()?.session.as_deref())
 }
 
 /// An address and a position prove nothing by themselves: they count from a caller that is believed about
@@ -96,19 +101,20 @@ pub(crate) fn gather(
     enriched: &Enriched<'_>,
     trust: &Trust,
     place: &Place,
-    standing: &Standing,
+    standing: Standing,
 ) -> Inputs {
     let request = enriched.request;
     let signals = request.signals();
     let version = enriched.state.store().version();
     let principal = request.principal();
     let principal = version.find(principal.type_name(), principal.id());
-    let evidence = evidence(enriched, trust, standing);
+    let token = request.authentication();
+    let revoked = token.and_then(|token| revoked(token, &standing, request));
     let mut inputs = Inputs {
-        identity: identity(trust, version, principal, signals, standing),
-        device: device(request, signals, standing),
-        location: location(trust, place, signals, standing),
-        behavior: behavior(standing),
+        identity: identity(trust, version, principal, signals, &standing),
+        device: device(request, signals, &standing),
+        location: location(trust, place, signals, &standing),
+        behavior: standing.behavior,
         network: network(trust, place, signals),
         risk: SubjectRisk {
             finding: standing.risk,
@@ -119,12 +125,27 @@ pub(crate) fn gather(
             demanded_level: standing.demanded_level,
         },
         target: trust.target(enriched.request, version),
-        knock_outs: knock_outs(enriched, signals, standing),
+        knock_outs: knock_outs(signals, &standing, revoked),
         previous_band: standing.last_band,
         exempt: trust.is_exempt(request.principal()),
         failed: false,
-        authentication: evidence,
+        authentication: Authenticated {
+            enrolled: standing.enrolled,
+            evidence: standing.evidence,
+        },
     };
+    // What was proved before a revocation proves nothing now.
+    if let Some(token) = token.filter(|_| revoked != Some(true)) {
+        inputs
+            .authentication
+            .evidence
+            .extend(trust.assurances().evidence(
+                token.acr.as_deref(),
+                &token.amr,
+                token.auth_time,
+                enriched.now,
+            ));
+    }
     session_facts(&mut inputs, trust, enriched.now);
     inputs
 }
@@ -324,10 +345,6 @@ fn location(
     }
 }
 
-fn behavior(standing: &Standing) -> Behavior {
-    standing.behavior
-}
-
 fn network(trust: &Trust, place: &Place, signals: Option<&Signals>) -> Network {
     use crate::score::NetworkClass;
     let networks = trust.networks();
@@ -360,25 +377,6 @@ fn network(trust: &Trust, place: &Place, signals: Option<&Signals>) -> Network {
     }
 }
 
-/// What proves the authentication: the session's record, and a verified token.
-fn evidence(enriched: &Enriched<'_>, trust: &Trust, standing: &Standing) -> Authenticated {
-    let mut evidence = standing.evidence.clone();
-    if let Some(token) = enriched.request.authentication()
-        && revoked(token, standing, enriched) != Some(true)
-    {
-        evidence.extend(trust.assurances().evidence(
-            token.acr.as_deref(),
-            &token.amr,
-            token.auth_time,
-            enriched.now,
-        ));
-    }
-    Authenticated {
-        evidence,
-        enrolled: standing.enrolled,
-    }
-}
-
 /// What authenticates the session says of the identity too: a method that was verified is enrolled. It is
 /// proved, so it stands whatever a caller says of the session.
 fn session_facts(inputs: &mut Inputs, trust: &Trust, now: Timestamp) {
@@ -397,18 +395,13 @@ fn session_facts(inputs: &mut Inputs, trust: &Trust, now: Timestamp) {
     }
 }
 
-fn knock_outs(
-    enriched: &Enriched<'_>,
-    signals: Option<&Signals>,
-    standing: &Standing,
-) -> KnockOuts {
+fn knock_outs(signals: Option<&Signals>, standing: &Standing, revoked: Option<bool>) -> KnockOuts {
     let mut knock_outs = standing.knock_outs;
     let said = signals.and_then(|signals| signals.device.as_ref());
     if said.and_then(|device| device.compliant) == Some(false) {
         knock_outs = knock_outs.with(KnockOuts::DEVICE_NOT_COMPLIANT);
     }
-    let token = enriched.request.authentication();
-    match token.and_then(|token| revoked(token, standing, enriched)) {
+    match revoked {
         Some(true) => knock_outs.with(KnockOuts::SESSION_REVOKED),
         // It is of a session that the store does not know of, and that began later.
         Some(false) if standing.revoked_by_instant => {
@@ -422,10 +415,8 @@ fn knock_outs(
 ///
 /// A token tells its age by `auth_time`, else by `iat`; one that does neither is as old as can be. One that
 /// names no session may be of any of its principal's, so that the last revocation of one counts.
-fn revoked(token: &Authentication, standing: &Standing, enriched: &Enriched<'_>) -> Option<bool> {
-    let names_session = ask(enriched.request, &Place::default(), enriched.now)
-        .session
-        .is_some();
+fn revoked(token: &Authentication, standing: &Standing, request: &Request) -> Option<bool> {
+    let names_session = session(request).is_some();
     let of_session = standing.last_session_revoked.filter(|_| !names_session);
     let revoked = standing.revoked_before.max(of_session)?;
     let age = token.auth_time.or(token.issued_at);

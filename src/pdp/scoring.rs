@@ -50,7 +50,7 @@ impl Scoring {
             Some(store) => store.standing(&ask(enriched.request, &place, enriched.now)),
             None => Standing::default(),
         };
-        let inputs = gather(&enriched, trust, &place, &standing);
+        let inputs = gather(&enriched, trust, &place, standing);
         let assessed = kept.insert(Assessed {
             assessment: trust.model().assess(&inputs, enriched.now),
             inputs,

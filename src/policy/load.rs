@@ -29,6 +29,7 @@ use super::unit::{Entry, Source, Span, Unit};
 use crate::engine::{Body, Code, CompiledPolicies, Compiler, UnitCode};
 use crate::entities::{EntityStore, Uid};
 use crate::fault::{Fault, Faults, Place};
+use crate::hex::hex;
 
 /// How policies get their ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -506,8 +507,8 @@ impl Reader<'_> {
             (Ids::Named, Some(id)) if !id.is_empty() => PolicyId::new(id),
             (Ids::Named, _) => {
                 let digest = Sha256::digest(canonical().as_bytes());
-                let hex: String = digest.iter().take(6).map(|b| format!("{b:02x}")).collect();
-                PolicyId::new(format!("{}#{hex}", file.relative))
+                let hash = hex(digest.iter().take(6));
+                PolicyId::new(format!("{}#{hash}", file.relative))
             }
         }
     }

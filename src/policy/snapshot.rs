@@ -19,6 +19,7 @@ use crate::entities::EntityStore;
 #[cfg(feature = "cli")]
 use crate::fault::Place;
 use crate::fault::{Fault, Faults};
+use crate::hex::hex;
 use crate::score::Role;
 use crate::trust::{Enforcement, Trust, TrustConfig};
 
@@ -357,9 +358,7 @@ fn revision(material: &Material<'_>, settings: &Settings) -> Result<Revision, Fa
     }
     field(&format!("{settings:?}"));
     let digest = hash.finalize();
-    Ok(Revision(
-        digest.iter().take(16).map(|b| format!("{b:02x}")).collect(),
-    ))
+    Ok(Revision(hex(digest.iter().take(16))))
 }
 
 #[cfg(test)]

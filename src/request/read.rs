@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::signals::Signals;
 use super::{Body, Client, EntityRef, Limits, Pending, Purpose, Request, RequestError};
 use crate::caller::{Caller, Scope};
-use crate::json::{self, InputFault, MAX_FAULTS, Path, kind, pointer, shown};
+use crate::json::{self, InputFault, MAX_FAULTS, kind, pointer, shown, unknown_members};
 
 const MEMBERS: &[&str] = &[
     "requestId",
@@ -384,29 +384,6 @@ fn place(error: &RequestError, at: &str) -> Vec<InputFault> {
         .faults()
         .iter()
         .map(|fault| InputFault::new(at, &fault.detail))
-        .collect()
-}
-
-/// A fault for each member that is not among `known`, with the nearest known name.
-pub(super) fn unknown_members(
-    object: &Map<String, Value>,
-    known: &[&str],
-    at: &str,
-) -> Vec<InputFault> {
-    object
-        .keys()
-        .filter(|name| !known.contains(&name.as_str()))
-        .take(MAX_FAULTS)
-        .map(|name| {
-            let hint = match crate::nearest::nearest(name, known.iter().copied()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("known are {}", known.join(", ")),
-            };
-            InputFault::new(
-                Path::Member(&Path::Root(at), name).pointer(),
-                format!("unknown member `{}`; {hint}", shown(name)),
-            )
-        })
         .collect()
 }
 

@@ -6,8 +6,7 @@
 
 use serde_json::{Map, Value};
 
-use super::read::unknown_members;
-use crate::json::{InputFault, kind, pointer, shown};
+use crate::json::{InputFault, kind, pointer, shown, unknown_members};
 use crate::score::{Band, Country, DeviceTrust, Indicators, NetworkClass, Point};
 use crate::timestamp::Timestamp;
 

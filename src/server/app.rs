@@ -17,11 +17,11 @@ use crate::config::{Config, LimitsConfig};
 use crate::fault::{Fault, Faults};
 use crate::fetch::{Client, Fetch};
 use crate::pdp::Pdp;
-use crate::signals::{DurableSignals, MemorySignals, SignalStore};
+use crate::signals::{DurableSignals, MemorySignals, NoticeSink, SignalStore};
 use crate::ssf::Receivers;
 use crate::storage::Store;
 use crate::tokens::{Denied, Issuers};
-use crate::webhooks::{NoticeSink, Setup, Webhooks};
+use crate::webhooks::{Setup, Webhooks};
 use arc_swap::ArcSwap;
 
 /// Security event tokens that are verified and stored at once.

@@ -14,6 +14,7 @@ use super::app::App;
 use super::body::{self, blocking, invalid, missing, not_kept};
 use super::problem::Problem;
 use crate::caller::Caller;
+use crate::hex::hex;
 use crate::storage::{Denial as Kept, Store};
 use crate::timestamp::Timestamp;
 use crate::tokens::{Denial, DenialKind, Denied};
@@ -127,5 +128,5 @@ fn fits(text: &str, member: &str) -> Result<(), Problem> {
 fn id(kind: DenialKind, value: &str, issuer: Option<&str>) -> String {
     let named = json!([kind, value, issuer]).to_string();
     let hash = Sha256::digest(named);
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&hash)
 }

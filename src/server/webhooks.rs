@@ -108,15 +108,13 @@ pub(super) async fn create(
     http: HttpRequest,
 ) -> Result<Response, Problem> {
     let create: Create = body::read(&app, http).await?;
-    let name = create.name.clone();
     let new = Registration {
         url: create.url,
         events: create.events,
         min_severity: create.min_severity.unwrap_or(Severity::Low),
     };
-    let made = blocking(move || app.webhooks.create(&create.name, &new)).await?;
-    let made = made.map_err(problem)?;
-    tracing::info!(by = caller.name(), webhook = name, "webhook registered");
+    let work = move |hooks: &Webhooks, name: &str| hooks.create(name, &new);
+    let made = act(app, &caller, create.name, "webhook registered", work).await?;
     Ok((StatusCode::CREATED, Json(made)).into_response())
 }
 
@@ -133,10 +131,8 @@ pub(super) async fn update(
         events: update.events,
         min_severity: update.min_severity.unwrap_or(Severity::Low),
     };
-    let which = name.clone();
-    let changed = blocking(move || app.webhooks.update(&which, &new)).await?;
-    let changed = changed.map_err(problem)?;
-    tracing::info!(by = caller.name(), webhook = name, "webhook changed");
+    let work = move |hooks: &Webhooks, name: &str| hooks.update(name, &new);
+    let changed = act(app, &caller, name, "webhook changed", work).await?;
     Ok(Json(changed).into_response())
 }
 
@@ -146,14 +142,8 @@ pub(super) async fn rotate(
     Extension(caller): Extension<Caller>,
     Params(name): Params<String>,
 ) -> Result<Response, Problem> {
-    let which = name.clone();
-    let rotated = blocking(move || app.webhooks.rotate(&which)).await?;
-    let rotated = rotated.map_err(problem)?;
-    tracing::info!(
-        by = caller.name(),
-        webhook = name,
-        "secret of a webhook rotated"
-    );
+    let said = "secret of a webhook rotated";
+    let rotated = act(app, &caller, name, said, Webhooks::rotate).await?;
     Ok(Json(rotated).into_response())
 }
 
@@ -163,10 +153,7 @@ pub(super) async fn test(
     Extension(caller): Extension<Caller>,
     Params(name): Params<String>,
 ) -> Result<Response, Problem> {
-    let which = name.clone();
-    let tried = blocking(move || app.webhooks.test(&which)).await?;
-    let tried = tried.map_err(problem)?;
-    tracing::info!(by = caller.name(), webhook = name, "webhook tested");
+    let tried = act(app, &caller, name, "webhook tested", Webhooks::test).await?;
     Ok(Json(tried).into_response())
 }
 
@@ -176,10 +163,7 @@ pub(super) async fn remove(
     Extension(caller): Extension<Caller>,
     Params(name): Params<String>,
 ) -> Result<Response, Problem> {
-    let which = name.clone();
-    let removed = blocking(move || app.webhooks.remove(&which)).await?;
-    removed.map_err(problem)?;
-    tracing::info!(by = caller.name(), webhook = name, "webhook removed");
+    act(app, &caller, name, "webhook removed", Webhooks::remove).await?;
     Ok(Json(json!({ "removed": true })).into_response())
 }
 
@@ -215,6 +199,21 @@ pub(super) async fn replay(
     let replayed = replayed.map_err(problem)?;
     tracing::info!(by = caller.name(), "dead letters replayed");
     Ok(Json(replayed).into_response())
+}
+
+/// Does something to the webhook of this name, and says in the log who did it.
+async fn act<T: Send + 'static>(
+    app: Arc<App>,
+    caller: &Caller,
+    name: String,
+    said: &'static str,
+    work: impl FnOnce(&Webhooks, &str) -> Result<T, WebhookError> + Send + 'static,
+) -> Result<T, Problem> {
+    let which = name.clone();
+    let done = blocking(move || work(&app.webhooks, &which)).await?;
+    let done = done.map_err(problem)?;
+    tracing::info!(by = caller.name(), webhook = name, "{said}");
+    Ok(done)
 }
 
 fn problem(error: WebhookError) -> Problem {

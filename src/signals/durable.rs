@@ -53,7 +53,6 @@ impl fmt::Debug for DurableSignals {
 
 impl DurableSignals {
     /// Reads what is stored. `notices` is told of findings, incidents and changes.
-    #[allow(dead_code, reason = "the server opens it, where trust is configured")]
     pub(crate) fn open(
         config: SignalsConfig,
         notices: Option<NoticeSink>,
@@ -84,18 +83,8 @@ impl DurableSignals {
     }
 
     /// Takes other numbers; they hold from the next call on.
-    #[allow(dead_code, reason = "a reload of the server's configuration calls it")]
     pub(crate) fn set_config(&self, config: SignalsConfig) {
         self.core.config.store(Arc::new(config));
-    }
-
-    /// Writes what nobody waits for, now.
-    #[allow(
-        dead_code,
-        reason = "for tests, and for whoever cannot wait for the end"
-    )]
-    pub(crate) fn flush(&self) {
-        flush(&self.core, &self.store);
     }
 
     /// Waits until the records of subjects are on disk.

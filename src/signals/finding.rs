@@ -7,6 +7,7 @@ use super::decay::decayed;
 use super::event::Severity;
 use super::store::FindingKind;
 use super::window::{Millis, NEVER, never, no_time};
+use crate::hex::hex;
 use crate::score::Score;
 
 /// A finding. One that grows takes its own place, so it has no parts that depend on the order of events.
@@ -75,7 +76,7 @@ impl Finding {
     pub(super) fn id(&self, subject: &str) -> String {
         let name = format!("{}\0{subject}\0{}", self.kind.as_str(), self.stretch);
         let hash = Sha256::digest(name.as_bytes());
-        hash.iter().take(16).map(|b| format!("{b:02x}")).collect()
+        hex(hash.iter().take(16))
     }
 
     /// The worse of both in each respect.

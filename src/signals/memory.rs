@@ -36,6 +36,7 @@ use super::store::{
     SubjectKind,
 };
 use super::window::{Kept, Millis};
+use crate::hex::hex;
 use crate::request::EntityRef;
 use crate::timestamp::Timestamp;
 
@@ -203,7 +204,7 @@ impl<'a> Work<'a> {
 fn change_id(done: &str, subject: &EventSubject, now: Millis) -> String {
     let name = format!("{done}\0{}\0{now}", scope(subject));
     let hash = Sha256::digest(name.as_bytes());
-    hash.iter().take(16).map(|b| format!("{b:02x}")).collect()
+    hex(hash.iter().take(16))
 }
 
 /// The name of what a finding is about.

@@ -21,6 +21,7 @@ use super::database::Handle;
 use super::error::Kind;
 use super::revisions::open;
 use crate::caller::Caller;
+use crate::hex::hex;
 use crate::timestamp::Timestamp;
 
 pub(crate) use record::{ApiKey, KeyLimits, NewKey};
@@ -361,10 +362,7 @@ impl Entry {
 pub(crate) fn for_configuration() -> Result<(String, String), getrandom::Error> {
     let text = token::spell(&token::new_id()?, &token::new_secret()?);
     let hash = Sha256::digest(text.as_bytes());
-    Ok((
-        text,
-        hash.iter().map(|byte| format!("{byte:02x}")).collect(),
-    ))
+    Ok((text, hex(&hash)))
 }
 
 fn insert(write: &WriteTransaction, stored: &Stored) -> Result<(), redb::Error> {

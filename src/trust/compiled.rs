@@ -11,6 +11,7 @@ use super::config::{
 use super::networks::Networks;
 use crate::entities::{EntityVersion, Uid, Value, field};
 use crate::fault::{Fault, Faults};
+use crate::hex::hex;
 use crate::request::{EntityRef, Request};
 use crate::score::{Assurances, Country, Listed, Lists, Model, Target};
 
@@ -426,7 +427,7 @@ fn hash(config: &TrustConfig) -> String {
     // INVARIANT: a configuration is made of texts and numbers, which always serialize.
     let json = serde_json::to_vec(config).unwrap_or_default();
     let digest = Sha256::digest(&json);
-    digest.iter().take(16).map(|b| format!("{b:02x}")).collect()
+    hex(digest.iter().take(16))
 }
 
 impl PartialEq for Trust {

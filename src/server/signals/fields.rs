@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde_json::{Map, Value};
 
 use super::super::problem::Problem;
-use crate::json::{InputFault, MAX_FAULTS, kind, pointer, shown};
+use crate::json::{InputFault, MAX_FAULTS, kind, pointer, shown, unknown_members};
 use crate::request::{EntityRef, RequestError};
 use crate::timestamp::Timestamp;
 
@@ -289,17 +289,8 @@ impl Fields {
 
     /// Everything was read: every fault, those of members that are not known among them.
     pub(super) fn end(mut self) -> Result<(), Vec<InputFault>> {
-        let known = self.known;
-        // A member that is null counts as absent.
-        for name in self.members.keys().filter(|n| !known.contains(&n.as_str())) {
-            let hint = match crate::nearest::nearest(name, known.iter().copied()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("known are {}", known.join(", ")),
-            };
-            let place = pointer(&self.at, &shown(name));
-            let detail = format!("unknown member `{}`; {hint}", shown(name));
-            self.faults.push(InputFault::new(place, detail));
-        }
+        let unknown = unknown_members(&self.members, self.known, &self.at);
+        self.faults.extend(unknown);
         self.faults.truncate(MAX_FAULTS);
         if self.faults.is_empty() {
             Ok(())
