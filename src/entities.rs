@@ -20,6 +20,7 @@ mod index;
 mod json;
 mod load;
 mod locals;
+mod marks;
 mod names;
 mod overlay;
 mod pages;
@@ -31,7 +32,7 @@ mod version;
 mod wire;
 
 pub(crate) use batch::{Batch, BatchError, NewEntity, is_action};
-pub(crate) use convert::{RawValue, RequestSymbols, Symbols};
+pub(crate) use convert::{RawValue, RequestSymbols, Symbols, resolve_fields};
 pub(crate) use export::Exporter;
 pub(crate) use ext::{ExtFn, to_date, to_time};
 pub(crate) use graph::{GraphFault, check as check_graph};
@@ -39,6 +40,7 @@ pub(crate) use index::Table;
 pub(crate) use json::{entity_has_unknown, entity_ref, has_unknown, is_type_name};
 pub(crate) use load::{Material, load, read_one};
 pub(crate) use locals::Locals;
+pub(crate) use marks::Marks;
 pub(crate) use overlay::Overlay;
 #[cfg(test)]
 pub(crate) use overlay::OverlayError;
@@ -46,7 +48,7 @@ pub(crate) use store::{EntityStore, Interning, Pins};
 pub(crate) use symbol::{Sym, Uid};
 pub(crate) use typed::Typed;
 pub(crate) use value::{
-    Fields, Ip, Record, SetValue, Value, field, hash_fields, hash_ip, hash_scalar, hash_str, mix,
+    Fields, Ip, Record, SEARCHED, SetValue, Value, field,
 };
 pub(crate) use version::{EntityRef, EntityVersion};
 

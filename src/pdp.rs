@@ -133,10 +133,11 @@ impl Pdp {
         let state = self.inner.state.load();
         admit(request, &state)?;
         let now = request.now.unwrap_or_else(Timestamp::now);
-        let enriched = enrich(request, &state, now);
+        let limits = &self.inner.limits.load().0;
+        let enriched = enrich(request, &state, now, limits.decision_steps);
         let mut assessed = None;
         let (scored, place) = self.inner.trust.score(enriched, &mut assessed);
-        let evaluation = engine::evaluate(scored, &self.inner.limits.load().0, &self.inner.engine)?;
+        let evaluation = engine::evaluate(scored, limits, &self.inner.engine)?;
         let outcome = decide(evaluation).on(state);
         self.inner.trust.learn(request, place, &outcome);
         self.log_errors(request, &outcome);

@@ -10,6 +10,7 @@ use super::Enriched;
 use super::geo::GeoSource;
 use crate::caller::Scope;
 use crate::entities::{EntityVersion, Uid, Value};
+use crate::meter::Meter;
 use crate::request::{Authentication, Request, Signals};
 use crate::score::{
     Authenticated, Country, Device, DeviceTrust, Evident, Identity, Indicators, Inputs, KnockOuts,
@@ -111,7 +112,7 @@ pub(crate) fn gather(
     let token = request.authentication();
     let revoked = token.and_then(|token| revoked(token, &standing, request));
     let mut inputs = Inputs {
-        identity: identity(trust, version, principal, signals, &standing),
+        identity: identity(trust, (version, &enriched.meter), principal, signals, &standing),
         device: device(request, signals, &standing),
         location: location(trust, place, signals, &standing),
         behavior: standing.behavior,
@@ -124,7 +125,7 @@ pub(crate) fn gather(
             ),
             demanded_level: standing.demanded_level,
         },
-        target: trust.target(enriched.request, version),
+        target: trust.target(enriched.request, version, &enriched.meter),
         knock_outs: knock_outs(signals, &standing, revoked),
         previous_band: standing.last_band,
         exempt: trust.is_exempt(request.principal()),
@@ -207,7 +208,7 @@ impl Both {
 
 fn identity(
     trust: &Trust,
-    version: &EntityVersion,
+    (version, meter): (&EntityVersion, &Meter),
     principal: Option<Uid>,
     signals: Option<&Signals>,
     standing: &Standing,
@@ -246,7 +247,7 @@ fn identity(
         suspicious: both.bad(asserted(|s| s.suspicious_activity), standing.suspicious),
         ..Identity::default()
     };
-    (identity.admin, identity.privileged) = trust.roles(version, principal);
+    (identity.admin, identity.privileged) = trust.roles(version, principal, meter);
     identity.evident = both.evident(signals.and_then(|signals| signals.observed_at));
     identity
 }

@@ -157,7 +157,7 @@ impl NewEntity {
                 parents,
             });
         };
-        let entity = typed.0.entity(ty).filter(|entity| entity.known);
+        let entity = typed.model.entity(ty).filter(|entity| entity.known);
         let entity = entity.filter(|_| typed.is_declared(ty, id));
         let unknown = BatchError::Malformed(at, "its type or id is not declared");
         let entity = entity.ok_or(unknown)?;

@@ -39,6 +39,9 @@ pub(crate) enum ValueError {
     /// Something of another kind than the declared type asks for.
     #[error("expected {0}")]
     Expected(&'static str),
+    /// The request may cause no more work.
+    #[error("reading it takes more work than a request may cause")]
+    Exhausted,
     /// Nested beyond [`VALUE_DEPTH`].
     #[error("nested deeper than {VALUE_DEPTH}")]
     TooDeep,

@@ -3,18 +3,18 @@
 //! An entity is read by our own reader. What that refuses Cedar is asked about: its message is the fault,
 //! and should it take the entity after all, so do we, and count it.
 
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use cedar_policy::pst::SmolStr;
 use cedar_policy::{Entities, Entity};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::batch::is_action;
 use super::graph::{GraphFault, check};
-use super::index::Table;
 use super::json::{entity_has_unknown, entity_ref};
-use super::symbol::hash_text;
 use super::typed::Typed;
 use super::{Batch, EntityStore, NewEntity, wire};
 use crate::fault::{Fault, Faults, Place, chain};
@@ -79,7 +79,7 @@ pub(crate) fn load(material: &Material<'_>) -> Result<Loaded, Faults> {
         material,
         entities: Vec::new(),
         places: Vec::new(),
-        index: Table::default(),
+        index: HashMap::new(),
         faults: Faults::new(),
         by_cedar: 0,
     };
@@ -141,14 +141,10 @@ struct Loader<'a> {
     material: &'a Material<'a>,
     entities: Vec<NewEntity>,
     places: Vec<Option<Spot>>,
-    /// Places in `entities` by id.
-    index: Table,
+    /// Places in `entities` by type and id.
+    index: HashMap<(SmolStr, SmolStr), usize>,
     faults: Faults,
     by_cedar: u64,
-}
-
-fn hash(ty: &str, id: &str) -> u64 {
-    hash_text(hash_text(0, ty), id)
 }
 
 impl Loader<'_> {
@@ -249,7 +245,7 @@ impl Loader<'_> {
                 return;
             }
             match read_text(self.material.schema, text, &by_cedar) {
-                Ok(entity) => match self.find(&entity.uid.0, &entity.uid.1) {
+                Ok(entity) => match self.find(&entity.uid) {
                     Some(first) => self.written_and_in_a_file(&entity, first),
                     None => self.add(entity, None),
                 },
@@ -296,17 +292,13 @@ impl Loader<'_> {
         }
     }
 
-    fn find(&self, ty: &str, id: &str) -> Option<usize> {
-        let found = self.index.find(hash(ty, id), |at| {
-            let known = self.entities.get(at as usize);
-            known.is_some_and(|entity| entity.uid.0 == ty && entity.uid.1 == id)
-        });
-        found.map(|at| at as usize)
+    fn find(&self, uid: &(SmolStr, SmolStr)) -> Option<usize> {
+        self.index.get(uid).copied()
     }
 
     fn add(&mut self, entity: NewEntity, spot: Option<Spot>) {
         let (ty, id) = &entity.uid;
-        if let Some(first) = self.find(ty, id) {
+        if let Some(first) = self.find(&entity.uid) {
             let name = format!("{ty}::\"{}\"", id.escape_debug());
             let message = format!("entity `{name}` is given twice");
             let mut fault = Fault::new("duplicate_entity", message).help("keep one of them");
@@ -319,15 +311,14 @@ impl Loader<'_> {
             }
             return self.faults.push(fault);
         }
-        let at = u32::try_from(self.entities.len()).unwrap_or(u32::MAX);
-        self.index.insert(hash(ty, id), at);
+        self.index.insert(entity.uid.clone(), self.entities.len());
         self.entities.push(entity);
         self.places.push(spot);
     }
 
     /// Adds an entity, in place of what was read under its id.
     fn replace(&mut self, entity: NewEntity) {
-        match self.find(&entity.uid.0, &entity.uid.1) {
+        match self.find(&entity.uid) {
             Some(at) => {
                 if let Some(known) = self.entities.get_mut(at) {
                     *known = entity;
@@ -351,8 +342,7 @@ impl Loader<'_> {
     fn check_graph(&mut self) {
         let max_depth = self.material.max_depth;
         let parent = |node: usize, nth: usize| {
-            let (ty, id) = self.entities.get(node)?.parents.get(nth)?;
-            Some(self.find(ty, id))
+            Some(self.find(self.entities.get(node)?.parents.get(nth)?))
         };
         let Err(fault) = check(self.entities.len(), parent, max_depth) else {
             return;
@@ -398,7 +388,7 @@ fn read_text(
     text: &str,
     by_cedar: &AtomicU64,
 ) -> Result<NewEntity, Fault> {
-    let typed = schema.map(|schema| Typed(&schema.model));
+    let typed = schema.map(|schema| Typed::new(&schema.model));
     if let Some(entity) = wire::read(text, typed) {
         return Ok(entity);
     }
@@ -428,7 +418,7 @@ fn read(
     by_cedar: &AtomicU64,
 ) -> Result<NewEntity, Fault> {
     let ours = match schema {
-        Some(schema) => NewEntity::from_json_as(0, json, Typed(&schema.model)),
+        Some(schema) => NewEntity::from_json_as(0, json, Typed::new(&schema.model)),
         None => NewEntity::from_json(0, json),
     };
     if let Ok(entity) = ours {

@@ -5,10 +5,10 @@
 //! closure is not kept, a decision walks upwards. A deletion costs its children, because Cedar's deletion
 //! takes their edges to it away; without that a later entity of the same id would inherit members.
 //!
-//! Numbers of ids are counted: edges, values, policies and the entity itself each hold one use, and an id
-//! without uses is freed and its number given to the next new id. Older versions keep what they had, since
-//! they own their pages. Compiled policies hold [`Pins`], which are let go when the last policy set that
-//! owns them is gone and the store is written next.
+//! Numbers are counted. Edges, values, policies and the entity itself each hold one use of an id; fields,
+//! tags, ids and policies one of a name. What has no use is freed and its number given to the next new id or
+//! name. Older versions keep what they had, since they own their pages. Compiled policies hold [`Pins`], which
+//! are let go when the last policy set that owns them is gone and the store is written next.
 
 use super::batch::{Batch, BatchError, Change};
 use super::convert::{Symbols, resolve_fields};
@@ -16,14 +16,13 @@ use super::idset::IdSet;
 use super::symbol::{MAX_INDEX, Sym, Uid, hash_uid};
 use super::version::{EntityVersion, Members, Parents, Slot};
 use super::{Fields, Record, Value};
+use crate::hash::{self, Keyed};
 use arc_swap::ArcSwap;
 use cedar_policy::pst::SmolStr;
-use foldhash::fast::RandomState;
 use std::collections::HashMap;
-use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-/// Keeps the ids that compiled policies name alive in a store.
+/// Keeps the ids and names that compiled policies use alive in a store.
 #[derive(Debug, Clone)]
 pub(crate) struct Pins {
     _token: Arc<()>,
@@ -33,7 +32,10 @@ pub(crate) struct Pins {
 struct Writer {
     version: EntityVersion,
     free: Vec<u32>,
-    pins: Vec<(Weak<()>, Vec<Uid>)>,
+    /// Uses of each name, by its number.
+    name_uses: Vec<u32>,
+    free_names: Vec<u32>,
+    pins: Vec<(Weak<()>, Vec<Uid>, Vec<Sym>)>,
 }
 
 /// A store of entities.
@@ -52,10 +54,9 @@ impl Default for EntityStore {
 impl EntityStore {
     /// An empty store.
     pub(crate) fn new() -> Self {
-        let random = RandomState::default();
         let version = EntityVersion {
-            seed: random.hash_one(1),
-            store: random.hash_one(2),
+            seed: hash::random(),
+            store: hash::random(),
             ..EntityVersion::default()
         };
         Self {
@@ -63,6 +64,8 @@ impl EntityStore {
             writer: Mutex::new(Writer {
                 version,
                 free: Vec::new(),
+                name_uses: Vec::new(),
+                free_names: Vec::new(),
                 pins: Vec::new(),
             }),
         }
@@ -99,7 +102,7 @@ impl EntityStore {
         Ok(self.publish(&mut writer))
     }
 
-    /// Lets `work` turn the text of policies into numbers, publishes them, and pins the ids among them.
+    /// Lets `work` turn the text of policies into numbers, publishes them, and pins them.
     pub(crate) fn intern<R>(
         &self,
         work: impl FnOnce(&mut dyn Interning) -> R,
@@ -113,9 +116,15 @@ impl EntityStore {
         for uid in &pinned {
             edit.add_use(*uid);
         }
+        let mut names = std::mem::take(&mut edit.spoken);
+        names.sort_unstable();
+        names.dedup();
+        for name in &names {
+            edit.use_name(*name, 1);
+        }
         edit.commit();
         let token = Arc::new(());
-        writer.pins.push((Arc::downgrade(&token), pinned));
+        writer.pins.push((Arc::downgrade(&token), pinned, names));
         (result, Pins { _token: token }, self.publish(&mut writer))
     }
 
@@ -141,7 +150,9 @@ pub(crate) trait Interning {
 
 impl Interning for Edit<'_> {
     fn name(&mut self, text: &str) -> Sym {
-        Symbols::name(self, text)
+        let name = Symbols::name(self, text);
+        self.spoken.push(name);
+        name
     }
 
     fn entity(&mut self, ty: &str, id: &str) -> Uid {
@@ -155,8 +166,11 @@ impl Interning for Edit<'_> {
 struct Edit<'w> {
     writer: &'w mut Writer,
     version: EntityVersion,
-    /// How many of the free numbers were given out.
+    /// How many of the free numbers were given out, of ids and of names.
     taken: usize,
+    names_taken: usize,
+    /// Uses that names gained and lost; every new name is among them.
+    name_uses: HashMap<Sym, i64, Keyed>,
     /// Ids that may have lost their last use.
     unused: Vec<Uid>,
     /// Entities that got parents.
@@ -165,18 +179,27 @@ struct Edit<'w> {
     new: Vec<Uid>,
     /// Whether entities come from the API.
     written: bool,
-    /// Ids named by policies.
+    /// Ids and names in policies.
     named: Vec<Uid>,
+    spoken: Vec<Sym>,
     full: bool,
 }
 
 impl Symbols for Edit<'_> {
     fn name(&mut self, text: &str) -> Sym {
-        let seed = self.version.seed;
-        self.version.names.intern(seed, text).unwrap_or_else(|| {
+        if let Some(known) = self.version.find_name(text) {
+            return known;
+        }
+        let waiting = self.writer.free_names.len();
+        let free = waiting.checked_sub(self.names_taken + 1);
+        let free = free.and_then(|at| self.writer.free_names.get(at)).copied();
+        let Some(name) = self.version.names.insert(self.version.seed, text, free) else {
             self.full = true;
-            Sym::NONE
-        })
+            return Sym::NONE;
+        };
+        self.names_taken += usize::from(free.is_some());
+        self.name_uses.entry(name).or_default();
+        name
     }
 
     fn entity(&mut self, ty: &str, id: &str) -> Uid {
@@ -205,9 +228,9 @@ impl Symbols for Edit<'_> {
             ty,
             ..Slot::default()
         };
-        self.version
-            .ids
-            .insert(hash_uid(self.version.seed, ty, id), at);
+        let hash = hash_uid(self.version.seed, ty, id);
+        self.version.ids.insert(hash, (ty, id), at);
+        self.use_name(ty, 1);
         self.unused.push(Uid::stored(at));
         Uid::stored(at)
     }
@@ -215,29 +238,46 @@ impl Symbols for Edit<'_> {
 
 impl<'w> Edit<'w> {
     fn begin(writer: &'w mut Writer) -> Self {
-        let gone: Vec<Uid> = writer
+        let gone: Vec<_> = writer
             .pins
-            .extract_if(.., |(token, _)| token.strong_count() == 0)
-            .flat_map(|(_, uids)| uids)
+            .extract_if(.., |(token, ..)| token.strong_count() == 0)
             .collect();
         let version = writer.version.clone();
         let mut edit = Self {
             writer,
             version,
             taken: 0,
+            names_taken: 0,
+            name_uses: HashMap::default(),
             unused: Vec::new(),
             moved: Vec::new(),
             new: Vec::new(),
             written: false,
             named: Vec::new(),
+            spoken: Vec::new(),
             full: false,
         };
         if !gone.is_empty() {
-            gone.into_iter().for_each(|uid| edit.drop_use(uid));
+            for (_, uids, names) in gone {
+                uids.into_iter().for_each(|uid| edit.drop_use(uid));
+                names.into_iter().for_each(|name| edit.use_name(name, -1));
+            }
             edit.free_unused();
             edit.writer.version = edit.version.clone();
         }
         edit
+    }
+
+    fn use_name(&mut self, name: Sym, more: i64) {
+        *self.name_uses.entry(name).or_default() += more;
+    }
+
+    /// Counts the names of fields and of what is in them.
+    fn use_names(&mut self, fields: &Fields, more: i64) {
+        for (name, value) in fields {
+            self.use_name(*name, more);
+            value.each_name(&mut |name| self.use_name(name, more));
+        }
     }
 
     fn slot(&mut self, uid: Uid) -> &mut Slot {
@@ -339,6 +379,9 @@ impl<'w> Edit<'w> {
             .into_iter()
             .for_each(|uid| self.add_use(uid));
         let stored = attrs.is_some();
+        for fields in [attrs.as_deref(), tags.as_deref().map(|tags| &**tags)] {
+            self.use_names(fields.unwrap_or_default(), 1);
+        }
         let slot = self.slot(uid);
         let ty = slot.ty;
         let old = (
@@ -348,6 +391,9 @@ impl<'w> Edit<'w> {
         named(&old.0, &old.1)
             .into_iter()
             .for_each(|uid| self.drop_use(uid));
+        for fields in [old.0.as_deref(), old.1.as_deref().map(|tags| &**tags)] {
+            self.use_names(fields.unwrap_or_default(), -1);
+        }
         match (old.0.is_some(), stored) {
             (false, true) => {
                 self.add_use(uid);
@@ -453,7 +499,7 @@ impl<'w> Edit<'w> {
 
     /// Depth first upwards from everything that got parents; a node met while it is open closes a cycle.
     fn refuse_cycles(&self) -> Result<(), BatchError> {
-        let mut closed: HashMap<Uid, bool, foldhash::fast::FixedState> = HashMap::default();
+        let mut closed: HashMap<Uid, bool, Keyed> = HashMap::default();
         let mut open: Vec<(Uid, usize)> = Vec::new();
         for start in &self.moved {
             if closed.contains_key(start) {
@@ -489,16 +535,33 @@ impl<'w> Edit<'w> {
         Ok(())
     }
 
+    /// Frees the ids and names that nothing uses.
     fn free_unused(&mut self) {
         let seed = self.version.seed;
         for uid in std::mem::take(&mut self.unused) {
             let slot = self.slot(uid);
             if slot.uses == 0 && slot.ty != Sym::NONE {
                 let gone = std::mem::take(slot);
-                self.version
-                    .ids
-                    .remove(hash_uid(seed, gone.ty, &gone.text), uid.index());
+                let hash = hash_uid(seed, gone.ty, &gone.text);
+                self.version.ids.remove(hash, (gone.ty, &gone.text), uid.index());
                 self.writer.free.push(uid.index());
+                self.use_name(gone.ty, -1);
+            }
+        }
+        for (name, more) in std::mem::take(&mut self.name_uses) {
+            let at = name.index() as usize;
+            let uses = &mut self.writer.name_uses;
+            if uses.len() <= at && !name.is_local() {
+                uses.resize(at + 1, 0);
+            }
+            let Some(uses) = uses.get_mut(at) else {
+                continue;
+            };
+            let left = i64::from(*uses).saturating_add(more).max(0);
+            *uses = u32::try_from(left).unwrap_or(u32::MAX);
+            if left == 0 {
+                self.version.names.remove(seed, name);
+                self.writer.free_names.push(name.index());
             }
         }
     }
@@ -506,13 +569,15 @@ impl<'w> Edit<'w> {
     fn commit(mut self) {
         let kept = self.writer.free.len() - self.taken;
         self.writer.free.truncate(kept);
-        self.taken = 0;
+        let kept = self.writer.free_names.len() - self.names_taken;
+        self.writer.free_names.truncate(kept);
+        (self.taken, self.names_taken) = (0, 0);
         self.free_unused();
         self.writer.version = self.version;
     }
 }
 
-type Heights = HashMap<Uid, usize, foldhash::fast::FixedState>;
+type Heights = HashMap<Uid, usize, Keyed>;
 
 /// Edges of the longest chain from `start` on; `known` holds what was found before. There is no cycle.
 fn longest(start: Uid, known: &mut Heights, next: impl Fn(Uid) -> Vec<Uid>) -> usize {

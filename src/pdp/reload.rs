@@ -1,11 +1,10 @@
 //! Sources to the next state, or the reasons why there is none.
 
-use std::hash::{BuildHasher, Hasher};
+use std::hash::Hasher;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use cedar_policy::{Entities, PolicySet, SchemaFragment};
-use foldhash::quality::FixedState;
 
 use crate::entities::{self, EntityStore, Stored};
 use crate::fault::{Fault, Faults};
@@ -296,10 +295,10 @@ fn nothing(sources: &Sources) -> Faults {
     fault.into()
 }
 
-/// Tells one content from another; not for keeping secrets.
+/// Tells one content from another within this process, whose keys nobody knows.
 fn hash(files: &[&SourceFile]) -> [u64; 2] {
     [1, 2].map(|seed| {
-        let mut hasher = FixedState::with_seed(seed).build_hasher();
+        let mut hasher = crate::hash::hasher(seed);
         for file in files {
             for part in [&file.relative, &file.source.text] {
                 hasher.write_usize(part.len());

@@ -54,7 +54,7 @@ impl Scoring {
         let assessed = kept.insert(Assessed {
             assessment: trust.model().assess(&inputs, enriched.now),
             inputs,
-            mode: trust.mode(enriched.request, state.store().version()),
+            mode: trust.mode(enriched.request, state.store().version(), &enriched.meter),
         });
         (Scored::new(enriched, Some(assessed)), Some(place))
     }

@@ -5,7 +5,6 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use foldhash::quality::RandomState;
 use sha2::{Digest, Sha256};
 
 use super::shard::PARTS;
@@ -20,7 +19,7 @@ const SOURCES: usize = 1_024;
 /// The names of the events that are kept.
 #[derive(Debug)]
 pub(super) struct Dedup {
-    parts: Box<[Mutex<HashSet<Key, RandomState>>]>,
+    parts: Box<[Mutex<HashSet<Key>>]>,
     /// Held while an event is taken in, so that a repetition at the same time waits for it.
     turns: Box<[Mutex<()>]>,
     sources: Mutex<HashSet<Arc<str>>>,
@@ -54,7 +53,7 @@ impl Dedup {
     fn with<R>(
         &self,
         key: Key,
-        work: impl FnOnce(&mut HashSet<Key, RandomState>) -> R,
+        work: impl FnOnce(&mut HashSet<Key>) -> R,
     ) -> Option<R> {
         let part = self.parts.get(usize::from(key.first()? >> 2))?;
         Some(work(
@@ -98,7 +97,7 @@ impl Dedup {
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        let count = |part: &Mutex<HashSet<Key, RandomState>>| part.lock().unwrap().len();
+        let count = |part: &Mutex<HashSet<Key>>| part.lock().unwrap().len();
         self.parts.iter().map(count).sum()
     }
 }

@@ -329,7 +329,7 @@ fn canonical(entity: &Entity) -> Option<String> {
 fn same(pdp: &Pdp, request: &Request) -> Result<bool, TestCaseError> {
     let state = pdp.state();
     let now = Timestamp::from_millis(1_700_000_000_000);
-    let enriched = crate::trust::Scored::new(enrich(request, &state, now), None);
+    let enriched = crate::trust::Scored::new(enrich(request, &state, now, u64::MAX), None);
     let limits = Limits::default();
     let mut bound = EngineRequest::default();
     let ours = read(&enriched, &limits, &mut bound);
