@@ -406,6 +406,9 @@ impl Config {
                     entity_file_bytes: number("limits.entity_file_bytes"),
                     files: size("limits.source_files"),
                     entity_parent_depth: size("limits.entity_parent_depth"),
+                    entities: size("limits.entities"),
+                    entity_names: size("limits.entity_names"),
+                    entity_bytes: size("limits.entity_bytes"),
                 },
             },
             metrics: MetricsConfig {

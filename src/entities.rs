@@ -31,7 +31,7 @@ mod value;
 mod version;
 mod wire;
 
-pub(crate) use batch::{Batch, BatchError, NewEntity, is_action};
+pub(crate) use batch::{Batch, BatchError, NewEntity, Room, is_action};
 pub(crate) use convert::{RawValue, RequestSymbols, Symbols, resolve_fields};
 pub(crate) use export::Exporter;
 pub(crate) use ext::{ExtFn, to_date, to_time};
@@ -47,9 +47,7 @@ pub(crate) use overlay::OverlayError;
 pub(crate) use store::{EntityStore, Interning, Pins};
 pub(crate) use symbol::{Sym, Uid};
 pub(crate) use typed::Typed;
-pub(crate) use value::{
-    Fields, Ip, Record, SEARCHED, SetValue, Value, field,
-};
+pub(crate) use value::{Fields, Ip, Record, SEARCHED, SetValue, Value, field};
 pub(crate) use version::{EntityRef, EntityVersion};
 
 /// The stored entities of one state.

@@ -11,6 +11,7 @@ mod auth;
 mod authorize;
 mod body;
 mod connection;
+mod decode;
 mod denials;
 mod entities;
 mod exchange;

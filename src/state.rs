@@ -69,6 +69,12 @@ impl State {
         self.entities.version().len()
     }
 
+    /// How many different names of attributes, tags and types the stored entities and the policies use.
+    #[must_use]
+    pub fn entity_name_count(&self) -> usize {
+        self.entities.version().names()
+    }
+
     /// Whether there are entities besides those written through the API and the actions of the schema.
     pub(crate) fn has_own_entities(&self) -> bool {
         let actions = self.snapshot.schema().map_or(0, |schema| {

@@ -142,6 +142,13 @@ pub(super) const KEYS: &[Key] = &[
     live("limits.entity_file_bytes", Kind::Int(1, MANY), "1073741824"),
     live("limits.source_files", Kind::Int(1, 10_000_000), "100000"),
     live("limits.entity_parent_depth", Kind::Int(1, 2_000), "1000"),
+    live("limits.entities", Kind::Int(1, 1_000_000_000), "2000000"),
+    live(
+        "limits.entity_names",
+        Kind::Int(1, 1_000_000_000),
+        "1000000",
+    ),
+    live("limits.entity_bytes", Kind::Int(1, MANY), "262144"),
     // Figures and traces.
     fixed("metrics.policies", Kind::Choice(&["on", "off"]), "on"),
     fixed("metrics.policy_limit", Kind::Int(1, 100_000), "200"),

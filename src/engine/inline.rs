@@ -130,7 +130,9 @@ impl<'a> Merge<'a> {
 
     /// Whether all of `parents` are above a stored entity already.
     fn are_above(&self, parents: &[Uid], uid: Uid, direct: &[Uid]) -> bool {
-        let mut further = parents.iter().filter(|parent| direct.binary_search(parent).is_err());
+        let mut further = parents
+            .iter()
+            .filter(|parent| direct.binary_search(parent).is_err());
         let mut further = further.by_ref().peekable();
         if further.peek().is_none() {
             return true;

@@ -40,7 +40,12 @@ pub(super) fn decide_within(
     let resolved = resolve(scored, limits).map_err(NoAnswer::Refused)?;
     let snapshot = scored.state.snapshot();
     let entities = resolved
-        .entities(scored.state, snapshot.policies().policies(), most, &scored.meter)
+        .entities(
+            scored.state,
+            snapshot.policies().policies(),
+            most,
+            &scored.meter,
+        )
         .map_err(|error| match error {
             NoEntities::TooLarge => NoAnswer::TooLarge,
             NoEntities::Faulty(error) => NoAnswer::Refused(error),

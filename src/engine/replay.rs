@@ -67,7 +67,9 @@ impl Slicer {
         );
         let resolved = resolve(&scored, &limits).ok()?;
         let naming = self.naming(state);
-        let slice = resolved.slice(state, naming.iter(), most, &scored.meter).ok()?;
+        let slice = resolved
+            .slice(state, naming.iter(), most, &scored.meter)
+            .ok()?;
         let inline: HashSet<EntityUid> = resolved.inline().iter().map(Entity::uid).collect();
         let stored = Exporter {
             version: state.store().version(),

@@ -206,7 +206,12 @@ fn declared(
     ] {
         let name = entity.type_name();
         if !model.has_entity_type(name) {
-            let hint = match nearest(name, model.entity_types().take_while(|_| meter.take(4 * BY_CEDAR))) {
+            let hint = match nearest(
+                name,
+                model
+                    .entity_types()
+                    .take_while(|_| meter.take(4 * BY_CEDAR)),
+            ) {
                 Some(near) => format!("; did you mean `{near}`?"),
                 None => String::new(),
             };

@@ -64,7 +64,10 @@ impl<'a> Slice<'a> {
                 continue;
             }
             // Each is turned into Cedar's values, copied and looked through.
-            if !self.meter.take(4 * BY_CEDAR * (1 + self.stored.weight(&uid))) {
+            if !self
+                .meter
+                .take(4 * BY_CEDAR * (1 + self.stored.weight(&uid)))
+            {
                 return Err(TooLarge);
             }
             let inline = self.inline.remove(&uid);

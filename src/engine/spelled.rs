@@ -24,8 +24,13 @@ pub(super) fn bind(
 ) -> Result<Option<Overlay>, RequestError> {
     let version = scored.state.store().version();
     bind_names(scored.request, version, bound);
-    let context = resolved.request.context().map(cedar_policy::Context::to_json_value);
-    let context = context.transpose().map_err(|error| no_form("/context", &error))?;
+    let context = resolved
+        .request
+        .context()
+        .map(cedar_policy::Context::to_json_value);
+    let context = context
+        .transpose()
+        .map_err(|error| no_form("/context", &error))?;
     if let Some(Value::Object(members)) = &context {
         for (name, json) in members {
             let value = RawValue::from_json(json).map_err(|error| no_form("/context", &error))?;
@@ -54,7 +59,9 @@ fn add(
     symbols: &mut RequestSymbols<'_>,
     overlay: &mut Overlay,
 ) -> Result<(), RequestError> {
-    let json = entity.to_json_value().map_err(|error| no_form("/entities", &error))?;
+    let json = entity
+        .to_json_value()
+        .map_err(|error| no_form("/entities", &error))?;
     if !scored.meter.take(BY_CEDAR * weight(&json)) {
         return Err(scored.meter.exhausted());
     }

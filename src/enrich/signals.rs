@@ -112,7 +112,13 @@ pub(crate) fn gather(
     let token = request.authentication();
     let revoked = token.and_then(|token| revoked(token, &standing, request));
     let mut inputs = Inputs {
-        identity: identity(trust, (version, &enriched.meter), principal, signals, &standing),
+        identity: identity(
+            trust,
+            (version, &enriched.meter),
+            principal,
+            signals,
+            &standing,
+        ),
         device: device(request, signals, &standing),
         location: location(trust, place, signals, &standing),
         behavior: standing.behavior,

@@ -3,6 +3,7 @@
 use super::convert::RawValue;
 use super::json::{ValueError, entity_ref};
 use super::typed::Typed;
+use crate::policy::ReadLimits;
 use cedar_policy::pst::SmolStr;
 use thiserror::Error;
 
@@ -37,6 +38,15 @@ pub(crate) enum BatchError {
     /// More ids than the store can number.
     #[error("the store cannot number more ids")]
     Full,
+    /// More entities than are allowed.
+    #[error("more than {0} entities would be stored; delete some or raise `limits.entities`")]
+    TooMany(usize),
+    /// More names than are allowed.
+    #[error(
+        "entities and policies would use more than {0} different names of attributes, tags and types; use \
+         fewer or raise `limits.entity_names`"
+    )]
+    TooManyNames(usize),
     /// An entity is not in Cedar's JSON format.
     #[error("entity {0}: {1}")]
     Malformed(usize, &'static str),
@@ -70,6 +80,27 @@ pub(crate) struct Batch {
     pub(crate) written: bool,
     /// Edges of the longest chain of parents, where that is not known to be kept.
     pub(crate) max_depth: Option<usize>,
+    /// How much may be stored once the batch is applied.
+    pub(crate) room: Option<Room>,
+}
+
+/// How much a store may hold.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Room {
+    /// Entities.
+    pub(crate) entities: usize,
+    /// Names of attributes, tags and types.
+    pub(crate) names: usize,
+}
+
+impl Room {
+    /// What the limits on reading leave.
+    pub(crate) fn of(limits: &ReadLimits) -> Self {
+        Self {
+            entities: limits.entities,
+            names: limits.entity_names,
+        }
+    }
 }
 
 impl NewEntity {

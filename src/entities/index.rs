@@ -86,7 +86,10 @@ impl Table {
             return false;
         }
         let mut wider = vec![0; (self.cells.len() * 2).max(4)];
-        let mut kept = self.cells.iter().filter(|cell| **cell != 0 && **cell != GONE);
+        let mut kept = self
+            .cells
+            .iter()
+            .filter(|cell| **cell != 0 && **cell != GONE);
         let mut len = 0;
         if kept.all(|cell| {
             len += 1;
@@ -184,12 +187,7 @@ const fn split(hash: u64) -> (usize, usize) {
 impl SharedTable {
     /// The number filed under `hash` that `is` accepts, which is the one of `key`.
     #[inline]
-    pub(crate) fn find(
-        &self,
-        hash: u64,
-        key: Key<'_>,
-        is: impl FnMut(u32) -> bool,
-    ) -> Option<u32> {
+    pub(crate) fn find(&self, hash: u64, key: Key<'_>, is: impl FnMut(u32) -> bool) -> Option<u32> {
         let (root, shelf) = split(hash);
         let table = self.root.get(root)?.as_ref()?.get(shelf)?.as_ref()?;
         match table.find(hash, is) {
@@ -254,7 +252,11 @@ mod tests {
                 if table.insert(hash(n), n) {
                     model.insert(n);
                 }
-                assert!(model.iter().all(|m| table.find(hash(*m), |f| f == *m).is_some()));
+                assert!(
+                    model
+                        .iter()
+                        .all(|m| table.find(hash(*m), |f| f == *m).is_some())
+                );
             }
         }
     }

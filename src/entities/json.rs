@@ -28,7 +28,7 @@ pub(crate) enum ValueError {
     #[error("`{0}` is not an entity type")]
     TypeName(String),
     /// A call that is of no extension function, or that fails.
-    #[error("the call of `{0}` has no value")]
+    #[error("`{0}` does not take this argument")]
     Function(String),
     /// A declared member that is required and not there.
     #[error("a required member is missing")]

@@ -16,7 +16,7 @@ use super::batch::is_action;
 use super::graph::{GraphFault, check};
 use super::json::{entity_has_unknown, entity_ref};
 use super::typed::Typed;
-use super::{Batch, EntityStore, NewEntity, wire};
+use super::{Batch, EntityStore, NewEntity, Room, wire};
 use crate::fault::{Fault, Faults, Place, chain};
 use crate::json;
 use crate::policy::schema::SchemaSet;
@@ -47,6 +47,8 @@ pub(crate) struct Material<'a> {
     pub(crate) schema: Option<&'a SchemaSet>,
     /// Edges of the longest chain of parents.
     pub(crate) max_depth: usize,
+    /// How much may be stored.
+    pub(crate) room: Option<Room>,
 }
 
 /// Entities that were read.
@@ -110,6 +112,7 @@ pub(crate) fn load(material: &Material<'_>) -> Result<Loaded, Faults> {
             batch.upsert(entity);
         }
     }
+    (batch.room, written.room) = (material.room, material.room);
     let by_cedar = loader.by_cedar;
     loader.faults.or(Loaded {
         batch,
@@ -341,9 +344,8 @@ impl Loader<'_> {
     /// Refuses cycles, and chains of parents beyond the bound: what a decision walks is bounded.
     fn check_graph(&mut self) {
         let max_depth = self.material.max_depth;
-        let parent = |node: usize, nth: usize| {
-            Some(self.find(self.entities.get(node)?.parents.get(nth)?))
-        };
+        let parent =
+            |node: usize, nth: usize| Some(self.find(self.entities.get(node)?.parents.get(nth)?));
         let Err(fault) = check(self.entities.len(), parent, max_depth) else {
             return;
         };
@@ -479,6 +481,7 @@ mod tests {
             written: &[],
             schema: None,
             max_depth,
+            room: None,
         })
     }
 
@@ -502,8 +505,7 @@ mod tests {
         let uid = |id: &str| version.find("G", id).unwrap();
         assert!(
             version
-                .ancestors(uid("1"), usize::MAX)
-                .unwrap()
+                .above(uid("1"), &crate::meter::Meter::new(u64::MAX))
                 .contains(&uid("3"))
         );
     }

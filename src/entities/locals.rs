@@ -80,7 +80,10 @@ impl Locals {
     /// A name of this request alone.
     pub(crate) fn find_name(&self, text: &str) -> Option<Sym> {
         let at = if self.names.len() <= LISTED {
-            self.names.iter().position(|known| known == text).map(number)
+            self.names
+                .iter()
+                .position(|known| known == text)
+                .map(number)
         } else {
             self.name_table.get(text).copied()
         };

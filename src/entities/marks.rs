@@ -20,7 +20,11 @@ impl Marks {
     #[inline]
     pub(crate) fn has(&self, uid: Uid) -> bool {
         let (word, bit) = place(uid);
-        let words = if uid.is_local() { &self.local } else { &self.stored };
+        let words = if uid.is_local() {
+            &self.local
+        } else {
+            &self.stored
+        };
         words.get(word).is_some_and(|word| word & bit != 0)
     }
 
@@ -31,7 +35,11 @@ impl Marks {
             return false;
         }
         let (at, bit) = place(uid);
-        let words = if uid.is_local() { &mut self.local } else { &mut self.stored };
+        let words = if uid.is_local() {
+            &mut self.local
+        } else {
+            &mut self.stored
+        };
         if words.len() <= at {
             words.resize((at + 1).next_power_of_two(), 0);
         }
@@ -46,7 +54,11 @@ impl Marks {
     /// Takes the mark from `uid`.
     pub(crate) fn unset(&mut self, uid: Uid) {
         let (at, bit) = place(uid);
-        let words = if uid.is_local() { &mut self.local } else { &mut self.stored };
+        let words = if uid.is_local() {
+            &mut self.local
+        } else {
+            &mut self.stored
+        };
         if let Some(word) = words.get_mut(at) {
             *word &= !bit;
         }

@@ -25,7 +25,9 @@ impl Names {
     #[inline]
     pub(crate) fn find(&self, seed: u64, text: &str) -> Option<Sym> {
         let is = |at| self.texts.get(at).is_some_and(|t| t == text);
-        let found = self.index.find(hash::text(seed, text), (Sym::NONE, text), is);
+        let found = self
+            .index
+            .find(hash::text(seed, text), (Sym::NONE, text), is);
         found.map(Sym::stored)
     }
 

@@ -10,7 +10,7 @@
 //! name. Older versions keep what they had, since they own their pages. Compiled policies hold [`Pins`], which
 //! are let go when the last policy set that owns them is gone and the store is written next.
 
-use super::batch::{Batch, BatchError, Change};
+use super::batch::{Batch, BatchError, Change, Room};
 use super::convert::{Symbols, resolve_fields};
 use super::idset::IdSet;
 use super::symbol::{MAX_INDEX, Sym, Uid, hash_uid};
@@ -96,6 +96,9 @@ impl EntityStore {
         edit.refuse_cycles()?;
         if let Some(most) = batch.max_depth {
             edit.refuse_deep(most)?;
+        }
+        if let Some(room) = &batch.room {
+            edit.refuse_more(room)?;
         }
         keep(&edit.version)?;
         edit.commit();
@@ -478,6 +481,22 @@ impl<'w> Edit<'w> {
         self.version.written.remove(uid);
     }
 
+    /// Refuses what makes the store larger than it may be; one that is too large already may shrink.
+    fn refuse_more(&self, room: &Room) -> Result<(), BatchError> {
+        let (before, after) = (&self.writer.version, &self.version);
+        if after.len() > room.entities.max(before.len()) {
+            return Err(BatchError::TooMany(room.entities));
+        }
+        let gone = self.name_uses.iter().filter(|(name, more)| {
+            let uses = self.writer.name_uses.get(name.index() as usize);
+            i64::from(uses.copied().unwrap_or(0)) + **more <= 0
+        });
+        if after.names.len() - gone.count() > room.names.max(before.names.len()) {
+            return Err(BatchError::TooManyNames(room.names));
+        }
+        Ok(())
+    }
+
     /// Looks at every chain that has become longer: above and below what is new or got parents.
     fn refuse_deep(&self, most: usize) -> Result<(), BatchError> {
         let version = &self.version;
@@ -543,7 +562,9 @@ impl<'w> Edit<'w> {
             if slot.uses == 0 && slot.ty != Sym::NONE {
                 let gone = std::mem::take(slot);
                 let hash = hash_uid(seed, gone.ty, &gone.text);
-                self.version.ids.remove(hash, (gone.ty, &gone.text), uid.index());
+                self.version
+                    .ids
+                    .remove(hash, (gone.ty, &gone.text), uid.index());
                 self.writer.free.push(uid.index());
                 self.use_name(gone.ty, -1);
             }
@@ -601,4 +622,115 @@ fn longest(start: Uid, known: &mut Heights, next: impl Fn(Uid) -> Vec<Uid>) -> u
 
 fn sorted(fields: Vec<(Sym, Value)>) -> Vec<(Sym, Value)> {
     Record::new(fields).into_fields()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entities::NewEntity;
+    use serde_json::json;
+
+    fn upsert(id: &str, attrs: serde_json::Value) -> Batch {
+        let mut batch = Batch::written();
+        let json = json!({"uid": {"type": "T", "id": id}, "attrs": attrs, "parents": []});
+        batch.upsert(NewEntity::from_json(0, &json).unwrap());
+        batch
+    }
+
+    #[test]
+    fn names_are_given_back_and_their_numbers_used_again() {
+        let store = EntityStore::new();
+        let mut most = 0;
+        for round in 0..200 {
+            for id in ["a", "b"] {
+                let (first, second) = (format!("x{round}"), format!("y{round}"));
+                let attrs = json!({ first: 1, "kept": [{ second: {"z": id} }] });
+                most = most.max(store.apply(&upsert(id, attrs)).unwrap().names.len());
+            }
+        }
+        // The type, `kept` and `z`, and two names that change of each entity, old and new.
+        assert!(most <= 7, "{most}");
+        let version = store.version();
+        for (name, known) in [
+            ("x199", true),
+            ("y199", true),
+            ("x198", false),
+            ("kept", true),
+        ] {
+            assert_eq!(version.find_name(name).is_some(), known, "{name}");
+        }
+        let mut batch = Batch::written();
+        batch.delete("T", "a").delete("T", "b");
+        assert_eq!(store.apply(&batch).unwrap().names.len(), 0);
+        // Who reads an older version reads its names.
+        assert_eq!(
+            version.names.text(version.find_name("x199").unwrap()),
+            Some("x199")
+        );
+    }
+
+    #[test]
+    fn names_in_policies_stay_while_the_policies_do() {
+        let store = EntityStore::new();
+        let (name, pins, _) = store.intern(|symbols| {
+            symbols.entity("T", "named");
+            symbols.name("x0")
+        });
+        for round in 0..20 {
+            let attrs = json!({ format!("x{round}"): 1 });
+            let version = store.apply(&upsert("a", attrs)).unwrap();
+            assert_eq!(version.find_name("x0"), Some(name));
+            assert!(version.find("T", "named").is_some());
+        }
+        drop(pins);
+        let version = store.apply(&upsert("a", json!({"other": 1}))).unwrap();
+        assert_eq!(
+            (version.find_name("x0"), version.find("T", "named")),
+            (None, None)
+        );
+        assert_eq!(version.names.len(), 2);
+    }
+
+    #[test]
+    fn a_batch_that_fails_takes_no_names_and_no_numbers() {
+        let store = EntityStore::new();
+        store.apply(&upsert("a", json!({"kept": 1}))).unwrap();
+        for round in 0..10 {
+            let mut batch = upsert("a", json!({ format!("gone{round}"): 1 }));
+            batch.add_parent(("T", "nobody"), ("T", "a"));
+            assert!(store.apply(&batch).is_err());
+            let names = &store.version().names;
+            assert_eq!(names.len(), 2);
+            assert!(store.version().find_name("kept").is_some());
+        }
+        let version = store.apply(&upsert("a", json!({"new": 1}))).unwrap();
+        assert_eq!(version.names.len(), 2);
+    }
+
+    #[test]
+    fn a_store_takes_no_more_than_it_has_room_for() {
+        let store = EntityStore::new();
+        let with_room = |mut batch: Batch, entities, names| {
+            batch.room = Some(Room { entities, names });
+            batch
+        };
+        let plain = |id: &str| upsert(id, json!({}));
+        store.apply(&with_room(plain("a"), 1, 1)).unwrap();
+        let more = store.apply(&with_room(plain("b"), 1, 10));
+        assert_eq!(more.unwrap_err(), BatchError::TooMany(1));
+        let more = store.apply(&with_room(upsert("a", json!({"x": 1, "y": 1})), 1, 2));
+        assert_eq!(more.unwrap_err(), BatchError::TooManyNames(2));
+        // A name that takes the place of another needs no room.
+        for name in ["x", "y", "z"] {
+            store
+                .apply(&with_room(upsert("a", json!({ name: 1 })), 1, 2))
+                .unwrap();
+        }
+        // A smaller limit than what is stored does not keep anybody from making it less.
+        store.apply(&plain("b")).unwrap();
+        let mut batch = Batch::written();
+        batch.delete("T", "b");
+        store.apply(&with_room(batch, 0, 0)).unwrap();
+        assert_eq!(store.version().len(), 1);
+    }
 }

@@ -186,7 +186,11 @@ impl Value {
         1 + match self {
             Self::Str(text) => text.len() as u64 / 32,
             Self::Set(set) => set.items().iter().map(Self::weight).sum(),
-            Self::Record(record) => record.fields().iter().map(|(_, value)| value.weight()).sum(),
+            Self::Record(record) => record
+                .fields()
+                .iter()
+                .map(|(_, value)| value.weight())
+                .sum(),
             _ => 0,
         }
     }

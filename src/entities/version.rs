@@ -128,6 +128,11 @@ impl EntityVersion {
         self.stored as usize
     }
 
+    /// How many different names its entities and the policies over it use.
+    pub(crate) fn names(&self) -> usize {
+        self.names.len()
+    }
+
     /// The number of a name, if the store knows it.
     #[inline]
     pub(crate) fn find_name(&self, text: &str) -> Option<Sym> {
@@ -235,7 +240,12 @@ impl EntityVersion {
 
     /// Whether `is` holds for `uid` or anything above it; ends with the meter. Ordinary hierarchies take no
     /// allocation.
-    pub(crate) fn any_above(&self, uid: Uid, meter: &Meter, mut is: impl FnMut(Uid) -> bool) -> bool {
+    pub(crate) fn any_above(
+        &self,
+        uid: Uid,
+        meter: &Meter,
+        mut is: impl FnMut(Uid) -> bool,
+    ) -> bool {
         let mut seen: SmallVec<[Uid; 32]> = SmallVec::new();
         let mut more: HashSet<Uid> = HashSet::new();
         seen.push(uid);
@@ -273,9 +283,8 @@ const WALK: u64 = 3;
 impl EntityRef<'_> {
     /// What the entity weighs: one for each value in it, and more for long texts.
     pub(crate) fn weight(&self) -> u64 {
-        let fields = |fields: &Fields| -> u64 {
-            fields.iter().map(|(_, value)| 1 + value.weight()).sum()
-        };
+        let fields =
+            |fields: &Fields| -> u64 { fields.iter().map(|(_, value)| 1 + value.weight()).sum() };
         1 + fields(self.attrs) + fields(self.tags) + self.parents.len() as u64
     }
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{Inner, Pdp};
 use crate::entities::{
-    Batch, BatchError, EntityVersion, Exporter, NewEntity, Uid, is_action, read_one,
+    Batch, BatchError, EntityVersion, Exporter, NewEntity, Room, Uid, is_action, read_one,
 };
 use crate::policy::Revision;
 use crate::request::EntityRef;
@@ -74,7 +74,7 @@ pub struct EntityPage {
 pub struct EntityFault {
     /// The place of the change in the batch.
     pub at: usize,
-    /// `invalid_entity`, `managed_by_file` or `action_entity`.
+    /// `invalid_entity`, `entity_too_large`, `managed_by_file` or `action_entity`.
     pub code: &'static str,
     /// What is wrong, in lower case and without a full stop.
     pub message: String,
@@ -101,7 +101,7 @@ pub enum EntityWriteError {
     /// The parents would form a cycle or too long a chain.
     #[error("{0}")]
     Graph(String),
-    /// More entities than can be numbered.
+    /// More entities, or more different names in them, than may be stored.
     #[error("{0}")]
     Full(String),
     /// The batch could not be made durable.
@@ -138,7 +138,9 @@ impl From<BatchError> for EntityWriteError {
         let message = error.to_string();
         match error {
             BatchError::Cycle(..) | BatchError::TooDeep(..) => Self::Graph(message),
-            BatchError::Full => Self::Full(message),
+            BatchError::Full | BatchError::TooMany(_) | BatchError::TooManyNames(_) => {
+                Self::Full(message)
+            }
             BatchError::Missing(..) | BatchError::Malformed(..) | BatchError::Value(..) => {
                 Self::Refused(vec![EntityFault {
                     at: 0,
@@ -259,8 +261,10 @@ impl Inner {
             let sequence = now.sequence();
             return Err(EntityWriteError::Sequence { expected, sequence });
         }
-        let mut checked = check(&now, changes)?;
-        checked.batch.max_depth = Some(self.limits.load().1.entity_parent_depth);
+        let limits = self.limits.load().1;
+        let mut checked = check(&now, changes, limits.entity_bytes)?;
+        checked.batch.max_depth = Some(limits.entity_parent_depth);
+        checked.batch.room = Some(Room::of(&limits));
         let (stored, deleted) = (checked.stored, checked.deleted);
         let written = |state: &State| EntitiesWritten {
             revision: state.revision().clone(),
@@ -295,7 +299,11 @@ impl Inner {
     }
 }
 
-fn check<'a>(state: &'a State, changes: &[EntityChange]) -> Result<Checked<'a>, EntityWriteError> {
+fn check<'a>(
+    state: &'a State,
+    changes: &[EntityChange],
+    most_bytes: usize,
+) -> Result<Checked<'a>, EntityWriteError> {
     let schema = state.snapshot().schema_set();
     let mut checked = Checked {
         version: state.store().version(),
@@ -307,6 +315,10 @@ fn check<'a>(state: &'a State, changes: &[EntityChange]) -> Result<Checked<'a>, 
     let mut faults = Vec::new();
     for (at, change) in changes.iter().enumerate() {
         let done = match change {
+            EntityChange::Upsert(json) if json.to_string().len() > most_bytes => Err((
+                "entity_too_large",
+                format!("has more than {most_bytes} bytes (`limits.entity_bytes`)"),
+            )),
             EntityChange::Upsert(json) => match read_one(schema, json) {
                 Ok(entity) => checked.upsert(entity),
                 Err(error) => Err(("invalid_entity", error.message().to_owned())),

@@ -181,6 +181,7 @@ impl Reloader {
             written: &written,
             schema: schema.set(),
             max_depth: limits.entity_parent_depth,
+            room: Some(entities::Room::of(limits)),
         })?;
         let store = EntityStore::new();
         loaded.store(&store)?;

@@ -107,6 +107,12 @@ pub struct ReadLimits {
     pub files: usize,
     /// Length of a chain of parents among stored entities (default 1,000).
     pub entity_parent_depth: usize,
+    /// Stored entities of all files and of the API, the actions of the schema among them (default 2,000,000).
+    pub entities: usize,
+    /// Different names of attributes, tags and types in stored entities and policies (default 1,000,000).
+    pub entity_names: usize,
+    /// Bytes of the JSON of one entity that is written through the API (default 256 KiB).
+    pub entity_bytes: usize,
 }
 
 impl Default for ReadLimits {
@@ -116,6 +122,9 @@ impl Default for ReadLimits {
             entity_file_bytes: 1 << 30,
             files: 100_000,
             entity_parent_depth: 1_000,
+            entities: 2_000_000,
+            entity_names: 1_000_000,
+            entity_bytes: 256 << 10,
         }
     }
 }

@@ -249,7 +249,11 @@ impl Merge<'_> {
         let above = uid.map(|uid| self.stored.version.above(uid, self.meter));
         let above: HashSet<Uid> = above.into_iter().flatten().collect();
         let mut further = further.iter();
-        further.all(|parent| self.stored.find(parent).is_some_and(|uid| above.contains(&uid)))
+        further.all(|parent| {
+            self.stored
+                .find(parent)
+                .is_some_and(|uid| above.contains(&uid))
+        })
     }
 
     /// The members of an inline entity that Cedar's reader cannot have taken; else its message.
@@ -260,7 +264,9 @@ impl Merge<'_> {
         at: &str,
         message: &str,
     ) -> Vec<InputFault> {
-        let model = self.model.map(|model| model.entity(&uid.type_name().to_string()));
+        let model = self
+            .model
+            .map(|model| model.entity(&uid.type_name().to_string()));
         let found = locate_entity(object, model, uid, at, self.meter);
         if found.is_empty() {
             vec![InputFault::new(at, message)]
@@ -289,7 +295,10 @@ impl Merge<'_> {
                     (None, Some(uid)) => {
                         let inline = known.entry(uid).or_insert_with(|| {
                             let above = self.stored.version.above(uid, self.meter);
-                            above.iter().filter_map(|uid| numbers.get(uid).copied()).collect()
+                            above
+                                .iter()
+                                .filter_map(|uid| numbers.get(uid).copied())
+                                .collect()
                         });
                         if !self.meter.take(1 + inline.len() as u64) {
                             return None;
@@ -447,6 +456,48 @@ mod tests {
         ]);
         assert!(apply(InlineRule::Add, fine.clone()).is_ok());
         assert!(apply(InlineRule::Off, fine).is_err());
+    }
+
+    #[test]
+    fn the_same_entity_twice_is_one_and_a_different_one_is_a_fault() {
+        let one = json!({"uid": {"type": "U", "id": "n"}, "attrs": {"set": [1, 2], "x": 1}});
+        let same = json!({"uid": {"__entity": {"type": "U", "id": "n"}}, "attrs": {"x": 1, "set": [2, 1, 1]}});
+        assert!(apply(InlineRule::Add, json!([one, same, one])).is_ok());
+        let other = json!({"uid": {"type": "U", "id": "n"}, "attrs": {"x": 2}});
+        let faults = apply(InlineRule::Add, json!([one, other])).unwrap_err();
+        assert_eq!(
+            faults,
+            ["/entities/1: entity `U::\"n\"` is given twice, and differs"]
+        );
+    }
+
+    #[test]
+    fn faults_of_values_name_every_member_in_plain_words() {
+        let faults = apply(
+            InlineRule::Override,
+            json!([
+                {"uid": {"type": "U", "id": "x"}, "attrs": {
+                    "none": null, "half": 1.5, "deep": {"list": [1, null]},
+                    "ip": {"__extn": {"fn": "ip", "arg": "300.1.1.1"}}, "to": {"__entity": {"type": "U"}},
+                    "old": {"__expr": "1"},
+                }},
+                {"uid": {"type": "U", "id": "y"}, "attrs": [], "parents": [{"type": "U"}, 5]},
+            ]),
+        );
+        assert_eq!(
+            faults.unwrap_err(),
+            [
+                "/entities/0/attrs/none: null is no Cedar value; leave the member out",
+                "/entities/0/attrs/half: 1.5 is not a whole number within 64 bits; for fractions use a `decimal`",
+                "/entities/0/attrs/deep/list/1: null is no Cedar value; leave the member out",
+                "/entities/0/attrs/ip: `ip` does not take this argument",
+                "/entities/0/attrs/to/__entity: expected {\"type\", \"id\"} of an entity",
+                "/entities/0/attrs/old/__expr: `__expr` is not read any more; use `__entity` or `__extn`",
+                "/entities/1/attrs: expected an object, found an array",
+                "/entities/1/parents/0: expected {\"type\", \"id\"}, found an object",
+                "/entities/1/parents/1: expected {\"type\", \"id\"}, found a number",
+            ]
+        );
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::app::App;
 use super::authorize::read_body;
+use super::decode::decode;
 use super::problem::Problem;
 use crate::json;
 use crate::request::RequestError;
@@ -18,7 +19,7 @@ pub(super) async fn read<T: DeserializeOwned>(app: &App, http: HttpRequest) -> R
     let limits = **app.limits.load();
     let body = read_body(http, &limits).await?;
     let value = json::read(&body, limits.request.json_depth).map_err(RequestError::Invalid)?;
-    serde_json::from_value(value).map_err(|error| invalid(error.to_string()))
+    Ok(decode(value).map_err(|fault| RequestError::Invalid(vec![fault]))?)
 }
 
 /// A fault of the request without a place.

@@ -50,11 +50,7 @@ impl Dedup {
         }
     }
 
-    fn with<R>(
-        &self,
-        key: Key,
-        work: impl FnOnce(&mut HashSet<Key>) -> R,
-    ) -> Option<R> {
+    fn with<R>(&self, key: Key, work: impl FnOnce(&mut HashSet<Key>) -> R) -> Option<R> {
         let part = self.parts.get(usize::from(key.first()? >> 2))?;
         Some(work(
             &mut part.lock().unwrap_or_else(PoisonError::into_inner),

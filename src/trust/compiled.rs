@@ -140,7 +140,8 @@ impl Trust {
         principal: Option<Uid>,
         meter: &Meter,
     ) -> (bool, bool) {
-        let is = |roles: &[EntityRef]| principal.is_some_and(|uid| within(version, uid, roles, meter));
+        let is =
+            |roles: &[EntityRef]| principal.is_some_and(|uid| within(version, uid, roles, meter));
         (is(&self.parts.admin), is(&self.parts.privileged))
     }
 
@@ -156,7 +157,8 @@ impl Trust {
             one_of(&rule.callers, request.caller().name())
                 && one_of(&rule.resource_types, request.resource().type_name())
                 && one_of(&rule.principal_types, request.principal().type_name())
-                && (enforce.actions.is_empty() || is_action(version, request, &enforce.actions, meter))
+                && (enforce.actions.is_empty()
+                    || is_action(version, request, &enforce.actions, meter))
         };
         let rule = self.parts.enforce.iter().find(fits);
         let mode = rule.and_then(|enforce| enforce.rule.mode);

@@ -592,3 +592,62 @@ fn backups(state: &Path) -> usize {
         .filter(|name| name.to_str().unwrap().starts_with("backup-format-1-"))
         .count()
 }
+
+#[test]
+fn entities_and_their_names_have_a_limit() {
+    let tree = Tree::new(&[("p/p.cedar", "permit(principal, action, resource);")]);
+    let limits = ReadLimits {
+        entities: 3,
+        entity_names: 6,
+        entity_bytes: 200,
+        ..ReadLimits::default()
+    };
+    let build = |limits| {
+        let builder = Pdp::builder().policies(tree.join("p")).guard(false);
+        builder
+            .read_limits(limits)
+            .state_dir(tree.join("state"))
+            .build()
+            .unwrap()
+    };
+    let pdp = build(limits);
+    let write = |id: usize, attrs: Value| {
+        let json =
+            json!({"uid": {"type": "U", "id": id.to_string()}, "attrs": attrs, "parents": []});
+        pdp.write_entities(vec![EntityChange::Upsert(json)])
+    };
+    for id in 0..3 {
+        write(id, json!({"a": 1})).unwrap();
+    }
+    let error = write(3, json!({})).unwrap_err();
+    assert_eq!(error.code(), "entities_full");
+    assert!(error.to_string().contains("limits.entities"), "{error}");
+    // Names that change again and again are given back.
+    for round in 0..50 {
+        write(0, json!({ format!("n{round}"): 1 })).unwrap();
+        assert!(pdp.state().entity_name_count() <= 4);
+    }
+    let many: serde_json::Map<String, Value> =
+        (0..9).map(|n| (format!("m{n}"), json!(1))).collect();
+    let error = write(0, Value::Object(many)).unwrap_err();
+    assert_eq!(error.code(), "entities_full");
+    assert!(error.to_string().contains("limits.entity_names"), "{error}");
+    let error = write(0, json!({"a": "x".repeat(200)})).unwrap_err();
+    assert_eq!(error.code(), "entity_too_large");
+    assert_eq!(pdp.state().entity_count(), 3);
+    // Files have the same limit.
+    drop(pdp);
+    tree.write(
+        "e.json",
+        &json!([entity("U", 8, 1, &[]), entity("U", 9, 1, &[])]).to_string(),
+    );
+    let builder = Pdp::builder()
+        .policies(tree.join("p"))
+        .entities(tree.join("e.json"));
+    let limits = ReadLimits {
+        entities: 1,
+        ..limits
+    };
+    let error = builder.read_limits(limits).build().unwrap_err();
+    assert!(error.to_string().contains("limits.entities"), "{error}");
+}

@@ -287,7 +287,11 @@ impl Index {
     /// The rows of a split bucket under a second key.
     #[inline]
     pub(crate) fn sub_rows(&self, bucket: u32, uid: Uid) -> Option<Range> {
-        let key = |at: usize| self.sub_rows.get(at).map(|(bucket, uid, _)| (*bucket, *uid));
+        let key = |at: usize| {
+            self.sub_rows
+                .get(at)
+                .map(|(bucket, uid, _)| (*bucket, *uid))
+        };
         let is = |at: u32| key(at as usize) == Some((bucket, uid));
         let at = match self.subs.find(sub_hash(bucket, uid), is) {
             None if self.subs.is_crowded() => {

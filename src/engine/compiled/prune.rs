@@ -175,7 +175,9 @@ impl<'a, O: Observer> Interpreter<'a, O> {
             }
             at => at.map(|at| at as usize),
         };
-        Ok(at.and_then(|at| group.keys.get(at)).map(|(_, range)| *range))
+        Ok(at
+            .and_then(|at| group.keys.get(at))
+            .map(|(_, range)| *range))
     }
 }
 
