@@ -93,7 +93,7 @@ impl Counts {
         self.fallbacks.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Decisions by the reference because only Cedar's reader took the request.
+    /// Requests that only Cedar's reader took.
     pub(crate) fn fallbacks(&self) -> u64 {
         self.fallbacks.load(Ordering::Relaxed)
     }

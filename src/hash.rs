@@ -9,14 +9,17 @@
 //!   order (`entities/index.rs`);
 //! - everything else uses the standard library's `RandomState` (SipHash-1-3 under random keys).
 
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::num::NonZeroUsize;
 use std::sync::LazyLock;
 
 use foldhash::SharedSeed;
 use foldhash::fast::FoldHasher;
+use lru::LruCache;
 
 /// The keys of this process.
-static KEYS: LazyLock<SharedSeed> = LazyLock::new(|| SharedSeed::from_u64(random()));
+static KEYS: LazyLock<(SharedSeed, u64)> =
+    LazyLock::new(|| (SharedSeed::from_u64(random()), random()));
 
 /// 64 bits that the operating system drew.
 pub(crate) fn random() -> u64 {
@@ -26,7 +29,8 @@ pub(crate) fn random() -> u64 {
 /// A hasher under the keys of this process and a seed.
 #[inline]
 pub(crate) fn hasher(seed: u64) -> FoldHasher<'static> {
-    FoldHasher::with_seed(seed, &KEYS)
+    let (shared, own) = &*KEYS;
+    FoldHasher::with_seed(seed ^ own, shared)
 }
 
 /// The hash of a text under a seed.
@@ -35,6 +39,14 @@ pub(crate) fn text(seed: u64, text: &str) -> u64 {
     let mut hasher = hasher(seed);
     hasher.write(text.as_bytes());
     hasher.finish()
+}
+
+/// A cache whose keys come from outside: hashed by SipHash, not by what `lru` has for a default.
+pub(crate) type Lru<K, V> = LruCache<K, V, RandomState>;
+
+/// An empty cache of at most `most`.
+pub(crate) fn lru<K: Hash + Eq, V>(most: NonZeroUsize) -> Lru<K, V> {
+    LruCache::with_hasher(most, RandomState::new())
 }
 
 /// The state of a hash map whose keys are names that an operator writes, such as those of a schema, or numbers

@@ -15,13 +15,13 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use cedar_policy::PolicyId;
-use lru::LruCache;
 
 use crate::caller::Scope;
 use crate::decide::{Outcome, decide};
 use crate::engine::{self, Engine, ShadowCounts, ShadowMismatch};
 use crate::enrich::enrich;
 use crate::fault::Faults;
+use crate::hash::{self, Lru};
 use crate::policy::source::SourceFile;
 use crate::policy::{ReadLimits, Revision, Settings, Watch, Watcher};
 use crate::request::{Limits, Request, RequestError};
@@ -70,7 +70,7 @@ struct Inner {
     trouble: Mutex<Trouble>,
     counts: Counts,
     subscribers: health::Subscribers,
-    logged_errors: Mutex<LruCache<PolicyId, Instant>>,
+    logged_errors: Mutex<Lru<PolicyId, Instant>>,
     watcher: OnceLock<Watcher>,
     engine: Engine,
     trust: Scoring,
@@ -181,8 +181,8 @@ impl Pdp {
         }
     }
 
-    /// How often the compiled engine left a decision to the reference, because only Cedar's reader took
-    /// the request; since the start.
+    /// How often only Cedar's reader took a request, which was then spelled out for the compiled engine; since
+    /// the start.
     #[must_use]
     pub fn engine_fallbacks(&self) -> u64 {
         self.inner.engine.counts.fallbacks()
@@ -291,7 +291,7 @@ impl Pdp {
             trouble: Mutex::new(trouble),
             counts: Counts::default(),
             subscribers: health::Subscribers::default(),
-            logged_errors: Mutex::new(LruCache::new(LOGGED_POLICIES)),
+            logged_errors: Mutex::new(hash::lru(LOGGED_POLICIES)),
             watcher: OnceLock::new(),
             engine,
             trust,

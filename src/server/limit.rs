@@ -10,10 +10,10 @@ use governor::clock::{Clock, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
-use lru::LruCache;
 
 use super::problem::Problem;
 use crate::caller::{Caller, CallerLimits};
+use crate::hash::{self, Lru};
 
 /// What a request is for; each class is bounded by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -55,7 +55,7 @@ type Rate = RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationM
 #[derive(Debug)]
 pub(super) struct Limiter {
     defaults: ArcSwap<Defaults>,
-    rooms: Mutex<LruCache<(String, Class, CallerLimits), Arc<Room>>>,
+    rooms: Mutex<Lru<(String, Class, CallerLimits), Arc<Room>>>,
 }
 
 /// What one caller has used of one class.
@@ -78,7 +78,7 @@ impl Limiter {
     pub(super) fn new(defaults: Defaults) -> Self {
         Self {
             defaults: ArcSwap::from_pointee(defaults),
-            rooms: Mutex::new(LruCache::new(CALLERS)),
+            rooms: Mutex::new(hash::lru(CALLERS)),
         }
     }
 

@@ -7,13 +7,13 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use lru::LruCache;
 use sha2::{Digest, Sha256};
 
 use super::claims::later;
 use super::denied::Denied;
 use super::error::TokenError;
 use super::{Usage, Verified};
+use crate::hash::{self, Lru};
 use crate::timestamp::Timestamp;
 
 /// Parts that are locked apart.
@@ -52,8 +52,8 @@ struct Entry {
 
 #[derive(Debug)]
 struct Shard {
-    good: LruCache<CacheKey, Entry>,
-    bad: LruCache<CacheKey, (Timestamp, TokenError)>,
+    good: Lru<CacheKey, Entry>,
+    bad: Lru<CacheKey, (Timestamp, TokenError)>,
 }
 
 /// The cache of all issuers.
@@ -66,8 +66,8 @@ impl Cache {
     pub(super) fn new() -> Self {
         let shard = || {
             Mutex::new(Shard {
-                good: LruCache::new(MOST),
-                bad: LruCache::new(MOST_BAD),
+                good: hash::lru(MOST),
+                bad: hash::lru(MOST_BAD),
             })
         };
         Self {

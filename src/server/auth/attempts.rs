@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use lru::LruCache;
+
+use crate::hash::{self, Lru};
 
 /// Failed attempts that an address has at once, and again one each second.
 const BURST: NonZeroU32 = NonZeroU32::new(20).unwrap();
@@ -18,7 +19,7 @@ const ADDRESSES: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 
 /// Counts failed attempts by address.
 #[derive(Debug)]
-pub(super) struct Attempts(Mutex<LruCache<IpAddr, Known>>);
+pub(super) struct Attempts(Mutex<Lru<IpAddr, Known>>);
 
 /// What an address did.
 #[derive(Debug)]
@@ -32,7 +33,7 @@ struct Known {
 
 impl Attempts {
     pub(super) fn new() -> Self {
-        Self(Mutex::new(LruCache::new(ADDRESSES)))
+        Self(Mutex::new(hash::lru(ADDRESSES)))
     }
 
     /// Whether the next failed attempt of an address would be too many; counts nothing.
