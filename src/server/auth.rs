@@ -48,7 +48,7 @@ pub(super) enum Refusal {
     Wrong(Means),
     /// The issuer of a token cannot be asked.
     Unavailable,
-    /// Too much that was not good came from this address; how many seconds to wait.
+    /// Too many wrong credentials came from this address; how many seconds to wait.
     TooMany(u64),
 }
 

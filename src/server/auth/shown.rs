@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, HeaderName, header};
 const PROXY_PREFIXES: [&str; 30] = [
     "x-forward",
     "forward",
-    "x-original",
+    "x-origin",
     "x-real",
     "x-remote",
     "remote-",
