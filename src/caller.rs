@@ -295,6 +295,16 @@ impl Caller {
         self.inner.id.as_deref().unwrap_or(&self.inner.name)
     }
 
+    /// The id for which its requests count: that of the first of its makers with limits of its own, so that
+    /// clones of a bounded key count as one.
+    pub(crate) fn counts_for(&self) -> &str {
+        #[cfg(feature = "server")]
+        if let Some((first, _)) = self.inner.makers.last() {
+            return first;
+        }
+        self.id()
+    }
+
     /// Identities whose restrictions bind the caller too, and whose exemptions do not.
     pub(crate) fn bound_as(&self) -> impl Iterator<Item = &str> {
         self.inner.bound_as.iter().map(String::as_str)

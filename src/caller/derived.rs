@@ -123,12 +123,20 @@ mod tests {
         assert_eq!(child.inline(), InlineRule::Off);
         assert_eq!(*child.handles(), handles(&["a"]));
         assert_eq!(child.expires(), end(10));
-        let grandchild = Caller::new("x", Scope::ALL.iter().copied(), InlineRule::Add, Handles::Any)
-            .of_key("key:x".to_owned())
-            .under(&child);
+        let grandchild = Caller::new(
+            "x",
+            Scope::ALL.iter().copied(),
+            InlineRule::Add,
+            Handles::Any,
+        )
+        .of_key("key:x".to_owned())
+        .under(&child);
         assert_eq!(grandchild.scopes().collect::<Vec<_>>(), [Scope::Decide]);
         assert_eq!(*grandchild.handles(), handles(&["a"]));
-        let makers = [("key:child".to_owned(), limits(3)), ("root".to_owned(), limits(5))];
+        let makers = [
+            ("key:child".to_owned(), limits(3)),
+            ("root".to_owned(), limits(5)),
+        ];
         assert_eq!(grandchild.bounded_makers(), makers);
         let bound: Vec<_> = grandchild.bound_as().collect();
         assert_eq!(bound, ["x", "key:child", "child", "root"]);

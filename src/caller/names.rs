@@ -64,7 +64,13 @@ mod tests {
 
     #[test]
     fn names_look_like_what_they_are() {
-        for good in ["orders", "team-a/orders.v2", "svc@example.org", "spiffe://x/orders", "A_1"] {
+        for good in [
+            "orders",
+            "team-a/orders.v2",
+            "svc@example.org",
+            "spiffe://x/orders",
+            "A_1",
+        ] {
             assert!(check_name(good).is_ok() && is_plain(good), "{good}");
         }
         for bad in [

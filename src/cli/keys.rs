@@ -118,11 +118,7 @@ fn offline(command: &KeysCommand, config: &Config) -> Result<Value, Failure> {
             keys.rotate(id, duration(overlap)?, now).map(with_secret)
         }
         KeysCommand::Revoke { id, keep_made } => {
-            let made = if *keep_made {
-                Made::Keep
-            } else {
-                Made::Revoke
-            };
+            let made = if *keep_made { Made::Keep } else { Made::Revoke };
             keys.revoke(id, made, now).map(|(key, ended)| {
                 let mut json = key.to_json();
                 if let Some(members) = json.as_object_mut() {
@@ -235,9 +231,10 @@ fn list(answer: &Value, output: Output) {
             ("expires", "expires"),
             ("lastUsed", "used"),
             ("revoked", "revoked"),
+            ("madeBy", "made by"),
         ] {
-            if let Some(time) = text(member) {
-                line.push_str(&format!("  {what} {time}"));
+            if let Some(value) = text(member) {
+                line.push_str(&format!("  {what} {value}"));
             }
         }
         output.line(&line);

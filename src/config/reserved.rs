@@ -68,7 +68,13 @@ mod tests {
         let path = std::path::Path::new("/etc/deodar/deodar.toml");
         let config = Config::from_parts(Some((path, file)), std::iter::empty(), &[]);
         let reserved = ReservedNames::of(&config.unwrap());
-        for name in ["batch", "BATCH ", "Orders", "idp", "https://idp.example.com"] {
+        for name in [
+            "batch",
+            "BATCH ",
+            "Orders",
+            "idp",
+            "https://idp.example.com",
+        ] {
             assert!(reserved.reason(name).is_some(), "{name}");
         }
         assert_eq!(reserved.reason("billing"), None);

@@ -105,8 +105,8 @@ impl Limiter {
             // Limits of a caller's own are for what it asks all day; managing has a limit of its own, which
             // the keys of a bounded caller share.
             Class::Manage => {
-                let first = makers.last().map_or(caller.id(), |(first, _)| first);
-                (self.enter(first, class, self.defaults.load().manage)?, &[][..])
+                let manage = self.defaults.load().manage;
+                (self.enter(caller.counts_for(), class, manage)?, &[][..])
             }
         };
         let mut ticket = own;
@@ -158,8 +158,9 @@ impl Room {
             makers: Vec::new(),
         };
         if most != 0 && before >= most {
-            let detail =
-                format!("this caller, or the maker of its key, has {most} requests under way: its limit");
+            let detail = format!(
+                "this caller, or the maker of its key, has {most} requests under way: its limit"
+            );
             return Err(self.refuse("too_many_under_way", detail, 1));
         }
         if let Some(rate) = &self.rate {

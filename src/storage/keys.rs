@@ -226,11 +226,7 @@ impl Keys {
     }
 
     /// Keys that hold and whose names satisfy a condition, by id and name.
-    pub(crate) fn named(
-        &self,
-        now: Timestamp,
-        is: impl Fn(&str) -> bool,
-    ) -> Vec<(String, String)> {
+    pub(crate) fn named(&self, now: Timestamp, is: impl Fn(&str) -> bool) -> Vec<(String, String)> {
         let index = self.index.load();
         let holds = |key: &ApiKey| key.revoked.is_none() && !key.is_expired(now);
         let keys = index.values().map(|entry| &entry.key);
@@ -240,7 +236,7 @@ impl Keys {
     }
 
     /// Checks that a caller may have the secret of a key, or end the key: it is the key's own caller, or it
-    /// has all that the key has. One with limits of its own may do so only with keys that count for it,
+    /// has all that the key has and was not made by it. One with limits of its own may do so only with keys that count for it,
     /// since each other key is further room.
     ///
     /// # Errors
@@ -252,6 +248,10 @@ impl Keys {
             .ok_or_else(|| KeyError::Unknown(id.to_owned()))?;
         if caller.is_owner() || entry.caller.id() == caller.id() {
             return Ok(());
+        }
+        if caller.bound_as().any(|maker| maker == entry.caller.id()) {
+            let message = "the key is above yours: what it made does not change it".to_owned();
+            return Err(KeyError::Exceeds(message));
         }
         bounds::covers(caller, &entry.key)?;
         if caller.is_bounded() && !made_by(&index, &entry.key, caller.id()) {
@@ -432,9 +432,8 @@ impl Keys {
 
     fn put_all(&self, all: Vec<Stored>) -> Result<(), StateDirError> {
         let written = all.clone();
-        self.handle.write(move |write| {
-            written.iter().try_for_each(|stored| insert(write, stored))
-        })?;
+        self.handle
+            .write(move |write| written.iter().try_for_each(|stored| insert(write, stored)))?;
         let mut index = Index::clone(&self.index.load());
         for stored in all {
             let id = stored.key.id.clone();
@@ -732,7 +731,15 @@ mod tests {
             let error = store.keys().create(new, at(10)).unwrap_err().to_string();
             assert!(error.contains(expect), "{error}");
         };
-        for name in [" ", "a ", "\u{430}", "a\u{200b}", "Owner", "key:a", &"x".repeat(129)] {
+        for name in [
+            " ",
+            "a ",
+            "\u{430}",
+            "a\u{200b}",
+            "Owner",
+            "key:a",
+            &"x".repeat(129),
+        ] {
             check(new(name), "name");
         }
         let scopes = |names: &[&str]| names.iter().map(ToString::to_string).collect();
@@ -788,6 +795,28 @@ mod tests {
         // It may not change what is above it or beside it, as it has limits of its own.
         assert!(keys.may_change(&by_second, &third.id).is_ok());
         assert!(keys.may_change(&by_second, &second.id).is_ok());
+        let (_, text) = keys
+            .create(
+                NewKey {
+                    limits: None,
+                    ..new("free")
+                },
+                at(1),
+            )
+            .unwrap();
+        let free = keys.find(&text, at(1)).unwrap().caller;
+        let (child, _) = made(keys, "child", &free);
+        let unlimited = NewKey {
+            limits: None,
+            ..new("unlimited")
+        };
+        let (_, text) = keys.create_by(unlimited, &free, at(1)).unwrap();
+        let unlimited = keys.find(&text, at(1)).unwrap().caller;
+        assert!(keys.may_change(&unlimited, &child.id).is_ok());
+        assert!(
+            keys.may_change(&unlimited, &free.id()["key:".len()..])
+                .is_err()
+        );
         for id in [&first.id, &other.id] {
             let error = keys.may_change(&by_second, id).unwrap_err();
             assert!(matches!(error, KeyError::Exceeds(_)), "{error}");

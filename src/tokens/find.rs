@@ -25,14 +25,17 @@ impl<'a> Claims<'a> {
         let mut elsewhere: Vec<&str> = match all.get("_claim_names") {
             Some(Value::Object(names)) => names.keys().map(String::as_str).collect(),
             None if all.contains_key("_claim_sources") => {
-                let detail = "`_claim_sources` without `_claim_names`: some claims are kept elsewhere";
+                let detail =
+                    "`_claim_sources` without `_claim_names`: some claims are kept elsewhere";
                 return Err(unknown(detail));
             }
             None => Vec::new(),
             Some(_) => return Err(unknown("`_claim_names` is not an object")),
         };
         // Microsoft Entra ID says so of groups that are too many for a token.
-        let too_many = all.get("hasgroups").is_some_and(|has| *has != Value::Bool(false));
+        let too_many = all
+            .get("hasgroups")
+            .is_some_and(|has| *has != Value::Bool(false));
         if too_many || all.contains_key("http://schemas.microsoft.com/claims/groups.link") {
             elsewhere.push("groups");
         }
@@ -123,7 +126,10 @@ impl<'a> Claims<'a> {
 
     fn must_be_here(&self, name: &str) -> Result<(), TokenError> {
         if self.elsewhere.contains(&name) {
-            let detail = format!("the token says that claim {} is kept elsewhere", quoted(name));
+            let detail = format!(
+                "the token says that claim {} is kept elsewhere",
+                quoted(name)
+            );
             return Err(unknown(&detail));
         }
         Ok(())
@@ -155,7 +161,10 @@ fn listed(value: &Value, split: Option<&str>) -> Option<Vec<String>> {
         Value::String(text) => match split {
             Some("") => Some(vec![id(value)?]),
             Some(mark) => {
-                let parts = text.split(mark).map(str::trim).filter(|part| !part.is_empty());
+                let parts = text
+                    .split(mark)
+                    .map(str::trim)
+                    .filter(|part| !part.is_empty());
                 parts.map(|part| id(&Value::from(part))).collect()
             }
             // One name with a blank, or several names: the token does not say.
@@ -266,14 +275,39 @@ mod tests {
         check(json!("a b"), "/r", Some(" "), Some(&["a", "b"]));
         check(json!("a, b"), "/r", Some(","), Some(&["a", "b"]));
         check(json!("a b"), "/r", Some(""), Some(&["a b"]));
-        check(json!({"scope": "a  b"}), "/r/scope", None, Some(&["a", "b"]));
-        check(json!({"scp": ["a", "b"]}), "/r/scp", None, Some(&["a", "b"]));
-        check(json!({"a": {"312": "acme.example.com"}}), "/r", None, Some(&["a"]));
+        check(
+            json!({"scope": "a  b"}),
+            "/r/scope",
+            None,
+            Some(&["a", "b"]),
+        );
+        check(
+            json!({"scp": ["a", "b"]}),
+            "/r/scp",
+            None,
+            Some(&["a", "b"]),
+        );
+        check(
+            json!({"a": {"312": "acme.example.com"}}),
+            "/r",
+            None,
+            Some(&["a"]),
+        );
         check(json!({"a": true, "b": false}), "/r", None, Some(&["a"]));
         check(json!({}), "/r", None, Some(&[]));
-        check(json!([{"name": "a"}, {"name": "b"}]), "/r/*/name", None, Some(&["a", "b"]));
+        check(
+            json!([{"name": "a"}, {"name": "b"}]),
+            "/r/*/name",
+            None,
+            Some(&["a", "b"]),
+        );
         check(json!([]), "/r/*/name", None, Some(&[]));
-        check(json!({"x": {"roles": ["a"]}, "y": {"roles": ["b"]}}), "/r/*/roles", None, Some(&["a", "b"]));
+        check(
+            json!({"x": {"roles": ["a"]}, "y": {"roles": ["b"]}}),
+            "/r/*/roles",
+            None,
+            Some(&["a", "b"]),
+        );
         check(json!({"other": 1}), "/r/roles", None, Some(&[]));
         check(json!([]), "/x/*/y", None, Some(&[]));
     }

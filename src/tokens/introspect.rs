@@ -74,7 +74,9 @@ impl Introspection {
                 self.pace.succeeded(now, Duration::ZERO);
                 match answer.get("active").and_then(Value::as_bool) {
                     Some(true) => Standing::Valid(later(now, self.cache)),
-                    Some(false) => Standing::Revoked("the issuer says that it is not active".to_owned()),
+                    Some(false) => {
+                        Standing::Revoked("the issuer says that it is not active".to_owned())
+                    }
                     // An answer that does not say so is not the same as none: `on_failure` is not for it.
                     None => Standing::Revoked(format!(
                         "introspection at {}: the answer does not say whether it is active",

@@ -83,7 +83,12 @@ impl KeySet {
     /// whose name no key has. No token is tried with a key of another name.
     pub(super) fn verdict(&self, jws: &Jws<'_>) -> Verdict {
         let fits = |key: &&Key| key.algorithms.contains(&jws.algorithm);
-        let nameless = || self.keys.iter().filter(fits).filter(|key| key.kid.is_none());
+        let nameless = || {
+            self.keys
+                .iter()
+                .filter(fits)
+                .filter(|key| key.kid.is_none())
+        };
         let made_it = |keys: &[&Key]| keys.iter().take(MOST_TRIED).any(|key| key.verifies(jws));
         let named = |kid: &String| {
             let keys = self.keys.iter();

@@ -171,7 +171,9 @@ impl Shape {
                 .iter()
                 .map(|item| item.as_str().map(str::to_owned))
                 .collect::<Option<_>>()
-                .ok_or_else(|| TokenError::malformed("`aud` is a list of something else than texts")),
+                .ok_or_else(|| {
+                    TokenError::malformed("`aud` is a list of something else than texts")
+                }),
             Some(_) => Err(TokenError::malformed("`aud` is neither a text nor a list")),
             None => Err(TokenError::malformed("it has no `aud`")),
         }

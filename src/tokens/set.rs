@@ -144,7 +144,11 @@ impl SetVerifier {
             Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).collect(),
             _ => Vec::new(),
         };
-        if !self.audience.iter().any(|own| audience.contains(&own.as_str())) {
+        if !self
+            .audience
+            .iter()
+            .any(|own| audience.contains(&own.as_str()))
+        {
             return Err(SetError::Audience(
                 "its `aud` does not name this receiver".to_owned(),
             ));

@@ -67,7 +67,10 @@ fn a_key_has_no_more_than_its_maker() {
     let mut low = client(&served, &low);
     let (status, made) = make(&mut low, &json!({"name": "plain", "scopes": ["decide"]}));
     assert_eq!((status, &made["inline"]), (201, &json!("off")), "{made}");
-    assert!(made["expires"].is_string() && made["madeBy"].is_string(), "{made}");
+    assert!(
+        made["expires"].is_string() && made["madeBy"].is_string(),
+        "{made}"
+    );
     for more in [
         json!({"scopes": ["watch"]}),
         json!({"inline": "add"}),
@@ -76,9 +79,15 @@ fn a_key_has_no_more_than_its_maker() {
         json!({"expires": "2999-01-01T00:00:00Z"}),
     ] {
         let mut key = json!({"name": "more", "scopes": ["decide"]});
-        key.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        key.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
         let (status, problem) = make(&mut low, &key);
-        assert_eq!((status, &problem["code"]), (403, &json!("scope_required")), "{key}: {problem}");
+        assert_eq!(
+            (status, &problem["code"]),
+            (403, &json!("scope_required")),
+            "{key}: {problem}"
+        );
     }
     // A wider key is neither taken over nor ended.
     let wide = format!("/keys/{}", id_of(&wide));
@@ -87,7 +96,11 @@ fn a_key_has_no_more_than_its_maker() {
     // What it made it may change, and so may that key itself.
     let own = format!("/keys/{}", text(&made["id"]));
     let (status, rotated) = low.post(&format!("{own}/rotate"), &json!({"overlap": "1h"}));
-    assert_eq!((status, &rotated["expires"]), (200, &made["expires"]), "{rotated}");
+    assert_eq!(
+        (status, &rotated["expires"]),
+        (200, &made["expires"]),
+        "{rotated}"
+    );
     assert_eq!(low.send("DELETE", &own, None).unwrap().0, 200);
     assert_eq!(low.post(&format!("{own}/rotate"), &json!({})).0, 409);
     assert_eq!(low.post("/keys/aaaaaaaaaaaa/rotate", &json!({})).0, 404);
@@ -98,7 +111,12 @@ fn clones_and_rotated_keys_of_a_bounded_key_have_its_room() {
     let tree = tree("");
     let bounded = ["--per-second", "1", "--burst", "4"];
     let bounded = made_offline(&tree, "bounded", "keys:write,decide", &bounded);
-    let other = made_offline(&tree, "other", "decide", &["--per-second", "1", "--burst", "4"]);
+    let other = made_offline(
+        &tree,
+        "other",
+        "decide",
+        &["--per-second", "1", "--burst", "4"],
+    );
     let free = made_offline(&tree, "free", "decide", &[]);
     let served = Served::start(&[], tree.path());
     let mut maker = client(&served, &bounded);
@@ -150,7 +168,11 @@ fn keys_end_with_their_maker() {
     let mut admin = client(&served, &admin);
     let keep = format!("/keys/{}?made=keep", id_of(&stays));
     let (status, revoked) = admin.send("DELETE", &keep, None).unwrap();
-    assert_eq!((status, &revoked["revokedWithIt"]), (200, &json!([])), "{revoked}");
+    assert_eq!(
+        (status, &revoked["revokedWithIt"]),
+        (200, &json!([])),
+        "{revoked}"
+    );
     assert_eq!(decide(&mut client(&served, &left)).0, 200);
     let (status, revoked) = admin
         .send("DELETE", &format!("/keys/{}", id_of(&second)), None)
@@ -165,14 +187,23 @@ fn keys_end_with_their_maker() {
     drop(served);
     let ran = keys(&tree, &["revoke", id_of(&first)]);
     assert_eq!(ran.code, 0, "{}", ran.err);
-    assert!(ran.err.contains("and the 1 key that it made"), "{}", ran.err);
+    assert!(
+        ran.err.contains("and the 1 key that it made"),
+        "{}",
+        ran.err
+    );
     let served = Served::start(&[], tree.path());
     assert_eq!(decide(&mut client(&served, &left)).0, 401);
 }
 
 #[test]
 fn a_key_of_a_configured_caller_is_within_what_that_caller_may_do_now() {
-    let caller = |rest: &str| format!("{STATE}{}", administrator().replace("\nscopes", &format!("\n{rest}\nscopes")));
+    let caller = |rest: &str| {
+        format!(
+            "{STATE}{}",
+            administrator().replace("\nscopes", &format!("\n{rest}\nscopes"))
+        )
+    };
     let tree = tree("");
     tree.write("deodar.toml", &caller("inline = \"add\""));
     let served = Served::start(&[], tree.path());
@@ -180,16 +211,26 @@ fn a_key_of_a_configured_caller_is_within_what_that_caller_may_do_now() {
         &mut served.administrator(),
         &json!({"name": "made", "scopes": ["decide", "watch"]}),
     );
-    assert_eq!((status, &made["madeBy"]), (201, &json!("administrator")), "{made}");
+    assert_eq!(
+        (status, &made["madeBy"]),
+        (201, &json!("administrator")),
+        "{made}"
+    );
     let mut key = client(&served, text(&made["key"]));
     assert_eq!(key.get("/whoami").1["inline"], "add");
     tree.write("deodar.toml", &caller("inline = \"off\""));
     wait_until("the maker is narrowed", || {
         key.get("/whoami").1["inline"] == "off"
     });
-    tree.write("deodar.toml", &format!("{STATE}[[callers]]\nname = \"x\"\nscopes = []\nuid = [77]\n"));
+    tree.write(
+        "deodar.toml",
+        &format!("{STATE}[[callers]]\nname = \"x\"\nscopes = []\nuid = [77]\n"),
+    );
     wait_until("the maker is gone", || key.get("/whoami").0 == 401);
-    tree.write("deodar.toml", &caller("limits = {requests_per_second = 1, burst = 2}"));
+    tree.write(
+        "deodar.toml",
+        &caller("limits = {requests_per_second = 1, burst = 2}"),
+    );
     wait_until("the maker is back", || key.get("/whoami").0 == 200);
     let answered = (0..10).filter(|n| {
         let mut other = served.administrator();
@@ -240,7 +281,12 @@ fn nobody_makes_a_name_that_means_something() {
     ];
     for name in bad {
         let ran = keys(&tree, &["create", "--name", name, "--scopes", "decide"]);
-        assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{name:?}: {}", ran.err);
+        assert_eq!(
+            (ran.code, ran.out.as_str()),
+            (1, ""),
+            "{name:?}: {}",
+            ran.err
+        );
     }
     let served = Served::start(&[], tree.path());
     let mut admin = served.administrator();
@@ -249,7 +295,10 @@ fn nobody_makes_a_name_that_means_something() {
         assert!([400, 409].contains(&status), "{name:?}: {problem}");
     }
     let (status, denied) = decide(&mut client(&served, &taken));
-    assert_eq!((status, &denied["cause"]), (200, &json!("insufficient_trust")));
+    assert_eq!(
+        (status, &denied["cause"]),
+        (200, &json!("insufficient_trust"))
+    );
     drop(served);
     // The configuration's own names are held to the same.
     for name in ["orders ", "\u{43e}rders", "Owner", "key:x", "Administrator"] {
@@ -273,10 +322,15 @@ fn a_rule_that_comes_to_name_a_key_gives_it_nothing() {
     assert_eq!(cause(&key), "insufficient_trust");
     let (_, ready) = served.client().get("/readyz");
     assert_eq!(ready["status"], "ok", "{ready}");
-    tree.write("deodar.toml", &format!("{STATE}{ENFORCE}{}", rule("\"batch\"", "off")));
+    tree.write(
+        "deodar.toml",
+        &format!("{STATE}{ENFORCE}{}", rule("\"batch\"", "off")),
+    );
     wait_until("the name is told", || {
         let (_, ready) = served.client().get("/readyz");
-        ready.to_string().contains(&format!("the API key {id} is named `batch`"))
+        ready
+            .to_string()
+            .contains(&format!("the API key {id} is named `batch`"))
     });
     assert!(served.log().contains(&format!("the API key {id} is named")));
     std::thread::sleep(Duration::from_millis(300));
@@ -287,9 +341,15 @@ fn a_rule_that_comes_to_name_a_key_gives_it_nothing() {
     );
     // By its id the operator means this key, and none that it makes; nobody else gets its secret.
     let named = format!("\"key:{id}\"");
-    tree.write("deodar.toml", &format!("{STATE}{ENFORCE}{}{}", rule(&named, "off"), administrator()));
+    tree.write(
+        "deodar.toml",
+        &format!("{STATE}{ENFORCE}{}{}", rule(&named, "off"), administrator()),
+    );
     wait_until("the key is exempt", || cause(&key) == "permitted");
-    let (_, made) = make(&mut client(&served, &key), &json!({"name": "child", "scopes": ["decide"]}));
+    let (_, made) = make(
+        &mut client(&served, &key),
+        &json!({"name": "child", "scopes": ["decide"]}),
+    );
     assert_eq!(cause(text(&made["key"])), "insufficient_trust");
     let path = format!("/keys/{id}/rotate");
     let (status, problem) = served.administrator().post(&path, &json!({}));
@@ -308,7 +368,10 @@ fn a_stricter_rule_holds_for_what_its_caller_makes() {
         let file = format!("{STATE}[trust]\nenforcement = \"off\"\n{rule}");
         tree.write("deodar.toml", &file);
         let served = Served::start(&[], tree.path());
-        let (status, made) = make(&mut client(&served, &key), &json!({"name": "child", "scopes": ["decide"]}));
+        let (status, made) = make(
+            &mut client(&served, &key),
+            &json!({"name": "child", "scopes": ["decide"]}),
+        );
         assert_eq!(status, 201, "{made}");
         for key in [&key, text(&made["key"])] {
             let (_, answer) = decide(&mut client(&served, key));
@@ -335,11 +398,20 @@ fn a_refused_token_is_told_to_the_log_as_documented() {
     let body = json!({"token": token, "action": "Action::\"x\"", "resource": "R::\"r\""});
     for _ in 0..20 {
         let (status, problem) = served.client().post("/authorize", &body);
-        assert_eq!((status, &problem["code"]), (400, &json!("token_issuer")), "{problem}");
+        assert_eq!(
+            (status, &problem["code"]),
+            (400, &json!("token_issuer")),
+            "{problem}"
+        );
     }
-    wait_until("the line is there", || served.log().contains("token refused"));
+    wait_until("the line is there", || {
+        served.log().contains("token refused")
+    });
     let log = served.log();
-    let lines: Vec<_> = log.lines().filter(|line| line.contains("token refused")).collect();
+    let lines: Vec<_> = log
+        .lines()
+        .filter(|line| line.contains("token refused"))
+        .collect();
     // However many are refused, one line a second is written.
     assert!(lines.len() <= 5, "{log}");
     let line: Value = serde_json::from_str(lines[0]).unwrap();

@@ -77,7 +77,7 @@ const PROXY_NAMES: [&str; 15] = [
 ];
 
 /// Headers with credentials, or with a user whom somebody else has recognised.
-const CREDENTIALS: [&str; 38] = [
+const CREDENTIALS: [&str; 35] = [
     "x-api-key",
     "x-apikey",
     "x-api-token",
@@ -107,9 +107,6 @@ const CREDENTIALS: [&str; 38] = [
     "x-amzn-oidc-identity",
     "x-amzn-oidc-accesstoken",
     "x-ms-token-aad-access-token",
-    "x-user",
-    "x-user-id",
-    "x-username",
     "x-authenticated-user",
     "x-authenticated-userid",
     "x-webauth-user",
@@ -308,7 +305,10 @@ mod tests {
         let authorization = |value: &'static str| {
             HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static(value))])
         };
-        assert_eq!(other_scheme(&authorization("basic dXNlcjpwYXNz")), Some("Basic"));
+        assert_eq!(
+            other_scheme(&authorization("basic dXNlcjpwYXNz")),
+            Some("Basic")
+        );
         assert_eq!(other_scheme(&authorization("ApiKey dk_x")), Some("ApiKey"));
         assert_eq!(other_scheme(&authorization("dk_secret")), None);
         assert_eq!(other_scheme(&authorization("Bearer x")), None);

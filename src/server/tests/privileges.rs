@@ -284,7 +284,11 @@ async fn a_credential_in_another_place_is_not_answered_as_if_none_were_shown() {
                 ("x-auth-token", "dk_secret", "`x-auth-token`"),
                 ("x-forwarded-user", "dk_secret", "`x-forwarded-user`"),
                 ("x-remote-user", "dk_secret", "`x-remote-user`"),
-                ("proxy-authorization", "Basic dk_secret", "`proxy-authorization`"),
+                (
+                    "proxy-authorization",
+                    "Basic dk_secret",
+                    "`proxy-authorization`",
+                ),
                 ("authorization", "Basic dk_secret", "`Basic`"),
                 ("authorization", "ApiKey dk_secret", "`ApiKey`"),
                 ("authorization", "dk_secret", "`Bearer`"),
@@ -298,9 +302,15 @@ async fn a_credential_in_another_place_is_not_answered_as_if_none_were_shown() {
                 assert_eq!(challenge, "Bearer error=\"invalid_request\"", "{name}");
                 let answer = body(response).await.to_string();
                 assert!(answer.contains(seen), "{answer}");
-                assert!(answer.contains("Bearer") && !answer.contains("secret"), "{answer}");
+                assert!(
+                    answer.contains("Bearer") && !answer.contains("secret"),
+                    "{answer}"
+                );
             }
-            for path in ["/authorize?access_token=dk_secret", "/authorize?a=1&api_key=dk_secret"] {
+            for path in [
+                "/authorize?access_token=dk_secret",
+                "/authorize?a=1&api_key=dk_secret",
+            ] {
                 let mut request = request(Method::POST, path, None);
                 request.extensions_mut().insert(Arc::clone(&peer));
                 let response = ask(&app, &router, request).await;

@@ -198,7 +198,9 @@ async fn groups_that_cannot_be_read_are_not_no_groups() {
         json!({"aud": "app", "_claim_names": {"groups": "src1"}, "_claim_sources": {"src1": {}}}),
         json!({"aud": "app", "level": 0.5}),
     ] {
-        let (status, problem) = scene.decide(json!({"token": scene.token(over.clone())})).await;
+        let (status, problem) = scene
+            .decide(json!({"token": scene.token(over.clone())}))
+            .await;
         assert_eq!(
             (status, &problem["code"]),
             (StatusCode::BAD_REQUEST, &json!("token_unsuitable")),

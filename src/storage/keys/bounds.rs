@@ -113,7 +113,12 @@ mod tests {
 
     fn maker() -> Caller {
         let handles = Handles::Only(["log".to_owned()].into());
-        Caller::new("m", [Scope::Decide, Scope::KeysWrite], InlineRule::Add, handles)
+        Caller::new(
+            "m",
+            [Scope::Decide, Scope::KeysWrite],
+            InlineRule::Add,
+            handles,
+        )
     }
 
     fn new() -> NewKey {

@@ -34,14 +34,30 @@ async fn groups_and_roles_are_read_in_the_usual_forms() {
         (json!({}), &[][..]),
         (json!({"groups": [], "realm": {}, "titles": []}), &[]),
         (json!({"groups": "staff"}), &["staff"]),
-        (json!({"groups": {"staff": {"312": "acme.example.com"}}}), &["staff"]),
-        (json!({"groups": {"staff": true, "banned": false}}), &["staff"]),
-        (json!({"titles": [{"name": "a"}, {"name": "b"}]}), &["a", "b"]),
-        (json!({"scope": "read write"}), &["scope:read", "scope:write"]),
+        (
+            json!({"groups": {"staff": {"312": "acme.example.com"}}}),
+            &["staff"],
+        ),
+        (
+            json!({"groups": {"staff": true, "banned": false}}),
+            &["staff"],
+        ),
+        (
+            json!({"titles": [{"name": "a"}, {"name": "b"}]}),
+            &["a", "b"],
+        ),
+        (
+            json!({"scope": "read write"}),
+            &["scope:read", "scope:write"],
+        ),
         (json!({"hasgroups": false}), &[]),
         (json!({"_claim_names": {"other": "s"}}), &[]),
     ] {
-        assert_eq!(parents(&issuer, &issuers, over.clone()).await, expect, "{over}");
+        assert_eq!(
+            parents(&issuer, &issuers, over.clone()).await,
+            expect,
+            "{over}"
+        );
     }
 }
 
@@ -60,18 +76,40 @@ async fn a_claim_in_another_form_refuses_the_token() {
         json!({"a": 1}),
         json!({"a": ["b"]}),
     ];
-    let texts = [json!(true), json!(1.5), json!(""), json!(["a"]), json!({"a": "b"})];
-    let data = [json!(1.5), json!([1.5]), json!({"__entity": {"type": "U", "id": "a"}})];
+    let texts = [
+        json!(true),
+        json!(1.5),
+        json!(""),
+        json!(["a"]),
+        json!({"a": "b"}),
+    ];
+    let data = [
+        json!(1.5),
+        json!([1.5]),
+        json!({"__entity": {"type": "U", "id": "a"}}),
+    ];
     let cases = [
         ("groups", &lists[..]),
-        ("amr", &[json!(true), json!([{}]), json!({"a": 1}), json!([1.5])]),
+        (
+            "amr",
+            &[json!(true), json!([{}]), json!({"a": 1}), json!([1.5])],
+        ),
         ("level", &data),
         ("acr", &texts),
         ("sid", &texts),
         ("jti", &texts),
         ("sub", &texts),
         ("realm", &[json!("a"), json!(["a"]), json!(5)]),
-        ("titles", &[json!("a"), json!({"a": "b"}), json!([{}]), json!(["a"]), json!([{"name": 1.5}])]),
+        (
+            "titles",
+            &[
+                json!("a"),
+                json!({"a": "b"}),
+                json!([{}]),
+                json!(["a"]),
+                json!([{"name": 1.5}]),
+            ],
+        ),
         ("address", &[json!("Turin"), json!(["Turin"])]),
         ("auth_time", &[json!("1"), json!([1]), json!(true)]),
         ("iat", &[json!("1"), json!([1])]),
@@ -118,7 +156,11 @@ async fn a_claim_that_is_kept_elsewhere_refuses_the_token() {
         json!({"_claim_sources": {}}),
     ] {
         let token = signer.token(&claims(&issuer.url, over));
-        refused(verify(&issuers, &token).await, "token_unsuitable", "elsewhere");
+        refused(
+            verify(&issuers, &token).await,
+            "token_unsuitable",
+            "elsewhere",
+        );
     }
 }
 
@@ -155,7 +197,11 @@ async fn groups_of_a_token_are_bounded() {
     let many = |most: u32| json!({"groups": (0..most).collect::<Vec<_>>()});
     assert_eq!(parents(&issuer, &issuers, many(1_000)).await.len(), 1_000);
     let token = Signer::ed("k1", 1).token(&claims(&issuer.url, many(1_001)));
-    refused(verify(&issuers, &token).await, "token_unsuitable", "more than 1000");
+    refused(
+        verify(&issuers, &token).await,
+        "token_unsuitable",
+        "more than 1000",
+    );
 }
 
 #[tokio::test]
@@ -169,13 +215,21 @@ async fn keys_may_change_under_one_name_and_may_have_none() {
     };
     let verify = |token: String, seconds| {
         let issuers = issuers.clone();
-        async move { issuers.verify(&token, Usage::Principal, late(seconds)).await }
+        async move {
+            issuers
+                .verify(&token, Usage::Principal, late(seconds))
+                .await
+        }
     };
     assert!(verify(token(&Signer::ed("k1", 1), "a"), 0).await.is_ok());
     // Another key under the same name: found with the first token, once in each interval.
     issuer.rotate(&[Signer::ed("k1", 2)]);
     assert!(verify(token(&Signer::ed("k1", 2), "b"), 70).await.is_ok());
-    refused(verify(token(&Signer::ed("k1", 1), "c"), 71).await, "token_signature", "");
+    refused(
+        verify(token(&Signer::ed("k1", 1), "c"), 71).await,
+        "token_signature",
+        "",
+    );
     for n in 0..50 {
         let forged = token(&Signer::ed("k1", 66), &format!("f{n}"));
         refused(verify(forged, 72 + n % 50).await, "token_signature", "");
@@ -192,13 +246,22 @@ async fn keys_may_change_under_one_name_and_may_have_none() {
     };
     issuer.rotate(&[nameless(3), nameless(4), Signer::ed("other", 5)]);
     for seed in [3, 4] {
-        assert!(verify(token(&Signer::ed("k1", seed), "h"), 300).await.is_ok());
+        assert!(
+            verify(token(&Signer::ed("k1", seed), "h"), 300)
+                .await
+                .is_ok()
+        );
         let header = json!({"alg": "EdDSA", "typ": "JWT"}).to_string();
-        let unnamed = Signer::ed("", seed).raw(&header, &claims(&issuer.url, json!({})).to_string());
+        let unnamed =
+            Signer::ed("", seed).raw(&header, &claims(&issuer.url, json!({})).to_string());
         assert!(verify(unnamed, 301).await.is_ok());
     }
     for n in 0..3 {
         let of_another = token(&Signer::ed("k1", 5), &format!("i{n}"));
-        refused(verify(of_another, 400 + n * 100).await, "token_signature", "");
+        refused(
+            verify(of_another, 400 + n * 100).await,
+            "token_signature",
+            "",
+        );
     }
 }

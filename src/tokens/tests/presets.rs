@@ -212,7 +212,11 @@ async fn claims_do_not_become_entities() {
         json!({"note": [{"__extn": {"fn": "ip", "arg": "10.0.0.1"}}, "x"]}),
     ] {
         let token = Signer::ed("k1", 1).token(&claims(url, over));
-        refused(verify(&issuers, &token).await, "token_unsuitable", "__entity");
+        refused(
+            verify(&issuers, &token).await,
+            "token_unsuitable",
+            "__entity",
+        );
     }
     let token = claims(url, json!({"note": ["x"], "groups": ["ada", "bob"]}));
     assert_eq!(
