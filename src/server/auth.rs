@@ -172,7 +172,7 @@ impl Gate {
         let mut given = headers.get_all(header::AUTHORIZATION).iter();
         match (given.next(), given.next()) {
             (None, _) => match self.by_connection(headers, peer, now) {
-                // What they may do they may do without a credential, so none can be meant.
+                // Recognised by its connection: a credential elsewhere is for somebody else.
                 Ok(caller) if !caller.is_anonymous() && !caller.is_owner() => Ok(caller),
                 Err(refusal) if refusal != Refusal::Missing => Err(refusal),
                 other => match shown::unread(headers, query) {

@@ -57,7 +57,7 @@ pub(super) async fn list(State(app): State<Arc<App>>) -> Result<Response, Proble
     Ok(Json(json!({ "keys": keys })).into_response())
 }
 
-/// Makes a key; the answer is the only place where it stands.
+/// Makes a key within what the caller may do. Only this answer holds the key.
 pub(super) async fn create(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,

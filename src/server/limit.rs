@@ -43,7 +43,7 @@ pub(super) struct Defaults {
     pub(super) manage: CallerLimits,
 }
 
-/// Callers whose use is remembered; the longest quiet one is forgotten first.
+/// Callers whose use is remembered; the least recently used one is forgotten first.
 const CALLERS: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");

@@ -66,7 +66,7 @@ pub(crate) enum Made {
 /// Why a presented key is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum KeyRefused {
-    /// There is no such key; nothing else is told to who does not know its secret.
+    /// No key has this id and secret.
     #[error("the key is not known")]
     Unknown,
     /// The key, or the secret that was rotated out, is past its end.
@@ -262,8 +262,7 @@ impl Keys {
         Ok(())
     }
 
-    /// Makes a key for the owner of the state directory. The second value is its text, which nobody can
-    /// tell again.
+    /// Makes a key for the owner of the state directory. The second value is its text, which is kept nowhere.
     pub(crate) fn create(&self, new: NewKey, now: Timestamp) -> Result<(ApiKey, String), KeyError> {
         self.make(new, None, now)
     }

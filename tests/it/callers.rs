@@ -219,6 +219,7 @@ fn a_key_of_a_configured_caller_is_within_what_that_caller_may_do_now() {
     let mut key = client(&served, text(&made["key"]));
     assert_eq!(key.get("/whoami").1["inline"], "add");
     tree.write("deodar.toml", &caller("inline = \"off\""));
+    served.signal("HUP");
     wait_until("the maker is narrowed", || {
         key.get("/whoami").1["inline"] == "off"
     });
@@ -226,11 +227,13 @@ fn a_key_of_a_configured_caller_is_within_what_that_caller_may_do_now() {
         "deodar.toml",
         &format!("{STATE}[[callers]]\nname = \"x\"\nscopes = []\nuid = [77]\n"),
     );
+    served.signal("HUP");
     wait_until("the maker is gone", || key.get("/whoami").0 == 401);
     tree.write(
         "deodar.toml",
         &caller("limits = {requests_per_second = 1, burst = 2}"),
     );
+    served.signal("HUP");
     wait_until("the maker is back", || key.get("/whoami").0 == 200);
     let answered = (0..10).filter(|n| {
         let mut other = served.administrator();
@@ -326,6 +329,7 @@ fn a_rule_that_comes_to_name_a_key_gives_it_nothing() {
         "deodar.toml",
         &format!("{STATE}{ENFORCE}{}", rule("\"batch\"", "off")),
     );
+    served.signal("HUP");
     wait_until("the name is told", || {
         let (_, ready) = served.client().get("/readyz");
         ready
@@ -345,6 +349,7 @@ fn a_rule_that_comes_to_name_a_key_gives_it_nothing() {
         "deodar.toml",
         &format!("{STATE}{ENFORCE}{}{}", rule(&named, "off"), administrator()),
     );
+    served.signal("HUP");
     wait_until("the key is exempt", || cause(&key) == "permitted");
     let (_, made) = make(
         &mut client(&served, &key),
