@@ -143,13 +143,23 @@ impl Gate {
                 let reason = reserved.reason(name).unwrap_or_default();
                 let name = name.escape_debug();
                 format!(
-                    "the API key {id} is named `{name}`, and {reason}: rules by that name do not apply to the \
-                     key (`key:{id}` names it), and records show it as `key:{id}`"
+                    "the API key {id} is named `{name}`, and {reason}: the key gets no right by that \
+                     name (`key:{id}` means the key), and records show it as `key:{id}`"
                 )
             })
             .collect();
-        if shared.len() > SHOWN {
-            troubles.push(format!("and {} more API keys", shared.len() - SHOWN));
+        let table = self.table.load();
+        let orphans = store
+            .keys()
+            .without_maker(now, |name| table.named(name).is_some());
+        for (id, maker) in orphans.iter().take(SHOWN) {
+            troubles.push(format!(
+                "the API key {id} is refused: the configuration does not have the caller `{maker}`, which made it"
+            ));
+        }
+        let untold = shared.len().saturating_sub(SHOWN) + orphans.len().saturating_sub(SHOWN);
+        if untold > 0 {
+            troubles.push(format!("the same holds for further API keys: {untold}"));
         }
         let kept = store.keys().count();
         if kept >= MOST_KEYS - MOST_KEYS / 10 {
@@ -226,7 +236,7 @@ impl Gate {
             None => caller,
             Some(root) => {
                 let Some(maker) = self.table.load().named(&root) else {
-                    tracing::warn!(
+                    tracing::debug!(
                         key = key.id,
                         maker = &*root,
                         "an API key is refused: the caller that made it is not in the configuration any more"

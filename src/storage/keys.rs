@@ -7,6 +7,7 @@
 //! asks counts for its maker too, and it is revoked with its maker.
 
 mod bounds;
+mod family;
 mod record;
 mod token;
 
@@ -24,10 +25,11 @@ use super::StateDirError;
 use super::database::Handle;
 use super::error::Kind;
 use super::revisions::open;
-use crate::caller::{Caller, KEY_PREFIX, folded};
+use crate::caller::{Caller, folded};
 use crate::hex::hex;
 use crate::timestamp::Timestamp;
 
+use family::{check_room, made_by, makers};
 pub(crate) use record::{ApiKey, KeyLimits, NewKey};
 use record::{Maker, Stored, check};
 
@@ -38,12 +40,7 @@ const API_KEYS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("api_key
 const USED_EVERY: i64 = 3_600_000;
 /// Keys that are kept, those that have ended among them.
 pub(crate) const MOST_KEYS: usize = 10_000;
-/// Keys that one key and its descendants have made, those that have ended among them.
-const MOST_MADE: usize = 1_000;
-/// Makers that a key has above it.
-const DEEPEST: usize = 8;
-
-/// A key that was presented and is good.
+/// A key that was presented and holds.
 #[derive(Debug, Clone)]
 pub(crate) struct KeyMatch {
     #[allow(dead_code, reason = "for records, which so far name callers only")]
@@ -233,6 +230,19 @@ impl Keys {
         keys.filter(|key| is(&key.name) && holds(key))
             .map(|key| (key.id.clone(), key.name.clone()))
             .collect()
+    }
+
+    /// Keys that hold and whose maker of the configuration is not there, by id and the maker's name.
+    pub(crate) fn without_maker(
+        &self,
+        now: Timestamp,
+        is_there: impl Fn(&str) -> bool,
+    ) -> Vec<(String, Arc<str>)> {
+        let index = self.index.load();
+        let holds = |key: &ApiKey| key.revoked.is_none() && !key.is_expired(now);
+        let entries = index.values().filter(|entry| holds(&entry.key));
+        let roots = entries.filter_map(|entry| Some((entry.key.id.clone(), entry.root.clone()?)));
+        roots.filter(|(_, root)| !is_there(root)).collect()
     }
 
     /// Checks that a caller may have the secret of a key, or end the key: it is the key's own caller, or it
@@ -518,56 +528,6 @@ impl Entry {
     }
 }
 
-/// The keys above a key, the nearest first.
-fn makers<'a>(
-    key: &'a ApiKey,
-    find: impl Fn(&str) -> Option<&'a ApiKey>,
-) -> impl Iterator<Item = &'a ApiKey> {
-    let above = move |key: &&'a ApiKey| match key.maker() {
-        Maker::Key(id) => find(id),
-        _ => None,
-    };
-    // One more than can be made: a store that says otherwise is not followed in circles.
-    std::iter::successors(Some(key), above)
-        .skip(1)
-        .take(DEEPEST + 1)
-}
-
-/// Whether the caller of this id made a key, or one above it.
-fn made_by(index: &Index, key: &ApiKey, caller: &str) -> bool {
-    let above = makers(key, |id| index.get(id).map(|maker| &*maker.key));
-    std::iter::once(key)
-        .chain(above)
-        .any(|key| key.made_by.as_deref() == Some(caller))
-}
-
-/// Checks that there is room for one more key, and that its maker is one that holds.
-fn check_room(index: &Index, made_by: Option<&str>, now: Timestamp) -> Result<(), KeyError> {
-    if index.len() >= MOST_KEYS {
-        return Err(KeyError::Full(format!("{MOST_KEYS} keys are kept")));
-    }
-    let Some(id) = made_by.and_then(|id| id.strip_prefix(KEY_PREFIX)) else {
-        return Ok(());
-    };
-    let maker = index.get(id).map(|entry| &entry.key);
-    let maker = maker.filter(|key| key.revoked.is_none() && !key.is_expired(now));
-    let maker = maker.ok_or_else(|| KeyError::Revoked(id.to_owned()))?;
-    let find = |id: &str| index.get(id).map(|entry| &*entry.key);
-    if makers(maker, find).count() + 1 >= DEEPEST {
-        return Err(KeyError::Exceeds(format!(
-            "a key has at most {DEEPEST} makers above it"
-        )));
-    }
-    let first = makers(maker, find).last().unwrap_or(maker).identity();
-    let made = index.values();
-    let made = made.filter(|entry| self::made_by(index, &entry.key, &first));
-    if made.count() >= MOST_MADE {
-        let message = format!("`{first}` and its descendants have made {MOST_MADE} keys");
-        return Err(KeyError::Full(message));
-    }
-    Ok(())
-}
-
 /// A key that is kept nowhere, and the SHA-256 of its text in hexadecimal, by which the configuration
 /// names it.
 pub(crate) fn for_configuration() -> Result<(String, String), getrandom::Error> {
@@ -586,6 +546,7 @@ fn insert(write: &WriteTransaction, stored: &Stored) -> Result<(), redb::Error> 
 #[cfg(test)]
 mod tests {
     use super::super::{Store, StoreSettings};
+    use super::family::DEEPEST;
     use super::*;
     use crate::caller::{Handles, InlineRule, Scope};
 

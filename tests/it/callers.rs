@@ -229,6 +229,9 @@ fn a_key_of_a_configured_caller_is_within_what_that_caller_may_do_now() {
     );
     served.signal("HUP");
     wait_until("the maker is gone", || key.get("/whoami").0 == 401);
+    let (_, ready) = served.client().get("/readyz");
+    let told = "does not have the caller `administrator`";
+    assert!(ready.to_string().contains(told), "{ready}");
     tree.write(
         "deodar.toml",
         &caller("limits = {requests_per_second = 1, burst = 2}"),
