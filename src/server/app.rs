@@ -154,13 +154,12 @@ impl App {
             "Share of decisions that are refused because work waits too long, in percent",
             move || watched.percent(),
         );
-        if let Some(store) = store.clone() {
-            metrics.watch_gauge(
-                "api_keys",
-                "API keys that are kept, those that have ended among them; at most 10,000",
-                move || store.keys().count() as u64,
-            );
-        }
+        let kept = store.clone();
+        metrics.watch_gauge(
+            "api_keys",
+            "API keys that are kept, those that have ended among them; at most 10,000",
+            move || kept.as_ref().map_or(0, |store| store.keys().count() as u64),
+        );
         let gate = Gate::new(config, store.clone(), issuers.clone())?;
         gate.warn_of_shared_names(clock());
         let requests = Places::new(config.limits.concurrent_requests);
