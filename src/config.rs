@@ -9,6 +9,7 @@ mod issuers;
 mod keys;
 mod layers;
 mod receivers;
+mod reserved;
 mod secret;
 mod tables;
 #[cfg(test)]
@@ -42,6 +43,7 @@ pub use layers::Origin;
 pub use receivers::{
     PollConfig, PushConfig, ReceiverConfig, SubjectFormat, check as check_receivers,
 };
+pub(crate) use reserved::ReservedNames;
 pub use secret::{Secret, SecretRef};
 pub use tls::{ClientAuth, ClientConfig, TlsConfig, TlsVersion};
 use value::Value;

@@ -262,10 +262,13 @@ pub(super) enum KeysCommand {
     },
     /// Make a key for `[[callers]]` in the configuration, and print what belongs there
     Hash,
-    /// End a key at once
+    /// End a key at once, and the keys that it made
     Revoke {
         /// The key's id
         id: String,
+        /// Let the keys that it made stay; they keep the bounds that they have
+        #[arg(long)]
+        keep_made: bool,
     },
 }
 
@@ -396,9 +399,9 @@ pub(super) struct CreateKey {
     /// What the caller may do, such as decide,search
     #[arg(long, value_name = "SCOPES", value_delimiter = ',', required = true)]
     pub(super) scopes: Vec<String>,
-    /// What it may say about entities in a request
-    #[arg(long, value_name = "RULE", default_value = "add", value_parser = ["off", "add", "override"])]
-    pub(super) inline: String,
+    /// What it may say about entities in a request; `add`, or less where its maker may less, if not given
+    #[arg(long, value_name = "RULE", value_parser = ["off", "add", "override"])]
+    pub(super) inline: Option<String>,
     /// Obligations that it discharges
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub(super) handles: Vec<String>,

@@ -43,7 +43,7 @@ pub(crate) fn ask<'a>(request: &'a Request, place: &Place, now: Timestamp) -> As
     let client = request.client();
     Ask {
         user: request.principal(),
-        caller: request.caller().name(),
+        caller: request.caller().counts_for(),
         session: session(request),
         device: client.and_then(|client| client.device.as_deref()),
         ip: client.and_then(|client| client.ip),

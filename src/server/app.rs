@@ -154,6 +154,14 @@ impl App {
             "Share of decisions that are refused because work waits too long, in percent",
             move || watched.percent(),
         );
+        let kept = store.clone();
+        metrics.watch_gauge(
+            "api_keys",
+            "API keys that are kept, those that have ended among them; at most 10,000",
+            move || kept.as_ref().map_or(0, |store| store.keys().count() as u64),
+        );
+        let gate = Gate::new(config, store.clone(), issuers.clone())?;
+        gate.warn_of_shared_names(clock());
         let requests = Places::new(config.limits.concurrent_requests);
         let connections = Places::new(config.limits.connections);
         for (name, help, places) in [
@@ -180,7 +188,7 @@ impl App {
             streams: Places::new(config.limits.connections),
             hosts: hosts.map(|host| host.to_ascii_lowercase()).collect(),
             cors_origins: config.server.cors_origins.clone(),
-            gate: Gate::new(config, store.clone(), issuers.clone())?,
+            gate,
             store,
             audit,
             denied,

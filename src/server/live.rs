@@ -71,7 +71,7 @@ fn take_up(serve: &Serve, app: &App, current: &Config) -> Option<Config> {
     let read_limits_changed = current.limits.read != next.limits.read;
     app.set_limits(next.limits);
     // They were checked with the rest of the configuration.
-    if let Err(faults) = app.gate.set_callers(&next.callers) {
+    if let Err(faults) = app.gate.set_callers(&next, (app.clock)()) {
         tracing::error!(%faults, "callers refused");
     }
     if let Some(pdp) = app.pdp().filter(|_| read_limits_changed) {

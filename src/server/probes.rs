@@ -54,6 +54,7 @@ fn readiness(app: &App) -> (StatusCode, Value) {
     let config = app.config_trouble();
     let mut reasons = health.reasons.clone();
     reasons.extend(config.refused);
+    reasons.extend(app.gate.troubles((app.clock)()));
     let issuers = app.issuers.as_ref().map(Issuers::troubles);
     reasons.extend(issuers.unwrap_or_default());
     reasons.extend(app.receivers.troubles());

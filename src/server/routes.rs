@@ -521,7 +521,8 @@ pub(super) async fn decide(app: Arc<App>, peer: Arc<Peer>, http: HttpRequest) ->
 
 async fn guarded(app: &App, peer: &Peer, http: HttpRequest) -> Response {
     let needs = Needs::Scope(Scope::Decide);
-    let admitted = match guard::admit(app, http.headers(), peer, needs, Class::Decide).await {
+    let (headers, query) = (http.headers(), http.uri().query());
+    let admitted = match guard::admit(app, headers, query, peer, needs, Class::Decide).await {
         Ok(admitted) => admitted,
         Err(problem) => return problem.respond(request_id(http.headers()).as_deref()),
     };

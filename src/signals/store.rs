@@ -18,7 +18,7 @@ use crate::timestamp::Timestamp;
 pub struct Ask<'a> {
     /// The principal.
     pub user: &'a EntityRef,
-    /// The name of the caller, by which rates are told apart.
+    /// The id for which the caller counts, by which rates are told apart.
     pub caller: &'a str,
     /// Its session.
     pub session: Option<&'a str>,

@@ -15,7 +15,7 @@ use redb::backends::FileBackend;
 use serde_json::json;
 
 use super::dir::{self, DATABASE_FILE, Place};
-use super::keys::NewKey;
+use super::keys::{Made, NewKey};
 use super::*;
 use crate::timestamp::Timestamp;
 use crate::{EntityChange, InlineRule, Pdp};
@@ -68,7 +68,10 @@ fn child() {
                     let (key, text) = store.keys().create(key(&name), Timestamp::now()).unwrap();
                     say(format!("key {text}"));
                     if n % 3 == 0 {
-                        store.keys().revoke(&key.id, Timestamp::now()).unwrap();
+                        store
+                            .keys()
+                            .revoke(&key.id, Made::Revoke, Timestamp::now())
+                            .unwrap();
                         say(format!("revoked {text}"));
                     }
                 }

@@ -145,24 +145,33 @@ impl Trust {
         (is(&self.parts.admin), is(&self.parts.privileged))
     }
 
-    /// What becomes of an unmet floor of this request: the first rule that fits says.
+    /// What becomes of an unmet floor of this request: the first rule that fits says. A rule names a caller
+    /// by its id. Where it names a maker of the caller, or the name of its API key, it can only make this
+    /// stricter: neither copying a key nor choosing a name is a way out of a rule or into an exemption.
     pub(crate) fn mode(
         &self,
         request: &Request,
         version: &EntityVersion,
         meter: &Meter,
     ) -> Enforcement {
-        let fits = |enforce: &&Enforce| {
-            let rule = &enforce.rule;
-            one_of(&rule.callers, request.caller().name())
-                && one_of(&rule.resource_types, request.resource().type_name())
-                && one_of(&rule.principal_types, request.principal().type_name())
-                && (enforce.actions.is_empty()
-                    || is_action(version, request, &enforce.actions, meter))
+        let rule = |caller: &str| {
+            let mut rules = self.parts.enforce.iter();
+            rules.find(|enforce| {
+                let rule = &enforce.rule;
+                one_of(&rule.callers, caller)
+                    && one_of(&rule.resource_types, request.resource().type_name())
+                    && one_of(&rule.principal_types, request.principal().type_name())
+                    && (enforce.actions.is_empty()
+                        || is_action(version, request, &enforce.actions, meter))
+            })
         };
-        let rule = self.parts.enforce.iter().find(fits);
-        let mode = rule.and_then(|enforce| enforce.rule.mode);
-        mode.unwrap_or(self.config.enforcement)
+        let mode = rule(request.caller().id()).and_then(|enforce| enforce.rule.mode);
+        let mode = mode.unwrap_or(self.config.enforcement);
+        let bound = request.caller().bound_as().filter_map(rule);
+        let named = bound.filter(|enforce| !enforce.rule.callers.is_empty());
+        named
+            .filter_map(|enforce| enforce.rule.mode)
+            .fold(mode, Enforcement::max)
     }
 
     /// What the request's resource and action demand, by the stored resource.

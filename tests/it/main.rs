@@ -10,6 +10,7 @@
 mod allocations;
 mod audit;
 mod bad_input;
+mod callers;
 mod cases;
 mod cli;
 mod conformance;

@@ -12,9 +12,9 @@ use crate::hash::{self, Lru};
 
 /// Failed attempts that an address has at once, and again one each second.
 const BURST: NonZeroU32 = NonZeroU32::new(20).unwrap();
-/// How long a good token speaks for the address that it came from.
+/// How long a good token from an address lets further new tokens from there be verified.
 const GOOD: Duration = Duration::from_secs(600);
-/// Addresses that are remembered; the longest quiet one is forgotten first.
+/// Addresses that are remembered; the least recently used one is forgotten first.
 const ADDRESSES: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 
 /// Counts failed attempts by address.
@@ -27,7 +27,7 @@ struct Known {
     rate: DefaultDirectRateLimiter,
     /// Until when it has had too many.
     over_until: Instant,
-    /// Until when it is given the benefit of a good token that came from it.
+    /// Until when a good token from it lets further new tokens be verified.
     good_until: Option<Instant>,
 }
 
