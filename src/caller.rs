@@ -109,7 +109,9 @@ impl Scope {
 
 /// Names that callers have by themselves, and that nobody can be given.
 #[cfg(feature = "server")]
-pub(crate) const RESERVED: [&str; 3] = ["anonymous", "library", "owner"];
+pub(crate) const RESERVED: [&str; 3] = [ANONYMOUS, "library", "owner"];
+/// The name of a caller that has not said who it is.
+const ANONYMOUS: &str = "anonymous";
 
 /// What a caller may assert about entities within a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -226,7 +228,7 @@ impl Caller {
     #[must_use]
     pub fn anonymous() -> Self {
         Self::new(
-            "anonymous",
+            ANONYMOUS,
             [Scope::Decide, Scope::Search],
             InlineRule::Override,
             Handles::Only(BTreeSet::new()),
@@ -237,6 +239,12 @@ impl Caller {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.inner.name
+    }
+
+    /// Whether the caller has said who it is.
+    #[must_use]
+    pub fn is_named(&self) -> bool {
+        self.name() != ANONYMOUS
     }
 
     /// Whether the caller has the scope.

@@ -37,4 +37,5 @@ pub use memory::{MemorySignals, NoticeSink};
 pub use store::{
     Ask, AssuranceRecord, Change, ChangeError, DeviceRecord, DeviceStanding, EventAnswer,
     FindingKind, Notice, NoticeKind, Seen, SignalStore, Standing, SubjectKind,
+    Usage,
 };
