@@ -103,7 +103,10 @@ pub(in crate::server) async fn remediate(
         reason: reason.clone(),
         by: caller.name().to_owned(),
     };
-    if described(&app, subject.clone()).await?.is_none() {
+    if let SubjectKind::User(user) = &subject
+        && unknown_type(&app, user).is_some()
+        && described(&app, subject.clone()).await?.is_none()
+    {
         return Err(nothing_known(&app, &subject));
     }
     change(&app, order).await?;

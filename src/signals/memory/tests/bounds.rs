@@ -268,10 +268,7 @@ fn a_state_finds_room_in_a_full_store() {
     for n in [9, 4, 8, 5, 7, 6] {
         bench.signals.observe(&seen(&user(&name(n)), HERE, n));
     }
-    let event = bench.event(PrivilegeEscalation, 10, &about().user("more"));
     let full = EventAnswer::Refused(ChangeError::Full(10));
-    let answers = bench.signals.report(vec![event], at(10));
-    assert_eq!(answers, std::slice::from_ref(&full));
     let left = || {
         (0..10)
             .filter(|n| bench.standing(&name(*n), HERE, 10).known)
