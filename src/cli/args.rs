@@ -467,7 +467,6 @@ pub(super) enum AssuranceCommand {
 }
 
 #[derive(Debug, ClapArgs)]
-#[group(id = "reached", required = true, multiple = false, args = ["method", "level", "acr"])]
 pub(super) struct RecordAssurance {
     /// The session
     #[arg(long, value_name = "ID")]
@@ -476,10 +475,10 @@ pub(super) struct RecordAssurance {
     #[arg(long, value_name = "ENTITY")]
     pub(super) user: String,
     /// How the user was authenticated, such as totp or webauthn
-    #[arg(long)]
+    #[arg(long, required_unless_present_any = ["level", "acr"], conflicts_with_all = ["level", "acr"])]
     pub(super) method: Option<String>,
     /// The level that was reached, 0 to 4
-    #[arg(long)]
+    #[arg(long, conflicts_with = "acr")]
     pub(super) level: Option<u8>,
     /// The class of the authentication
     #[arg(long)]

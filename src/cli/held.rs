@@ -55,7 +55,10 @@ fn held(answer: &Value) -> Vec<Held> {
     if is(answer, "account/disabled") {
         held.push(Held {
             what: "every request is denied (account_disabled)".to_owned(),
-            why: format!("the account is disabled since {}", word(answer, "account/disabledChanged")),
+            why: format!(
+                "the account is disabled since {}",
+                word(answer, "account/disabledChanged")
+            ),
             ends: "with an event `account-enabled`".to_owned(),
         });
     }
@@ -69,13 +72,19 @@ fn held(answer: &Value) -> Vec<Held> {
     if at(answer, "compliant") == Some(&Value::Bool(false)) {
         held.push(Held {
             what: "every request from this device is denied (device_not_compliant)".to_owned(),
-            why: format!("it does not comply since {}", word(answer, "complianceSince")),
+            why: format!(
+                "it does not comply since {}",
+                word(answer, "complianceSince")
+            ),
             ends: "with an event `device-compliance-change` that says it complies".to_owned(),
         });
     }
     if !word(answer, "revokedBefore").is_empty() {
         held.push(Held {
-            what: format!("sessions until {} are revoked", word(answer, "revokedBefore")),
+            what: format!(
+                "sessions until {} are revoked",
+                word(answer, "revokedBefore")
+            ),
             why: "an event `session-revoked` of the user".to_owned(),
             ends: "for a session by a later authentication".to_owned(),
         });
@@ -101,15 +110,21 @@ fn findings(of: &Value, address: Option<&str>, remediate: &str, held: &mut Vec<H
     for finding in findings.into_iter().flatten().filter(|one| is(one, "live")) {
         let level = finding.get("demandedLevel").and_then(Value::as_u64);
         let level = level.unwrap_or(0);
-        let (blocked, until) = (word(finding, "blockedUntil"), word(finding, "demandedUntil"));
+        let (blocked, until) = (
+            word(finding, "blockedUntil"),
+            word(finding, "demandedUntil"),
+        );
         let lasting = is(finding, "lasting");
         let what = match (blocked.is_empty(), level) {
             (false, _) => format!("every request{place} is denied (blocked) until {blocked}"),
             (true, 0) => format!("its risk{place} raises the level that is required"),
-            (true, level) => format!("authentication level {level} is demanded{place}, {}", match lasting {
-                true => "until it is remediated".to_owned(),
-                false => format!("until {until}"),
-            }),
+            (true, level) => format!(
+                "authentication level {level} is demanded{place}, {}",
+                match lasting {
+                    true => "until it is remediated".to_owned(),
+                    false => format!("until {until}"),
+                }
+            ),
         };
         let number = |name: &str| finding.get(name).map(Value::to_string).unwrap_or_default();
         let kind = word(finding, "kind");
@@ -128,7 +143,9 @@ fn findings(of: &Value, address: Option<&str>, remediate: &str, held: &mut Vec<H
                 format!("with an event `credential-change` that replaces it, or by `{remediate}`")
             }
             (_, true) => format!("by `{remediate}`"),
-            (_, false) => format!("by itself: its risk halves every half-life; or by `{remediate}`"),
+            (_, false) => {
+                format!("by itself: its risk halves every half-life; or by `{remediate}`")
+            }
         };
         held.push(Held { what, why, ends });
     }
@@ -138,7 +155,9 @@ fn findings(of: &Value, address: Option<&str>, remediate: &str, held: &mut Vec<H
 fn known(answer: &Value) -> Vec<String> {
     let mut known = Vec::new();
     let mut count = |name: &str, one: &str, many: &str| {
-        let count = at(answer, name).and_then(Value::as_array).map_or(0, Vec::len);
+        let count = at(answer, name)
+            .and_then(Value::as_array)
+            .map_or(0, Vec::len);
         if count > 0 {
             known.push(format!("{count} {}", if count == 1 { one } else { many }));
         }
@@ -150,12 +169,18 @@ fn known(answer: &Value) -> Vec<String> {
     if let Some(days) = at(answer, "history/days").and_then(Value::as_u64)
         && days > 0
     {
-        known.push(format!("a history of {days} {}", if days == 1 { "day" } else { "days" }));
+        known.push(format!(
+            "a history of {days} {}",
+            if days == 1 { "day" } else { "days" }
+        ));
     }
     if let Some(owner) = at(answer, "user").filter(|user| user.is_object()) {
         known.push(format!("it is {}'s", name(owner)));
     }
-    for (member, what) in [("lastDecision", "last decision"), ("remediated", "remediated")] {
+    for (member, what) in [
+        ("lastDecision", "last decision"),
+        ("remediated", "remediated"),
+    ] {
         let when = word(answer, member);
         if !when.is_empty() {
             known.push(format!("{what} {when}"));
@@ -232,8 +257,12 @@ User::\"ada\"
     #[test]
     fn what_denies_and_what_is_not_held() {
         let of = |answer: Value| summary(&answer);
-        let session = of(json!({"type": "session", "id": "s", "revoked": "2026-03-10T10:00:00.000Z"}));
-        assert!(session.contains("every request of this session is denied"), "{session}");
+        let session =
+            of(json!({"type": "session", "id": "s", "revoked": "2026-03-10T10:00:00.000Z"}));
+        assert!(
+            session.contains("every request of this session is denied"),
+            "{session}"
+        );
         let device = of(json!({"type": "device", "id": "d", "compliant": false}));
         assert!(device.contains("(device_not_compliant)"), "{device}");
         let user = of(json!({"type": "User", "id": "a", "account": {"disabled": true}}));
@@ -242,6 +271,9 @@ User::\"ada\"
         assert_eq!(clean, "User::\"a\"\n  nothing is held against it\n");
         let aside = of(json!({"type": "User", "id": "a", "override": {
             "live": true, "until": "2026-03-10T12:00:00.000Z", "by": "ops", "reason": "travels"}}));
-        assert!(aside.contains("left aside until 2026-03-10T12:00:00.000Z by ops: travels"), "{aside}");
+        assert!(
+            aside.contains("left aside until 2026-03-10T12:00:00.000Z by ops: travels"),
+            "{aside}"
+        );
     }
 }

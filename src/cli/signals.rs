@@ -6,7 +6,9 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::args::{Args, Assurance, AssuranceCommand, Devices, DevicesCommand, Events, EventsCommand};
+use super::args::{
+    Args, Assurance, AssuranceCommand, Devices, DevicesCommand, Events, EventsCommand,
+};
 use super::ask::{Answer, Call, ask, reason};
 use super::output::Output;
 use super::{Done, Exit, Failure, subject};
@@ -22,7 +24,8 @@ pub(super) fn events(command: &Events, args: &Args, output: Output) -> Done {
         Some(file) => read(file)?,
         None => {
             let Some(kind) = &event.kind else {
-                let message = "say what happened: --type auth.login_failed and so on, or a file of JSON";
+                let message =
+                    "say what happened: --type auth.login_failed and so on, or a file of JSON";
                 return Err(Failure::CouldNotRun(message.to_owned()));
             };
             let mut subject = Map::new();
@@ -36,7 +39,11 @@ pub(super) fn events(command: &Events, args: &Args, output: Output) -> Done {
             let now = Timestamp::now().to_string();
             put(&mut body, "id", Some(&id));
             put(&mut body, "type", Some(kind));
-            put(&mut body, "timestamp", Some(event.at.as_ref().unwrap_or(&now)));
+            put(
+                &mut body,
+                "timestamp",
+                Some(event.at.as_ref().unwrap_or(&now)),
+            );
             put(&mut body, "severity", event.severity.as_deref());
             body.insert("subject".to_owned(), subject.into());
             if let Some(data) = &event.data {
@@ -75,10 +82,12 @@ pub(super) fn events(command: &Events, args: &Args, output: Output) -> Done {
         let status = result.get("status").and_then(Value::as_str);
         matches!(status, Some("accepted" | "duplicate"))
     };
-    Ok(match results.iter().all(kept) && !results.iter().any(|result| refused(&result)) {
-        true => Exit::Holds,
-        false => Exit::DoesNotHold,
-    })
+    Ok(
+        match results.iter().all(kept) && !results.iter().any(|result| refused(&result)) {
+            true => Exit::Holds,
+            false => Exit::DoesNotHold,
+        },
+    )
 }
 
 pub(super) fn devices(command: &Devices, args: &Args, output: Output) -> Done {
@@ -128,7 +137,10 @@ pub(super) fn devices(command: &Devices, args: &Args, output: Output) -> Done {
                 body: None,
                 scope: "devices:write",
             };
-            (call, format!("device {} is registered to nobody", id.escape_debug()))
+            (
+                call,
+                format!("device {} is registered to nobody", id.escape_debug()),
+            )
         }
     };
     let answer = match ask(&call, command.server.as_deref(), args)? {

@@ -150,7 +150,11 @@ impl Model {
         let composer = self.composer();
         // Confidence moves what is above the prior.
         let counts = composer.preset == Preset::Literal || factor.score > composer.prior;
-        let confidence = if counts { factor.confidence } else { Score::ONE };
+        let confidence = if counts {
+            factor.confidence
+        } else {
+            Score::ONE
+        };
         let value = fine(change) * fine(factor.weight) * fine(confidence);
         Score::new(divided(value, (weights * 10_000).max(1)))
     }

@@ -190,13 +190,19 @@ async fn take(
         let wrong = wrong.and_then(|user| unknown_type(app, user));
         if let Some(reason) = &wrong {
             let receiver = receiver.name();
-            tracing::warn!(receiver, reason, "`subjects` of this receiver names no type");
+            tracing::warn!(
+                receiver,
+                reason,
+                "`subjects` of this receiver names no type"
+            );
             standing.failed(now, format!("`subjects`: {reason}"));
         }
         wrong.is_none()
     });
     let unmapped = read - reading.events.len();
-    reading.passed.extend((0..unmapped).map(|_| Tally::Unmapped));
+    reading
+        .passed
+        .extend((0..unmapped).map(|_| Tally::Unmapped));
     let names: Vec<_> = reading
         .events
         .iter()

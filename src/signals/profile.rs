@@ -198,7 +198,10 @@ mod tests {
             often.add(10 * DAY + 3 * HOUR + n, &SignalsConfig::default());
         }
         let now = 10 * DAY + 3 * HOUR + 2_000;
-        assert_eq!(often.measured(now, &SignalsConfig::default()), (10, Score::ZERO));
+        assert_eq!(
+            often.measured(now, &SignalsConfig::default()),
+            (10, Score::ZERO)
+        );
     }
 
     #[test]
@@ -219,7 +222,8 @@ mod tests {
         let text = serde_json::to_string(&profile).unwrap();
         assert_eq!(serde_json::from_str::<Profile>(&text).unwrap(), profile);
         // A record that counted decisions says nothing of days.
-        let before = r#"{"h":[9,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0],"a":1,"t":86400000}"#;
+        let before =
+            r#"{"h":[9,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0],"a":1,"t":86400000}"#;
         let read: Profile = serde_json::from_str(before).unwrap();
         assert_eq!(read.measured(2 * DAY, &SignalsConfig::default()).0, 0);
     }

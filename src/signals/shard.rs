@@ -272,7 +272,13 @@ mod tests {
         let mut make = |key: u32, value: u32, place: usize| {
             let by = Reporter::nth(place);
             let room = Room { most: 100, by };
-            map.with_or_make(&key, room, |held| *held == 0, &mut gone, |held| *held = value)
+            map.with_or_make(
+                &key,
+                room,
+                |held| *held == 0,
+                &mut gone,
+                |held| *held = value,
+            )
         };
         for key in 0..100 {
             assert_eq!(make(key, 1, 0).is_some(), key < 80, "{key}");
@@ -294,7 +300,13 @@ mod tests {
         let map: Sharded<u32, u32> = Sharded::new();
         let mut gone = Vec::new();
         let mut set = |key: u32, value: u32| {
-            map.with_or_make(&key, nobody(10), |held| *held == 0, &mut gone, |held| *held = value)
+            map.with_or_make(
+                &key,
+                nobody(10),
+                |held| *held == 0,
+                &mut gone,
+                |held| *held = value,
+            )
         };
         for key in 0..10 {
             assert_eq!(set(key, key % 2), Some(()));

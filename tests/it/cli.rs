@@ -67,7 +67,10 @@ fn exit_codes() {
 #[test]
 fn every_command_scores_the_sample_alike() {
     let own = [&ALICE[..], &["Workspace::Profile::\"alice\"", "--json"]].concat();
-    let own: Vec<_> = own.into_iter().filter(|argument| *argument != "authorize").collect();
+    let own: Vec<_> = own
+        .into_iter()
+        .filter(|argument| *argument != "authorize")
+        .collect();
     let with = |command: &str| {
         let ran = run(deodar().args([command, "--sample"]).args(&own));
         assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
@@ -88,13 +91,34 @@ fn every_command_scores_the_sample_alike() {
         assert_eq!(answer["trust"]["risk"], "MEDIUM", "{answer}");
         let missing = serde_json::json!(["device", "location", "behavior", "network"]);
         assert_eq!(answer["trust"]["missing"], missing, "{answer}");
-        for member in ["score", "required", "level", "requiredLevel", "configuration", "enforcement"] {
-            assert_eq!(answer["trust"][member], authorized["trust"][member], "{member}");
+        for member in [
+            "score",
+            "required",
+            "level",
+            "requiredLevel",
+            "configuration",
+            "enforcement",
+        ] {
+            assert_eq!(
+                answer["trust"][member], authorized["trust"][member],
+                "{member}"
+            );
         }
     }
-    let told = run(deodar().args(["authorize", "--sample"]).args(own.iter().filter(|a| **a != "--json")));
-    assert!(told.err.contains("scored by the sample's [trust]"), "{}", told.err);
-    assert!(told.out.contains("not known: device, location, behavior, network"), "{}", told.out);
+    let told = run(deodar()
+        .args(["authorize", "--sample"])
+        .args(own.iter().filter(|a| **a != "--json")));
+    assert!(
+        told.err.contains("scored by the sample's [trust]"),
+        "{}",
+        told.err
+    );
+    assert!(
+        told.out
+            .contains("not known: device, location, behavior, network"),
+        "{}",
+        told.out
+    );
 }
 
 #[test]

@@ -66,6 +66,7 @@ fn named(text: &str) -> BTreeSet<&str> {
 fn every_metric_that_is_named_exists() {
     let families = families();
     let samples: BTreeSet<_> = families.iter().flat_map(|(_, samples)| samples).collect();
+    let names: BTreeSet<_> = families.iter().map(|(family, _)| family).collect();
     let mut files = vec![
         "README.md".to_owned(),
         "deodar.toml".to_owned(),
@@ -82,7 +83,10 @@ fn every_metric_that_is_named_exists() {
     for file in &files {
         let text = text(file);
         for name in named(&text) {
-            assert!(samples.contains(&name.to_owned()), "{file}: {name}");
+            let name = name.to_owned();
+            // Prose may name a histogram as a whole, a query its samples only.
+            let known = samples.contains(&name) || file.ends_with(".md") && names.contains(&name);
+            assert!(known, "{file}: {name}");
         }
     }
     assert!(named(&text("deploy/grafana/deodar.json")).len() > 25);

@@ -224,7 +224,8 @@ impl Unkept {
         };
         let detail = match &error {
             ChangeError::State(_) => {
-                "no event could be made durable, and none has an effect; send them again later".to_owned()
+                "no event could be made durable, and none has an effect; send them again later"
+                    .to_owned()
             }
             full => format!("no event could be kept: {full}"),
         };

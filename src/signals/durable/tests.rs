@@ -120,7 +120,11 @@ fn a_restart_changes_nothing() {
         describe(&signals),
         signals.held(at(20), 99).len(),
     );
-    assert!(before.0.known && standing(&signals, "ada", 24 * HOUR).behavior.history == 1 && before.0.evidence.len() == 1);
+    assert!(
+        before.0.known
+            && standing(&signals, "ada", 24 * HOUR).behavior.history == 1
+            && before.0.evidence.len() == 1
+    );
     assert!(before.1.iter().all(Option::is_some));
     drop(signals);
     let signals = open(dir.path());
@@ -219,9 +223,8 @@ fn what_cannot_be_written_is_not_there() {
         })
         .collect();
     let answers = signals.report(events.clone(), at(30));
-    let state = |answer: &EventAnswer| {
-        matches!(answer, EventAnswer::Refused(ChangeError::State(_)))
-    };
+    let state =
+        |answer: &EventAnswer| matches!(answer, EventAnswer::Refused(ChangeError::State(_)));
     assert!(answers.iter().all(state), "{answers:?}");
     let reason = || ("why".to_owned(), "ops".to_owned());
     let device = |id: &str, user: Option<EntityRef>| DeviceRecord {
@@ -276,7 +279,12 @@ fn what_cannot_be_written_is_not_there() {
     // Once there is room the same events count.
     full.store(false, Ordering::SeqCst);
     let answers = signals.report(events, at(40));
-    assert!(answers.iter().all(|answer| *answer == EventAnswer::Accepted), "{answers:?}");
+    assert!(
+        answers
+            .iter()
+            .all(|answer| *answer == EventAnswer::Accepted),
+        "{answers:?}"
+    );
     assert_ne!(described(), before.0);
 }
 

@@ -123,18 +123,24 @@ impl Undo {
     }
 
     fn keep(&mut self, core: &Core, subject: SubjectKind) {
-        self.0.entry(subject).or_insert_with_key(|subject| match subject {
-            SubjectKind::User(user) => {
-                Before::User(core.users.with(user, |state| Box::new(state.clone())))
-            }
-            SubjectKind::Session(id) => {
-                Before::Session(core.sessions.with(id.as_str(), |state| Box::new(state.clone())))
-            }
-            SubjectKind::Device(id) => {
-                Before::Device(core.devices.with(id.as_str(), |state| Box::new(state.clone())))
-            }
-            SubjectKind::Ip(ip) => Before::Ip(core.ips.with(ip, |state| Box::new(state.clone()))),
-        });
+        self.0
+            .entry(subject)
+            .or_insert_with_key(|subject| match subject {
+                SubjectKind::User(user) => {
+                    Before::User(core.users.with(user, |state| Box::new(state.clone())))
+                }
+                SubjectKind::Session(id) => Before::Session(
+                    core.sessions
+                        .with(id.as_str(), |state| Box::new(state.clone())),
+                ),
+                SubjectKind::Device(id) => Before::Device(
+                    core.devices
+                        .with(id.as_str(), |state| Box::new(state.clone())),
+                ),
+                SubjectKind::Ip(ip) => {
+                    Before::Ip(core.ips.with(ip, |state| Box::new(state.clone())))
+                }
+            });
     }
 
     /// Puts back what was there. What decisions showed in between is lost with that.

@@ -125,9 +125,16 @@ fn security_events_take_the_place_of_mere_history() {
 fn an_event_without_room_for_its_user_counts_for_its_address() {
     let bench = Bench::with(|config| config.bounds.max_subjects = 10);
     for n in 0..10 {
-        let mut event = bench.event(EventKind::AccountDisabled, 0, &about().user(&format!("u{n}")));
+        let mut event = bench.event(
+            EventKind::AccountDisabled,
+            0,
+            &about().user(&format!("u{n}")),
+        );
         event.source = format!("source{}", n % 2);
-        assert_eq!(bench.signals.report(vec![event], at(0)), [EventAnswer::Accepted]);
+        assert_eq!(
+            bench.signals.report(vec![event], at(0)),
+            [EventAnswer::Accepted]
+        );
     }
     for n in 0..5 {
         bench.happens(LoginFailed, n, &about().user("new").ip(THERE));
@@ -143,7 +150,9 @@ fn an_event_without_room_for_its_user_counts_for_its_address() {
 fn one_reporter_leaves_room_for_others() {
     let bench = Bench::with(|config| config.bounds.max_subjects = 100);
     let report = |source: &str, n: u32, kind: EventKind| {
-        let about = about().user(&format!("{source}{n}")).session(&format!("{source}-{n}"));
+        let about = about()
+            .user(&format!("{source}{n}"))
+            .session(&format!("{source}-{n}"));
         let mut event = bench.event(kind, 0, &about);
         event.source = source.to_owned();
         bench.signals.report(vec![event], at(0)).remove(0)
@@ -151,15 +160,27 @@ fn one_reporter_leaves_room_for_others() {
     for n in 0..100 {
         let answer = report("loud", n, EventKind::AccountDisabled);
         let share = EventAnswer::Refused(ChangeError::Share(100));
-        assert_eq!(answer, if n < 80 { EventAnswer::Accepted } else { share }, "{n}");
+        assert_eq!(
+            answer,
+            if n < 80 { EventAnswer::Accepted } else { share },
+            "{n}"
+        );
     }
     for n in 0..20 {
-        assert_eq!(report("idp", n, EventKind::AccountDisabled), EventAnswer::Accepted);
+        assert_eq!(
+            report("idp", n, EventKind::AccountDisabled),
+            EventAnswer::Accepted
+        );
     }
     let usage = bench.signals.usage();
     let subjects = usage.iter().find(|usage| usage.room == "subjects").unwrap();
     assert_eq!((subjects.used, subjects.limit), (100, 100));
-    assert!(subjects.runs_full().unwrap().contains("100 of 100 subjects"));
+    assert!(
+        subjects
+            .runs_full()
+            .unwrap()
+            .contains("100 of 100 subjects")
+    );
 }
 
 #[test]
@@ -182,7 +203,10 @@ fn whoever_decides_about_anybody_fills_a_room_of_his_own() {
         usage.into_iter().find(|usage| usage.room == name).unwrap()
     };
     assert_eq!((room("strangers").used, room("strangers").limit), (20, 20));
-    assert_eq!((room("subjects").used, room("strangers").runs_full()), (0, None));
+    assert_eq!(
+        (room("subjects").used, room("strangers").runs_full()),
+        (0, None)
+    );
     assert!(bench.standing("ghost999", HERE, 1_000).known);
     assert!(!bench.standing("ghost0", HERE, 1_000).known);
     // Others are kept, as many as there is room for.
@@ -216,10 +240,18 @@ fn what_is_held_makes_no_room() {
     let report = |n: u32, kind, offset, about: &About| {
         let mut event = bench.event(kind, offset, about);
         event.source = format!("source{}", n % 2);
-        assert_eq!(bench.signals.report(vec![event], at(offset)), [EventAnswer::Accepted]);
+        assert_eq!(
+            bench.signals.report(vec![event], at(offset)),
+            [EventAnswer::Accepted]
+        );
     };
     for n in 0..10 {
-        report(n, EventKind::AccountDisabled, 0, &about().user(&format!("u{n}")));
+        report(
+            n,
+            EventKind::AccountDisabled,
+            0,
+            &about().user(&format!("u{n}")),
+        );
     }
     let late = 400 * DAY;
     let event = bench.event(EventKind::AccountDisabled, late, &about().user("last"));
@@ -227,7 +259,12 @@ fn what_is_held_makes_no_room() {
     assert_eq!(bench.signals.report(vec![event], at(late)), [full]);
     // Addresses that nothing is held against make room; those that are locked do not.
     for n in 0..100 {
-        report(n, LoginFailed, i64::from(n), &about().ip(&format!("10.0.0.{n}")));
+        report(
+            n,
+            LoginFailed,
+            i64::from(n),
+            &about().ip(&format!("10.0.0.{n}")),
+        );
     }
     assert_eq!(bench.signals.core.ips.len(), 10);
     for n in 0..10 {

@@ -57,7 +57,10 @@ fn nothing_is_bought_in_a_hurry() {
     assert_eq!(after.place, before.place);
     // It takes as many days as the history is asked for.
     for day in 1..=20 {
-        assert_eq!(bench.standing("ada", HERE, day * DAY).behavior.history, day as u32);
+        assert_eq!(
+            bench.standing("ada", HERE, day * DAY).behavior.history,
+            day as u32
+        );
         bench.signals.observe(&seen(&ada, HERE, day * DAY));
     }
 }
@@ -80,7 +83,10 @@ fn an_anonymous_caller_makes_no_history_and_changes_none() {
         bench.signals.observe(&seen);
     }
     assert_eq!(bench.signals.describe(&known, at(DAY)), before);
-    assert_eq!(bench.signals.describe(&SubjectKind::User(eve), at(DAY)), None);
+    assert_eq!(
+        bench.signals.describe(&SubjectKind::User(eve), at(DAY)),
+        None
+    );
 }
 
 #[test]
