@@ -30,7 +30,7 @@ use crate::decide::{Cause, Decision, Outcome};
 use crate::engine::PolicyErrorCode;
 use crate::pdp::Pdp;
 use crate::score::Band;
-use crate::signals::{SignalStore, Usage};
+use crate::signals::SignalStore;
 use crate::ssf::Receivers;
 
 pub(super) use closed::{AuthenticationFailure, Certificate, Shed, WouldDeny};
@@ -281,26 +281,12 @@ impl Figures {
     fn encode_rooms(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let usage = self.signals.get().map(|signals| signals.usage());
         let usage = usage.unwrap_or_default();
-        let figures: [(&str, &str, fn(&Usage) -> usize); 2] = [
-            (
-                "signals_kept",
-                "Subjects that signals are kept of, by the room that they are kept in",
-                |usage| usage.used,
-            ),
-            (
-                "signals_kept_limit",
-                "How many a room of signals may keep",
-                |usage| usage.limit,
-            ),
-        ];
-        for (name, help, of) in figures {
-            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-            for usage in &usage {
-                let labels = [("room", usage.room)];
-                ConstGauge::new(of(usage) as u64).encode(family.encode_family(&labels)?)?;
-            }
-        }
-        Ok(())
+        let used = usage.iter().map(|usage| (usage.room, usage.used));
+        let help = "Subjects that signals are kept of, by the room that they are kept in";
+        encode_by_room(encoder, "signals_kept", help, used)?;
+        let limits = usage.iter().map(|usage| (usage.room, usage.limit));
+        let help = "How many a room of signals may keep";
+        encode_by_room(encoder, "signals_kept_limit", help, limits)
     }
 
     fn encode_certificates(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -319,6 +305,20 @@ impl Figures {
         }
         Ok(())
     }
+}
+
+fn encode_by_room(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    rooms: impl Iterator<Item = (&'static str, usize)>,
+) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for (room, count) in rooms {
+        let labels = [("room", room)];
+        ConstGauge::new(count as u64).encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
 }
 
 impl Collector for Figures {
