@@ -310,6 +310,12 @@ impl Caller {
         self.inner.bound_as.iter().map(String::as_str)
     }
 
+    /// Whether the caller has said who it is.
+    #[must_use]
+    pub fn is_named(&self) -> bool {
+        self.name() != ANONYMOUS
+    }
+
     /// Whether the caller has the scope.
     #[must_use]
     pub fn has(&self, scope: Scope) -> bool {

@@ -15,10 +15,11 @@ use crate::fault::Fault;
 use crate::json;
 use crate::request::Request;
 use crate::response::Answer;
+use crate::response::trust::missing;
 use crate::timestamp::Timestamp;
 
 pub(super) fn run(command: &Authorize, args: &Args, output: Output) -> Done {
-    let config = args.load_config()?;
+    let config = sample::configured(args.load_config()?, &command.sources)?;
     let body = body(command, &config)?;
     let mut request = Request::from_json(&body, &config.limits.request, cases::caller())?;
     if let Some(now) = &command.now {
@@ -36,6 +37,9 @@ pub(super) fn run(command: &Authorize, args: &Args, output: Output) -> Done {
         output.value(&answer.map_err(|error| Failure::CouldNotRun(error.to_string()))?);
     } else {
         output.text(&human(&outcome));
+        if outcome.trust().is_some() {
+            output.note(sample::scored_by(&command.sources));
+        }
     }
     Ok(if outcome.is_allow() {
         Exit::Holds
@@ -143,11 +147,20 @@ fn human(outcome: &Outcome) -> String {
     if let Some(trust) = outcome.trust() {
         let found = trust.assessment();
         text.push_str(&format!(
-            "  trust {} (risk {}), authentication level {}\n",
+            "  trust {} of {} required (risk of the request {}), authentication level {} of {}\n",
             found.composite,
+            found.required,
             found.band.as_str(),
-            found.level.reached
+            found.level.reached,
+            found.level.required,
         ));
+        if found.subject_risk > crate::score::Score::ZERO {
+            text.push_str(&format!("  risk of the subject {}\n", found.subject_risk));
+        }
+        let missing: Vec<_> = missing(found).collect();
+        if !missing.is_empty() {
+            text.push_str(&format!("  not known: {}\n", missing.join(", ")));
+        }
         if let Some(would_be) = trust.would_be() {
             let (decision, cause) = (would_be.decision, would_be.cause);
             text.push_str(&format!("  enforced it would be {decision} ({cause})\n"));

@@ -102,8 +102,31 @@ const ADVICE: &[&str] = &["renew_review", "contact_owner"];
 
 const CONFIG: &str = include_str!("../../policies/workspace/deodar.toml");
 
+/// The configuration with the sample's trust, where the sample is asked for and nothing else is configured. All
+/// commands that decide on the sample take it from here.
+pub(super) fn configured(mut config: Config, sources: &Sources) -> Result<Config, Failure> {
+    if sources.sample && config.trust.is_none() {
+        config.trust = Some(trust()?);
+    }
+    Ok(config)
+}
+
+/// What a score of a command is made of.
+pub(super) fn scored_by(sources: &Sources) -> &'static str {
+    match sources.sample {
+        true => {
+            "scored by the sample's [trust], or your configuration's, on this request alone: what a \
+             server knows of the subject is not asked for"
+        }
+        false => {
+            "scored by the configuration's [trust] on this request alone: what a server knows of the \
+             subject is not asked for"
+        }
+    }
+}
+
 /// How the sample scores requests.
-pub(super) fn trust() -> Result<TrustConfig, Failure> {
+fn trust() -> Result<TrustConfig, Failure> {
     #[derive(serde::Deserialize)]
     struct File {
         trust: TrustConfig,

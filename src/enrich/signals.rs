@@ -33,6 +33,8 @@ pub(crate) struct Place {
     pub(crate) ip: Option<IpAddr>,
     country: Option<Country>,
     pub(crate) point: Option<(crate::score::Point, u32)>,
+    /// Whether the principal is a stored entity or that of a verified token.
+    pub(crate) vouched: bool,
     source: Source,
     conflicting: bool,
     anonymous: bool,
@@ -81,6 +83,7 @@ pub(crate) fn place(request: &Request, sources: Sources<'_>) -> Place {
         },
         conflicting: false,
         anonymous: false,
+        vouched: false,
     };
     if let Some(found) = found {
         place.anonymous = found.anonymous;
@@ -101,7 +104,7 @@ pub(crate) fn place(request: &Request, sources: Sources<'_>) -> Place {
 pub(crate) fn gather(
     enriched: &Enriched<'_>,
     trust: &Trust,
-    place: &Place,
+    place: &mut Place,
     standing: Standing,
 ) -> Inputs {
     let request = enriched.request;
@@ -110,6 +113,7 @@ pub(crate) fn gather(
     let principal = request.principal();
     let principal = version.find(principal.type_name(), principal.id());
     let token = request.authentication();
+    place.vouched = principal.is_some() || token.is_some();
     let revoked = token.and_then(|token| revoked(token, &standing, request));
     let mut inputs = Inputs {
         identity: identity(
@@ -239,6 +243,11 @@ fn identity(
         Some(Value::Str(text)) => text.parse().ok(),
         _ => standing.account_created,
     };
+    // That nothing is on record says something only where there is a record.
+    let history = trust.model().config().behavior.history;
+    let on_record = standing
+        .suspicious
+        .filter(|suspicious| *suspicious || standing.behavior.history >= history);
     let mut both = Both::default();
     let asserted = |fact: fn(&Signals) -> Option<bool>| signals.and_then(fact);
     let mut identity = Identity {
@@ -250,7 +259,7 @@ fn identity(
             // The younger account is trusted less.
             std::cmp::max,
         ),
-        suspicious: both.bad(asserted(|s| s.suspicious_activity), standing.suspicious),
+        suspicious: both.bad(asserted(|s| s.suspicious_activity), on_record),
         ..Identity::default()
     };
     (identity.admin, identity.privileged) = trust.roles(version, principal, meter);

@@ -243,6 +243,7 @@ impl App {
             }
             None => Arc::new(MemorySignals::new(settings, Some(notices))),
         };
+        self.metrics.watch_signals(Arc::clone(&kept));
         // Nothing was set before.
         let _ = self.kept_signals.set(Arc::clone(&kept));
         Ok(kept)

@@ -12,6 +12,7 @@ use super::app::{App, Phase};
 use super::metrics::Certificate;
 use super::peer::Peer;
 use crate::audit::DecisionLog;
+use crate::signals::Usage;
 use crate::tokens::Issuers;
 
 /// Whether the process answers at all.
@@ -59,6 +60,8 @@ fn readiness(app: &App) -> (StatusCode, Value) {
     reasons.extend(issuers.unwrap_or_default());
     reasons.extend(app.receivers.troubles());
     reasons.extend(app.audit.as_ref().and_then(DecisionLog::health));
+    let usage = app.signals().map(|signals| signals.usage());
+    reasons.extend(usage.iter().flatten().filter_map(Usage::runs_full));
     reasons.extend(app.tls.get().and_then(|tls| tls.trouble((app.clock)())));
     let (status, code) = match app.phase() {
         Phase::Draining => ("draining", StatusCode::SERVICE_UNAVAILABLE),

@@ -19,6 +19,7 @@ use super::body::{Params, missing};
 use super::metrics::EventResult;
 use super::peer::Peer;
 use super::problem::Problem;
+use super::signals::types::unknown_type;
 use super::signals::{kinds, no_signals};
 use crate::signals::{ChangeError, EventAnswer, SignalStore};
 use crate::ssf::{Receiver, Tally};
@@ -170,7 +171,7 @@ async fn take(
     now: Timestamp,
 ) -> Fate {
     let standing = receiver.standing();
-    let reading = match receiver.read(set, now).await {
+    let mut reading = match receiver.read(set, now).await {
         Ok(reading) => reading,
         Err(error) => {
             let reason = error.to_string();
@@ -182,6 +183,26 @@ async fn take(
             };
         }
     };
+    // A mapping to a type that the schema does not know maps to nobody.
+    let read = reading.events.len();
+    reading.events.retain(|event| {
+        let wrong = event.subject.user.as_ref();
+        let wrong = wrong.and_then(|user| unknown_type(app, user));
+        if let Some(reason) = &wrong {
+            let receiver = receiver.name();
+            tracing::warn!(
+                receiver,
+                reason,
+                "`subjects` of this receiver names no type"
+            );
+            standing.failed(now, format!("`subjects`: {reason}"));
+        }
+        wrong.is_none()
+    });
+    let unmapped = read - reading.events.len();
+    reading
+        .passed
+        .extend((0..unmapped).map(|_| Tally::Unmapped));
     let names: Vec<_> = reading
         .events
         .iter()

@@ -2,12 +2,12 @@
 //!
 //! What must hold: as many as are kept, and no more: an event that is forgotten is forgotten here too.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest, Sha256};
 
-use super::shard::PARTS;
+use super::shard::{PARTS, Reporter};
 use super::window::Label;
 
 /// The name of an event in 16 bytes that nobody can make two events have.
@@ -22,7 +22,8 @@ pub(super) struct Dedup {
     parts: Box<[Mutex<HashSet<Key>>]>,
     /// Held while an event is taken in, so that a repetition at the same time waits for it.
     turns: Box<[Mutex<()>]>,
-    sources: Mutex<HashSet<Arc<str>>>,
+    /// Sources by name, each with its number.
+    sources: Mutex<HashMap<Arc<str>, Reporter>>,
 }
 
 pub(super) fn key(source: &str, id: &str) -> Key {
@@ -80,15 +81,25 @@ impl Dedup {
 
     /// The source's name, kept once.
     pub(super) fn source(&self, name: &str) -> Arc<str> {
+        self.named(name).0
+    }
+
+    /// The source's number, by which its share is counted.
+    pub(super) fn reporter(&self, name: &str) -> Reporter {
+        self.named(name).1
+    }
+
+    fn named(&self, name: &str) -> (Arc<str>, Reporter) {
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = sources.get(name) {
-            return Arc::clone(known);
+        if let Some((known, reporter)) = sources.get_key_value(name) {
+            return (Arc::clone(known), *reporter);
         }
         let new: Arc<str> = name.into();
+        let reporter = Reporter::nth(sources.len());
         if sources.len() < SOURCES {
-            sources.insert(Arc::clone(&new));
+            sources.insert(Arc::clone(&new), reporter);
         }
-        new
+        (new, reporter)
     }
 
     #[cfg(test)]
