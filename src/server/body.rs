@@ -62,16 +62,29 @@ pub(super) fn no_state() -> Problem {
 /// What could not be kept: a full disk, for instance. Nothing is acknowledged.
 pub(super) fn not_kept(error: &StateDirError) -> Problem {
     tracing::error!(%error, "state directory");
-    let detail = "the change could not be made durable; it may be there after a restart";
+    let detail = if error.is_damage() {
+        DAMAGED
+    } else {
+        "the change could not be made durable; it may be there after a restart"
+    };
     Problem::new(StatusCode::INSUFFICIENT_STORAGE, error.code(), detail)
 }
 
 /// What could not be read of the state directory.
 pub(super) fn not_read(error: &StateDirError) -> Problem {
     tracing::error!(%error, "state directory");
+    let detail = if error.is_damage() {
+        DAMAGED
+    } else {
+        "the state directory cannot be read; the log says why"
+    };
     let status = StatusCode::INTERNAL_SERVER_ERROR;
-    Problem::new(status, error.code(), "the state directory cannot be read")
+    Problem::new(status, error.code(), detail)
 }
+
+/// What callers are told of a damaged state directory; the log names the file and what to do.
+const DAMAGED: &str = "the state directory is damaged and is not written to any more; decisions go on \
+     from memory; an operator has to restore it from a backup, or start with an empty one";
 
 /// Runs what waits for a disk where waiting keeps nobody from being decided.
 pub(super) async fn blocking<T: Send + 'static>(
