@@ -14,6 +14,7 @@ mod reload;
 mod sample;
 mod score;
 mod serve;
+mod socket;
 mod subject;
 mod test;
 mod validate;

@@ -23,6 +23,7 @@ mod locals;
 mod names;
 mod overlay;
 mod pages;
+mod patch;
 mod store;
 mod symbol;
 mod typed;
@@ -42,6 +43,7 @@ pub(crate) use locals::Locals;
 pub(crate) use overlay::Overlay;
 #[cfg(test)]
 pub(crate) use overlay::OverlayError;
+pub(crate) use patch::merge;
 pub(crate) use store::{EntityStore, Interning, Pins};
 pub(crate) use symbol::{Sym, Uid};
 pub(crate) use typed::Typed;

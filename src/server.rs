@@ -33,6 +33,7 @@ mod probes;
 mod problem;
 mod revisions;
 mod routes;
+mod shape;
 mod shed;
 mod signals;
 mod socket;

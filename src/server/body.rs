@@ -9,16 +9,17 @@ use serde::de::DeserializeOwned;
 use super::app::App;
 use super::authorize::read_body;
 use super::problem::Problem;
+use super::shape;
 use crate::json;
 use crate::request::RequestError;
 use crate::storage::{StateDirError, Store};
 
-/// Reads a JSON body: strict, within size and depth.
+/// Reads a JSON body: strict, within size and depth. Null for an optional member is no member.
 pub(super) async fn read<T: DeserializeOwned>(app: &App, http: HttpRequest) -> Result<T, Problem> {
     let limits = **app.limits.load();
     let body = read_body(http, &limits).await?;
     let value = json::read(&body, limits.request.json_depth).map_err(RequestError::Invalid)?;
-    serde_json::from_value(value).map_err(|error| invalid(error.to_string()))
+    shape::read(value).map_err(|faults| RequestError::Invalid(faults).into())
 }
 
 /// A fault of the request without a place.

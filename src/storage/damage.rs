@@ -57,7 +57,12 @@ fn fill(path: &Path) {
 
 /// All that a directory says.
 fn content(store: &Store) -> Result<String, StateDirError> {
-    let mut keys: Vec<_> = store.keys().list().iter().map(|k| format!("{k:?}")).collect();
+    let mut keys: Vec<_> = store
+        .keys()
+        .list()
+        .iter()
+        .map(|k| format!("{k:?}"))
+        .collect();
     keys.sort();
     let lines = store.revisions(100)?;
     let mut revisions = Vec::new();
@@ -261,7 +266,12 @@ fn damage_while_it_runs_ends_writing_and_not_the_process() {
         let path = copy.path().join(DATABASE_FILE);
         let length = fs::metadata(&path).unwrap().len();
         if most == usize::MAX {
-            fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(100).unwrap();
+            fs::OpenOptions::new()
+                .write(true)
+                .open(&path)
+                .unwrap()
+                .set_len(100)
+                .unwrap();
         } else {
             let mut bytes = fs::read(&path).unwrap();
             for page in (1..bytes.len() / PAGE).filter(|page| page % most == 0) {
@@ -303,7 +313,9 @@ fn damage_while_it_runs_ends_writing_and_not_the_process() {
 fn a_panic_within_a_use_of_the_database_is_an_error_from_then_on() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).unwrap();
-    let error = store.handle().read(|_| -> Result<(), _> { panic!("page 7") });
+    let error = store
+        .handle()
+        .read(|_| -> Result<(), _> { panic!("page 7") });
     let error = error.unwrap_err();
     assert_eq!(error.code(), "state_damaged");
     assert!(error.to_string().contains("page 7"), "{error}");

@@ -5,9 +5,9 @@
 //! database is closed and opened anew before the next write, so that a full disk is over once there is
 //! room. A database that turns out to be damaged stays closed until the process ends.
 
+use std::fs::{File, OpenOptions};
 #[cfg(feature = "server")]
 use std::sync::mpsc::TrySendError;
-use std::fs::{File, OpenOptions};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
