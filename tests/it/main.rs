@@ -11,6 +11,7 @@ mod allocations;
 mod audit;
 mod bad_input;
 mod cases;
+mod changes;
 mod cli;
 mod conformance;
 mod connections;
