@@ -42,7 +42,10 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Params<
 
 /// A query that cannot be read.
 pub(super) fn query(error: &QueryRejection) -> Problem {
-    invalid(error.body_text())
+    let text = error.body_text();
+    let text = text.strip_prefix("Failed to deserialize query string: ");
+    let text = text.map_or_else(|| error.body_text(), |text| shape::words(text, None));
+    invalid(format!("the query: {text}"))
 }
 
 /// Something that is not there.

@@ -83,7 +83,7 @@ fn shown(pointer: &str) -> String {
 }
 
 /// What serde says, in words of JSON.
-fn words(message: &str, found: Option<&Value>) -> String {
+pub(super) fn words(message: &str, found: Option<&Value>) -> String {
     let kind = found.map(json::kind);
     if let Some(name) = between(message, "missing field `", "`") {
         return format!("the member `{name}` is missing");
