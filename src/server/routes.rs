@@ -410,6 +410,7 @@ pub(super) const PATHS: &[&str] = &[
     "/authorize",
     "/whoami",
     "/policies",
+    "/policies/{id}",
     "/admin/reload",
     "/admin/mismatches",
     "/revisions",

@@ -15,7 +15,7 @@ pub(super) fn read<T: DeserializeOwned>(mut value: Value) -> Result<T, Vec<Input
     // Each round takes out one member.
     for _ in 0..json::MAX_FAULTS {
         let error = match serde_path_to_error::deserialize(&value) {
-            Ok(_) if !faults.is_empty() => return Err(faults),
+            Ok(_) if !faults.is_empty() => return Err(sorted(faults)),
             Ok(read) => return Ok(read),
             Err(error) => error,
         };
@@ -34,16 +34,29 @@ pub(super) fn read<T: DeserializeOwned>(mut value: Value) -> Result<T, Vec<Input
             None => at,
         };
         if absent.is_some_and(|name| taken.contains(&json::pointer(&place, name))) {
-            return Err(faults);
+            break;
         }
         let found = value.pointer(&place).filter(|_| unknown.is_none());
         faults.push(InputFault::new(shown(&place), words(&message, found)));
-        if absent.is_some() || !take(&mut value, &place) {
-            return Err(faults);
+        if absent.is_some() {
+            break;
         }
-        taken.push(place);
+        // An item of a list goes with its list.
+        let mut gone = place.as_str();
+        while !take(&mut value, gone) {
+            match gone.rsplit_once('/') {
+                Some((above, _)) => gone = above,
+                None => return Err(sorted(faults)),
+            }
+        }
+        taken.push(gone.to_owned());
     }
-    Err(faults)
+    Err(sorted(faults))
+}
+
+fn sorted(mut faults: Vec<InputFault>) -> Vec<InputFault> {
+    faults.sort_by(|a, b| a.pointer.cmp(&b.pointer));
+    faults
 }
 
 /// The pointer of a path, as far as the value has it.
@@ -215,6 +228,7 @@ mod tests {
             &[
                 "/confirm: expected true or false, found a number",
                 "/inner/1: expected an object, found a number",
+                "/name: expected a string, found a number",
             ],
         );
         let body = json!({"name": 1, "x/y": 1, "z": 2, "inner": [{"per_second": 1, "w": 1}]});

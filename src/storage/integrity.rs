@@ -65,10 +65,11 @@ fn check_head(place: &Place, backend: &InMemory) -> Result<(), StateDirError> {
         let number = head.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
         u64::from_le_bytes(number.unwrap_or_default())
     });
-    let [last, other] = if flags & SECOND == 0 {
-        numbers
+    let [first, second] = numbers;
+    let (last, other) = if flags & SECOND == 0 {
+        (first, second)
     } else {
-        [numbers[1], numbers[0]]
+        (second, first)
     };
     // A crash between the two phases leaves a newer commit that was not acknowledged.
     if flags & TWO_PHASES == 0 || (flags & NOT_CLOSED == 0 && other > last) {
