@@ -46,6 +46,7 @@ fn one_attribute_is_changed_and_the_others_stay() {
     let served = Served::start(&[], tree.path());
     let mut client = served.administrator();
     let user = json!({"attrs": {"level": 1, "team": "x", "r": {"a": 1, "b": 2}}});
+    assert_eq!(send(&mut client, "PUT", "/entities/G/g", &json!({})).0, 200);
     assert_eq!(send(&mut client, "PUT", "/entities/User/a", &user).0, 200);
     let patch = json!({"attrs": {"level": 2, "team": null, "r": {"b": null}}, "parents": [{"type": "G", "id": "g"}]});
     let (status, body) = send(&mut client, "PATCH", "/entities/User/a", &patch);
