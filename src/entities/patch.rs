@@ -57,7 +57,7 @@ fn apply(target: &mut Value, patch: &Value, depth: usize) -> Option<()> {
         *target = patch.clone();
         return Some(());
     }
-    if !target.as_object().is_some_and(|known| !is_value(known)) {
+    if target.as_object().is_none_or(is_value) {
         *target = json!({});
     }
     let known = target.as_object_mut()?;
