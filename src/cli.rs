@@ -17,6 +17,7 @@ mod sample;
 mod score;
 mod serve;
 mod signals;
+mod socket;
 mod subject;
 mod test;
 mod validate;

@@ -24,6 +24,7 @@ mod marks;
 mod names;
 mod overlay;
 mod pages;
+mod patch;
 mod store;
 mod symbol;
 mod typed;
@@ -44,6 +45,7 @@ pub(crate) use marks::Marks;
 pub(crate) use overlay::Overlay;
 #[cfg(test)]
 pub(crate) use overlay::OverlayError;
+pub(crate) use patch::merge;
 pub(crate) use store::{EntityStore, Interning, Pins};
 pub(crate) use symbol::{Sym, Uid};
 pub(crate) use typed::Typed;

@@ -4,15 +4,18 @@
 //! block: they are made on threads that may wait. `https` only, or `http` to this machine; no redirect
 //! is followed, and a body longer than [`LONGEST_BODY`] is an error.
 
+pub(crate) mod tls;
+
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use ureq::http::{Method, Request, Uri};
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::unversioned::resolver::DefaultResolver;
+
+pub(crate) use tls::{Trust, connector};
 
 /// Longest body of a reply, in bytes.
 pub(crate) const LONGEST_BODY: usize = 1 << 20;
@@ -200,32 +203,30 @@ fn is_loopback(host: &str) -> bool {
             .is_ok_and(|ip| ip.is_loopback())
 }
 
-/// TLS that trusts the system's certificate authorities and those of a PEM file.
-pub(crate) fn trusting(authorities: Option<&Path>) -> Result<TlsConfig, String> {
+/// Trust in the system's certificate authorities and in the certificates of a PEM file, which may be of
+/// authorities or of servers.
+pub(crate) fn trusting(authorities: Option<&Path>) -> Result<Trust, String> {
     let native = rustls_native_certs::load_native_certs();
     for error in &native.errors {
         tracing::warn!("certificate authorities of the system: {error}");
     }
-    let mut roots = native.certs;
+    let mut trust = Trust {
+        certificates: native.certs,
+        ..Trust::default()
+    };
     if let Some(path) = authorities {
         let place = path.display();
-        let before = roots.len();
         let file = CertificateDer::pem_file_iter(path).map_err(|e| format!("`{place}`: {e}"))?;
+        let before = trust.certificates.len();
         for certificate in file {
-            roots.push(certificate.map_err(|e| format!("`{place}`: {e}"))?);
+            let certificate = certificate.map_err(|e| format!("`{place}`: {e}"))?;
+            trust.certificates.push(certificate);
         }
-        if roots.len() == before {
+        if trust.certificates.len() == before {
             return Err(format!("`{place}`: holds no certificate"));
         }
     }
-    let roots: Vec<_> = roots
-        .iter()
-        .map(|root| Certificate::from_der(root.as_ref()).to_owned())
-        .collect();
-    Ok(TlsConfig::builder()
-        .root_certs(RootCerts::from(roots))
-        .unversioned_rustls_crypto_provider(Arc::new(rustls_graviola::default_provider()))
-        .build())
+    Ok(trust)
 }
 
 /// Makes calls over the network. Cheap to clone; connections are kept and shared.
@@ -243,15 +244,14 @@ impl Client {
     /// When the file cannot be read or holds no certificate. A system without authorities is no error:
     /// calls over `https` then fail.
     pub(crate) fn new(authorities: Option<&Path>) -> Result<Self, String> {
-        let tls = trusting(authorities)?;
-        let agent = ureq::Agent::config_builder()
-            .tls_config(tls)
+        let connector = connector(tls::config(trusting(authorities)?)?);
+        let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .max_response_header_size(16 << 10)
             .user_agent(concat!("deodar/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .new_agent();
+            .build();
+        let agent = ureq::Agent::with_parts(config, connector, DefaultResolver::default());
         Ok(Self { agent })
     }
 }
@@ -328,6 +328,7 @@ pub(crate) fn failed(error: ureq::Error) -> FetchError {
 mod tests {
     use std::io::{BufRead, BufReader, Read, Write};
     use std::net::TcpListener;
+    use std::sync::Arc;
 
     use super::*;
 

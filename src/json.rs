@@ -15,6 +15,8 @@ use serde_json::{Map, Value};
 
 pub use fault::InputFault;
 pub(crate) use fault::pointer;
+#[cfg(feature = "server")]
+pub(crate) use path::shown_within;
 pub(crate) use path::{Path, shown};
 
 /// Reads one JSON value from `bytes`, which must be UTF-8 and nothing else besides. A byte order mark at the

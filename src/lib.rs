@@ -83,8 +83,8 @@ mod webhooks;
 
 pub use caller::{Caller, CallerLimits, Handles, InlineRule, Scope};
 pub use decide::{
-    Cause, Decision, Denied, Obligation, Outcome, PolicyFailure, Requirement, TrustOutcome, Unmet,
-    WouldBe,
+    Cause, Decision, Denied, Obligation, Outcome, PolicyAnnotations, PolicyFailure, Requirement,
+    TrustOutcome, Unmet, WouldBe,
 };
 pub use engine::{EngineAnswer, PolicyErrorCode, ShadowCounts, ShadowMismatch, ShadowSettings};
 #[cfg(feature = "server")]

@@ -32,6 +32,8 @@ use crate::timestamp::Timestamp;
 use crate::trust::{Trust, TrustConfig};
 
 pub use builder::{BuildError, PdpBuilder};
+#[cfg(feature = "server")]
+pub(crate) use entities::{Condition, entity_tag};
 pub use entities::{
     EntitiesWritten, EntityChange, EntityFault, EntityOrigin, EntityPage, EntityWriteError,
 };
@@ -408,7 +410,8 @@ impl Inner {
                 )
             }
             Err(ReloadError::Held(reason)) => {
-                let advice = "run `deodar reload --confirm` if it is meant";
+                let advice = "run `deodar reload --confirm` if it is meant, with a key or over \
+                              `server.socket`";
                 tracing::error!(%reason, advice, "change held back");
                 let mut trouble = self.trouble();
                 trouble.reasons = vec![format!("a change is held back: {reason}; {advice}")];

@@ -15,6 +15,8 @@ mod database;
 mod dir;
 mod entities;
 mod error;
+mod guard;
+mod integrity;
 mod migrate;
 mod revisions;
 mod signals;
@@ -30,6 +32,8 @@ mod secrets;
 #[cfg(feature = "server")]
 mod webhooks;
 
+#[cfg(test)]
+mod damage;
 #[cfg(test)]
 pub(crate) mod tests;
 

@@ -38,7 +38,7 @@ pub(super) enum Command {
     /// Decide requests over HTTP
     Serve(Serve),
     /// Decide one request
-    Authorize(Authorize),
+    Authorize(Decide),
     /// Explain the trust score of a request
     Score(Score),
     /// Check policies, schema and entities
@@ -108,6 +108,22 @@ pub(super) struct Serve {
     /// Refuse to start on the last good policies when the present ones are faulty
     #[arg(long)]
     pub(super) strict_start: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Decide {
+    #[command(flatten)]
+    pub(super) request: Authorize,
+    /// Have this server decide, on what it has
+    #[arg(long, value_name = "URL", conflicts_with_all = ["policies", "schema", "entities", "sample", "state_dir", "now"])]
+    pub(super) server: Option<String>,
+    /// Decide on the entities, too, that were written through the API of the server that used this
+    /// directory; while no server uses it
+    #[arg(long, value_name = "DIR", conflicts_with = "sample")]
+    pub(super) state_dir: Option<PathBuf>,
+    /// Ask for explanations in the JSON answer
+    #[arg(long)]
+    pub(super) explain: bool,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -686,7 +702,7 @@ impl Args {
     pub(super) fn load_config(&self) -> Result<Config, Failure> {
         let flags = match &self.command {
             Command::Serve(command) => command.flags(),
-            Command::Authorize(command) => command.sources.flags(),
+            Command::Authorize(command) => command.request.sources.flags(),
             Command::Validate(command) => command.sources.flags(),
             Command::Bench(command) => command.sources.flags(),
             Command::Keys(command) => command.flags(),

@@ -141,23 +141,26 @@ impl NewEntity {
             serde_json::Value::Array(_) => None,
             _ => json.get(name),
         };
-        let required = |name, place| {
-            part(name, place).ok_or(BatchError::Malformed(
-                at,
-                "`uid`, `attrs` and `parents` are required",
-            ))
+        let optional = |name, place| part(name, place).filter(|part| !part.is_null());
+        let missing = || BatchError::Malformed(at, "`uid` is required");
+        let uid = entity_ref(part("uid", 0).ok_or_else(missing)?).map_err(value)?;
+        let parents = match optional("parents", 2) {
+            Some(parents) => parents
+                .as_array()
+                .ok_or(BatchError::Malformed(at, "`parents` is a list"))?
+                .as_slice(),
+            None => &[],
         };
-        let uid = entity_ref(required("uid", 0)?).map_err(value)?;
-        let parents = required("parents", 2)?
-            .as_array()
-            .ok_or(BatchError::Malformed(at, "`parents` is a list"))?;
         let parents: Vec<(SmolStr, SmolStr)> = parents
             .iter()
             .map(|parent| entity_ref(parent).map(owned).map_err(value))
             .collect::<Result<_, _>>()?;
-        let attrs = object_of(at, required("attrs", 1)?)?;
         let none = Object::new();
-        let tags = match part("tags", 3) {
+        let attrs = match optional("attrs", 1) {
+            Some(attrs) => object_of(at, attrs)?,
+            None => &none,
+        };
+        let tags = match optional("tags", 3) {
             Some(tags) => object_of(at, tags)?,
             None => &none,
         };

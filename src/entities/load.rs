@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use cedar_policy::pst::SmolStr;
 use cedar_policy::{Entities, Entity};
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 use super::batch::is_action;
 use super::graph::{GraphFault, check};
@@ -427,7 +427,9 @@ fn read(
         return Ok(entity);
     }
     let schema = schema.map(|schema| &schema.schema);
-    let entity = Entity::from_json_str(text(), schema)
+    // Cedar requires members that may be left out here.
+    let text = spelled_out(json).unwrap_or_else(text);
+    let entity = Entity::from_json_str(text, schema)
         .map_err(|error| Fault::from_cedar("entities", &error, None))?;
     if entity_has_unknown(json) {
         return Err(Fault::new("entities", "`unknown` is not a value"));
@@ -436,6 +438,24 @@ fn read(
         by_cedar.fetch_add(1, Ordering::Relaxed);
     }
     spell_out(&entity)
+}
+
+/// The JSON of an entity with the members that it leaves out; `None` where it has all of them.
+fn spelled_out(json: &Value) -> Option<String> {
+    let mut members = json.as_object()?.clone();
+    let mut added = false;
+    for (member, none) in [
+        ("attrs", json!({})),
+        ("parents", json!([])),
+        ("tags", json!({})),
+    ] {
+        let known = members.get(member).filter(|value| !value.is_null());
+        if known.is_none() && (member != "tags" || members.contains_key(member)) {
+            members.insert(member.to_owned(), none);
+            added = true;
+        }
+    }
+    added.then(|| Value::Object(members).to_string())
 }
 
 /// The name of an entity that cannot be read.
@@ -457,7 +477,7 @@ fn known_members(json: &Value) -> Result<(), Fault> {
         if !MEMBERS.contains(&name.as_str()) {
             let message = format!("unknown member `{}`", json::shown(name));
             return Err(Fault::new("entities", message)
-                .help("an entity is {\"uid\", \"attrs\", \"parents\", \"tags\"?}"));
+                .help("an entity is {\"uid\", \"attrs\"?, \"parents\"?, \"tags\"?}"));
         }
     }
     Ok(())

@@ -625,6 +625,12 @@ impl Reader<'_> {
         file: Option<&SourceFile>,
         parsed: &mut Parsed,
     ) -> Entry {
+        let mut all: Vec<(&str, &str)> = found.collect();
+        all.sort_unstable();
+        let rest = all.iter().filter(|(name, _)| *name != "id");
+        let kept = rest.map(|(name, value)| (Box::from(*name), Box::from(*value)));
+        let kept = kept.collect();
+        let found = all.into_iter();
         let meaning = match self.settings.ids {
             Ids::Cedar => Ok(annotations::Meaning::default()),
             Ids::Named => annotations::read(found, effect, &self.settings.vocabulary),
@@ -640,7 +646,7 @@ impl Reader<'_> {
             }
             annotations::Meaning::default()
         });
-        Entry::new(id.clone(), effect, slots, span, meaning)
+        Entry::new(id.clone(), effect, slots, span, meaning, kept)
     }
 
     /// Validates a set; its text, if it has one, begins at an offset of a file.

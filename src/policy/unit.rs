@@ -62,7 +62,11 @@ pub(crate) struct Entry {
     pub(crate) slots: (bool, bool),
     pub(crate) span: Span,
     meaning: Option<Box<Meaning>>,
+    annotations: Annotations,
 }
+
+/// What is annotated to a policy apart from `@id`: names and values, in the order of names.
+pub(crate) type Annotations = Box<[(Box<str>, Box<str>)]>;
 
 /// What most policies mean beyond their effect.
 static NO_MEANING: Meaning = Meaning {
@@ -80,6 +84,7 @@ impl Entry {
         slots: (bool, bool),
         span: Span,
         meaning: Meaning,
+        annotations: Annotations,
     ) -> Self {
         Self {
             id,
@@ -87,7 +92,13 @@ impl Entry {
             slots,
             span,
             meaning: (meaning != NO_MEANING).then(|| Box::new(meaning)),
+            annotations,
         }
+    }
+
+    /// Its annotations apart from `@id`, by name.
+    pub(crate) fn annotations(&self) -> &Annotations {
+        &self.annotations
     }
 
     pub(crate) fn meaning(&self) -> &Meaning {

@@ -140,7 +140,7 @@ pub(super) async fn read_body(http: HttpRequest, limits: &LimitsConfig) -> Resul
         return Err(Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "unsupported_media_type",
-            "send the body with one `Content-Type: application/json` and no Content-Encoding",
+            "send the body with `Content-Type: application/json` and no Content-Encoding",
         ));
     }
     let too_large = || {
@@ -174,19 +174,18 @@ pub(super) async fn read_body(http: HttpRequest, limits: &LimitsConfig) -> Resul
 
 /// JSON must be announced: a web page can send other types to this machine without being asked.
 fn is_json(headers: &HeaderMap) -> bool {
-    let mut kinds = headers.get_all(header::CONTENT_TYPE).iter();
-    let (Some(value), None) = (kinds.next(), kinds.next()) else {
-        return false;
-    };
-    if headers.contains_key(header::CONTENT_ENCODING) {
+    let mut kinds = headers.get_all(header::CONTENT_TYPE).iter().peekable();
+    if kinds.peek().is_none() || headers.contains_key(header::CONTENT_ENCODING) {
         return false;
     }
-    let kind = value.to_str().unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    kind.eq_ignore_ascii_case("application/json")
-        || (kind.len() > 12
-            && kind.to_ascii_lowercase().starts_with("application/")
-            && kind.to_ascii_lowercase().ends_with("+json"))
+    // Some clients and proxies add a second header; each has to be JSON.
+    kinds.all(|kind| {
+        let kind = kind.to_str().unwrap_or_default();
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        let kind = kind.to_ascii_lowercase();
+        kind == "application/json"
+            || (kind.len() > 12 && kind.starts_with("application/") && kind.ends_with("+json"))
+    })
 }
 
 fn not_ready(app: &App) -> Problem {

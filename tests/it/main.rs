@@ -12,6 +12,7 @@ mod audit;
 mod bad_input;
 mod callers;
 mod cases;
+mod changes;
 mod cli;
 mod conformance;
 mod connections;

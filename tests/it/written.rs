@@ -156,6 +156,7 @@ impl Model {
             let name = match change {
                 EntityChange::Upsert(json) => name(json),
                 EntityChange::Delete(of) => (of.type_name().to_owned(), of.id().to_owned()),
+                other => panic!("not generated: {other:?}"),
             };
             if self.files.contains_key(&name) {
                 return Err("managed_by_file");
@@ -172,6 +173,7 @@ impl Model {
                         }
                     }
                 }
+                other => panic!("not generated: {other:?}"),
             }
         }
         if next.has_cycle() {
