@@ -12,6 +12,7 @@ use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use super::Failure;
 use crate::config::Config;
 use crate::server::tls;
+use crate::url::Url;
 
 /// How long making a connection may take.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -42,7 +43,7 @@ impl Server {
     ) -> Result<Self, Failure> {
         let mut own = Vec::new();
         let (base, at) = match url {
-            Some(url) => (given(url), None),
+            Some(url) => (given(url)?, None),
             None => {
                 let address = address(config, probe);
                 match config.server.tls.as_ref().filter(|tls| {
@@ -125,13 +126,19 @@ impl Server {
 }
 
 /// The address that the user gave, without a path.
-fn given(url: &str) -> String {
-    let url = url.trim_end_matches('/');
+fn given(text: &str) -> Result<String, Failure> {
+    let url = text.trim_end_matches('/');
     let url = url.strip_suffix("/readyz").unwrap_or(url);
-    if url.contains("://") {
+    let url = if url.contains("://") {
         url.to_owned()
     } else {
         format!("http://{url}")
+    };
+    match Url::parse(&url) {
+        Ok(_) => Ok(url),
+        Err(reason) => Err(Failure::CouldNotRun(format!(
+            "the server's address: {reason}"
+        ))),
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) async fn reload(
     http: HttpRequest,
 ) -> Result<Response, Problem> {
     let limits = **app.limits.load();
-    let body = read_body(http, &limits).await?;
+    let body = read_body(&app, http, &limits).await?;
     let wish: Wish = serde_json::from_slice(&body).map_err(|error| {
         Problem::new(
             StatusCode::BAD_REQUEST,
