@@ -450,7 +450,6 @@ mod tests {
                 "deodar_audit_dropped_total 9",
                 "deodar_decisions_total{decision=\"Allow\",cause=\"permitted\"} 0",
                 "deodar_policy_determined_total{policy=\"other\"} 0",
-                "deodar_connections 0",
             ],
         );
         let text = metrics.encode().unwrap();
