@@ -99,6 +99,9 @@ fn port(authority: &str) -> Result<&str, &'static str> {
     let (host, port) = match authority.rfind(']') {
         // The colons within `[::1]` divide no port.
         Some(end) => authority.split_at(end + 1),
+        None if authority.starts_with('[') => {
+            return Err("the host is neither a name nor an IP address");
+        }
         None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
     };
     let Some(port) = port.strip_prefix(':') else {

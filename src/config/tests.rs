@@ -236,15 +236,16 @@ fn only_some_keys_change_without_a_restart() {
 #[test]
 fn addresses_are_refused_with_key_and_reason() {
     let issuer = "issuer = \"https://id.example.com\"\naudience = [\"a\"]\n";
+    let usage = "usage = \"principal\"\nprincipal_type = \"User\"\n";
     for (key, table) in [
         ("audit.url", "[audit]\nurl = \"URL\"\n".to_owned()),
         (
             "issuer",
-            "[[issuers]]\nissuer = \"URL\"\naudience = [\"a\"]\n".to_owned(),
+            format!("[[issuers]]\nissuer = \"URL\"\naudience = [\"a\"]\n{usage}"),
         ),
         (
             "jwks_uri",
-            format!("[[issuers]]\n{issuer}jwks_uri = \"URL\"\n"),
+            format!("[[issuers]]\n{issuer}{usage}jwks_uri = \"URL\"\n"),
         ),
         (
             "url",

@@ -122,7 +122,9 @@ impl Connections {
     fn try_enter(&self, origin: Origin, pace: &Arc<Pace>) -> Entering {
         let mut table = self.0.table();
         let own = table.origins.get(&origin).copied().unwrap_or_default();
-        if own >= share(table.most, table.percent) {
+        let share = share(table.most, table.percent);
+        // An address that may have them all waits for one like everybody else.
+        if share < table.most && own >= share {
             if !self.make_room(&mut table, Some(origin)) {
                 return Entering::OverShare;
             }
@@ -272,7 +274,11 @@ mod tests {
         let _held = busy
             .each_ref()
             .map(|p| entered(&connections, "::1", p).unwrap());
-        assert!(entered(&connections, "10.0.0.2", &pace(0)).is_none());
+        for address in ["10.0.0.2", "::1"] {
+            let origin = Origin::new(Some(address.parse().unwrap()));
+            let entering = connections.try_enter(origin, &pace(0));
+            assert!(matches!(entering, Entering::Full), "{address} waits");
+        }
     }
 
     #[test]

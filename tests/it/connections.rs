@@ -320,7 +320,7 @@ fn both_protocols_share_one_bound_and_probes_have_their_own() {
     block_on(async {
         let mut second = open_tcp(&served).await;
         let (response, mut stream) = begin(&mut second).unwrap();
-        std::thread::sleep(Duration::from_millis(100));
+        tokio::time::sleep(Duration::from_millis(200)).await;
         let mut third = raw(&served);
         third
             .set_read_timeout(Some(Duration::from_millis(200)))
@@ -410,11 +410,17 @@ fn an_address_has_a_share_of_connections() {
     );
     let begun = || {
         let mut client = raw(&served);
-        client.write_all(head(100).as_bytes()).unwrap();
-        std::thread::sleep(Duration::from_millis(30));
+        let head = head(100).replace("content-length", "expect: 100-continue\r\ncontent-length");
+        client.write_all(head.as_bytes()).unwrap();
         client
     };
-    let _held = [begun(), begun()];
+    let mut held = [begun(), begun()];
+    for client in &mut held {
+        // Now the body is waited for.
+        let mut answer = [0; 12];
+        client.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 100");
+    }
     let took = until_closed(&mut begun());
     assert!(took < Duration::from_secs(5), "refused at once: {took:?}");
     assert_eq!(metric(&served, "deodar_connections_refused_total"), 1);
@@ -479,7 +485,8 @@ fn unfinished_bodies_share_a_budget_and_small_requests_go_on() {
 
 #[test]
 fn heads_without_bodies_over_http_2_shut_nobody_out() {
-    let (_tree, served) = serve("[limits]\nconnections = 16");
+    let (_tree, served) =
+        serve("[limits]\nconnections = 16\n[server]\nops_listen = \"127.0.0.1:0\"");
     block_on(async {
         let mut held = Vec::new();
         for _ in 0..4 {

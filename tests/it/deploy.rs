@@ -254,7 +254,7 @@ fn the_documented_container_loads_the_sample() {
         .unwrap()
         .split_whitespace()
         .collect();
-    let after = |option: &str| {
+    let after = |option: &'static str| {
         let pairs = words.windows(2).filter(move |pair| pair[0] == option);
         pairs.map(|pair| pair[1].trim_matches('"'))
     };

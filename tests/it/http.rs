@@ -328,7 +328,9 @@ fn metrics_come_in_the_format_that_is_accepted() {
         let request = request.body(Body::empty()).unwrap();
         let pdp = pdp();
         block_on(async {
-            let response = router(pdp, None).oneshot(request).await.unwrap();
+            let clock = Box::new(deodar::Timestamp::now);
+            let (_, ops) = deodar::server::routers(&config(), pdp, clock).unwrap();
+            let response = ops.oneshot(request).await.unwrap();
             assert_eq!(response.status(), 200);
             let kind = response.headers()["content-type"]
                 .to_str()
