@@ -152,7 +152,7 @@ impl Bodies {
         }
         let crowd = |listed: &Listed| waiting.get(&listed.connection).copied().unwrap_or_default();
         let victim = streams()
-            .max_by_key(|(_, listed)| (crowd(listed), listed.began.elapsed()))
+            .max_by_key(|(_, listed)| (crowd(listed), std::cmp::Reverse(listed.began)))
             .map(|(number, _)| *number);
         victim.is_some_and(|number| self.0.evict(&mut table, number))
     }
