@@ -30,6 +30,7 @@ use crate::policy::{EngineChoice, OnError, ReadLimits, WatchMode};
 use crate::request::Limits;
 use crate::storage::{SealKey, SealKeys, StateDirError, Store, StoreSettings};
 use crate::trust::{Trust, TrustConfig};
+use crate::url::Url;
 
 pub use audit::{AuditConfig, ChainKind, Fsync, Overflow, Recording};
 pub use callers::{CallerConfig, CallerLimitsConfig, TokenMatch};
@@ -165,6 +166,9 @@ pub struct ServerConfig {
 pub struct LimitsConfig {
     /// Bytes of a request body.
     pub body_bytes: usize,
+    /// Bytes of memory that the bodies of all requests may take together, beyond the first 32 KiB of each.
+    /// A body takes two bytes for each that it has.
+    pub bodies_bytes: usize,
     /// Bounds on a request's content.
     pub request: Limits,
     /// Time for reading a request, headers and body each.
@@ -179,6 +183,8 @@ pub struct LimitsConfig {
     pub concurrent_requests: usize,
     /// Connections open at once.
     pub connections: usize,
+    /// Connections, and bytes of bodies, that one remote address may take, in percent of all.
+    pub address_percent: usize,
     /// Bounds on the decisions of each caller that has none of its own.
     pub caller: CallerLimits,
     /// Bounds on what each caller manages.
@@ -382,6 +388,7 @@ impl Config {
             client: ClientConfig::read(&layers),
             limits: LimitsConfig {
                 body_bytes: size("limits.body_bytes"),
+                bodies_bytes: size("limits.bodies_bytes"),
                 request: Limits {
                     json_depth: size("limits.json_depth"),
                     inline_entities: size("limits.inline_entities"),
@@ -394,6 +401,7 @@ impl Config {
                 target_wait: duration("limits.target_wait"),
                 concurrent_requests: size("limits.concurrent_requests"),
                 connections: size("limits.connections"),
+                address_percent: size("limits.address_percent"),
                 caller: CallerLimits {
                     requests_per_second: small("limits.caller_per_second"),
                     burst: small("limits.caller_burst"),
@@ -454,13 +462,21 @@ impl Config {
                  `server.danger_allow_anonymous = true`",
             );
         }
+        let limits = &self.limits;
+        let share = limits.bodies_bytes as u128 * limits.address_percent as u128 / 100;
+        if share < 2 * limits.body_bytes as u128 {
+            fault(
+                "limits.bodies_bytes",
+                format!(
+                    "the share of one address, {share} bytes, has no room for one body of `limits.body_bytes`"
+                ),
+                "raise it to three times `limits.body_bytes` or more",
+            );
+        }
         for origin in &self.server.cors_origins {
-            let named = origin.split_once("://").is_some_and(|(scheme, host)| {
-                ["https", "http"].contains(&scheme)
-                    && !host.is_empty()
-                    && !host.contains(['/', '*', ' '])
-                    && origin.is_ascii()
-            });
+            // An origin has neither a path nor anything after it.
+            let named = Url::parse(origin)
+                .is_ok_and(|url| origin.matches('/').count() == 2 && url.uri.query().is_none());
             if !named {
                 fault(
                     "server.cors_origins",
@@ -626,26 +642,14 @@ pub(crate) enum StoreError {
 fn collector(endpoint: &str, headers: bool) -> Result<(), (String, &'static str)> {
     let expected =
         "such as http://127.0.0.1:4318, without a path of signals and without a password";
-    let (secure, rest) = if let Some(rest) = endpoint.strip_prefix("https://") {
-        (true, rest)
-    } else if let Some(rest) = endpoint.strip_prefix("http://") {
-        (false, rest)
-    } else {
-        return Err((
-            "begins with neither http:// nor https://".to_owned(),
-            expected,
-        ));
-    };
-    let host = rest.split('/').next().unwrap_or_default();
-    if host.is_empty() || rest.contains(['@', '?', '#', ' ']) {
-        return Err(("is no address of a collector".to_owned(), expected));
+    let url = Url::parse(endpoint).map_err(|reason| (reason, expected))?;
+    if url.uri.query().is_some() {
+        return Err(("the address holds a query".to_owned(), expected));
     }
     if endpoint.trim_end_matches('/').ends_with("/v1/traces") {
         return Err(("ends with /v1/traces, which is added".to_owned(), expected));
     }
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    let near = ["localhost", "[::1]"].contains(&name) || name.starts_with("127.");
-    if headers && !secure && !near {
+    if headers && !url.secure && !url.host.is_loopback() {
         return Err((
             "would carry `otlp.headers` over the network in the clear".to_owned(),
             "use https://, or a collector on this machine",

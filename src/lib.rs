@@ -79,6 +79,8 @@ mod ssf;
 #[cfg(feature = "server")]
 mod tokens;
 #[cfg(feature = "server")]
+mod url;
+#[cfg(feature = "server")]
 mod webhooks;
 
 pub use caller::{Caller, CallerLimits, Handles, InlineRule, Scope};

@@ -16,6 +16,7 @@ use super::{Failure, socket};
 use crate::config::Config;
 use crate::fetch::{self, Trust, connector};
 use crate::server::tls;
+use crate::url::Url;
 
 /// How long making a connection may take.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -57,7 +58,7 @@ impl Server {
             _ => None,
         };
         let (base, at) = match url {
-            Some(url) => (given(url), None),
+            Some(url) => (given(url)?, None),
             None if socket.is_some() => ("http://localhost".to_owned(), None),
             None => {
                 let address = address(config, probe);
@@ -149,13 +150,19 @@ impl Server {
 }
 
 /// The address that the user gave, without a path.
-fn given(url: &str) -> String {
-    let url = url.trim_end_matches('/');
+fn given(text: &str) -> Result<String, Failure> {
+    let url = text.trim_end_matches('/');
     let url = url.strip_suffix("/readyz").unwrap_or(url);
-    if url.contains("://") {
+    let url = if url.contains("://") {
         url.to_owned()
     } else {
         format!("http://{url}")
+    };
+    match Url::parse(&url) {
+        Ok(_) => Ok(url),
+        Err(reason) => Err(Failure::CouldNotRun(format!(
+            "the server's address: {reason}"
+        ))),
     }
 }
 

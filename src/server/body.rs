@@ -17,9 +17,18 @@ use crate::storage::{StateDirError, Store};
 /// Reads a JSON body: strict, within size and depth. Null for an optional member is no member.
 pub(super) async fn read<T: DeserializeOwned>(app: &App, http: HttpRequest) -> Result<T, Problem> {
     let limits = **app.limits.load();
-    let body = read_body(http, &limits).await?;
-    let value = json::read(&body, limits.request.json_depth).map_err(RequestError::Invalid)?;
-    shape::read(value).map_err(|faults| RequestError::Invalid(faults).into())
+    let body = read_body(app, http, &limits).await?;
+    let turn = app.lane.turn(body.len()).await.ok_or_else(busy)?;
+    turn.run(|| {
+        let value = json::read(&body, limits.request.json_depth).map_err(RequestError::Invalid)?;
+        shape::read(value).map_err(|faults| RequestError::Invalid(faults).into())
+    })
+}
+
+/// Too many large bodies are being worked on.
+pub(super) fn busy() -> Problem {
+    let detail = "too many large requests are under way";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail).retry_after(1)
 }
 
 /// A fault of the request without a place.

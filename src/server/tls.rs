@@ -246,7 +246,7 @@ impl Tls {
         let not_after = self.not_after();
         if not_after <= now {
             tracing::error!(%not_after, "the server's certificate has ended");
-        } else if not_after.as_millis() - now.as_millis() < SOON_MS {
+        } else if not_after.as_millis().saturating_sub(now.as_millis()) < SOON_MS {
             tracing::warn!(%not_after, "the server's certificate ends soon");
         }
     }
