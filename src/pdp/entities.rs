@@ -3,13 +3,13 @@
 //! A batch is checked as entity files are, made durable, and then published as a state of its own that
 //! shares policies and schema with the one before: nothing is read or compiled again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde_json::Value;
 
 use super::{Inner, Pdp};
 use crate::entities::{
-    Batch, BatchError, EntityVersion, Exporter, NewEntity, Uid, is_action, read_one,
+    Batch, BatchError, EntityVersion, Exporter, NewEntity, Stored, Uid, is_action, read_one,
 };
 use crate::policy::Revision;
 use crate::request::EntityRef;
@@ -238,9 +238,12 @@ type Name = (String, String);
 /// A batch that was read.
 struct Checked<'a> {
     version: &'a EntityVersion,
+    shadows: &'a Stored,
     batch: Batch,
     /// The entities that it changes, and whether they are there after what was read so far.
     touched: BTreeMap<Name, bool>,
+    /// Written entities in whose place a file's stands; what was written of them goes.
+    unshadowed: Vec<Name>,
     stored: usize,
     deleted: usize,
 }
@@ -268,10 +271,12 @@ impl Inner {
             stored,
             deleted,
         };
-        if checked.touched.is_empty() {
+        if checked.touched.is_empty() && checked.unshadowed.is_empty() {
             return Ok(written(&now));
         }
         let sequence = now.sequence() + 1;
+        let unshadowed = std::mem::take(&mut checked.unshadowed);
+        let gone: HashSet<Name> = unshadowed.iter().cloned().collect();
         let entities = now.store().written(&checked.batch, |version| {
             let entities = checked.touched.into_iter();
             let writes = EntityWrites {
@@ -282,12 +287,13 @@ impl Inner {
                         let json = uid.and_then(|uid| shown(version, uid));
                         (ty, id, json.map(|(json, _)| json.to_string()))
                     })
+                    .chain(unshadowed.into_iter().map(|(ty, id)| (ty, id, None)))
                     .collect(),
             };
             let kept = keeper.write_entities(writes);
             kept.map_err(EntityWriteError::State)
         })?;
-        let next = now.with_entities(entities, sequence);
+        let next = now.with_entities(entities.without_shadowed(&gone), sequence);
         let written = written(&next);
         tracing::debug!(sequence, stored, deleted, "entities written");
         self.publish(next);
@@ -301,6 +307,8 @@ fn check<'a>(state: &'a State, changes: &[EntityChange]) -> Result<Checked<'a>, 
         version: state.store().version(),
         batch: Batch::written(),
         touched: BTreeMap::new(),
+        shadows: state.store(),
+        unshadowed: Vec::new(),
         stored: 0,
         deleted: 0,
     };
@@ -338,6 +346,12 @@ impl Checked<'_> {
 
     fn delete(&mut self, entity: &EntityRef) -> Done {
         let (ty, id) = (entity.type_name(), entity.id());
+        if self.shadows.is_shadowed(ty, id) {
+            // The file's entity stays; only what was written under its id goes.
+            self.unshadowed.push((ty.to_owned(), id.to_owned()));
+            self.deleted += 1;
+            return Ok(());
+        }
         self.may_write(ty, id)?;
         let name = (ty.to_owned(), id.to_owned());
         let known = self.version.find(ty, id);
