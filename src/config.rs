@@ -25,6 +25,7 @@ use std::time::Duration;
 use crate::caller::CallerLimits;
 use crate::engine::ShadowSettings;
 use crate::fault::{Fault, Faults};
+use crate::files;
 use crate::pdp::{Pdp, PdpBuilder};
 use crate::policy::{EngineChoice, OnError, ReadLimits, WatchMode};
 use crate::request::Limits;
@@ -670,9 +671,5 @@ pub(crate) fn read(path: &Path) -> Result<String, Faults> {
     let fault = |message: String| {
         Faults::from(Fault::new("config", message).in_file(path.display().to_string()))
     };
-    let meta = std::fs::metadata(path).map_err(|error| fault(format!("cannot read: {error}")))?;
-    if meta.len() > LONGEST_FILE {
-        return Err(fault(format!("larger than {LONGEST_FILE} bytes")));
-    }
-    std::fs::read_to_string(path).map_err(|error| fault(format!("cannot read: {error}")))
+    files::read_text(path, LONGEST_FILE).map_err(|error| fault(format!("cannot read: {error}")))
 }

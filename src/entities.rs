@@ -7,7 +7,7 @@
 //!   unknown gets a number of the request's own ([`Locals`]);
 //! - edges are acyclic and are kept both ways; nothing recurses over edges.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 mod batch;
@@ -39,7 +39,7 @@ pub(crate) use ext::{ExtFn, to_date, to_time};
 pub(crate) use graph::{GraphFault, check as check_graph};
 pub(crate) use index::Table;
 pub(crate) use json::{entity_has_unknown, entity_ref, has_unknown, is_type_name};
-pub(crate) use load::{Material, load, read_one};
+pub(crate) use load::{HeldBack, Material, load, read_one};
 pub(crate) use locals::Locals;
 pub(crate) use marks::Marks;
 pub(crate) use overlay::Overlay;
@@ -59,6 +59,7 @@ pub(crate) struct Stored {
     version: Arc<EntityVersion>,
     hash: [u64; 2],
     orders: Arc<Orders>,
+    held_back: Arc<HeldBack>,
 }
 
 /// The entities of a type in the order of their ids, for whoever lists them page by page.
@@ -78,7 +79,36 @@ impl Stored {
             store,
             hash,
             orders: Arc::default(),
+            held_back: Arc::default(),
         }
+    }
+
+    /// The same, with what became of written entities.
+    pub(crate) fn with_held_back(self, held_back: HeldBack) -> Self {
+        Self {
+            held_back: Arc::new(held_back),
+            ..self
+        }
+    }
+
+    /// What is to be said of written entities that do not go with the files or the schema.
+    pub(crate) fn held_back(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.held_back.reasons()
+    }
+
+    /// The same after these written entities, in whose place files' stand, were deleted.
+    pub(crate) fn without_shadowed(self, gone: &HashSet<(String, String)>) -> Self {
+        if gone.is_empty() {
+            return self;
+        }
+        let held_back = self.held_back.without(gone);
+        self.with_held_back(held_back)
+    }
+
+    /// Whether an entity of this id was written, and one of a file stands in its place.
+    pub(crate) fn is_shadowed(&self, ty: &str, id: &str) -> bool {
+        let shadowed = &self.held_back.shadowed;
+        !shadowed.is_empty() && shadowed.contains(&(ty.into(), id.into()))
     }
 
     /// What a batch makes of these entities. It is kept by `keep` before anybody can see it.
@@ -92,6 +122,7 @@ impl Stored {
             store: Arc::clone(&self.store),
             hash: self.hash,
             orders: Arc::default(),
+            held_back: Arc::clone(&self.held_back),
         })
     }
 

@@ -45,6 +45,7 @@ mod engine;
 mod enrich;
 mod entities;
 mod fault;
+mod files;
 mod hash;
 mod hex;
 mod json;

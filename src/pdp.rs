@@ -4,6 +4,7 @@ mod builder;
 mod entities;
 mod fixed;
 mod health;
+mod reading;
 mod reload;
 mod scoring;
 
@@ -20,10 +21,10 @@ use crate::caller::Scope;
 use crate::decide::{Outcome, decide};
 use crate::engine::{self, Engine, ShadowCounts, ShadowMismatch};
 use crate::enrich::enrich;
-use crate::fault::Faults;
+use crate::fault::{Fault, Faults};
 use crate::hash::{self, Lru};
-use crate::policy::source::SourceFile;
-use crate::policy::{ReadLimits, Revision, Settings, Watch, Watcher};
+use crate::policy::source::{ReadFiles, SourceFile};
+use crate::policy::{ReadLimits, Revision, Settings, Taken, Watch, Watcher};
 use crate::request::{Limits, Request, RequestError};
 use crate::signals::SignalStore;
 use crate::state::State;
@@ -69,6 +70,8 @@ struct Inner {
     reloader: Reloader,
     /// Held while the state is changed, by a reload or a write of entities: one at a time.
     reloading: Mutex<()>,
+    /// Held by a reload from reading to publishing, so that what was read first is published first.
+    reading_files: Mutex<()>,
     trouble: Mutex<Trouble>,
     counts: Counts,
     subscribers: health::Subscribers,
@@ -158,6 +161,8 @@ impl Pdp {
         let state = self.state();
         let trouble = self.inner.trouble();
         let mut reasons = trouble.reasons.clone();
+        reasons.extend(self.inner.reloader.reading.trouble());
+        reasons.extend(held_back(&state));
         let store = self.inner.reloader.state_dir.as_ref();
         if let Some(error) = store.and_then(Store::trouble).filter(|_| !trouble.unsaved) {
             reasons.push(format!("nothing can be kept: {error}"));
@@ -290,6 +295,7 @@ impl Pdp {
             limits: ArcSwap::from_pointee((limits, read_limits)),
             reloader,
             reloading: Mutex::new(()),
+            reading_files: Mutex::new(()),
             trouble: Mutex::new(trouble),
             counts: Counts::default(),
             subscribers: health::Subscribers::default(),
@@ -313,12 +319,16 @@ impl Pdp {
         let fingerprint = move || {
             let inner = list.upgrade()?;
             let limits = inner.limits.load().1;
-            inner.reloader.sources.roots.list(&limits).ok()
+            Some(inner.reloader.fingerprint(limits))
         };
         let changed = move || {
-            if let Some(inner) = reload.upgrade() {
-                // What comes of it is logged, counted and told to subscribers.
-                let _ = inner.reload(false);
+            // What comes of it is logged, counted and told to subscribers.
+            let done = reload.upgrade().map(|inner| inner.reload(false));
+            match done {
+                Some(Err(ReloadError::Faulty(faults))) if faults.iter().any(is_passing) => {
+                    Taken::Retry
+                }
+                _ => Taken::Done,
             }
         };
         let watcher = Watcher::spawn(paths, watch, fingerprint, changed)?;
@@ -361,6 +371,11 @@ impl Pdp {
     }
 }
 
+/// Whether a fault may pass without a change of any file: the files could not be read.
+fn is_passing(fault: &Fault) -> bool {
+    ["io", "unstable", reading::HANGS].contains(&fault.code())
+}
+
 /// Whether the request may be decided at all, on this state.
 fn admit(request: &Request, state: &State) -> Result<(), RequestError> {
     if !request.caller().has(Scope::Decide) {
@@ -379,6 +394,32 @@ fn admit(request: &Request, state: &State) -> Result<(), RequestError> {
     }
 }
 
+/// What is to be said of files that kept changing while they were read.
+fn restless(files: &[String]) -> Option<String> {
+    let more = files.len().checked_sub(NAMED).filter(|more| *more > 0);
+    let more = more.map_or_else(String::new, |more| format!(" and {more} more"));
+    let named: Vec<_> = files.iter().take(NAMED).map(String::as_str).collect();
+    let named = named.join("`, `");
+    (!files.is_empty()).then(|| {
+        format!(
+            "`{named}`{more} kept changing; the last text that stood still decides, until they rest"
+        )
+    })
+}
+
+/// What is to be said of written entities that the sources are at odds with.
+fn held_back(state: &State) -> Option<String> {
+    let held = state.store().held_back();
+    let more = held.len().checked_sub(NAMED).filter(|more| *more > 0);
+    let more = more.map_or_else(String::new, |more| format!("; and {more} more"));
+    let any = held.len() > 0;
+    let named: Vec<_> = held.take(NAMED).collect();
+    any.then(|| format!("{}{more}", named.join("; ")))
+}
+
+/// What is named of many of one kind in a reason.
+const NAMED: usize = 5;
+
 fn log_faults(faults: &Faults) {
     for fault in faults.iter() {
         tracing::error!(code = fault.code(), place = %fault.one_line(), "sources refused");
@@ -391,8 +432,17 @@ impl Inner {
     }
 
     fn reload(&self, confirmed: bool) -> Result<Reloaded, ReloadError> {
-        let _one_at_a_time = self.one_at_a_time();
-        let done = self.next(confirmed);
+        // Reading may take long, or hang; a write of entities does not wait for it.
+        let one_reload = self.reading_files.lock();
+        let _one_reload = one_reload.unwrap_or_else(PoisonError::into_inner);
+        let limits = self.limits.load().1;
+        let done = match self.reloader.read(limits, false) {
+            Ok(read) => {
+                let _one_at_a_time = self.one_at_a_time();
+                self.next(read, &limits, confirmed)
+            }
+            Err(faults) => Err(ReloadError::Faulty(faults)),
+        };
         let (count, change) = match &done {
             Ok(Reloaded::Unchanged) => (&self.counts.unchanged, None),
             Ok(Reloaded::Published { revision, sequence }) => {
@@ -400,9 +450,13 @@ impl Inner {
                 (&self.counts.published, None)
             }
             Err(ReloadError::Faulty(faults)) => {
-                log_faults(faults);
                 let mut trouble = self.trouble();
-                trouble.reasons = vec![format!("the sources are faulty: {faults}")];
+                let reason = format!("the sources are faulty: {faults}");
+                // A fault that stays is retried at every poll, and said once.
+                if trouble.reasons.first() != Some(&reason) {
+                    log_faults(faults);
+                }
+                trouble.reasons = vec![reason];
                 trouble.faults = faults.clone();
                 (
                     &self.counts.failed,
@@ -427,28 +481,37 @@ impl Inner {
         done
     }
 
-    /// Reads, builds and publishes; on success all trouble is over.
-    fn next(&self, confirmed: bool) -> Result<Reloaded, ReloadError> {
-        let limits = self.limits.load().1;
+    /// Builds and publishes what was read; on success all trouble is over.
+    fn next(
+        &self,
+        read: ReadFiles,
+        limits: &ReadLimits,
+        confirmed: bool,
+    ) -> Result<Reloaded, ReloadError> {
         let now = self.state.load_full();
-        let files = self.reloader.read(&limits).map_err(ReloadError::Faulty)?;
         let next = self
             .reloader
-            .build(&files, &limits, now.sequence() + 1, Some(&now))
+            .build(&read, limits, now.sequence() + 1, Some(&now))
             .map_err(ReloadError::Faulty)?;
+        let files = &read.files;
+        let restless = restless(&read.restless);
         if next.revision() == now.revision() && next.store().hash() == now.store().hash() {
-            let trouble = if self.trouble().unsaved {
-                self.keep(&now, &files)
+            let mut trouble = if self.trouble().unsaved {
+                self.keep(&now, files)
             } else {
                 Trouble::default()
             };
+            trouble.reasons.extend(restless);
             *self.trouble() = trouble;
+            self.reloader.keep_last(files);
             return Ok(Reloaded::Unchanged);
         }
         if let Some(reason) = self.reloader.suspicious(&now, &next).filter(|_| !confirmed) {
             return Err(ReloadError::Held(reason));
         }
-        let trouble = self.keep(&next, &files);
+        let mut trouble = self.keep(&next, files);
+        trouble.reasons.extend(restless);
+        self.reloader.keep_last(files);
         for warning in next.snapshot().warnings() {
             tracing::warn!(place = %warning.one_line(), "policy warning");
         }

@@ -9,6 +9,7 @@ mod cedar;
 mod links;
 mod load;
 mod nesting;
+mod progress;
 pub(crate) mod schema;
 mod snapshot;
 pub(crate) mod source;
@@ -22,12 +23,13 @@ pub use annotations::{Duty, OnError, Vocabulary};
 #[cfg(feature = "cli")]
 pub(crate) use load::Ids;
 pub(crate) use load::{json_fault, offset_in};
+pub(crate) use progress::Progress;
 pub use snapshot::{EngineChoice, Revision, Snapshot};
 pub(crate) use snapshot::{Material, ReadSchema, Settings};
 pub use source::ReadLimits;
 pub(crate) use table::PolicyInfo;
 pub use watch::WatchMode;
-pub(crate) use watch::{Watch, Watcher};
+pub(crate) use watch::{Taken, Watch, Watcher};
 
 /// The declared type of a context member that Deodar fills with facts of the decision itself.
 pub(crate) const ENV_TYPE: &str = "Deodar::Env";

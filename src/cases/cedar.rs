@@ -216,7 +216,8 @@ pub(super) fn run_tests(path: &Path, value: Value, sources: &Sources) -> Result<
 }
 
 fn read_entities(path: &Path) -> Result<Vec<Value>, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let text = crate::files::read_text(path, super::discover::LONGEST)
+        .map_err(|error| error.to_string())?;
     serde_json::from_str(&text).map_err(|error| error.to_string())
 }
 

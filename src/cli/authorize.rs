@@ -182,7 +182,7 @@ pub(super) fn body(command: &Authorize, config: &Config) -> Result<Vec<u8>, Fail
 
 fn read_file(path: &Path, longest: usize) -> Result<Vec<u8>, Failure> {
     let name = format!("`{}`", path.display());
-    let file = std::fs::File::open(path)
+    let file = crate::files::open(path)
         .map_err(|error| Failure::CouldNotRun(format!("{name}: {error}")))?;
     read(file, &name, longest)
 }

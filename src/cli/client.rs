@@ -179,8 +179,11 @@ fn address(config: &Config, probe: bool) -> SocketAddr {
     address
 }
 
+/// Longest certificate or key file, in bytes.
+const LONGEST_FILE: u64 = 16 << 20;
+
 fn read(path: &Path, key: &str) -> Result<Vec<u8>, Failure> {
-    std::fs::read(path)
+    crate::files::read(path, LONGEST_FILE)
         .map_err(|error| Failure::CouldNotRun(format!("`{key}`: `{}`: {error}", path.display())))
 }
 

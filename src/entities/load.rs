@@ -3,7 +3,7 @@
 //! An entity is read by our own reader. What that refuses Cedar is asked about: its message is the fault,
 //! and should it take the entity after all, so do we, and count it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::batch::is_action;
-use super::graph::{GraphFault, check};
+use super::graph::{GraphFault, check, core};
 use super::json::{entity_has_unknown, entity_ref};
 use super::typed::Typed;
 use super::{Batch, EntityStore, NewEntity, Room, wire};
@@ -41,7 +41,8 @@ pub(crate) struct Material<'a> {
     pub(crate) parsed: &'a [Entities],
     /// Entities in Cedar's JSON form that stand in place of those of the same id.
     pub(crate) given: &'a [Value],
-    /// The text of entities that were written through the API; no file may have one of their ids.
+    /// The text of entities that were written through the API. They never keep files from being loaded: see
+    /// [`HeldBack`].
     pub(crate) written: &'a [String],
     /// With a schema every entity must conform, and the schema's actions are added.
     pub(crate) schema: Option<&'a SchemaSet>,
@@ -51,15 +52,67 @@ pub(crate) struct Material<'a> {
     pub(crate) room: Option<Room>,
 }
 
+/// What became of written entities that the files or the schema are at odds with. Whoever may write entities
+/// must not be able to keep a policy from being published, so that none of this is a fault.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct HeldBack {
+    /// Written entities whose ids files use as well: the files' entities decide.
+    pub(crate) shadowed: HashSet<Name>,
+    /// What is to be said of each, and of those that do not fit the schema or lost parents; at most
+    /// [`MAX_FAULTS`].
+    reasons: Vec<(Name, String)>,
+}
+
+/// Type and id.
+type Name = (SmolStr, SmolStr);
+
+impl HeldBack {
+    /// What is to be said of them, one sentence for each.
+    pub(crate) fn reasons(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.reasons.iter().map(|(_, reason)| reason.as_str())
+    }
+
+    /// The same without these entities.
+    pub(crate) fn without(&self, gone: &HashSet<(String, String)>) -> Self {
+        let stays = |(ty, id): &Name| !gone.contains(&(ty.to_string(), id.to_string()));
+        Self {
+            shadowed: self
+                .shadowed
+                .iter()
+                .filter(|name| stays(name))
+                .cloned()
+                .collect(),
+            reasons: self
+                .reasons
+                .iter()
+                .filter(|(name, _)| stays(name))
+                .cloned()
+                .collect(),
+        }
+    }
+
+    fn say(&mut self, name: &Name, reason: String) {
+        if self.reasons.len() < MAX_FAULTS {
+            self.reasons.push((name.clone(), reason));
+        }
+    }
+}
+
 /// Entities that were read.
 #[derive(Debug)]
 pub(crate) struct Loaded {
     batch: Batch,
     written: Batch,
     by_cedar: u64,
+    held_back: HeldBack,
 }
 
 impl Loaded {
+    /// What became of written entities that do not go with the rest.
+    pub(crate) fn held_back(&mut self) -> HeldBack {
+        std::mem::take(&mut self.held_back)
+    }
+
     /// Puts them into a store.
     pub(crate) fn store(&self, store: &EntityStore) -> Result<(), Faults> {
         if self.by_cedar > 0 {
@@ -84,6 +137,7 @@ pub(crate) fn load(material: &Material<'_>) -> Result<Loaded, Faults> {
         index: HashMap::new(),
         faults: Faults::new(),
         by_cedar: 0,
+        held_back: HeldBack::default(),
     };
     for (at, file) in (0..).zip(material.files) {
         match file.form {
@@ -100,8 +154,9 @@ pub(crate) fn load(material: &Material<'_>) -> Result<Loaded, Faults> {
         }
     }
     let first_written = loader.entities.len();
-    loader.written();
     loader.check_graph();
+    loader.written();
+    loader.open_cycles(first_written);
     let first_action = loader.entities.len();
     loader.actions();
     let (mut batch, mut written) = (Batch::new(), Batch::written());
@@ -112,12 +167,14 @@ pub(crate) fn load(material: &Material<'_>) -> Result<Loaded, Faults> {
             batch.upsert(entity);
         }
     }
-    (batch.room, written.room) = (material.room, material.room);
+    // What was written had room when it was written: a store that is full must not stop a reload.
+    batch.room = material.room;
     let by_cedar = loader.by_cedar;
     loader.faults.or(Loaded {
         batch,
         written,
         by_cedar,
+        held_back: loader.held_back,
     })
 }
 
@@ -148,6 +205,7 @@ struct Loader<'a> {
     index: HashMap<(SmolStr, SmolStr), usize>,
     faults: Faults,
     by_cedar: u64,
+    held_back: HeldBack,
 }
 
 impl Loader<'_> {
@@ -241,44 +299,92 @@ impl Loader<'_> {
         }
     }
 
+    /// Adds what was written through the API. Where it is at odds with a file, the file decides; where it does
+    /// not fit the schema any more, it is kept as it was written: what it is a member of may be what a forbid
+    /// asks for. A policy that reads an attribute of another type errs.
     fn written(&mut self) {
         let by_cedar = AtomicU64::new(0);
         for text in self.material.written {
-            if self.faults.len() >= MAX_FAULTS {
-                return;
+            let fits = read_text(self.material.schema, text, &by_cedar);
+            let read = match &fits {
+                Ok(entity) => Ok(entity.clone()),
+                Err(_) => read_text(None, text, &by_cedar),
+            };
+            let entity = match read {
+                Ok(entity) => entity,
+                Err(fault) => {
+                    let message = format!(
+                        "{}, which was written through the API, cannot be read: {}",
+                        name_in(text),
+                        fault.message()
+                    );
+                    self.faults.push(Fault::new("api_entity", message));
+                    continue;
+                }
+            };
+            let name = format!("`{}::\"{}\"`", entity.uid.0, entity.uid.1.escape_debug());
+            if let Some(first) = self.find(&entity.uid) {
+                let spot = self.places.get(first).copied().flatten();
+                let place = spot.and_then(|spot| self.place(spot));
+                let place = place.map_or_else(String::new, |place| {
+                    let (line, column) = place.source.position(place.offset);
+                    format!(" ({}:{line}:{column})", place.source.name)
+                });
+                self.held_back.say(&entity.uid, format!(
+                    "{name} was written through the API and is in a file as well; the file's decides{place}"
+                ));
+                self.held_back.shadowed.insert(entity.uid);
+                continue;
             }
-            match read_text(self.material.schema, text, &by_cedar) {
-                Ok(entity) => match self.find(&entity.uid) {
-                    Some(first) => self.written_and_in_a_file(&entity, first),
-                    None => self.add(entity, None),
-                },
-                Err(fault) => self.faults.push(
-                    Fault::new(
-                        "api_entity",
-                        format!(
-                            "{}, which was written through the API, does not fit any more: {}",
-                            name_in(text),
-                            fault.message()
-                        ),
-                    )
-                    .help("write it anew or delete it through the API first, then reload"),
-                ),
+            if let Err(fault) = &fits {
+                self.held_back.say(&entity.uid, format!(
+                    "{name}, which was written through the API, does not fit the schema: {}; it is kept as it \
+                     was written",
+                    fault.message()
+                ));
             }
+            self.add(entity, None);
         }
         self.by_cedar += by_cedar.into_inner();
     }
 
-    fn written_and_in_a_file(&mut self, entity: &NewEntity, first: usize) {
-        let (ty, id) = &entity.uid;
-        let name = format!("{ty}::\"{}\"", id.escape_debug());
-        let message = format!("entity `{name}` is in a file, and was written through the API");
-        let mut fault = Fault::new("managed_by_api", message)
-            .help("take it out of the file, or delete it through the API and reload");
-        let spot = self.places.get(first).copied().flatten();
-        if let Some(place) = spot.and_then(|spot| self.place(spot)) {
-            fault = fault.at(place);
+    /// Takes the parents that close cycles from the written entities: those of the files have none among
+    /// themselves.
+    fn open_cycles(&mut self, first_written: usize) {
+        if first_written == self.entities.len() || !self.faults.is_empty() {
+            return;
         }
-        self.faults.push(fault);
+        let parents: Vec<Vec<usize>> = self
+            .entities
+            .iter()
+            .map(|entity| {
+                let parents = entity.parents.iter();
+                parents.filter_map(|parent| self.find(parent)).collect()
+            })
+            .collect();
+        let core = core(&parents);
+        let in_core = |node: usize| core.get(node).copied().unwrap_or(false);
+        for node in (first_written..self.entities.len()).filter(|node| in_core(*node)) {
+            let Some(mut entity) = self.entities.get(node).cloned() else {
+                continue;
+            };
+            let before = entity.parents.len();
+            entity
+                .parents
+                .retain(|parent| !self.find(parent).is_some_and(in_core));
+            if entity.parents.len() < before {
+                self.held_back.say(&entity.uid, format!(
+                    "`{}::\"{}\"`, which was written through the API, would be its own ancestor; {} of its \
+                     parents do not count",
+                    entity.uid.0,
+                    entity.uid.1.escape_debug(),
+                    before - entity.parents.len()
+                ));
+                if let Some(slot) = self.entities.get_mut(node) {
+                    *slot = entity;
+                }
+            }
+        }
     }
 
     /// The schema's actions, in place of what was read for them.

@@ -1,12 +1,13 @@
 //! Where a [`Pdp`]'s policies, schema and entities come from, and how it behaves.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cedar_policy::{Entities, PolicySet, SchemaFragment};
 
 use super::Pdp;
+use super::reading::Reading;
 use super::reload::{Reloader, Sources};
 use super::scoring::Scoring;
 use crate::engine::{Engine, Shadow, ShadowSettings};
@@ -75,11 +76,16 @@ impl std::fmt::Debug for Notices {
     }
 }
 
+/// How long a file must have been unchanged before a reload takes it, where nothing else is set.
+const REST: Duration = Duration::from_millis(100);
+
 impl PdpBuilder {
     /// Policies from a file or a directory tree.
     #[must_use]
     pub fn policies(mut self, path: impl Into<PathBuf>) -> Self {
-        self.sources.roots.0.push((Kind::Policies, path.into()));
+        Arc::make_mut(&mut self.sources.roots)
+            .0
+            .push((Kind::Policies, path.into()));
         self
     }
 
@@ -105,7 +111,9 @@ impl PdpBuilder {
     /// Schema from a file or a directory tree.
     #[must_use]
     pub fn schema(mut self, path: impl Into<PathBuf>) -> Self {
-        self.sources.roots.0.push((Kind::Schema, path.into()));
+        Arc::make_mut(&mut self.sources.roots)
+            .0
+            .push((Kind::Schema, path.into()));
         self
     }
 
@@ -125,7 +133,9 @@ impl PdpBuilder {
     /// Entities from a file or a directory tree.
     #[must_use]
     pub fn entities(mut self, path: impl Into<PathBuf>) -> Self {
-        self.sources.roots.0.push((Kind::Entities, path.into()));
+        Arc::make_mut(&mut self.sources.roots)
+            .0
+            .push((Kind::Entities, path.into()));
         self
     }
 
@@ -297,8 +307,9 @@ impl PdpBuilder {
         self
     }
 
-    /// Watches the paths and reloads on change. A change is taken up once nothing has moved for
-    /// `debounce`; every `poll_interval` the files are looked at in any case.
+    /// Watches the paths and reloads on change. A change is taken up once no file has changed for
+    /// `debounce` (100 ms for reloads where nothing is watched); every `poll_interval` the files are
+    /// compared in any case.
     #[must_use]
     pub fn watch(mut self, mode: WatchMode, debounce: Duration, poll_interval: Duration) -> Self {
         self.watch = Some(Watch {
@@ -381,6 +392,9 @@ impl PdpBuilder {
             settings: ArcSwap::from_pointee(self.settings),
             guard: !self.unguarded,
             state_dir,
+            rest: self.watch.map_or(REST, |watch| watch.debounce),
+            reading: Reading::default(),
+            last: Mutex::default(),
         };
         let engine = Engine {
             shadow: Shadow::start(self.shadow).map_err(BuildError::Shadow)?,

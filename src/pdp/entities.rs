@@ -3,14 +3,14 @@
 //! A batch is checked as entity files are, made durable, and then published as a state of its own that
 //! shares policies and schema with the one before: nothing is read or compiled again.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::{Inner, Pdp};
 use crate::entities::{
-    Batch, BatchError, EntityVersion, Exporter, Room, Uid, entity_ref, is_action, merge, read_one,
+    Batch, BatchError, EntityVersion, Exporter, Room, Stored, Uid, entity_ref, is_action, merge, read_one,
 };
 use crate::hex::hex;
 use crate::policy::Revision;
@@ -294,9 +294,12 @@ struct Checked<'a> {
     version: &'a EntityVersion,
     /// Bytes of the JSON of one entity.
     most_bytes: usize,
+    shadows: &'a Stored,
     batch: Batch,
     /// The entities that it changes, and whether they are there after what was read so far.
     touched: BTreeMap<Name, bool>,
+    /// Written entities in whose place a file's stands; what was written of them goes.
+    unshadowed: Vec<Name>,
     /// What the batch has made of entities so far, and by which of its changes.
     made: HashMap<Name, (usize, Map<String, Value>)>,
     /// Which of its changes deleted an entity last.
@@ -327,10 +330,12 @@ impl Inner {
             stored,
             deleted,
         };
-        if checked.touched.is_empty() {
+        if checked.touched.is_empty() && checked.unshadowed.is_empty() {
             return Ok(written(&now));
         }
         let sequence = now.sequence() + 1;
+        let unshadowed = std::mem::take(&mut checked.unshadowed);
+        let gone: HashSet<Name> = unshadowed.iter().cloned().collect();
         let entities = now.store().written(&checked.batch, |version| {
             let entities = checked.touched.into_iter();
             let writes = EntityWrites {
@@ -341,12 +346,13 @@ impl Inner {
                         let json = uid.and_then(|uid| shown(version, uid));
                         (ty, id, json.map(|(json, _)| json.to_string()))
                     })
+                    .chain(unshadowed.into_iter().map(|(ty, id)| (ty, id, None)))
                     .collect(),
             };
             let kept = keeper.write_entities(writes);
             kept.map_err(EntityWriteError::State)
         })?;
-        let next = now.with_entities(entities, sequence);
+        let next = now.with_entities(entities.without_shadowed(&gone), sequence);
         let written = written(&next);
         tracing::debug!(sequence, stored, deleted, "entities written");
         self.publish(next);
@@ -367,6 +373,8 @@ fn check<'a>(
         touched: BTreeMap::new(),
         made: HashMap::new(),
         gone: HashMap::new(),
+        shadows: state.store(),
+        unshadowed: Vec::new(),
         stored: 0,
         deleted: 0,
     };
@@ -519,6 +527,12 @@ impl Checked<'_> {
 
     fn delete(&mut self, at: usize, entity: &EntityRef) -> Done {
         let (ty, id) = (entity.type_name(), entity.id());
+        if self.shadows.is_shadowed(ty, id) {
+            // The file's entity stays; only what was written under its id goes.
+            self.unshadowed.push((ty.to_owned(), id.to_owned()));
+            self.deleted += 1;
+            return Ok(());
+        }
         self.may_write(ty, id)?;
         let name = (ty.to_owned(), id.to_owned());
         let known = self.version.find(ty, id);

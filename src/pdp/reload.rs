@@ -1,14 +1,16 @@
 //! Sources to the next state, or the reasons why there is none.
 
 use std::hash::Hasher;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use cedar_policy::{Entities, PolicySet, SchemaFragment};
 
+use super::reading::Reading;
 use crate::entities::{self, EntityStore, Stored};
 use crate::fault::{Fault, Faults};
-use crate::policy::source::{Kind, Roots, SourceFile};
+use crate::policy::source::{Kind, Listing, ReadFiles, Roots, Settling, SourceFile};
 use crate::policy::{Material, ReadLimits, ReadSchema, Settings, Snapshot};
 use crate::state::State;
 use crate::storage::{LastGood, Store};
@@ -17,7 +19,7 @@ use crate::timestamp::Timestamp;
 /// Where everything comes from.
 #[derive(Debug, Default)]
 pub(super) struct Sources {
-    pub(super) roots: Roots,
+    pub(super) roots: Arc<Roots>,
     pub(super) texts: Vec<SourceFile>,
     pub(super) policies: Vec<Arc<PolicySet>>,
     pub(super) schema: Vec<SchemaFragment>,
@@ -34,7 +36,14 @@ pub(super) struct Reloader {
     pub(super) settings: ArcSwap<Settings>,
     pub(super) guard: bool,
     pub(super) state_dir: Option<Store>,
+    /// How long a file must have been unchanged before a reload takes it.
+    pub(super) rest: Duration,
+    pub(super) reading: Reading,
+    pub(super) last: Mutex<Arc<Vec<SourceFile>>>,
 }
+
+/// A reload waits this long for files that go on changing, then takes their last settled texts.
+const STORM_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Stack for loading, in bytes; only what is used of it takes memory.
 const LOAD_STACK: usize = 64 << 20;
@@ -56,9 +65,47 @@ impl Reloader {
         Settings::clone(&self.settings.load())
     }
 
-    /// Reads the files of all roots.
-    pub(super) fn read(&self, limits: &ReadLimits) -> Result<Vec<SourceFile>, Faults> {
-        self.sources.roots.read(limits)
+    /// Reads the files of all roots once they stand still. `first` waits for nothing.
+    pub(super) fn read(&self, limits: ReadLimits, first: bool) -> Result<ReadFiles, Faults> {
+        let roots = Arc::clone(&self.sources.roots);
+        if roots.0.is_empty() {
+            return Ok(ReadFiles::default());
+        }
+        let (last, rest) = (Arc::clone(&self.last_read()), self.rest);
+        let read = self.reading.run(move |progress| {
+            let settling = Settling {
+                rest,
+                patience: STORM_PATIENCE,
+                last: Some(&last),
+            };
+            let settling = if first { Settling::FIRST } else { settling };
+            roots.read(&limits, settling, progress)
+        });
+        read.and_then(|read| read)
+    }
+
+    /// Which files there are, or why that cannot be said; one text for one reason.
+    pub(super) fn fingerprint(&self, limits: ReadLimits) -> Result<Listing, String> {
+        let roots = Arc::clone(&self.sources.roots);
+        let listed = self
+            .reading
+            .run(move |progress| roots.list(&limits, progress));
+        let listed = listed.and_then(|listed| listed);
+        listed.map_err(|faults| faults.to_string())
+    }
+
+    /// The files of policies and schema that a state was made of last.
+    fn last_read(&self) -> MutexGuard<'_, Arc<Vec<SourceFile>>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps what a state was made of, for files that will not stand still at the next reload. Texts are
+    /// shared with the state; those of entities are not, and not kept.
+    pub(super) fn keep_last(&self, files: &[SourceFile]) {
+        let files = files
+            .iter()
+            .filter(|file| file.form.kind() != Kind::Entities);
+        *self.last_read() = Arc::new(files.cloned().collect());
     }
 
     /// Builds a state from files read from the roots, and all that was handed over in memory; on a
@@ -66,7 +113,7 @@ impl Reloader {
     /// `before` is taken over from it.
     pub(super) fn build(
         &self,
-        files: &[SourceFile],
+        files: &ReadFiles,
         limits: &ReadLimits,
         sequence: u64,
         before: Option<&State>,
@@ -86,13 +133,14 @@ impl Reloader {
 
     fn build_here(
         &self,
-        files: &[SourceFile],
+        read: &ReadFiles,
         limits: &ReadLimits,
         sequence: u64,
         before: Option<&State>,
     ) -> Result<State, Faults> {
+        let files = &read.files;
         self.no_schema_lost(files)?;
-        let mut all = files.to_vec();
+        let mut all = files.clone();
         all.extend(self.sources.texts.iter().cloned());
         let material = Material {
             files: &all,
@@ -118,7 +166,11 @@ impl Reloader {
             }
         };
         let before = before.filter(|_| schema.is_the_same);
-        let entities = self.entities(&all, &schema, limits, before);
+        let entities = match before {
+            // Files of entities that keep changing say nothing yet.
+            Some(before) if read.restless_entities => Ok(before.store().clone()),
+            _ => self.entities(&all, &schema, limits, before),
+        };
         let (stored, faults) = match entities {
             Ok(stored) => (stored, Faults::new()),
             Err(faults) => (Stored::default(), faults),
@@ -174,7 +226,7 @@ impl Reloader {
             let written = dir.entities();
             written.map_err(|error| Fault::new("state", error.to_string()))
         })?;
-        let loaded = entities::load(&entities::Material {
+        let mut loaded = entities::load(&entities::Material {
             files: &files,
             parsed: &self.sources.entities,
             given: given.map_or(&[], |(given, _)| given),
@@ -185,7 +237,11 @@ impl Reloader {
         })?;
         let store = EntityStore::new();
         loaded.store(&store)?;
-        Ok(Stored::new(Arc::new(store), hash))
+        let held_back = loaded.held_back();
+        for reason in held_back.reasons() {
+            tracing::warn!(%reason, "a written entity is at odds with the sources");
+        }
+        Ok(Stored::new(Arc::new(store), hash).with_held_back(held_back))
     }
 
     /// Where a schema was asked for there has to be one: without it nothing would be validated.
@@ -240,12 +296,13 @@ impl Reloader {
             None => None,
         };
         let next_sequence = last.as_ref().map_or(1, |last| last.sequence + 1);
-        let built = self.read(limits).and_then(|files| {
-            let state = self.build(&files, limits, next_sequence, None)?;
+        let built = self.read(*limits, true).and_then(|read| {
+            let state = self.build(&read, limits, next_sequence, None)?;
             if state.snapshot().is_empty() {
                 return Err(nothing(&self.sources));
             }
-            Ok((state, files))
+            self.keep_last(&read.files);
+            Ok((state, read.files))
         });
         match built {
             Ok((state, files)) => match (&last, &self.state_dir) {
@@ -261,7 +318,11 @@ impl Reloader {
             },
             Err(faults) => match last {
                 Some(last) if !strict => {
-                    match self.build(&last.files, limits, last.sequence, None) {
+                    let kept = ReadFiles {
+                        files: last.files,
+                        ..ReadFiles::default()
+                    };
+                    match self.build(&kept, limits, last.sequence, None) {
                         Ok(state) => Ok((state, Some(faults))),
                         // What is to be mended are the present sources, not the kept ones.
                         Err(_) => Err(super::BuildError::Sources(faults)),

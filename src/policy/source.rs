@@ -3,13 +3,14 @@
 //! A tree is handed on only if its listing after reading equals the one before: a half-written
 //! deployment or a directory swapped under the reader is read again.
 
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
+use super::progress::Progress;
 use crate::fault::{Fault, Faults, SourceText};
+use crate::files;
 
 /// What a tree is read for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -150,17 +151,53 @@ struct Entry {
 
 /// Directories below each other; a deeper tree is a mistake or a loop of links.
 const MAX_TREE_DEPTH: usize = 64;
-/// Times that a tree which changes while it is read is read again.
-const ATTEMPTS: usize = 40;
+/// Pause before a tree that changes is looked at again.
 const PAUSE: Duration = Duration::from_millis(25);
+/// Looks at a tree that cannot be listed: between two renames a second look finds it.
+const LOOKS: usize = 3;
+
+/// How a tree is read while others write to it.
+///
+/// A file that is written in place holds, for a while, a beginning that may parse. So a file is taken only
+/// once it has not changed for `rest`. A writer that pauses for longer than that cannot be told from one
+/// that has finished.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Settling<'a> {
+    /// How long a file must have been unchanged.
+    pub(crate) rest: Duration,
+    /// How long to wait for files that go on changing.
+    pub(crate) patience: Duration,
+    /// What was read last; stands in for the files that go on changing.
+    pub(crate) last: Option<&'a [SourceFile]>,
+}
+
+impl Settling<'_> {
+    /// For a first read: it waits for nothing, but for a tree that changes under it.
+    pub(crate) const FIRST: Self = Self {
+        rest: Duration::ZERO,
+        patience: Duration::from_secs(1),
+        last: None,
+    };
+}
+
+/// What was read of all trees.
+#[derive(Debug, Default)]
+pub(crate) struct ReadFiles {
+    pub(crate) files: Vec<SourceFile>,
+    /// Files that went on changing, by the names operators know them by: the last settled text stands in
+    /// for each. A file that has never settled is left out.
+    pub(crate) restless: Vec<String>,
+    /// Whether entities are among them; their texts are not kept, so the stored entities stand in.
+    pub(crate) restless_entities: bool,
+}
 
 impl Roots {
     /// Lists the files without reading them.
-    pub(crate) fn list(&self, limits: &ReadLimits) -> Result<Listing, Faults> {
+    pub(crate) fn list(&self, limits: &ReadLimits, progress: &Progress) -> Result<Listing, Faults> {
         let mut faults = Faults::new();
         let mut entries = Vec::new();
         for (kind, root) in &self.0 {
-            if let Err(fault) = list_root(*kind, root, limits, &mut entries) {
+            if let Err(fault) = list_root(*kind, root, limits, progress, &mut entries) {
                 faults.push(fault);
             }
         }
@@ -168,46 +205,157 @@ impl Roots {
     }
 
     /// Reads every file, again if the tree changed meanwhile.
-    pub(crate) fn read(&self, limits: &ReadLimits) -> Result<Vec<SourceFile>, Faults> {
-        let mut last = Faults::new();
-        for attempt in 0..ATTEMPTS {
-            if attempt > 0 {
-                std::thread::sleep(PAUSE);
-            }
-            let before = self.list(limits);
-            let read = before.as_ref().map(|listing| listing.read(limits));
-            let after = self.list(limits);
-            match (before.as_ref(), &after, read) {
-                (Ok(one), Ok(other), Ok(read)) if one == other => return read,
-                (Err(faults), Err(_), _) => {
-                    // Gone for good, or between two renames: a second look tells.
-                    if attempt >= 2 {
-                        return Err(faults.clone());
+    pub(crate) fn read(
+        &self,
+        limits: &ReadLimits,
+        settling: Settling<'_>,
+        progress: &Progress,
+    ) -> Result<ReadFiles, Faults> {
+        let latest = Instant::now() + settling.patience;
+        let mut looks = 0;
+        loop {
+            let out_of_patience = Instant::now() >= latest;
+            let before = match self.list(limits, progress) {
+                Ok(before) => before,
+                Err(faults) => {
+                    looks += 1;
+                    if looks >= LOOKS || out_of_patience {
+                        return Err(faults);
                     }
-                    last = faults.clone();
+                    std::thread::sleep(PAUSE);
+                    continue;
                 }
-                _ => {
-                    last = Fault::new("unstable", "the files kept changing while they were read")
-                        .help("the next change is picked up as soon as they rest")
-                        .into();
+            };
+            if !out_of_patience && let Some(wait) = before.unsettled(settling.rest) {
+                std::thread::sleep(wait.clamp(Duration::from_millis(1), PAUSE));
+                continue;
+            }
+            let read = before.read(limits, progress);
+            let after = self.list(limits, progress);
+            match after {
+                Ok(after) if after == before && after.unsettled(settling.rest).is_none() => {
+                    return Ok(ReadFiles {
+                        files: read?,
+                        restless: Vec::new(),
+                        restless_entities: false,
+                    });
                 }
+                Ok(after) if out_of_patience => {
+                    let restless = after.restless(&before, settling.rest);
+                    return restless_files(&before, limits, settling.last, &restless, progress);
+                }
+                Err(faults) if out_of_patience => return Err(faults),
+                _ => std::thread::sleep(PAUSE),
             }
         }
-        Err(last)
     }
 }
 
+/// Reads what stands still, and takes the last settled text for the files that do not.
+fn restless_files(
+    listing: &Listing,
+    limits: &ReadLimits,
+    last: Option<&[SourceFile]>,
+    restless: &[PathBuf],
+    progress: &Progress,
+) -> Result<ReadFiles, Faults> {
+    let unstable = || {
+        let names: Vec<_> = restless.iter().take(3).map(|path| shown(path)).collect();
+        let message = format!(
+            "the files kept changing while they were read: {}",
+            names.join(", ")
+        );
+        Fault::new("unstable", message).help("the change is taken up as soon as they stand still")
+    };
+    let Some(last) = last else {
+        return Err(unstable().into());
+    };
+    let mut faults = Faults::new();
+    let mut read = ReadFiles {
+        files: Vec::new(),
+        restless: restless.iter().map(|path| shown(path)).collect(),
+        restless_entities: false,
+    };
+    for entry in &listing.0 {
+        if !restless.contains(&entry.path) {
+            match read_file(entry, limits, progress) {
+                Ok(file) => read.files.push(file),
+                Err(fault) => faults.push(fault),
+            }
+        } else if entry.form.kind() == Kind::Entities {
+            read.restless_entities = true;
+        } else {
+            let name = shown(&entry.path);
+            let settled = last
+                .iter()
+                .find(|file| file.form == entry.form && *file.source.name == *name);
+            read.files.extend(settled.cloned());
+        }
+    }
+    faults.or(read)
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
 impl Listing {
-    fn read(&self, limits: &ReadLimits) -> Result<Vec<SourceFile>, Faults> {
+    /// How long the file that changed last must still stand still; `None` when all have for `rest`.
+    fn unsettled(&self, rest: Duration) -> Option<Duration> {
+        let now = SystemTime::now();
+        let left = self.0.iter().filter_map(|entry| entry.unsettled(rest, now));
+        left.max()
+    }
+
+    /// The files that changed since `before`, came, went, or changed less than `rest` ago.
+    fn restless(&self, before: &Self, rest: Duration) -> Vec<PathBuf> {
+        let now = SystemTime::now();
+        let differs = |entry: &&Entry, other: &Self| {
+            entry.unsettled(rest, now).is_some() || !other.0.contains(entry)
+        };
+        let mut paths: Vec<_> = self
+            .0
+            .iter()
+            .filter(|entry| differs(entry, before))
+            .chain(before.0.iter().filter(|entry| differs(entry, self)))
+            .map(|entry| entry.path.clone())
+            .collect();
+        paths.sort();
+        paths.dedup();
+        paths
+    }
+
+    fn read(&self, limits: &ReadLimits, progress: &Progress) -> Result<Vec<SourceFile>, Faults> {
         let mut faults = Faults::new();
         let mut files = Vec::with_capacity(self.0.len());
         for entry in &self.0 {
-            match read_file(entry, limits) {
+            match read_file(entry, limits, progress) {
                 Ok(file) => files.push(file),
                 Err(fault) => faults.push(fault),
             }
         }
         faults.or(files)
+    }
+}
+
+impl Entry {
+    /// How long it must still stand still. A time in the future is another clock's and says nothing.
+    fn unsettled(&self, rest: Duration, now: SystemTime) -> Option<Duration> {
+        let age = now.duration_since(self.changed()?).ok()?;
+        rest.checked_sub(age).filter(|left| !left.is_zero())
+    }
+
+    /// When it changed last. Unlike the time of modification nobody sets this one at will.
+    fn changed(&self) -> Option<SystemTime> {
+        let (_, _, seconds, nanoseconds) = self.identity;
+        if seconds <= 0 {
+            return self.modified;
+        }
+        let since = Duration::new(
+            u64::try_from(seconds).ok()?,
+            u32::try_from(nanoseconds).ok()?,
+        );
+        SystemTime::UNIX_EPOCH.checked_add(since)
     }
 }
 
@@ -226,8 +374,10 @@ fn list_root(
     kind: Kind,
     root: &Path,
     limits: &ReadLimits,
+    progress: &Progress,
     entries: &mut Vec<Entry>,
 ) -> Result<(), Fault> {
+    progress.at(root);
     let meta = fs::metadata(root).map_err(|error| io_fault(root, "cannot read", &error))?;
     if !meta.is_dir() {
         regular(root, &meta)?;
@@ -241,6 +391,7 @@ fn list_root(
     // By their real names: a link that leads back up, or twice to one place, is followed once.
     let mut visited = std::collections::HashSet::new();
     while let Some((directory, depth)) = pending.pop() {
+        progress.at(&directory);
         let real = fs::canonicalize(&directory)
             .map_err(|error| io_fault(&directory, "cannot read", &error))?;
         if !visited.insert(real) {
@@ -268,6 +419,7 @@ fn list_root(
             }
             let path = member.path();
             let form = Form::of_member(kind, &name);
+            progress.at(&path);
             let meta = match fs::metadata(&path) {
                 Ok(meta) => meta,
                 // A dangling link of a name that is not read anyway.
@@ -326,7 +478,8 @@ fn identity(_: &fs::Metadata) -> (u64, u64, i64, i64) {
     (0, 0, 0, 0)
 }
 
-fn read_file(entry: &Entry, limits: &ReadLimits) -> Result<SourceFile, Fault> {
+fn read_file(entry: &Entry, limits: &ReadLimits, progress: &Progress) -> Result<SourceFile, Fault> {
+    progress.at(&entry.path);
     let name = entry.path.display().to_string();
     let (longest, setting) = match entry.form.kind() {
         Kind::Entities => (limits.entity_file_bytes, "limits.entity_file_bytes"),
@@ -337,18 +490,11 @@ fn read_file(entry: &Entry, limits: &ReadLimits) -> Result<SourceFile, Fault> {
             .in_file(name.as_str())
             .help(format!("split the file or raise `{setting}`"))
     };
-    if entry.len > longest {
-        return Err(too_large());
-    }
-    let file =
-        File::open(&entry.path).map_err(|error| io_fault(&entry.path, "cannot open", &error))?;
-    let mut bytes = Vec::with_capacity(usize::try_from(entry.len).unwrap_or(0));
-    file.take(longest.saturating_add(1))
-        .read_to_end(&mut bytes)
-        .map_err(|error| io_fault(&entry.path, "cannot read", &error))?;
-    if bytes.len() as u64 > longest {
-        return Err(too_large());
-    }
+    let bytes = files::read_noting(&entry.path, longest, || progress.moved());
+    let bytes = bytes.map_err(|error| match error.kind() {
+        std::io::ErrorKind::FileTooLarge => too_large(),
+        _ => io_fault(&entry.path, "cannot read", &error),
+    })?;
     let text = String::from_utf8(bytes).map_err(|error| {
         Fault::new(
             "encoding",
@@ -404,8 +550,13 @@ mod tests {
         }
         let read = |kind| {
             Roots(vec![(kind, dir.path().to_owned())])
-                .read(&ReadLimits::default())
+                .read(
+                    &ReadLimits::default(),
+                    Settling::FIRST,
+                    &Progress::default(),
+                )
                 .unwrap()
+                .files
         };
         assert_eq!(
             names(&read(Kind::Policies)),
@@ -437,7 +588,7 @@ mod tests {
             ..ReadLimits::default()
         };
         let faults = Roots(vec![(Kind::Policies, dir.path().to_owned())])
-            .read(&limits)
+            .read(&limits, Settling::FIRST, &Progress::default())
             .unwrap_err();
         let codes: Vec<_> = faults.iter().map(Fault::code).collect();
         assert_eq!(codes, ["too_large", "encoding"]);
@@ -449,7 +600,11 @@ mod tests {
         let missing = Roots(vec![(Kind::Policies, dir.path().join("none"))]);
         assert!(
             missing
-                .read(&ReadLimits::default())
+                .read(
+                    &ReadLimits::default(),
+                    Settling::FIRST,
+                    &Progress::default()
+                )
                 .unwrap_err()
                 .summary()
                 .contains("none")
@@ -459,7 +614,92 @@ mod tests {
             fs::write(dir.path().join("a.cedar"), "").unwrap();
             std::os::unix::fs::symlink(dir.path(), dir.path().join("loop")).unwrap();
             let roots = Roots(vec![(Kind::Policies, dir.path().to_owned())]);
-            assert_eq!(roots.read(&ReadLimits::default()).unwrap().len(), 1);
+            let read = roots.read(
+                &ReadLimits::default(),
+                Settling::FIRST,
+                &Progress::default(),
+            );
+            assert_eq!(read.unwrap().files.len(), 1);
         }
+    }
+
+    const REST: Duration = Duration::from_millis(100);
+
+    fn settled<'a>(last: Option<&'a [SourceFile]>, patience: Duration) -> Settling<'a> {
+        Settling {
+            rest: REST,
+            patience,
+            last,
+        }
+    }
+
+    /// A writer that truncates and goes on within `REST` is waited for.
+    #[test]
+    fn a_file_that_is_written_in_place_is_read_when_it_has_rested() {
+        use std::io::Write;
+
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.cedar");
+        fs::write(&path, "old").unwrap();
+        let roots = Roots(vec![(Kind::Policies, dir.path().to_owned())]);
+        std::thread::scope(|scope| {
+            let mut file = fs::File::create(&path).unwrap();
+            scope.spawn(move || {
+                for part in ["permit", "(principal", ", action, resource);"] {
+                    file.write_all(part.as_bytes()).unwrap();
+                    std::thread::sleep(REST / 3);
+                }
+            });
+            let settling = settled(None, Duration::from_secs(5));
+            let read = roots.read(&ReadLimits::default(), settling, &Progress::default());
+            let read = read.unwrap();
+            assert_eq!(
+                &*read.files[0].source.text,
+                "permit(principal, action, resource);"
+            );
+        });
+    }
+
+    /// A file that is rewritten for ever must not keep another one's change from being taken.
+    #[test]
+    fn the_last_settled_text_stands_in_for_a_file_that_never_rests() {
+        use std::sync::atomic::{AtomicBool, Ordering};
+
+        let dir = tempfile::tempdir().unwrap();
+        let (storm, other) = (
+            dir.path().join("storm.cedar"),
+            dir.path().join("other.cedar"),
+        );
+        fs::write(&storm, "settled").unwrap();
+        fs::write(&other, "1").unwrap();
+        let roots = Roots(vec![(Kind::Policies, dir.path().to_owned())]);
+        let limits = ReadLimits::default();
+        let read = |last| {
+            let settling = settled(last, Duration::from_millis(400));
+            roots.read(&limits, settling, &Progress::default())
+        };
+        let first = read(None).unwrap().files;
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    fs::write(&storm, "half").unwrap();
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+            });
+            fs::write(&other, "2").unwrap();
+            std::thread::sleep(REST);
+            let second = read(Some(&first));
+            let refused = read(None);
+            done.store(true, Ordering::Relaxed);
+            let second = second.unwrap();
+            let texts: Vec<_> = second.files.iter().map(|file| &*file.source.text).collect();
+            assert_eq!(texts, ["2", "settled"]);
+            assert_eq!(second.restless, [storm.display().to_string()]);
+            assert_eq!(
+                refused.unwrap_err().iter().next().unwrap().code(),
+                "unstable"
+            );
+        });
     }
 }

@@ -402,10 +402,8 @@ fn read_file(
     if before == Some(stamp) {
         return Ok(None);
     }
-    if data.len() > LONGEST_BODY as u64 {
-        return Err(format!("`{place}`: longer than {LONGEST_BODY} bytes"));
-    }
-    Ok(Some((std::fs::read(path).map_err(fault)?, stamp)))
+    let bytes = crate::files::read(path, LONGEST_BODY as u64).map_err(fault)?;
+    Ok(Some((bytes, stamp)))
 }
 
 /// Reads a key file at the start, to say at once what is wrong with it.
