@@ -101,6 +101,8 @@ pub struct Config {
     pub trust: Option<TrustConfig>,
     /// Whether it is injected where there is no schema.
     pub inject_without_schema: bool,
+    /// What the names of the annotations that Deodar reads begin with; empty unless set.
+    pub annotation_prefix: String,
     /// Names that `@obligation` may use.
     pub obligations: Vec<String>,
     /// Names that `@advice` may use.
@@ -361,6 +363,7 @@ impl Config {
             },
             env_member: text("decide.env_member"),
             inject_without_schema: flag("decide.inject_without_schema"),
+            annotation_prefix: text("decide.annotation_prefix"),
             obligations: names("vocabulary.obligations"),
             advice: names("vocabulary.advice"),
             server: ServerConfig {
@@ -603,6 +606,7 @@ impl Config {
             .engine(self.engine)
             .shadow(self.shadow)
             .on_error(self.on_error)
+            .annotation_prefix(&self.annotation_prefix)
             .obligations(self.obligations.iter().cloned())
             .advice(self.advice.iter().cloned())
             .env_member(self.env_member.clone())

@@ -21,7 +21,7 @@ use crate::caller::Scope;
 use crate::decide::{Outcome, decide};
 use crate::engine::{self, Engine, ShadowCounts, ShadowMismatch};
 use crate::enrich::enrich;
-use crate::fault::{Fault, Faults};
+use crate::fault::{Fault, Faults, MOST_SHOWN};
 use crate::hash::{self, Lru};
 use crate::policy::source::{ReadFiles, SourceFile};
 use crate::policy::{ReadLimits, Revision, Settings, Taken, Watch, Watcher};
@@ -163,6 +163,9 @@ impl Pdp {
         let mut reasons = trouble.reasons.clone();
         reasons.extend(self.inner.reloader.reading.trouble());
         reasons.extend(held_back(&state));
+        if state.snapshot().is_empty() {
+            reasons.push(NO_POLICY.to_owned());
+        }
         let store = self.inner.reloader.state_dir.as_ref();
         if let Some(error) = store.and_then(Store::trouble).filter(|_| !trouble.unsaved) {
             reasons.push(format!("nothing can be kept: {error}"));
@@ -289,6 +292,9 @@ impl Pdp {
         }
         for warning in state.snapshot().warnings() {
             tracing::warn!(place = %warning.one_line(), "policy warning");
+        }
+        if state.snapshot().is_empty() {
+            tracing::warn!("{NO_POLICY}");
         }
         let inner = Inner {
             state: ArcSwap::from_pointee(state),
@@ -417,12 +423,18 @@ fn held_back(state: &State) -> Option<String> {
     any.then(|| format!("{}{more}", named.join("; ")))
 }
 
+/// Said of a state without policies.
+const NO_POLICY: &str = "there is no policy yet: every request is denied";
+
 /// What is named of many of one kind in a reason.
 const NAMED: usize = 5;
 
 fn log_faults(faults: &Faults) {
-    for fault in faults.iter() {
+    for fault in faults.iter().take(MOST_SHOWN) {
         tracing::error!(code = fault.code(), place = %fault.one_line(), "sources refused");
+    }
+    if faults.len() > MOST_SHOWN {
+        tracing::error!("and {} more faults", faults.len() - MOST_SHOWN);
     }
 }
 

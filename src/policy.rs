@@ -6,6 +6,8 @@
 
 mod annotations;
 mod cedar;
+mod content;
+mod json;
 mod links;
 mod load;
 mod nesting;
@@ -16,6 +18,7 @@ pub(crate) mod source;
 mod statements;
 mod table;
 mod unit;
+pub(crate) mod vocabulary;
 mod watch;
 
 pub(crate) use annotations::Meaning;

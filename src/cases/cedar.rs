@@ -117,6 +117,7 @@ pub(super) fn integration(path: &Path, base: &Path, value: Value) -> Result<Suit
         .into_iter()
         .enumerate()
         .map(|(n, request)| Case {
+            line: None,
             name: match request.description.as_str() {
                 "" => format!("request {n}"),
                 text => text.to_owned(),
@@ -180,6 +181,7 @@ pub(super) fn run_tests(path: &Path, value: Value, sources: &Sources) -> Result<
             context => context,
         };
         cases.push(Case {
+            line: None,
             name,
             request: json!({
                 "principal": test.request.principal, "action": test.request.action,

@@ -81,6 +81,9 @@ pub(super) struct Sources {
     /// File or directory of policies; may be repeated
     #[arg(long, value_name = "PATH")]
     pub(super) policies: Vec<PathBuf>,
+    /// File of template links, of any name; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(super) links: Vec<PathBuf>,
     /// File or directory of schema fragments; may be repeated
     #[arg(long, value_name = "PATH")]
     pub(super) schema: Vec<PathBuf>,
@@ -88,7 +91,7 @@ pub(super) struct Sources {
     #[arg(long, value_name = "PATH")]
     pub(super) entities: Vec<PathBuf>,
     /// Use the built-in sample: a company workspace
-    #[arg(long, conflicts_with_all = ["policies", "schema", "entities"])]
+    #[arg(long, conflicts_with_all = ["policies", "links", "schema", "entities"])]
     pub(super) sample: bool,
 }
 
@@ -175,6 +178,9 @@ pub(super) struct Score {
 pub(super) struct Validate {
     #[command(flatten)]
     pub(super) sources: Sources,
+    /// Refuse policies that validation warns of, with exit code 3
+    #[arg(long)]
+    pub(super) deny_warnings: bool,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -645,8 +651,10 @@ pub(super) struct AuditVerify {
 
 impl Sources {
     fn flags(&self) -> Vec<Flag> {
+        // A file that is named is read for what it holds, links among others.
+        let policies: Vec<PathBuf> = self.policies.iter().chain(&self.links).cloned().collect();
         [
-            ("sources.policies", "--policies", &self.policies),
+            ("sources.policies", "--policies", &policies),
             ("sources.schema", "--schema", &self.schema),
             ("sources.entities", "--entities", &self.entities),
         ]

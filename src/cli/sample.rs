@@ -92,13 +92,10 @@ const ENTITIES: &[(&str, &str)] = &[
         include_str!("../../policies/workspace/profiles.entities.ndjson"),
     ),
 ];
-const OBLIGATIONS: &[&str] = &[
-    "log_access",
-    "redact_fields",
-    "watermark",
-    "notify_security",
-];
-const ADVICE: &[&str] = &["renew_review", "contact_owner"];
+const VOCABULARY: (&str, &str) = (
+    "vocabulary.json",
+    include_str!("../../policies/workspace/vocabulary.json"),
+);
 
 const CONFIG: &str = include_str!("../../policies/workspace/deodar.toml");
 
@@ -161,9 +158,7 @@ fn add(mut builder: PdpBuilder) -> PdpBuilder {
     for (name, text) in ENTITIES {
         builder = builder.entities_text(name, text);
     }
-    builder
-        .obligations(OBLIGATIONS.iter().copied())
-        .advice(ADVICE.iter().copied())
+    builder.vocabulary_text(VOCABULARY.0, VOCABULARY.1)
 }
 
 /// A request to the sample that is allowed at any time of the day.
@@ -194,7 +189,7 @@ mod tests {
         let built_in: BTreeSet<_> = POLICIES
             .iter()
             .chain(ENTITIES)
-            .chain([&LINKS])
+            .chain([&LINKS, &VOCABULARY])
             .map(|(name, _)| (*name).to_owned())
             .chain(["deodar.toml".to_owned()])
             .collect();

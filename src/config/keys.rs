@@ -93,6 +93,7 @@ pub(super) const KEYS: &[Key] = &[
     fixed("decide.trust_member", Kind::Text, "trust"),
     fixed("decide.auth_member", Kind::Text, "auth"),
     fixed("decide.inject_without_schema", Kind::Bool, "false"),
+    fixed("decide.annotation_prefix", Kind::Text, ""),
     fixed("vocabulary.obligations", Kind::Names, ""),
     fixed("vocabulary.advice", Kind::Names, ""),
     fixed("server.listen", Kind::Address, "127.0.0.1:8180"),

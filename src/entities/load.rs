@@ -9,14 +9,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use cedar_policy::pst::SmolStr;
 use cedar_policy::{Entities, Entity};
-use serde_json::value::RawValue;
+use serde_json::value::RawValue as RawJson;
 use serde_json::{Value, json};
 
 use super::batch::is_action;
 use super::graph::{GraphFault, check, core};
 use super::json::{entity_has_unknown, entity_ref};
 use super::typed::Typed;
-use super::{Batch, EntityStore, NewEntity, Room, wire};
+use super::{Batch, EntityStore, NewEntity, RawValue, Room, wire};
 use crate::fault::{Fault, Faults, Place, chain};
 use crate::json;
 use crate::policy::schema::SchemaSet;
@@ -211,9 +211,9 @@ struct Loader<'a> {
 impl Loader<'_> {
     fn array(&mut self, number: u32, file: &SourceFile) {
         let text = &file.source.text;
-        match serde_json::from_str::<Vec<&RawValue>>(text) {
+        match serde_json::from_str::<Vec<&RawJson>>(text) {
             Ok(items) => {
-                let items: Vec<&str> = items.into_iter().map(RawValue::get).collect();
+                let items: Vec<&str> = items.into_iter().map(RawJson::get).collect();
                 self.entities(number, text, &items);
             }
             Err(error) => self.faults.push(json_fault("entities", &error, file).help(
@@ -408,8 +408,13 @@ impl Loader<'_> {
     fn add(&mut self, entity: NewEntity, spot: Option<Spot>) {
         let (ty, id) = &entity.uid;
         if let Some(first) = self.find(&entity.uid) {
+            let known = self.entities.get(first);
+            // Dumps overlap: the same content twice is one entity.
+            if known.is_some_and(|known| canonical(known) == canonical(&entity)) {
+                return;
+            }
             let name = format!("{ty}::\"{}\"", id.escape_debug());
-            let message = format!("entity `{name}` is given twice");
+            let message = format!("entity `{name}` is given twice with different content");
             let mut fault = Fault::new("duplicate_entity", message).help("keep one of them");
             let first = self.places.get(first).copied().flatten();
             for (spot, label) in [(spot, "second time"), (first, "first time")] {
@@ -488,6 +493,38 @@ impl Loader<'_> {
         }
         self.faults.push(fault);
     }
+}
+
+/// What an entity says, whatever the order of its attributes, tags, parents and of the elements of sets.
+fn canonical(entity: &NewEntity) -> String {
+    let fields = |fields: &[(SmolStr, RawValue)]| {
+        let fields = fields.iter();
+        sorted(fields.map(|(name, value)| format!("{name:?}: {}", canonical_value(value))))
+    };
+    let parents = entity.parents.iter();
+    format!(
+        "{} {} {}",
+        fields(&entity.attrs),
+        fields(&entity.tags),
+        sorted(parents.map(|parent| format!("{parent:?}")))
+    )
+}
+
+fn canonical_value(value: &RawValue) -> String {
+    match value {
+        RawValue::Plain(value) => format!("{value:?}"),
+        RawValue::Entity(ty, id) => format!("{ty:?}::{id:?}"),
+        RawValue::Set(items) => sorted(items.iter().map(canonical_value)),
+        RawValue::Record(fields) => {
+            let fields = fields.iter();
+            sorted(fields.map(|(name, value)| format!("{name:?}: {}", canonical_value(value))))
+        }
+    }
+}
+
+fn sorted(items: impl Iterator<Item = String>) -> String {
+    let items: std::collections::BTreeSet<String> = items.collect();
+    format!("{items:?}")
 }
 
 /// One entity from its text.

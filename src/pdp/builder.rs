@@ -101,6 +101,13 @@ impl PdpBuilder {
         self.text(name, text, Form::Links)
     }
 
+    /// The names that `@obligation` and `@advice` may use, from the text of a vocabulary file:
+    /// `{"obligations": ["log_access"], "advice": []}`.
+    #[must_use]
+    pub fn vocabulary_text(self, name: &str, text: &str) -> Self {
+        self.text(name, text, Form::Vocabulary)
+    }
+
     /// Policies that were parsed already; their ids stay.
     #[must_use]
     pub fn policy_set(mut self, set: PolicySet) -> Self {
@@ -217,7 +224,16 @@ impl PdpBuilder {
         self
     }
 
-    /// Names that `@obligation` may use.
+    /// What the names of the annotations that Deodar reads begin with: with `deodar_` only
+    /// `@deodar_obligation(..)` and the like have a meaning, and `@obligation(..)` is text. `@id` stays as it
+    /// is. Empty unless set.
+    #[must_use]
+    pub fn annotation_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.settings.annotation_prefix = prefix.into();
+        self
+    }
+
+    /// Names that `@obligation` may use, besides those of vocabulary files beside the policies.
     #[must_use]
     pub fn obligations<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         let names = names.into_iter().map(Into::into);
@@ -225,7 +241,7 @@ impl PdpBuilder {
         self
     }
 
-    /// Names that `@advice` may use.
+    /// Names that `@advice` may use, besides those of vocabulary files beside the policies.
     #[must_use]
     pub fn advice<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         let names = names.into_iter().map(Into::into);

@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_read_that_panics_is_a_fault() {
-        let reading = reading();
+        let reading = Reading::default();
         let done = reading.run(|_| -> () { panic!("for this test") });
         assert!(done.unwrap_err().to_string().contains("panicked"));
         assert_eq!(reading.running().len(), 0);

@@ -11,7 +11,7 @@ use super::reading::Reading;
 use crate::entities::{self, EntityStore, Stored};
 use crate::fault::{Fault, Faults};
 use crate::policy::source::{Kind, Listing, ReadFiles, Roots, Settling, SourceFile};
-use crate::policy::{Material, ReadLimits, ReadSchema, Settings, Snapshot};
+use crate::policy::{Material, ReadLimits, ReadSchema, Settings, Snapshot, vocabulary};
 use crate::state::State;
 use crate::storage::{LastGood, Store};
 use crate::timestamp::Timestamp;
@@ -147,6 +147,8 @@ impl Reloader {
             policies: &self.sources.policies,
             schema: &self.sources.schema,
         };
+        let mut settings = self.settings();
+        vocabulary::add(&mut settings.vocabulary, &all)?;
         let schema = match Snapshot::read_schema(&material, before.map(State::snapshot)) {
             Ok(schema) => schema,
             Err(mut faults) => {
@@ -160,7 +162,7 @@ impl Reloader {
                     None,
                 )?;
                 let store = EntityStore::new();
-                let built = Snapshot::build(&material, self.settings(), unchecked, &store, None);
+                let built = Snapshot::build(&material, settings, unchecked, &store, None);
                 faults.extend(built.err().unwrap_or_default());
                 return Err(faults);
             }
@@ -175,17 +177,13 @@ impl Reloader {
             Ok(stored) => (stored, Faults::new()),
             Err(faults) => (Stored::default(), faults),
         };
-        // Policies that were compiled against the numbers of another store are compiled again.
+        // Policies that were compiled against the numbers of another store are compiled again, and those
+        // whose names of obligations were checked against another vocabulary are read again.
         let before = before
             .filter(|before| before.store().shares_store(&stored))
+            .filter(|before| before.snapshot().settings().vocabulary == settings.vocabulary)
             .map(|before| (before.snapshot(), before.compiled()));
-        let built = Snapshot::build(
-            &material,
-            self.settings(),
-            schema,
-            stored.entity_store(),
-            before,
-        );
+        let built = Snapshot::build(&material, settings, schema, stored.entity_store(), before);
         match (built, faults.is_empty()) {
             (Ok((snapshot, compiled)), true) => Ok(State::new(
                 Arc::new(snapshot),
@@ -298,7 +296,16 @@ impl Reloader {
         let next_sequence = last.as_ref().map_or(1, |last| last.sequence + 1);
         let built = self.read(*limits, true).and_then(|read| {
             let state = self.build(&read, limits, next_sequence, None)?;
-            if state.snapshot().is_empty() {
+            // A fresh installation may have no policy yet: it denies everything, and says so. But where there
+            // is nothing to read at all, or there were policies before, something is amiss.
+            let named = self
+                .sources
+                .roots
+                .0
+                .iter()
+                .any(|(kind, _)| *kind == Kind::Policies);
+            let named = named || !self.sources.texts.is_empty();
+            if state.snapshot().is_empty() && (!named || last.is_some()) {
                 return Err(nothing(&self.sources));
             }
             self.keep_last(&read.files);
@@ -351,8 +358,9 @@ fn nothing(sources: &Sources) -> Faults {
         Fault::new("no_policies", "there are no policies to decide with")
             .help("name a file or directory of policies")
     } else {
-        Fault::new("no_policies", format!("no policy in {}", places.join(", ")))
-            .help("policies are read from `*.cedar`, `*.links.json` and policy-set `*.json` files")
+        Fault::new("no_policies", format!("no policy in {}", places.join(", "))).help(
+            "policies are read from `*.cedar` and `*.json` files; a file of only comments has none",
+        )
     };
     fault.into()
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use super::content::{self, Content};
 use super::progress::Progress;
 use crate::fault::{Fault, Faults, SourceText};
 use crate::files;
@@ -26,6 +27,8 @@ pub(crate) enum Form {
     Cedar,
     PolicySetJson,
     Links,
+    /// Names of obligations and advice.
+    Vocabulary,
     SchemaCedar,
     SchemaJson,
     EntitiesJson,
@@ -35,7 +38,7 @@ pub(crate) enum Form {
 impl Form {
     pub(crate) fn kind(self) -> Kind {
         match self {
-            Self::Cedar | Self::PolicySetJson | Self::Links => Kind::Policies,
+            Self::Cedar | Self::PolicySetJson | Self::Links | Self::Vocabulary => Kind::Policies,
             Self::SchemaCedar | Self::SchemaJson => Kind::Schema,
             Self::EntitiesJson | Self::EntitiesNdjson => Kind::Entities,
         }
@@ -46,16 +49,20 @@ impl Form {
         let ends = |suffix: &str| name.ends_with(suffix);
         let schema = ends(".cedarschema") || ends(".cedarschema.json");
         let cases = ends(".cases.json") || ends(".requests.json");
+        let vocabulary = name == "vocabulary.json" || ends(".vocabulary.json");
         match kind {
             Kind::Policies if ends(".cedar") => Some(Self::Cedar),
             Kind::Policies if ends(".links.json") => Some(Self::Links),
+            Kind::Policies if vocabulary => Some(Self::Vocabulary),
             Kind::Policies if ends(".json") && !schema && !cases && !ends(".entities.json") => {
                 Some(Self::PolicySetJson)
             }
             Kind::Schema if ends(".cedarschema") => Some(Self::SchemaCedar),
             Kind::Schema if schema => Some(Self::SchemaJson),
             Kind::Entities if ends(".ndjson") || ends(".jsonl") => Some(Self::EntitiesNdjson),
-            Kind::Entities if ends(".json") && !schema && !cases && !ends(".links.json") => {
+            Kind::Entities
+                if ends(".json") && !schema && !cases && !vocabulary && !ends(".links.json") =>
+            {
                 Some(Self::EntitiesJson)
             }
             _ => None,
@@ -94,6 +101,28 @@ impl SourceFile {
             relative: relative.into(),
             form,
         }
+    }
+
+    /// The file in the form that its content shows, where its name does not: Cedar's users call a file of
+    /// links `linked` or `links.json`, and keep requests, entities and policies in one folder. `None` for a
+    /// file of a directory that is plainly of another kind. What cannot be told is left as it is, and is a
+    /// fault where it cannot be read: a set of policies with a typo must not be passed by.
+    fn by_content(self, is_named: bool) -> Option<Self> {
+        let form = match (self.form, content::of(&self.source.text)) {
+            (Form::Cedar | Form::PolicySetJson, Some(Content::Links)) => Form::Links,
+            (Form::Cedar, Some(Content::Policies)) => Form::PolicySetJson,
+            (Form::PolicySetJson, Some(Content::Entities | Content::Request | Content::Schema))
+                if !is_named =>
+            {
+                return None;
+            }
+            (
+                Form::EntitiesJson,
+                Some(Content::Policies | Content::Links | Content::Request | Content::Schema),
+            ) if !is_named => return None,
+            (form, _) => form,
+        };
+        Some(Self { form, ..self })
     }
 }
 
@@ -141,6 +170,8 @@ pub(crate) struct Listing(Vec<Entry>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Entry {
     form: Form,
+    /// Whether the operator named the file itself, not a directory that it is in.
+    is_named: bool,
     path: PathBuf,
     root: PathBuf,
     real: PathBuf,
@@ -279,7 +310,7 @@ fn restless_files(
     for entry in &listing.0 {
         if !restless.contains(&entry.path) {
             match read_file(entry, limits, progress) {
-                Ok(file) => read.files.push(file),
+                Ok(file) => read.files.extend(file.by_content(entry.is_named)),
                 Err(fault) => faults.push(fault),
             }
         } else if entry.form.kind() == Kind::Entities {
@@ -330,7 +361,7 @@ impl Listing {
         let mut files = Vec::with_capacity(self.0.len());
         for entry in &self.0 {
             match read_file(entry, limits, progress) {
-                Ok(file) => files.push(file),
+                Ok(file) => files.extend(file.by_content(entry.is_named)),
                 Err(fault) => faults.push(fault),
             }
         }
@@ -339,6 +370,13 @@ impl Listing {
 }
 
 impl Entry {
+    fn named(self) -> Self {
+        Self {
+            is_named: true,
+            ..self
+        }
+    }
+
     /// How long it must still stand still. A time in the future is another clock's and says nothing.
     fn unsettled(&self, rest: Duration, now: SystemTime) -> Option<Duration> {
         let age = now.duration_since(self.changed()?).ok()?;
@@ -384,7 +422,7 @@ fn list_root(
         let name = root.file_name().unwrap_or_default().to_string_lossy();
         let base = root.parent().unwrap_or(Path::new("")).to_owned();
         let form = Form::of_file(kind, &name);
-        entries.push(entry(root.to_owned(), base, form, &meta)?);
+        entries.push(entry(root.to_owned(), base, form, &meta)?.named());
         return Ok(());
     }
     let mut pending = vec![(root.to_owned(), 0)];
@@ -450,7 +488,7 @@ fn regular(path: &Path, meta: &fs::Metadata) -> Result<(), Fault> {
     if meta.is_file() {
         return Ok(());
     }
-    let fault = Fault::new("io", "is no regular file").in_file(path.display().to_string());
+    let fault = Fault::new("io", "is not a regular file").in_file(path.display().to_string());
     Err(fault.help("remove it, or give it a hidden name"))
 }
 
@@ -458,6 +496,7 @@ fn entry(path: PathBuf, root: PathBuf, form: Form, meta: &fs::Metadata) -> Resul
     let real = fs::canonicalize(&path).map_err(|error| io_fault(&path, "cannot read", &error))?;
     Ok(Entry {
         form,
+        is_named: false,
         path,
         root,
         real,

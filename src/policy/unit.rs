@@ -61,6 +61,8 @@ pub(crate) struct Entry {
     /// Whether it has a slot for principal and for resource.
     pub(crate) slots: (bool, bool),
     pub(crate) span: Span,
+    /// Whether its id is derived from its text.
+    pub(crate) is_unnamed: bool,
     meaning: Option<Box<Meaning>>,
     annotations: Annotations,
 }
@@ -91,6 +93,7 @@ impl Entry {
             effect,
             slots,
             span,
+            is_unnamed: false,
             meaning: (meaning != NO_MEANING).then(|| Box::new(meaning)),
             annotations,
         }
