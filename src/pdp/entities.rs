@@ -10,7 +10,8 @@ use sha2::{Digest, Sha256};
 
 use super::{Inner, Pdp};
 use crate::entities::{
-    Batch, BatchError, EntityVersion, Exporter, Room, Stored, Uid, entity_ref, is_action, merge, read_one,
+    Batch, BatchError, EntityVersion, Exporter, Room, Stored, Uid, entity_ref, is_action, merge,
+    read_one,
 };
 use crate::hex::hex;
 use crate::policy::Revision;
