@@ -18,6 +18,7 @@ mod score;
 mod serve;
 mod signals;
 mod socket;
+mod stored;
 mod subject;
 mod test;
 mod validate;

@@ -18,6 +18,35 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
         .map(|(_, candidate)| candidate)
 }
 
+/// The known type, or action with its type, that `name` most likely was meant to be: the same name in a namespace
+/// where `name` has none, else the nearest one, else the same name in another namespace.
+pub(crate) fn nearest_type<'a>(
+    name: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let known: Vec<&str> = known.into_iter().collect();
+    let in_namespace = |candidate: &&&str| {
+        let namespace = candidate.strip_suffix(name);
+        namespace.is_some_and(|namespace| namespace.ends_with("::"))
+    };
+    if let Some(found) = known.iter().find(in_namespace) {
+        return Some(found);
+    }
+    let base = |name: &str| {
+        let head = name.split('"').next().unwrap_or(name);
+        let head = head.strip_suffix("::").unwrap_or(head);
+        let at = head.rfind("::").map_or(0, |at| at + 2);
+        name.get(at..).map(str::to_owned)
+    };
+    let wanted = base(name);
+    if let Some(near) = nearest(name, known.iter().copied()) {
+        return Some(near);
+    }
+    known
+        .into_iter()
+        .find(|candidate| base(candidate) == wanted)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -29,5 +58,27 @@ mod tests {
         assert_eq!(nearest("acton", known), Some("action"));
         assert_eq!(nearest("subject", known), None);
         assert_eq!(nearest(&"x".repeat(10_000), known), None);
+    }
+
+    #[test]
+    fn finds_forgotten_and_wrong_namespaces() {
+        let types = ["Shop::Order", "Workspace::Team", "Workspace::User"];
+        for (name, wanted) in [
+            ("User", Some("Workspace::User")),
+            ("Shop::User", Some("Workspace::User")),
+            ("Workspace::Usr", Some("Workspace::User")),
+            ("ser", None),
+            ("Device", None),
+        ] {
+            assert_eq!(nearest_type(name, types), wanted, "{name}");
+        }
+        let actions = [r#"Shop::Action::"read""#, r#"Shop::Action::"a::b""#];
+        assert_eq!(nearest_type(r#"Action::"read""#, actions), Some(actions[0]));
+        assert_eq!(nearest_type(r#"Action::"a::b""#, actions), Some(actions[1]));
+        assert_eq!(nearest_type(r#"Action::"b""#, actions), None);
+        assert_eq!(
+            nearest_type(r#"Other::Action::"a::b""#, actions),
+            Some(actions[1])
+        );
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::args::{Args, Authorize, Decide};
 use super::client::Server;
 use super::output::Output;
-use super::{Done, Exit, Failure, sample};
+use super::{Done, Exit, Failure, sample, stored};
 use crate::cases;
 use crate::config::Config;
 use crate::decide::{Cause, Outcome};
@@ -71,6 +71,9 @@ pub(super) fn run(command: &Decide, args: &Args, output: Output) -> Done {
         output.text(&human(&outcome));
         let revision = outcome.state().revision().as_str();
         output.line(&format!("  decided on {state}; revision {revision}"));
+        for note in stored::notes(&pdp, &request) {
+            output.note(&note);
+        }
         if outcome.trust().is_some() {
             output.note(sample::scored_by(&command.request.sources));
         }

@@ -12,7 +12,7 @@ use crate::entities::{Exporter, has_unknown};
 use crate::fault::chain;
 use crate::json::InputFault;
 use crate::meter::{BY_CEDAR, Meter, weight_of};
-use crate::nearest::nearest;
+use crate::nearest::nearest_type;
 use crate::policy::schema::{Model, SchemaSet};
 use crate::request::inline::Merge;
 use crate::request::{EntityRef, Limits, RequestError, locate};
@@ -183,7 +183,7 @@ fn declared(
             .take_while(|_| meter.take(4 * BY_CEDAR))
             .map(|(ty, id)| format!("{ty}::\"{}\"", id.escape_debug()))
             .collect();
-        let hint = match nearest(&action, known.iter().map(String::as_str)) {
+        let hint = match nearest_type(&action, known.iter().map(String::as_str)) {
             Some(near) => format!("; did you mean `{near}`?"),
             None => String::new(),
         };
@@ -206,7 +206,7 @@ fn declared(
     ] {
         let name = entity.type_name();
         if !model.has_entity_type(name) {
-            let hint = match nearest(
+            let hint = match nearest_type(
                 name,
                 model
                     .entity_types()

@@ -280,6 +280,8 @@ fn the_documented_container_loads_the_sample() {
         mounted += 1;
     }
     assert_eq!(mounted, 3);
+    // The policies are complete in themselves: no variable names what they use.
+    assert!(after("-e").all(|pair| pair.starts_with("DEODAR_SERVER_")));
     let mut command = deodar();
     command.args([
         "validate",

@@ -6,7 +6,7 @@
 use super::super::app::App;
 use super::super::problem::Problem;
 use crate::json::{InputFault, shown};
-use crate::nearest::nearest;
+use crate::nearest::nearest_type;
 use crate::request::EntityRef;
 
 /// What is wrong with the type of a subject; `None` where it is known, or where there is no schema.
@@ -17,12 +17,7 @@ pub(in crate::server) fn unknown_type(app: &App, user: &EntityRef) -> Option<Str
     if model.has_entity_type(name) {
         return None;
     }
-    // A forgotten namespace is the usual mistake.
-    let bare = |full: &&str| full.rsplit("::").next() == Some(name);
-    let near = model
-        .entity_types()
-        .find(bare)
-        .or_else(|| nearest(name, model.entity_types()));
+    let near = nearest_type(name, model.entity_types());
     let hint = match near {
         Some(near) => format!("did you mean `{near}`?"),
         None => "give the type of an entity that the schema declares".to_owned(),
