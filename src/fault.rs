@@ -69,7 +69,7 @@ pub struct Fault {
     places: Vec<Place>,
     help: Option<String>,
     is_warning: bool,
-    snippet: OnceLock<Option<Snippet>>,
+    snippet: OnceLock<Option<Box<Snippet>>>,
 }
 
 /// A text of at most so many bytes, without control characters but line ends.
@@ -339,8 +339,10 @@ impl Diagnostic for Fault {
 impl Fault {
     /// What is shown of the text.
     fn snippet(&self) -> Option<&Snippet> {
-        let snippet = self.snippet.get_or_init(|| Snippet::of(&self.places));
-        snippet.as_ref()
+        let snippet = self
+            .snippet
+            .get_or_init(|| Snippet::of(&self.places).map(Box::new));
+        snippet.as_deref()
     }
 
     /// Whether it is a warning only.
