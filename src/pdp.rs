@@ -6,11 +6,12 @@ mod fixed;
 mod health;
 mod reload;
 mod scoring;
+#[cfg(feature = "watch")]
+mod watching;
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -23,7 +24,7 @@ use crate::engine::{self, Engine, ShadowCounts, ShadowMismatch};
 use crate::enrich::enrich;
 use crate::fault::Faults;
 use crate::policy::source::SourceFile;
-use crate::policy::{ReadLimits, Revision, Settings, Watch, Watcher};
+use crate::policy::{ReadLimits, Revision, Settings};
 use crate::request::{Limits, Request, RequestError};
 use crate::signals::SignalStore;
 use crate::state::State;
@@ -71,7 +72,8 @@ struct Inner {
     counts: Counts,
     subscribers: health::Subscribers,
     logged_errors: Mutex<LruCache<PolicyId, Instant>>,
-    watcher: OnceLock<Watcher>,
+    #[cfg(feature = "watch")]
+    watcher: std::sync::OnceLock<crate::policy::Watcher>,
     engine: Engine,
     trust: Scoring,
 }
@@ -291,7 +293,8 @@ impl Pdp {
             counts: Counts::default(),
             subscribers: health::Subscribers::default(),
             logged_errors: Mutex::new(LruCache::new(LOGGED_POLICIES)),
-            watcher: OnceLock::new(),
+            #[cfg(feature = "watch")]
+            watcher: std::sync::OnceLock::new(),
             engine,
             trust,
         };
@@ -300,38 +303,10 @@ impl Pdp {
         })
     }
 
-    fn watch(&self, watch: Watch) -> std::io::Result<()> {
-        let roots = &self.inner.reloader.sources.roots.0;
-        let paths: Vec<PathBuf> = roots.iter().map(|(_, path)| path.clone()).collect();
-        if paths.is_empty() || watch.mode == crate::policy::WatchMode::Off {
-            return Ok(());
-        }
-        let (list, reload) = (self.weak(), self.weak());
-        let fingerprint = move || {
-            let inner = list.upgrade()?;
-            let limits = inner.limits.load().1;
-            inner.reloader.sources.roots.list(&limits).ok()
-        };
-        let changed = move || {
-            if let Some(inner) = reload.upgrade() {
-                // What comes of it is logged, counted and told to subscribers.
-                let _ = inner.reload(false);
-            }
-        };
-        let watcher = Watcher::spawn(paths, watch, fingerprint, changed)?;
-        // A second watcher is dropped again, which ends its thread.
-        let _ = self.inner.watcher.set(watcher);
-        Ok(())
-    }
-
     /// The state directory, where there is one.
     #[cfg(feature = "server")]
     pub(crate) fn store(&self) -> Option<Store> {
         self.inner.reloader.state_dir.clone()
-    }
-
-    fn weak(&self) -> Weak<Inner> {
-        Arc::downgrade(&self.inner)
     }
 
     fn log_errors(&self, request: &Request, outcome: &Outcome) {

@@ -15,6 +15,7 @@ pub(crate) mod source;
 mod statements;
 mod table;
 mod unit;
+#[cfg(feature = "watch")]
 mod watch;
 
 pub(crate) use annotations::Meaning;
@@ -26,7 +27,9 @@ pub use snapshot::{EngineChoice, Revision, Snapshot};
 pub(crate) use snapshot::{Material, ReadSchema, Settings};
 pub use source::ReadLimits;
 pub(crate) use table::PolicyInfo;
+#[cfg(feature = "watch")]
 pub use watch::WatchMode;
+#[cfg(feature = "watch")]
 pub(crate) use watch::{Watch, Watcher};
 
 /// The declared type of a context member that Deodar fills with facts of the decision itself.
