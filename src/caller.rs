@@ -3,8 +3,21 @@
 //! The caller is not the principal. It says which rights the asking service has towards this
 //! decision point: what it may ask, what it may assert inline, which obligations it discharges.
 
+#[cfg(feature = "server")]
+mod derived;
+#[cfg(feature = "server")]
+mod names;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
+
+#[cfg(feature = "server")]
+use crate::timestamp::Timestamp;
+
+#[cfg(feature = "server")]
+pub(crate) use derived::OWNER;
+#[cfg(feature = "server")]
+pub(crate) use names::{KEY_PREFIX, check_name, folded, is_plain, is_token_name};
 
 /// A right of a caller towards the decision point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -107,12 +120,14 @@ impl Scope {
     }
 }
 
-/// Names that callers have by themselves, and that nobody can be given.
-#[cfg(feature = "server")]
-pub(crate) const RESERVED: [&str; 3] = ["anonymous", "library", "owner"];
+/// The name of the embedding program.
+const LIBRARY: &str = "library";
 
-/// What a caller may assert about entities within a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The name of a caller that has not said who it is.
+const ANONYMOUS: &str = "anonymous";
+
+/// What a caller may assert about entities within a request, from the least to the most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum InlineRule {
     /// Nothing: inline entities are refused.
     Off,
@@ -154,6 +169,23 @@ pub struct CallerLimits {
     pub concurrent: u32,
 }
 
+impl CallerLimits {
+    /// Whether anything is bounded at all.
+    #[cfg(feature = "server")]
+    pub(crate) fn is_bounded(&self) -> bool {
+        self.requests_per_second != 0 || self.concurrent != 0
+    }
+
+    /// Requests at once after a rest: the burst, or as many as a second has where none is given.
+    #[cfg(feature = "server")]
+    pub(crate) fn burst_in_effect(&self) -> u32 {
+        match self.burst {
+            0 => self.requests_per_second,
+            burst => burst,
+        }
+    }
+}
+
 /// Which obligations a caller discharges.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Handles {
@@ -168,16 +200,26 @@ pub enum Handles {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     inner: Arc<Inner>,
+    /// When the credential that it showed ends.
+    #[cfg(feature = "server")]
+    expires: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Inner {
     name: String,
+    /// What rules mean by it; the name where there is none.
+    id: Option<String>,
+    /// Identities whose restrictions bind it too: those of its makers, and the name of an API key.
+    bound_as: Vec<String>,
     /// One bit for each scope.
     scopes: u32,
     inline: InlineRule,
     handles: Handles,
     limits: Option<CallerLimits>,
+    /// Makers with limits of their own, the nearest first: it draws from their limits too.
+    #[cfg(feature = "server")]
+    makers: Vec<(String, CallerLimits)>,
 }
 
 impl Caller {
@@ -192,29 +234,36 @@ impl Caller {
         Self {
             inner: Arc::new(Inner {
                 name: name.into(),
+                id: None,
+                bound_as: Vec::new(),
                 scopes: scopes.into_iter().fold(0, |bits, scope| bits | scope.bit()),
                 inline,
                 handles,
                 limits: None,
+                #[cfg(feature = "server")]
+                makers: Vec::new(),
             }),
+            #[cfg(feature = "server")]
+            expires: None,
         }
     }
 
     /// The same caller under bounds of its own, in place of those that all have.
     #[must_use]
     pub fn with_limits(self, limits: CallerLimits) -> Self {
-        let mut inner = Arc::unwrap_or_clone(self.inner);
-        inner.limits = Some(limits);
-        Self {
-            inner: Arc::new(inner),
-        }
+        self.changed(|inner| inner.limits = Some(limits))
+    }
+
+    fn changed(mut self, change: impl FnOnce(&mut Inner)) -> Self {
+        change(Arc::make_mut(&mut self.inner));
+        self
     }
 
     /// The embedding program: it may assert anything inline and checks obligations itself.
     #[must_use]
     pub fn library() -> Self {
         Self::new(
-            "library",
+            LIBRARY,
             Scope::ALL.iter().copied(),
             InlineRule::Override,
             Handles::Any,
@@ -226,7 +275,7 @@ impl Caller {
     #[must_use]
     pub fn anonymous() -> Self {
         Self::new(
-            "anonymous",
+            ANONYMOUS,
             [Scope::Decide, Scope::Search],
             InlineRule::Override,
             Handles::Only(BTreeSet::new()),
@@ -237,6 +286,34 @@ impl Caller {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.inner.name
+    }
+
+    /// What rules mean by the caller, such as those of `trust.enforce`. It is the name, but for an API key
+    /// `key:` and its id: whoever makes a key chooses its name.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.inner.id.as_deref().unwrap_or(&self.inner.name)
+    }
+
+    /// The id for which its requests count: that of the first of its makers with limits of its own, so that
+    /// clones of a bounded key count as one.
+    pub(crate) fn counts_for(&self) -> &str {
+        #[cfg(feature = "server")]
+        if let Some((first, _)) = self.inner.makers.last() {
+            return first;
+        }
+        self.id()
+    }
+
+    /// Identities whose restrictions bind the caller too, and whose exemptions do not.
+    pub(crate) fn bound_as(&self) -> impl Iterator<Item = &str> {
+        self.inner.bound_as.iter().map(String::as_str)
+    }
+
+    /// Whether the caller has said who it is.
+    #[must_use]
+    pub fn is_named(&self) -> bool {
+        self.name() != ANONYMOUS
     }
 
     /// Whether the caller has the scope.

@@ -67,6 +67,8 @@ struct Setup {
 pub struct Case {
     /// What it is about.
     pub name: String,
+    /// The line of its name in the file, from 1, where it is known.
+    pub line: Option<usize>,
     /// The body of a `POST /authorize`.
     pub request: Value,
     /// The instant to decide for.

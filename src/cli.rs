@@ -1,12 +1,14 @@
 //! The command line: one file per subcommand. `main` parses and exits.
 
 mod args;
+mod ask;
 mod audit;
 mod authorize;
 mod bench;
 mod client;
 mod config;
 mod health;
+mod held;
 mod keys;
 mod logging;
 mod output;
@@ -14,6 +16,8 @@ mod reload;
 mod sample;
 mod score;
 mod serve;
+mod signals;
+mod socket;
 mod subject;
 mod test;
 mod validate;
@@ -120,6 +124,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Keys(command) => keys::run(command, &args, output),
         Command::Webhooks(command) => webhooks::run(command, &args, output),
         Command::Subject(command) => subject::run(command, &args, output),
+        Command::Events(command) => signals::events(command, &args, output),
+        Command::Devices(command) => signals::devices(command, &args, output),
+        Command::Assurance(command) => signals::assurance(command, &args, output),
         Command::Audit(command) => audit::run(command, output),
         Command::Config => config::run(&args, output),
         Command::Completions { shell } => {

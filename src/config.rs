@@ -9,6 +9,7 @@ mod issuers;
 mod keys;
 mod layers;
 mod receivers;
+mod reserved;
 mod secret;
 mod tables;
 #[cfg(test)]
@@ -24,11 +25,13 @@ use std::time::Duration;
 use crate::caller::CallerLimits;
 use crate::engine::ShadowSettings;
 use crate::fault::{Fault, Faults};
+use crate::files;
 use crate::pdp::{Pdp, PdpBuilder};
 use crate::policy::{EngineChoice, OnError, ReadLimits, WatchMode};
 use crate::request::Limits;
 use crate::storage::{SealKey, SealKeys, StateDirError, Store, StoreSettings};
 use crate::trust::{Trust, TrustConfig};
+use crate::url::Url;
 
 pub use audit::{AuditConfig, ChainKind, Fsync, Overflow, Recording};
 pub use callers::{CallerConfig, CallerLimitsConfig, TokenMatch};
@@ -42,6 +45,7 @@ pub use layers::Origin;
 pub use receivers::{
     PollConfig, PushConfig, ReceiverConfig, SubjectFormat, check as check_receivers,
 };
+pub(crate) use reserved::ReservedNames;
 pub use secret::{Secret, SecretRef};
 pub use tls::{ClientAuth, ClientConfig, TlsConfig, TlsVersion};
 use value::Value;
@@ -97,6 +101,8 @@ pub struct Config {
     pub trust: Option<TrustConfig>,
     /// Whether it is injected where there is no schema.
     pub inject_without_schema: bool,
+    /// What the names of the annotations that Deodar reads begin with; empty unless set.
+    pub annotation_prefix: String,
     /// Names that `@obligation` may use.
     pub obligations: Vec<String>,
     /// Names that `@advice` may use.
@@ -163,6 +169,9 @@ pub struct ServerConfig {
 pub struct LimitsConfig {
     /// Bytes of a request body.
     pub body_bytes: usize,
+    /// Bytes of memory that the bodies of all requests may take together, beyond the first 32 KiB of each.
+    /// A body takes two bytes for each that it has.
+    pub bodies_bytes: usize,
     /// Bounds on a request's content.
     pub request: Limits,
     /// Time for reading a request, headers and body each.
@@ -177,6 +186,8 @@ pub struct LimitsConfig {
     pub concurrent_requests: usize,
     /// Connections open at once.
     pub connections: usize,
+    /// Connections, and bytes of bodies, that one remote address may take, in percent of all.
+    pub address_percent: usize,
     /// Bounds on the decisions of each caller that has none of its own.
     pub caller: CallerLimits,
     /// Bounds on what each caller manages.
@@ -352,6 +363,7 @@ impl Config {
             },
             env_member: text("decide.env_member"),
             inject_without_schema: flag("decide.inject_without_schema"),
+            annotation_prefix: text("decide.annotation_prefix"),
             obligations: names("vocabulary.obligations"),
             advice: names("vocabulary.advice"),
             server: ServerConfig {
@@ -380,6 +392,7 @@ impl Config {
             client: ClientConfig::read(&layers),
             limits: LimitsConfig {
                 body_bytes: size("limits.body_bytes"),
+                bodies_bytes: size("limits.bodies_bytes"),
                 request: Limits {
                     json_depth: size("limits.json_depth"),
                     inline_entities: size("limits.inline_entities"),
@@ -392,6 +405,7 @@ impl Config {
                 target_wait: duration("limits.target_wait"),
                 concurrent_requests: size("limits.concurrent_requests"),
                 connections: size("limits.connections"),
+                address_percent: size("limits.address_percent"),
                 caller: CallerLimits {
                     requests_per_second: small("limits.caller_per_second"),
                     burst: small("limits.caller_burst"),
@@ -406,6 +420,9 @@ impl Config {
                     entity_file_bytes: number("limits.entity_file_bytes"),
                     files: size("limits.source_files"),
                     entity_parent_depth: size("limits.entity_parent_depth"),
+                    entities: size("limits.entities"),
+                    entity_names: size("limits.entity_names"),
+                    entity_bytes: size("limits.entity_bytes"),
                 },
             },
             metrics: MetricsConfig {
@@ -449,13 +466,21 @@ impl Config {
                  `server.danger_allow_anonymous = true`",
             );
         }
+        let limits = &self.limits;
+        let share = limits.bodies_bytes as u128 * limits.address_percent as u128 / 100;
+        if share < 2 * limits.body_bytes as u128 {
+            fault(
+                "limits.bodies_bytes",
+                format!(
+                    "the share of one address, {share} bytes, has no room for one body of `limits.body_bytes`"
+                ),
+                "raise it to three times `limits.body_bytes` or more",
+            );
+        }
         for origin in &self.server.cors_origins {
-            let named = origin.split_once("://").is_some_and(|(scheme, host)| {
-                ["https", "http"].contains(&scheme)
-                    && !host.is_empty()
-                    && !host.contains(['/', '*', ' '])
-                    && origin.is_ascii()
-            });
+            // An origin has neither a path nor anything after it.
+            let named = Url::parse(origin)
+                .is_ok_and(|url| origin.matches('/').count() == 2 && url.uri.query().is_none());
             if !named {
                 fault(
                     "server.cors_origins",
@@ -581,6 +606,7 @@ impl Config {
             .engine(self.engine)
             .shadow(self.shadow)
             .on_error(self.on_error)
+            .annotation_prefix(&self.annotation_prefix)
             .obligations(self.obligations.iter().cloned())
             .advice(self.advice.iter().cloned())
             .env_member(self.env_member.clone())
@@ -621,26 +647,14 @@ pub(crate) enum StoreError {
 fn collector(endpoint: &str, headers: bool) -> Result<(), (String, &'static str)> {
     let expected =
         "such as http://127.0.0.1:4318, without a path of signals and without a password";
-    let (secure, rest) = if let Some(rest) = endpoint.strip_prefix("https://") {
-        (true, rest)
-    } else if let Some(rest) = endpoint.strip_prefix("http://") {
-        (false, rest)
-    } else {
-        return Err((
-            "begins with neither http:// nor https://".to_owned(),
-            expected,
-        ));
-    };
-    let host = rest.split('/').next().unwrap_or_default();
-    if host.is_empty() || rest.contains(['@', '?', '#', ' ']) {
-        return Err(("is no address of a collector".to_owned(), expected));
+    let url = Url::parse(endpoint).map_err(|reason| (reason, expected))?;
+    if url.uri.query().is_some() {
+        return Err(("the address holds a query".to_owned(), expected));
     }
     if endpoint.trim_end_matches('/').ends_with("/v1/traces") {
         return Err(("ends with /v1/traces, which is added".to_owned(), expected));
     }
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    let near = ["localhost", "[::1]"].contains(&name) || name.starts_with("127.");
-    if headers && !secure && !near {
+    if headers && !url.secure && !url.host.is_loopback() {
         return Err((
             "would carry `otlp.headers` over the network in the clear".to_owned(),
             "use https://, or a collector on this machine",
@@ -661,9 +675,5 @@ pub(crate) fn read(path: &Path) -> Result<String, Faults> {
     let fault = |message: String| {
         Faults::from(Fault::new("config", message).in_file(path.display().to_string()))
     };
-    let meta = std::fs::metadata(path).map_err(|error| fault(format!("cannot read: {error}")))?;
-    if meta.len() > LONGEST_FILE {
-        return Err(fault(format!("larger than {LONGEST_FILE} bytes")));
-    }
-    std::fs::read_to_string(path).map_err(|error| fault(format!("cannot read: {error}")))
+    files::read_text(path, LONGEST_FILE).map_err(|error| fault(format!("cannot read: {error}")))
 }

@@ -15,7 +15,9 @@ use crate::score::StepUp;
 use crate::trust::Enforcement;
 
 pub(crate) use outcome::Verdict;
-pub use outcome::{Cause, Decision, Denied, Obligation, Outcome, PolicyFailure, Unmet};
+pub use outcome::{
+    Cause, Decision, Denied, Obligation, Outcome, PolicyAnnotations, PolicyFailure, Unmet,
+};
 pub use trust::{Requirement, TrustOutcome, WouldBe};
 
 use trust::Floors;

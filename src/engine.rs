@@ -5,7 +5,8 @@
 //!
 //! Two evaluators give the same answer: [`compiled`], whose cost follows the policies that can match,
 //! and [`reference`], Cedar's own authorizer, which looks at all of them. Each has its own readers of
-//! requests: [`read`] and [`inline`] for the one, [`resolve`] for the other.
+//! requests: [`read`] and [`inline`] for the one, [`resolve`] for the other. What only Cedar's reader takes is
+//! spelled out for the compiled policies ([`spelled`]).
 
 mod compiled;
 mod error;
@@ -18,6 +19,7 @@ mod resolve;
 mod run;
 mod shadow;
 mod slice;
+mod spelled;
 #[cfg(test)]
 mod tests;
 
@@ -91,7 +93,7 @@ impl Counts {
         self.fallbacks.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Decisions by the reference because only Cedar's reader took the request.
+    /// Requests that only Cedar's reader took.
     pub(crate) fn fallbacks(&self) -> u64 {
         self.fallbacks.load(Ordering::Relaxed)
     }

@@ -17,6 +17,7 @@ use serde_json::Value;
 use smallvec::SmallVec;
 
 use crate::json::InputFault;
+use crate::meter::Meter;
 use crate::policy::schema::ActionModel;
 use crate::request::Request;
 use crate::state::State;
@@ -40,6 +41,8 @@ pub(crate) struct Enriched<'a> {
     pub(crate) facts: Cow<'a, [Value]>,
     /// Faults found so far; they are named together with those of the next stage.
     pub(crate) faults: Vec<InputFault>,
+    /// The work that the request may still cause.
+    pub(crate) meter: Meter,
 }
 
 /// Names of context members that the decision point sets.
@@ -61,11 +64,12 @@ impl<'a> Injected<'a> {
     }
 }
 
-/// Completes `request`.
+/// Completes `request`, which may cause `steps` of work from here on.
 pub(crate) fn enrich<'a>(
     request: &'a Request,
     state: &'a Arc<State>,
     now: Timestamp,
+    steps: u64,
 ) -> Enriched<'a> {
     let mut enriched = Enriched {
         request,
@@ -78,6 +82,7 @@ pub(crate) fn enrich<'a>(
             state.snapshot().schema_set().map(|schema| &schema.model),
         ),
         faults: Vec::new(),
+        meter: Meter::new(steps),
     };
     inject::find(&mut enriched);
     enriched

@@ -7,7 +7,7 @@
 //!   unknown gets a number of the request's own ([`Locals`]);
 //! - edges are acyclic and are kept both ways; nothing recurses over edges.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 mod batch;
@@ -20,9 +20,11 @@ mod index;
 mod json;
 mod load;
 mod locals;
+mod marks;
 mod names;
 mod overlay;
 mod pages;
+mod patch;
 mod store;
 mod symbol;
 mod typed;
@@ -30,24 +32,24 @@ mod value;
 mod version;
 mod wire;
 
-pub(crate) use batch::{Batch, BatchError, NewEntity, is_action};
-pub(crate) use convert::{RawValue, RequestSymbols, Symbols};
+pub(crate) use batch::{Batch, BatchError, NewEntity, Room, is_action};
+pub(crate) use convert::{RawValue, RequestSymbols, Symbols, resolve_fields};
 pub(crate) use export::Exporter;
 pub(crate) use ext::{ExtFn, to_date, to_time};
 pub(crate) use graph::{GraphFault, check as check_graph};
 pub(crate) use index::Table;
 pub(crate) use json::{entity_has_unknown, entity_ref, has_unknown, is_type_name};
-pub(crate) use load::{Material, load, read_one};
+pub(crate) use load::{HeldBack, Material, load, read_one};
 pub(crate) use locals::Locals;
+pub(crate) use marks::Marks;
 pub(crate) use overlay::Overlay;
 #[cfg(test)]
 pub(crate) use overlay::OverlayError;
+pub(crate) use patch::merge;
 pub(crate) use store::{EntityStore, Interning, Pins};
 pub(crate) use symbol::{Sym, Uid};
 pub(crate) use typed::Typed;
-pub(crate) use value::{
-    Fields, Ip, Record, SetValue, Value, field, hash_fields, hash_ip, hash_scalar, hash_str, mix,
-};
+pub(crate) use value::{Fields, Ip, Record, SEARCHED, SetValue, Value, field};
 pub(crate) use version::{EntityRef, EntityVersion};
 
 /// The stored entities of one state.
@@ -57,6 +59,7 @@ pub(crate) struct Stored {
     version: Arc<EntityVersion>,
     hash: [u64; 2],
     orders: Arc<Orders>,
+    held_back: Arc<HeldBack>,
 }
 
 /// The entities of a type in the order of their ids, for whoever lists them page by page.
@@ -76,7 +79,36 @@ impl Stored {
             store,
             hash,
             orders: Arc::default(),
+            held_back: Arc::default(),
         }
+    }
+
+    /// The same, with what became of written entities.
+    pub(crate) fn with_held_back(self, held_back: HeldBack) -> Self {
+        Self {
+            held_back: Arc::new(held_back),
+            ..self
+        }
+    }
+
+    /// What is to be said of written entities that do not go with the files or the schema.
+    pub(crate) fn held_back(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.held_back.reasons()
+    }
+
+    /// The same after these written entities, in whose place files' stand, were deleted.
+    pub(crate) fn without_shadowed(self, gone: &HashSet<(String, String)>) -> Self {
+        if gone.is_empty() {
+            return self;
+        }
+        let held_back = self.held_back.without(gone);
+        self.with_held_back(held_back)
+    }
+
+    /// Whether an entity of this id was written, and one of a file stands in its place.
+    pub(crate) fn is_shadowed(&self, ty: &str, id: &str) -> bool {
+        let shadowed = &self.held_back.shadowed;
+        !shadowed.is_empty() && shadowed.contains(&(ty.into(), id.into()))
     }
 
     /// What a batch makes of these entities. It is kept by `keep` before anybody can see it.
@@ -90,6 +122,7 @@ impl Stored {
             store: Arc::clone(&self.store),
             hash: self.hash,
             orders: Arc::default(),
+            held_back: Arc::clone(&self.held_back),
         })
     }
 

@@ -4,14 +4,26 @@
 //! first one: it gathers [`Faults`], which render through `miette` for people and through
 //! [`Fault::to_json`] for programs.
 
+mod snippet;
+
 use std::error::Error;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use miette::{Diagnostic, LabeledSpan, SourceCode, SourceSpan};
+use miette::{Diagnostic, LabeledSpan, Severity, SourceCode};
+
+use snippet::{Snippet, floor, harmless};
+
+/// Characters of a message, of a help, and of a label.
+const LONGEST_MESSAGE: usize = 500;
+const LONGEST_LABEL: usize = 120;
+/// Places of one fault.
+const MOST_PLACES: usize = 8;
+/// Faults that are printed, logged or answered at once; of the others only the number is said.
+pub(crate) const MOST_SHOWN: usize = 100;
 
 /// A named text that faults point into; cloning shares the text.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct SourceText {
     /// The file's name as the operator knows it.
     pub(crate) name: Arc<str>,
@@ -19,36 +31,21 @@ pub(crate) struct SourceText {
     pub(crate) text: Arc<str>,
 }
 
+/// Without the text, which may be long and is nobody's business in a log.
+impl fmt::Debug for SourceText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SourceText({:?}, {} bytes)", self.name, self.text.len())
+    }
+}
+
 impl SourceText {
     /// Line and column (both from 1, the column in characters) of a byte offset.
     pub(crate) fn position(&self, offset: usize) -> (usize, usize) {
-        let mut end = offset.min(self.text.len());
-        while !self.text.is_char_boundary(end) {
-            end -= 1;
-        }
+        let end = floor(&self.text, offset);
         let before = self.text.get(..end).unwrap_or_default();
         let line = before.bytes().filter(|b| *b == b'\n').count() + 1;
         let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
         (line, column)
-    }
-}
-
-impl SourceCode for SourceText {
-    fn read_span<'a>(
-        &'a self,
-        span: &SourceSpan,
-        before: usize,
-        after: usize,
-    ) -> Result<Box<dyn miette::SpanContents<'a> + 'a>, miette::MietteError> {
-        let inner = self.text.as_ref().read_span(span, before, after)?;
-        Ok(Box::new(miette::MietteSpanContents::new_named(
-            self.name.to_string(),
-            inner.data(),
-            *inner.span(),
-            inner.line(),
-            inner.column(),
-            inner.line_count(),
-        )))
     }
 }
 
@@ -69,17 +66,46 @@ pub struct Fault {
     file: Option<Arc<str>>,
     places: Vec<Place>,
     help: Option<String>,
+    is_warning: bool,
+    snippet: OnceLock<Option<Snippet>>,
+}
+
+/// A text of at most so many characters, without control characters but line ends.
+pub(crate) fn cut(text: &str, most: usize) -> String {
+    let tame = |character| {
+        if character == '\n' {
+            character
+        } else {
+            harmless(character)
+        }
+    };
+    let mut short: String = text.chars().take(most).map(tame).collect();
+    if text.chars().nth(most).is_some() {
+        short.push('…');
+    }
+    short
 }
 
 impl Fault {
-    /// A fault with a stable `code` (such as `parse`) and a message in lower case.
-    pub(crate) fn new(code: &'static str, message: impl Into<String>) -> Self {
+    /// A fault with a stable `code` (such as `parse`) and a message in lower case, which is cut to a
+    /// bounded length.
+    pub(crate) fn new(code: &'static str, message: impl AsRef<str>) -> Self {
         Self {
             code,
-            message: message.into(),
+            message: cut(message.as_ref(), LONGEST_MESSAGE),
             file: None,
             places: Vec::new(),
             help: None,
+            is_warning: false,
+            snippet: OnceLock::new(),
+        }
+    }
+
+    /// The same as a warning: worth a look, and no reason to refuse.
+    pub(crate) fn as_warning(self) -> Self {
+        Self {
+            is_warning: true,
+            ..self
         }
     }
 
@@ -90,17 +116,20 @@ impl Fault {
     }
 
     /// Adds a place; the first one is where the fault is.
-    pub(crate) fn at(mut self, place: Place) -> Self {
+    pub(crate) fn at(mut self, mut place: Place) -> Self {
         if self.file.is_none() {
             self.file = Some(Arc::clone(&place.source.name));
         }
-        self.places.push(place);
+        place.label = place.label.map(|label| cut(&label, LONGEST_LABEL));
+        if self.places.len() < MOST_PLACES {
+            self.places.push(place);
+        }
         self
     }
 
     /// What to do about it.
-    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+    pub(crate) fn help(mut self, help: impl AsRef<str>) -> Self {
+        self.help = Some(cut(help.as_ref(), LONGEST_MESSAGE));
         self
     }
 
@@ -125,7 +154,7 @@ impl Fault {
             fault.file = Some(Arc::clone(&source.name));
             for label in diagnostic.labels().into_iter().flatten() {
                 let offset = (base + label.offset()).min(source.text.len());
-                fault.places.push(Place {
+                fault = fault.at(Place {
                     source: source.clone(),
                     offset,
                     length: label.len().min(source.text.len() - offset),
@@ -133,8 +162,10 @@ impl Fault {
                 });
             }
         }
-        fault.help = diagnostic.help().map(|help| help.to_string());
-        fault
+        match diagnostic.help() {
+            Some(help) => fault.help(help.to_string()),
+            None => fault,
+        }
     }
 
     /// A stable name for the kind of fault: `parse`, `validation`, `duplicate_id`, ...
@@ -262,30 +293,44 @@ impl Diagnostic for Fault {
         }
     }
 
+    fn severity(&self) -> Option<Severity> {
+        Some(if self.is_warning {
+            Severity::Warning
+        } else {
+            Severity::Error
+        })
+    }
+
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        self.places
-            .first()
-            .map(|place| &place.source as &dyn SourceCode)
+        self.snippet().map(|snippet| snippet as &dyn SourceCode)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let first = self.places.first()?;
-        Some(Box::new(
-            self.places
-                .iter()
-                .filter(|place| place.source.name == first.source.name)
-                .map(|place| {
-                    LabeledSpan::new(
-                        Some(place.label.clone().unwrap_or_else(|| "here".to_owned())),
-                        place.offset,
-                        place.length,
-                    )
-                }),
-        ))
+        Some(Box::new(self.snippet()?.labels()))
     }
 }
 
 impl Fault {
+    /// What is shown of the text.
+    fn snippet(&self) -> Option<&Snippet> {
+        let snippet = self.snippet.get_or_init(|| Snippet::of(&self.places));
+        snippet.as_ref()
+    }
+
+    /// Whether it is a warning only.
+    #[must_use]
+    pub fn is_warning(&self) -> bool {
+        self.is_warning
+    }
+
+    /// What orders faults: the file, then the place in it.
+    fn order(&self) -> (Option<&str>, usize) {
+        (
+            self.file(),
+            self.places.first().map_or(0, |place| place.offset),
+        )
+    }
+
     /// The places that lie in another file than the first one; a snippet can show one file only.
     fn other_files(&self) -> impl Iterator<Item = &Place> {
         let first = self
@@ -321,11 +366,44 @@ impl Faults {
         if self.0.is_empty() {
             Ok(value)
         } else {
-            Err(self)
+            Err(self.sorted())
         }
     }
 
-    /// The faults, in the order in which they were found.
+    /// The same with one fault in place of all of this code that say the same: it names the places and how
+    /// many there are.
+    pub(crate) fn merged(self, code: &str) -> Self {
+        let mut merged: Vec<(Fault, usize)> = Vec::new();
+        for fault in self.sorted().0 {
+            let known = merged
+                .iter_mut()
+                .find(|(known, _)| known.code == code && known.message == fault.message);
+            match known.filter(|_| fault.code == code) {
+                Some((known, times)) => {
+                    *times += 1;
+                    for place in fault.places {
+                        *known = known.clone().at(place);
+                    }
+                }
+                None => merged.push((fault, 1)),
+            }
+        }
+        let merged = merged.into_iter().map(|(mut fault, times)| {
+            if times > 1 {
+                fault.message = format!("{} ({times} policies)", fault.message);
+            }
+            fault
+        });
+        Self(merged.collect())
+    }
+
+    /// The same in the order of files and of places in them.
+    pub(crate) fn sorted(mut self) -> Self {
+        self.0.sort_by(|a, b| a.order().cmp(&b.order()));
+        self
+    }
+
+    /// The faults, by file and by place in it.
     pub fn iter(&self) -> impl Iterator<Item = &Fault> {
         self.0.iter()
     }
@@ -350,6 +428,12 @@ impl Faults {
             (Some(first), 1) => first.one_line(),
             (Some(first), n) => format!("{} (and {} more)", first.one_line(), n - 1),
         }
+    }
+}
+
+impl FromIterator<Fault> for Faults {
+    fn from_iter<I: IntoIterator<Item = Fault>>(faults: I) -> Self {
+        Self(faults.into_iter().collect())
     }
 }
 
@@ -395,6 +479,97 @@ mod tests {
         assert_eq!(json["line"], 2);
         assert_eq!(json["span"]["offset"], offset);
         assert_eq!(json["help"], "remove it");
+    }
+
+    /// The text as the command line prints it.
+    fn rendered(fault: &Fault) -> String {
+        let mut text = String::new();
+        let theme = miette::GraphicalTheme::unicode_nocolor();
+        miette::GraphicalReportHandler::new_themed(theme)
+            .with_width(100)
+            .with_context_lines(1)
+            .render_report(&mut text, fault)
+            .unwrap();
+        text
+    }
+
+    fn at(text: &str, offset: usize, length: usize) -> Fault {
+        Fault::new("parse", "wrong").at(Place {
+            source: source("a.json", text),
+            offset,
+            length,
+            label: None,
+        })
+    }
+
+    /// One line of a megabyte, the place anywhere in it: little is printed, and the place is right.
+    #[cfg(feature = "cli")]
+    #[test]
+    fn a_window_is_cut_out_of_long_lines() {
+        for filler in ["x", "é", "\u{1f600}", "\t", "\u{1b}[31m"] {
+            let long = filler.repeat(300_000);
+            let text = format!("first\r\n{long}HERE{long}\r\nlast");
+            let offset = text.find("HERE").unwrap();
+            let printed = rendered(&at(&text, offset, 4));
+            assert!(printed.len() < 2_000, "{} bytes", printed.len());
+            assert!(
+                printed.contains("HERE") && !printed.contains('\u{1b}'),
+                "{printed}"
+            );
+            let column = filler.chars().count() * 300_000 + 1;
+            assert!(
+                printed.contains(&format!("[a.json:2:{column}]")),
+                "{printed}"
+            );
+        }
+    }
+
+    #[cfg(feature = "cli")]
+    #[test]
+    fn every_offset_and_length_renders() {
+        let text = "a\n\né\tb\r\n\u{202e}c\u{0}d\n";
+        for offset in 0..=text.len() + 2 {
+            for length in [0, 1, 3, 100, usize::MAX - 1000] {
+                let printed = rendered(&at(text, offset, length.min(1 << 40)));
+                assert!(
+                    printed.contains("wrong") && !printed.contains('\u{0}'),
+                    "{printed}"
+                );
+            }
+        }
+        assert!(rendered(&at("", 0, 0)).contains("wrong"));
+    }
+
+    #[cfg(feature = "cli")]
+    #[test]
+    fn a_place_of_many_lines_shows_the_first_ones() {
+        let text = "line\n".repeat(10_000);
+        let printed = rendered(&at(&text, 5, 40_000));
+        assert!(printed.len() < 1_000, "{printed}");
+        assert!(printed.contains("a.json:2:1"), "{printed}");
+    }
+
+    #[test]
+    fn messages_are_bounded_and_harmless() {
+        let fault = Fault::new("parse", "\u{1b}[2J".repeat(10_000)).help("y".repeat(10_000));
+        let json = fault.to_json().to_string();
+        assert!(json.len() < 3_000 && !json.contains("u001b"), "{json}");
+    }
+
+    #[test]
+    fn faults_are_sorted_by_file_and_place() {
+        let mut faults = Faults::new();
+        for (name, offset) in [("b", 1), ("a", 7), ("a", 2)] {
+            faults.push(Fault::new("parse", "wrong").at(Place {
+                source: source(name, "0123456789"),
+                offset,
+                length: 1,
+                label: None,
+            }));
+        }
+        let sorted = faults.or(()).unwrap_err();
+        let lines: Vec<_> = sorted.iter().map(Fault::one_line).collect();
+        assert_eq!(lines, ["a:1:3: wrong", "a:1:8: wrong", "b:1:2: wrong"]);
     }
 
     #[test]

@@ -4,15 +4,20 @@
 //! block: they are made on threads that may wait. `https` only, or `http` to this machine; no redirect
 //! is followed, and a body longer than [`LONGEST_BODY`] is an error.
 
+pub(crate) mod tls;
+
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
-use ureq::http::{Method, Request, Uri};
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::http::{Method, Request};
+use ureq::unversioned::resolver::DefaultResolver;
+
+pub(crate) use tls::{Trust, connector};
+
+use crate::url::Url;
 
 /// Longest body of a reply, in bytes.
 pub(crate) const LONGEST_BODY: usize = 1 << 20;
@@ -143,8 +148,8 @@ impl Reply {
 /// Why a call brought nothing. Without what was sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FetchError {
-    /// The address may not be called.
-    #[error("`{0}`: only https is called, or http on this machine")]
+    /// The address may not be called; which, and why.
+    #[error("{0}")]
     Address(String),
     /// The body is too long.
     #[error("the answer is longer than {LONGEST_BODY} bytes")]
@@ -160,72 +165,65 @@ pub(crate) enum FetchError {
     Failed(String),
 }
 
-/// Whether an address may be called: `https`, or `http` to this machine; with a host.
+/// Whether an address may be called: `https`, or `http` to this machine.
 pub(crate) fn may_call(url: &str) -> Result<(), FetchError> {
-    match parsed(url) {
-        Some((_, _)) => Ok(()),
-        None => Err(FetchError::Address(url.to_owned())),
-    }
+    checked(url).map(|_| ())
 }
 
 /// Whether an address that another service named may be called: as [`may_call`], and what was found over
 /// `https` does not lead back to this machine without it.
 pub(crate) fn may_follow(from: &str, url: &str) -> Result<(), FetchError> {
-    match (parsed(from), parsed(url)) {
-        (Some((_, false)), Some((_, true))) | (_, None) => Err(FetchError::Address(url.to_owned())),
+    let (from, to) = (checked(from), checked(url)?);
+    match from {
+        Ok(from) if from.secure && !to.secure => Err(refused(url, ONLY)),
         _ => Ok(()),
     }
 }
 
-/// The address, and whether it is on this machine without TLS.
-fn parsed(url: &str) -> Option<(Uri, bool)> {
-    let uri: Uri = url.parse().ok()?;
-    let host = uri.host().filter(|host| !host.is_empty())?;
-    let plain = match uri.scheme_str()? {
-        "https" => false,
-        "http" if is_loopback(host) => true,
-        _ => return None,
-    };
-    Some((uri, plain))
+/// Why an address over `http` is not called.
+const ONLY: &str = "only https is called, or http on this machine";
+/// How much of an address a message shows.
+const SHOWN: usize = 200;
+
+fn checked(text: &str) -> Result<Url, FetchError> {
+    let url = Url::parse(text).map_err(|reason| refused(text, &reason))?;
+    if url.secure || url.host.is_loopback() {
+        Ok(url)
+    } else {
+        Err(refused(text, ONLY))
+    }
 }
 
-fn is_loopback(host: &str) -> bool {
-    let bare = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-        .unwrap_or(host);
-    bare.eq_ignore_ascii_case("localhost")
-        || bare
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|ip| ip.is_loopback())
+fn refused(url: &str, reason: &str) -> FetchError {
+    let shown: String = url.chars().take(SHOWN).collect();
+    let more = if shown.len() < url.len() { ".." } else { "" };
+    FetchError::Address(format!("`{}{more}`: {reason}", shown.escape_debug()))
 }
 
-/// TLS that trusts the system's certificate authorities and those of a PEM file.
-pub(crate) fn trusting(authorities: Option<&Path>) -> Result<TlsConfig, String> {
+/// Trust in the system's certificate authorities and in the certificates of a PEM file, which may be of
+/// authorities or of servers.
+pub(crate) fn trusting(authorities: Option<&Path>) -> Result<Trust, String> {
     let native = rustls_native_certs::load_native_certs();
     for error in &native.errors {
         tracing::warn!("certificate authorities of the system: {error}");
     }
-    let mut roots = native.certs;
+    let mut trust = Trust {
+        certificates: native.certs,
+        ..Trust::default()
+    };
     if let Some(path) = authorities {
         let place = path.display();
-        let before = roots.len();
         let file = CertificateDer::pem_file_iter(path).map_err(|e| format!("`{place}`: {e}"))?;
+        let before = trust.certificates.len();
         for certificate in file {
-            roots.push(certificate.map_err(|e| format!("`{place}`: {e}"))?);
+            let certificate = certificate.map_err(|e| format!("`{place}`: {e}"))?;
+            trust.certificates.push(certificate);
         }
-        if roots.len() == before {
+        if trust.certificates.len() == before {
             return Err(format!("`{place}`: holds no certificate"));
         }
     }
-    let roots: Vec<_> = roots
-        .iter()
-        .map(|root| Certificate::from_der(root.as_ref()).to_owned())
-        .collect();
-    Ok(TlsConfig::builder()
-        .root_certs(RootCerts::from(roots))
-        .unversioned_rustls_crypto_provider(Arc::new(rustls_graviola::default_provider()))
-        .build())
+    Ok(trust)
 }
 
 /// Makes calls over the network. Cheap to clone; connections are kept and shared.
@@ -243,23 +241,22 @@ impl Client {
     /// When the file cannot be read or holds no certificate. A system without authorities is no error:
     /// calls over `https` then fail.
     pub(crate) fn new(authorities: Option<&Path>) -> Result<Self, String> {
-        let tls = trusting(authorities)?;
-        let agent = ureq::Agent::config_builder()
-            .tls_config(tls)
+        let connector = connector(tls::config(trusting(authorities)?)?);
+        let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .max_response_header_size(16 << 10)
             .user_agent(concat!("deodar/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .new_agent();
+            .build();
+        let agent = ureq::Agent::with_parts(config, connector, DefaultResolver::default());
         Ok(Self { agent })
     }
 }
 
 impl Fetch for Client {
     fn send(&self, call: &Call) -> Result<Reply, FetchError> {
-        let (uri, plain) =
-            parsed(&call.url).ok_or_else(|| FetchError::Address(call.url.clone()))?;
+        let Url { uri, secure, .. } = checked(&call.url)?;
+        let plain = !secure;
         let mut request = Request::builder().method(call.method.clone()).uri(uri);
         for (name, value) in &call.headers {
             request = request.header(name, value);
@@ -328,6 +325,7 @@ pub(crate) fn failed(error: ureq::Error) -> FetchError {
 mod tests {
     use std::io::{BufRead, BufReader, Read, Write};
     use std::net::TcpListener;
+    use std::sync::Arc;
 
     use super::*;
 

@@ -15,17 +15,23 @@ use serde_json::{Map, Value};
 
 pub use fault::InputFault;
 pub(crate) use fault::pointer;
+#[cfg(feature = "server")]
+pub(crate) use path::shown_within;
 pub(crate) use path::{Path, shown};
 
-/// Reads one JSON value from `bytes`, which must be UTF-8 and nothing else besides.
+/// Reads one JSON value from `bytes`, which must be UTF-8 and nothing else besides. A byte order mark at the
+/// beginning is ignored, as RFC 8259 section 8.1 allows.
 ///
 /// `depth` is the nesting allowed, at most 127 levels.
 pub(crate) fn read(bytes: &[u8], depth: usize) -> Result<Value, Vec<InputFault>> {
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        vec![InputFault::new(
-            "",
-            format!("not UTF-8: byte {} is invalid", error.valid_up_to()),
-        )]
+    let text = std::str::from_utf8(without_mark(bytes)).map_err(|error| {
+        let detail = match bytes {
+            [0xfe, 0xff, ..] | [0xff, 0xfe, ..] => {
+                "begins with the byte order mark of UTF-16 or UTF-32; send it as UTF-8".to_owned()
+            }
+            _ => format!("not UTF-8: byte {} is invalid", error.valid_up_to()),
+        };
+        vec![InputFault::new("", detail)]
     })?;
     let faults = RefCell::new(Vec::new());
     let mut reader = serde_json::Deserializer::from_str(text);
@@ -52,6 +58,16 @@ pub(crate) fn read(bytes: &[u8], depth: usize) -> Result<Value, Vec<InputFault>>
             Err(faults)
         }
     }
+}
+
+/// Text without the byte order mark that some programs put before it.
+pub(crate) fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+}
+
+/// Takes out members that are `null`: of a member that may be left out, `null` says that it is.
+pub(crate) fn drop_nulls(object: &mut Map<String, Value>, optional: &[&str]) {
+    object.retain(|name, value| !(value.is_null() && optional.contains(&name.as_str())));
 }
 
 /// Deepest nesting that is ever read.
@@ -288,6 +304,11 @@ mod tests {
                 .contains("not valid JSON")
         );
         assert!(read(b" ", 64).unwrap_err()[0].detail.contains("empty"));
+        assert!(read(b"\xef\xbb\xbf{}", 64).is_ok());
+        for utf16 in [&b"\xff\xfe{\0}\0"[..], b"\xfe\xff\0{\0}"] {
+            let detail = &read(utf16, 64).unwrap_err()[0].detail;
+            assert!(detail.contains("byte order mark"), "{detail}");
+        }
     }
 
     #[test]

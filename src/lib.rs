@@ -45,8 +45,11 @@ mod engine;
 mod enrich;
 mod entities;
 mod fault;
+mod files;
+mod hash;
 mod hex;
 mod json;
+mod meter;
 mod nearest;
 mod pdp;
 mod policy;
@@ -82,6 +85,8 @@ mod ssf;
 #[cfg(feature = "server")]
 mod tokens;
 #[cfg(feature = "server")]
+mod url;
+#[cfg(feature = "server")]
 mod webhooks;
 
 /// The Cedar crate that this one is built on, so that a value of the right version can be handed over.
@@ -89,8 +94,8 @@ pub use cedar_policy;
 
 pub use caller::{Caller, CallerLimits, Handles, InlineRule, Scope};
 pub use decide::{
-    Cause, Decision, Denied, Obligation, Outcome, PolicyFailure, Requirement, TrustOutcome, Unmet,
-    WouldBe,
+    Cause, Decision, Denied, Obligation, Outcome, PolicyAnnotations, PolicyFailure, Requirement,
+    TrustOutcome, Unmet, WouldBe,
 };
 pub use engine::{EngineAnswer, PolicyErrorCode, ShadowCounts, ShadowMismatch, ShadowSettings};
 #[cfg(feature = "server")]

@@ -4,6 +4,7 @@ mod builder;
 mod entities;
 mod fixed;
 mod health;
+mod reading;
 mod reload;
 mod scoring;
 #[cfg(feature = "watch")]
@@ -16,14 +17,14 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use cedar_policy::PolicyId;
-use lru::LruCache;
 
 use crate::caller::Scope;
 use crate::decide::{Outcome, decide};
 use crate::engine::{self, Engine, ShadowCounts, ShadowMismatch};
 use crate::enrich::enrich;
-use crate::fault::Faults;
-use crate::policy::source::SourceFile;
+use crate::fault::{Faults, MOST_SHOWN};
+use crate::hash::{self, Lru};
+use crate::policy::source::{ReadFiles, SourceFile};
 use crate::policy::{ReadLimits, Revision, Settings};
 use crate::request::{Limits, Request, RequestError};
 use crate::signals::SignalStore;
@@ -33,6 +34,8 @@ use crate::timestamp::Timestamp;
 use crate::trust::{Trust, TrustConfig};
 
 pub use builder::{BuildError, PdpBuilder};
+#[cfg(feature = "server")]
+pub(crate) use entities::{Condition, entity_tag};
 pub use entities::{
     EntitiesWritten, EntityChange, EntityFault, EntityOrigin, EntityPage, EntityWriteError,
 };
@@ -68,10 +71,12 @@ struct Inner {
     reloader: Reloader,
     /// Held while the state is changed, by a reload or a write of entities: one at a time.
     reloading: Mutex<()>,
+    /// Held by a reload from reading to publishing, so that what was read first is published first.
+    reading_files: Mutex<()>,
     trouble: Mutex<Trouble>,
     counts: Counts,
     subscribers: health::Subscribers,
-    logged_errors: Mutex<LruCache<PolicyId, Instant>>,
+    logged_errors: Mutex<Lru<PolicyId, Instant>>,
     #[cfg(feature = "watch")]
     watcher: std::sync::OnceLock<crate::policy::Watcher>,
     engine: Engine,
@@ -135,10 +140,11 @@ impl Pdp {
         let state = self.inner.state.load();
         admit(request, &state)?;
         let now = request.now.unwrap_or_else(Timestamp::now);
-        let enriched = enrich(request, &state, now);
+        let limits = &self.inner.limits.load().0;
+        let enriched = enrich(request, &state, now, limits.decision_steps);
         let mut assessed = None;
         let (scored, place) = self.inner.trust.score(enriched, &mut assessed);
-        let evaluation = engine::evaluate(scored, &self.inner.limits.load().0, &self.inner.engine)?;
+        let evaluation = engine::evaluate(scored, limits, &self.inner.engine)?;
         let outcome = decide(evaluation).on(state);
         self.inner.trust.learn(request, place, &outcome);
         self.log_errors(request, &outcome);
@@ -157,6 +163,11 @@ impl Pdp {
         let state = self.state();
         let trouble = self.inner.trouble();
         let mut reasons = trouble.reasons.clone();
+        reasons.extend(self.inner.reloader.reading.trouble());
+        reasons.extend(held_back(&state));
+        if state.snapshot().is_empty() {
+            reasons.push(NO_POLICY.to_owned());
+        }
         let store = self.inner.reloader.state_dir.as_ref();
         if let Some(error) = store.and_then(Store::trouble).filter(|_| !trouble.unsaved) {
             reasons.push(format!("nothing can be kept: {error}"));
@@ -182,8 +193,8 @@ impl Pdp {
         }
     }
 
-    /// How often the compiled engine left a decision to the reference, because only Cedar's reader took
-    /// the request; since the start.
+    /// How often only Cedar's reader took a request, which was then spelled out for the compiled engine; since
+    /// the start.
     #[must_use]
     pub fn engine_fallbacks(&self) -> u64 {
         self.inner.engine.counts.fallbacks()
@@ -284,15 +295,19 @@ impl Pdp {
         for warning in state.snapshot().warnings() {
             tracing::warn!(place = %warning.one_line(), "policy warning");
         }
+        if state.snapshot().is_empty() {
+            tracing::warn!("{NO_POLICY}");
+        }
         let inner = Inner {
             state: ArcSwap::from_pointee(state),
             limits: ArcSwap::from_pointee((limits, read_limits)),
             reloader,
             reloading: Mutex::new(()),
+            reading_files: Mutex::new(()),
             trouble: Mutex::new(trouble),
             counts: Counts::default(),
             subscribers: health::Subscribers::default(),
-            logged_errors: Mutex::new(LruCache::new(LOGGED_POLICIES)),
+            logged_errors: Mutex::new(hash::lru(LOGGED_POLICIES)),
             #[cfg(feature = "watch")]
             watcher: std::sync::OnceLock::new(),
             engine,
@@ -351,9 +366,41 @@ fn admit(request: &Request, state: &State) -> Result<(), RequestError> {
     }
 }
 
+/// What is to be said of files that kept changing while they were read.
+fn restless(files: &[String]) -> Option<String> {
+    let more = files.len().checked_sub(NAMED).filter(|more| *more > 0);
+    let more = more.map_or_else(String::new, |more| format!(" and {more} more"));
+    let named: Vec<_> = files.iter().take(NAMED).map(String::as_str).collect();
+    let named = named.join("`, `");
+    (!files.is_empty()).then(|| {
+        format!(
+            "`{named}`{more} kept changing; the last text that stood still decides, until they rest"
+        )
+    })
+}
+
+/// What is to be said of written entities that the sources are at odds with.
+fn held_back(state: &State) -> Option<String> {
+    let held = state.store().held_back();
+    let more = held.len().checked_sub(NAMED).filter(|more| *more > 0);
+    let more = more.map_or_else(String::new, |more| format!("; and {more} more"));
+    let any = held.len() > 0;
+    let named: Vec<_> = held.take(NAMED).collect();
+    any.then(|| format!("{}{more}", named.join("; ")))
+}
+
+/// Said of a state without policies.
+const NO_POLICY: &str = "there is no policy yet: every request is denied";
+
+/// What is named of many of one kind in a reason.
+const NAMED: usize = 5;
+
 fn log_faults(faults: &Faults) {
-    for fault in faults.iter() {
+    for fault in faults.iter().take(MOST_SHOWN) {
         tracing::error!(code = fault.code(), place = %fault.one_line(), "sources refused");
+    }
+    if faults.len() > MOST_SHOWN {
+        tracing::error!("and {} more faults", faults.len() - MOST_SHOWN);
     }
 }
 
@@ -363,8 +410,17 @@ impl Inner {
     }
 
     fn reload(&self, confirmed: bool) -> Result<Reloaded, ReloadError> {
-        let _one_at_a_time = self.one_at_a_time();
-        let done = self.next(confirmed);
+        // Reading may take long, or hang; a write of entities does not wait for it.
+        let one_reload = self.reading_files.lock();
+        let _one_reload = one_reload.unwrap_or_else(PoisonError::into_inner);
+        let limits = self.limits.load().1;
+        let done = match self.reloader.read(limits, false) {
+            Ok(read) => {
+                let _one_at_a_time = self.one_at_a_time();
+                self.next(read, &limits, confirmed)
+            }
+            Err(faults) => Err(ReloadError::Faulty(faults)),
+        };
         let (count, change) = match &done {
             Ok(Reloaded::Unchanged) => (&self.counts.unchanged, None),
             Ok(Reloaded::Published { revision, sequence }) => {
@@ -372,9 +428,13 @@ impl Inner {
                 (&self.counts.published, None)
             }
             Err(ReloadError::Faulty(faults)) => {
-                log_faults(faults);
                 let mut trouble = self.trouble();
-                trouble.reasons = vec![format!("the sources are faulty: {faults}")];
+                let reason = format!("the sources are faulty: {faults}");
+                // A fault that stays is retried at every poll, and said once.
+                if trouble.reasons.first() != Some(&reason) {
+                    log_faults(faults);
+                }
+                trouble.reasons = vec![reason];
                 trouble.faults = faults.clone();
                 (
                     &self.counts.failed,
@@ -382,7 +442,8 @@ impl Inner {
                 )
             }
             Err(ReloadError::Held(reason)) => {
-                let advice = "run `deodar reload --confirm` if it is meant";
+                let advice = "run `deodar reload --confirm` if it is meant, with a key or over \
+                              `server.socket`";
                 tracing::error!(%reason, advice, "change held back");
                 let mut trouble = self.trouble();
                 trouble.reasons = vec![format!("a change is held back: {reason}; {advice}")];
@@ -398,28 +459,37 @@ impl Inner {
         done
     }
 
-    /// Reads, builds and publishes; on success all trouble is over.
-    fn next(&self, confirmed: bool) -> Result<Reloaded, ReloadError> {
-        let limits = self.limits.load().1;
+    /// Builds and publishes what was read; on success all trouble is over.
+    fn next(
+        &self,
+        read: ReadFiles,
+        limits: &ReadLimits,
+        confirmed: bool,
+    ) -> Result<Reloaded, ReloadError> {
         let now = self.state.load_full();
-        let files = self.reloader.read(&limits).map_err(ReloadError::Faulty)?;
         let next = self
             .reloader
-            .build(&files, &limits, now.sequence() + 1, Some(&now))
+            .build(&read, limits, now.sequence() + 1, Some(&now))
             .map_err(ReloadError::Faulty)?;
+        let files = &read.files;
+        let restless = restless(&read.restless);
         if next.revision() == now.revision() && next.store().hash() == now.store().hash() {
-            let trouble = if self.trouble().unsaved {
-                self.keep(&now, &files)
+            let mut trouble = if self.trouble().unsaved {
+                self.keep(&now, files)
             } else {
                 Trouble::default()
             };
+            trouble.reasons.extend(restless);
             *self.trouble() = trouble;
+            self.reloader.keep_last(files);
             return Ok(Reloaded::Unchanged);
         }
         if let Some(reason) = self.reloader.suspicious(&now, &next).filter(|_| !confirmed) {
             return Err(ReloadError::Held(reason));
         }
-        let trouble = self.keep(&next, &files);
+        let mut trouble = self.keep(&next, files);
+        trouble.reasons.extend(restless);
+        self.reloader.keep_last(files);
         for warning in next.snapshot().warnings() {
             tracing::warn!(place = %warning.one_line(), "policy warning");
         }

@@ -24,7 +24,7 @@ use serde_json::{Map, Value, json};
 
 use crate::caller::{Caller, Scope};
 use crate::entities::is_type_name;
-use crate::json::{pointer, shown};
+use crate::json::{pointer, shown, without_mark};
 use crate::timestamp::Timestamp;
 
 pub use crate::json::InputFault;
@@ -281,6 +281,7 @@ impl Request {
 
     /// As [`Request::from_json`], where a `token` may stand in place of the principal.
     pub(crate) fn body(body: &[u8], limits: &Limits, caller: Caller) -> Result<Body, RequestError> {
+        let body = without_mark(body);
         match fast::read(body, limits, &caller) {
             Some(body) => Ok(body),
             None => read::read(body, limits, caller),
@@ -549,7 +550,10 @@ impl RequestBuilder {
     #[must_use]
     pub fn entity(mut self, value: impl Serialize) -> Self {
         match serde_json::to_value(value) {
-            Ok(value) => self.entities.push(value),
+            Ok(mut value) => {
+                read::without_nulls(&mut value);
+                self.entities.push(value);
+            }
             Err(error) => self.faults.push(InputFault::new(
                 format!("/entities/{}", self.entities.len()),
                 error.to_string(),

@@ -3,6 +3,8 @@
 
 pub(crate) mod trust;
 
+use std::collections::BTreeMap;
+
 use cedar_policy::PolicyId;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -90,6 +92,13 @@ impl Serialize for Answer<'_> {
             "reasons",
             &List(|| outcome.determining_policies().map(text)),
         )?;
+        if request.explain() {
+            let (annotations, all) = annotations(outcome);
+            members.serialize_entry("annotations", &annotations)?;
+            if !all {
+                members.serialize_entry("annotationsTruncated", &true)?;
+            }
+        }
         if outcome.unmet().next().is_some() {
             let unmet = || {
                 outcome.unmet().map(|unmet| WireUnmet {
@@ -150,6 +159,28 @@ impl Serialize for Answer<'_> {
         members.serialize_entry("evaluatedAt", &Shown(outcome.evaluated_at()))?;
         members.end()
     }
+}
+
+/// Most bytes of annotations in an answer.
+const ANNOTATIONS: usize = 16 << 10;
+
+/// The annotations of the determining policies, by policy and name, as many policies as there is room for;
+/// whether these are all.
+fn annotations(outcome: &Outcome) -> (BTreeMap<&str, BTreeMap<&str, &str>>, bool) {
+    let (mut shown, mut room) = (BTreeMap::new(), ANNOTATIONS);
+    for found in outcome.annotations() {
+        let id = text(found.policy());
+        let size: usize = found
+            .iter()
+            .map(|(name, value)| name.len() + value.len())
+            .sum();
+        match room.checked_sub(size + id.len()) {
+            Some(left) => room = left,
+            None => return (shown, false),
+        }
+        shown.insert(id, found.iter().collect());
+    }
+    (shown, true)
 }
 
 fn text(id: &PolicyId) -> &str {

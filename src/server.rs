@@ -9,8 +9,10 @@ mod app;
 mod audit;
 mod auth;
 mod authorize;
+mod bodies;
 mod body;
 mod connection;
+mod connections;
 mod denials;
 mod entities;
 mod exchange;
@@ -19,6 +21,7 @@ mod geo;
 mod guard;
 mod hosts;
 mod keys;
+mod lane;
 mod lifecycle;
 mod limit;
 mod listen;
@@ -33,6 +36,7 @@ mod probes;
 mod problem;
 mod revisions;
 mod routes;
+mod shape;
 mod shed;
 mod signals;
 mod socket;
@@ -49,7 +53,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::config::{Config, LogConfig};
+use crate::config::{Config, LimitsConfig, LogConfig};
 use crate::fault::Faults;
 use crate::pdp::{BuildError, Pdp, PdpBuilder};
 use crate::timestamp::Timestamp;
@@ -133,6 +137,28 @@ pub enum ServeError {
     /// The system refused threads or signals.
     #[error("cannot start: {0}")]
     System(#[from] std::io::Error),
+}
+
+/// Memory that clients can make a server take under these limits, in bytes: every connection open, every
+/// request unfinished or unanswered, and every large body parsed at once. What policies and entities take
+/// comes on top. The manifests in `deploy/` are checked against it.
+#[must_use]
+pub fn most_memory(limits: &LimitsConfig) -> usize {
+    // Buffers of TLS, and the task of a connection.
+    const CONNECTION: usize = (32 << 10) + (8 << 10);
+    // What a parsed body takes for each byte that it has, at the worst.
+    const PARSED: usize = 16;
+    let connection = connection::READ_AHEAD as usize + CONNECTION;
+    let unread = connection::LONGEST_HEAD as usize + bodies::FREE;
+    let request = unread.max(connection::SEND_BUFFER);
+    // Over HTTP/1.1 each connection has a request; as many more share connections.
+    let each = connection.saturating_add(request.saturating_mul(2));
+    let connections = limits.connections.saturating_add(lifecycle::PROBES);
+    let parsed = (lane::WIDEST + lane::PARKED).saturating_mul(limits.body_bytes);
+    connections
+        .saturating_mul(each)
+        .saturating_add(limits.bodies_bytes)
+        .saturating_add(parsed.saturating_mul(PARSED))
 }
 
 /// Tells the instant that a request is decided for.

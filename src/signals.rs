@@ -38,5 +38,5 @@ pub use event::{CredentialChange, Event, EventKind, EventSubject, Severity};
 pub use memory::{MemorySignals, NoticeSink};
 pub use store::{
     Ask, AssuranceRecord, Change, ChangeError, DeviceRecord, DeviceStanding, EventAnswer,
-    FindingKind, Notice, NoticeKind, Seen, SignalStore, Standing, SubjectKind,
+    FindingKind, Notice, NoticeKind, Seen, SignalStore, Standing, SubjectKind, Usage,
 };

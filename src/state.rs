@@ -69,12 +69,27 @@ impl State {
         self.entities.version().len()
     }
 
+    /// How many different names of attributes, tags and types the stored entities and the policies use.
+    #[must_use]
+    pub fn entity_name_count(&self) -> usize {
+        self.entities.version().names()
+    }
+
+    /// How many entities are stored besides the actions of the schema.
+    #[must_use]
+    pub fn own_entity_count(&self) -> usize {
+        self.entity_count().saturating_sub(self.action_count())
+    }
+
+    fn action_count(&self) -> usize {
+        self.snapshot.schema().map_or(0, |schema| {
+            schema.action_entities().map_or(0, |actions| actions.len())
+        })
+    }
+
     /// Whether there are entities besides those written through the API and the actions of the schema.
     pub(crate) fn has_own_entities(&self) -> bool {
-        let actions = self.snapshot.schema().map_or(0, |schema| {
-            schema.action_entities().map_or(0, |actions| actions.len())
-        });
-        self.entity_count() > actions + self.entities.version().written.len()
+        self.own_entity_count() > self.entities.version().written.len()
     }
 
     /// The policies as the compiled engine evaluates them; places are those of the snapshot's table.

@@ -15,6 +15,8 @@ mod database;
 mod dir;
 mod entities;
 mod error;
+mod guard;
+mod integrity;
 mod migrate;
 mod revisions;
 mod signals;
@@ -31,7 +33,9 @@ mod secrets;
 mod webhooks;
 
 #[cfg(test)]
-mod tests;
+mod damage;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

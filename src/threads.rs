@@ -1,5 +1,4 @@
-//! Threads that make loading quicker and are never needed: where the system starts none (`wasm32`, a
-//! process at its limit), the caller does the work itself.
+//! Threads for loading. Where a platform has none (`wasm32`), the caller does the work itself.
 
 use std::io;
 use std::thread::{Builder, Scope, ScopedJoinHandle};

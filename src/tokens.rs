@@ -12,6 +12,7 @@ mod cache;
 mod claims;
 mod denied;
 mod error;
+mod find;
 mod flights;
 mod introspect;
 mod issuer;
@@ -28,7 +29,7 @@ pub(crate) mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use serde_json::{Map, Value};
 
@@ -100,6 +101,7 @@ struct Inner {
     flights: Flights,
     denied: Denied,
     counters: Counters,
+    told: Told,
 }
 
 /// What was counted since the start.
@@ -136,6 +138,45 @@ struct Counters {
     verified: AtomicU64,
     cached: AtomicU64,
     refused: [AtomicU64; CODES.len()],
+}
+
+/// When a refused token was last told to the log, for each code: whoever sends many fills no log.
+#[derive(Default)]
+struct Told([Last; CODES.len()]);
+
+#[derive(Default)]
+struct Last {
+    /// In milliseconds since the Unix epoch.
+    at: AtomicI64,
+    /// Refused since then.
+    more: AtomicU64,
+}
+
+/// Least time between two lines about one code, in milliseconds.
+const TOLD_EVERY: i64 = 1_000;
+
+impl Told {
+    fn tell(&self, error: &TokenError, usage: Usage, now: Timestamp) {
+        let (code, detail, usage) = (error.code(), error.detail(), usage.name());
+        let place = CODES.iter().position(|other| *other == code);
+        let Some(last) = place.and_then(|place| self.0.get(place)) else {
+            return;
+        };
+        let (now, before) = (now.as_millis(), last.at.load(Ordering::Relaxed));
+        let due = now.abs_diff(before) >= TOLD_EVERY.unsigned_abs();
+        let mine = due
+            && last
+                .at
+                .compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok();
+        if mine {
+            let more = last.more.swap(0, Ordering::Relaxed);
+            tracing::info!(code, usage, detail, more, "token refused");
+        } else {
+            last.more.fetch_add(1, Ordering::Relaxed);
+            tracing::debug!(code, usage, detail, "token refused");
+        }
+    }
 }
 
 impl Counters {
@@ -200,6 +241,7 @@ impl Issuers {
                 flights: Flights::default(),
                 denied,
                 counters: Counters::default(),
+                told: Told::default(),
             }),
         })
     }
@@ -266,6 +308,9 @@ impl Issuers {
         let result = self.verify_anew(token, usage, now).await;
         let counters = &self.inner.counters;
         counters.note(&result, &counters.verified);
+        if let Err(error) = &result {
+            self.inner.told.tell(error, usage, now);
+        }
         result
     }
 

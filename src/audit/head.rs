@@ -95,7 +95,7 @@ impl Head {
     pub(crate) fn read(path: &Path) -> Result<Option<Self>, String> {
         let text = match fs::metadata(path) {
             Ok(meta) if meta.len() > LONGEST => return Err("is no head of a log".to_owned()),
-            Ok(_) => fs::read(path).map_err(|error| error.to_string())?,
+            Ok(_) => crate::files::read(path, LONGEST).map_err(|error| error.to_string())?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.to_string()),
         };

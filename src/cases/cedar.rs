@@ -117,6 +117,7 @@ pub(super) fn integration(path: &Path, base: &Path, value: Value) -> Result<Suit
         .into_iter()
         .enumerate()
         .map(|(n, request)| Case {
+            line: None,
             name: match request.description.as_str() {
                 "" => format!("request {n}"),
                 text => text.to_owned(),
@@ -180,6 +181,7 @@ pub(super) fn run_tests(path: &Path, value: Value, sources: &Sources) -> Result<
             context => context,
         };
         cases.push(Case {
+            line: None,
             name,
             request: json!({
                 "principal": test.request.principal, "action": test.request.action,
@@ -216,7 +218,8 @@ pub(super) fn run_tests(path: &Path, value: Value, sources: &Sources) -> Result<
 }
 
 fn read_entities(path: &Path) -> Result<Vec<Value>, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let text = crate::files::read_text(path, super::discover::LONGEST)
+        .map_err(|error| error.to_string())?;
     serde_json::from_str(&text).map_err(|error| error.to_string())
 }
 

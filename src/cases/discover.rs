@@ -10,7 +10,7 @@ use crate::fault::Faults;
 /// Directories below each other that are searched.
 const MAX_DEPTH: usize = 32;
 /// A larger file is no case file.
-const LONGEST: u64 = 64 << 20;
+pub(super) const LONGEST: u64 = 64 << 20;
 
 /// Reads the case files of `path`: a file, or a directory tree in which every file of one of the
 /// formats is found.
@@ -85,15 +85,8 @@ fn is_other(name: &str) -> bool {
 
 /// The suite in a file; `None` when it is JSON of another kind.
 fn one(path: &Path, base: &Path, sources: &Sources) -> Result<Option<Suite>, Faults> {
-    let read = || -> std::io::Result<String> {
-        if std::fs::metadata(path)?.len() > LONGEST {
-            return Err(std::io::Error::other(format!(
-                "larger than {LONGEST} bytes"
-            )));
-        }
-        std::fs::read_to_string(path)
-    };
-    let text = read().map_err(|error| fault(path, format!("cannot read: {error}")))?;
+    let text = crate::files::read_text(path, LONGEST)
+        .map_err(|error| fault(path, format!("cannot read: {error}")))?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let is_json = name.ends_with(".json");
     if is_own(&name) || !is_json {

@@ -141,6 +141,7 @@ pub(super) fn read(path: &Path, text: &str, sources: &Sources) -> Result<Suite, 
     let default_now = file.defaults.now;
     let mut faults = Faults::new();
     let mut cases = Vec::with_capacity(file.cases.len());
+    let mut from = 0;
     for case in file.cases {
         let now = match case.given.now.as_ref().or(default_now.as_ref()) {
             None => None,
@@ -159,8 +160,10 @@ pub(super) fn read(path: &Path, text: &str, sources: &Sources) -> Result<Suite, 
         });
         let mut entities = shared.clone();
         entities.extend(case.given.entities);
+        let line = line_of(text, &case.name, &mut from);
         cases.push(Case {
             name: case.name,
+            line,
             request: case.request,
             now,
             authentication,
@@ -179,6 +182,14 @@ pub(super) fn read(path: &Path, text: &str, sources: &Sources) -> Result<Suite, 
         notes: Vec::new(),
         setup,
     })
+}
+
+/// The line of a case by its name, which follows those of the cases before it.
+fn line_of(text: &str, name: &str, from: &mut usize) -> Option<usize> {
+    let rest = text.get(*from..)?;
+    let at = *from + rest.find(name).filter(|_| !name.is_empty())?;
+    *from = at + name.len();
+    Some(text.get(..at)?.matches('\n').count() + 1)
 }
 
 impl Paths {

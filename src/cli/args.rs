@@ -38,7 +38,7 @@ pub(super) enum Command {
     /// Decide requests over HTTP
     Serve(Serve),
     /// Decide one request
-    Authorize(Authorize),
+    Authorize(Decide),
     /// Explain the trust score of a request
     Score(Score),
     /// Check policies, schema and entities
@@ -57,6 +57,12 @@ pub(super) enum Command {
     Webhooks(Webhooks),
     /// Show what is known of a user, a session, a device or an address, and give a way back
     Subject(Subject),
+    /// Report security events to a server
+    Events(Events),
+    /// Register, show and remove devices
+    Devices(Devices),
+    /// Record authentications of sessions
+    Assurance(Assurance),
     /// Check decision logs
     #[command(subcommand)]
     Audit(Audit),
@@ -75,6 +81,9 @@ pub(super) struct Sources {
     /// File or directory of policies; may be repeated
     #[arg(long, value_name = "PATH")]
     pub(super) policies: Vec<PathBuf>,
+    /// File of template links, of any name; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(super) links: Vec<PathBuf>,
     /// File or directory of schema fragments; may be repeated
     #[arg(long, value_name = "PATH")]
     pub(super) schema: Vec<PathBuf>,
@@ -82,7 +91,7 @@ pub(super) struct Sources {
     #[arg(long, value_name = "PATH")]
     pub(super) entities: Vec<PathBuf>,
     /// Use the built-in sample: a company workspace
-    #[arg(long, conflicts_with_all = ["policies", "schema", "entities"])]
+    #[arg(long, conflicts_with_all = ["policies", "links", "schema", "entities"])]
     pub(super) sample: bool,
 }
 
@@ -102,6 +111,22 @@ pub(super) struct Serve {
     /// Refuse to start on the last good policies when the present ones are faulty
     #[arg(long)]
     pub(super) strict_start: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Decide {
+    #[command(flatten)]
+    pub(super) request: Authorize,
+    /// Have this server decide, on what it has
+    #[arg(long, value_name = "URL", conflicts_with_all = ["policies", "schema", "entities", "sample", "state_dir", "now"])]
+    pub(super) server: Option<String>,
+    /// Decide on the entities, too, that were written through the API of the server that used this
+    /// directory; while no server uses it
+    #[arg(long, value_name = "DIR", conflicts_with = "sample")]
+    pub(super) state_dir: Option<PathBuf>,
+    /// Ask for explanations in the JSON answer
+    #[arg(long)]
+    pub(super) explain: bool,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -153,6 +178,9 @@ pub(super) struct Score {
 pub(super) struct Validate {
     #[command(flatten)]
     pub(super) sources: Sources,
+    /// Refuse policies that validation warns of, with exit code 3
+    #[arg(long)]
+    pub(super) deny_warnings: bool,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -262,10 +290,13 @@ pub(super) enum KeysCommand {
     },
     /// Make a key for `[[callers]]` in the configuration, and print what belongs there
     Hash,
-    /// End a key at once
+    /// End a key at once, and the keys that it made
     Revoke {
         /// The key's id
         id: String,
+        /// Let the keys that it made stay; they keep the bounds that they have
+        #[arg(long)]
+        keep_made: bool,
     },
 }
 
@@ -280,12 +311,15 @@ pub(super) struct Subject {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum SubjectCommand {
-    /// Show everything that is known of a subject, and why
+    /// Show what is held against a subject: what is demanded, until when, why, and what ends it
     ///
     /// Exit codes: 0 something is known, 2 nothing is, 1 it could not be asked.
     Show {
         /// The subject: 'User::"alice"', User/alice, session/ID, device/ID or ip/ADDRESS
         subject: String,
+        /// Print everything that is known too
+        #[arg(long, short)]
+        verbose: bool,
     },
     /// List the subjects that something is held against
     List {
@@ -323,6 +357,166 @@ pub(super) enum SubjectCommand {
         /// The subject
         subject: String,
     },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Events {
+    #[command(subcommand)]
+    pub(super) command: EventsCommand,
+    /// The server [default: where the configuration says it listens]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(super) server: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum EventsCommand {
+    /// Send one event by flags, or those of a file
+    ///
+    /// Exit codes: 0 every event is kept, 2 some are refused, 1 the server could not be asked.
+    Send(Box<SendEvent>),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct SendEvent {
+    /// Events as JSON, as for POST /events: a file, or `-` for standard input
+    #[arg(value_name = "FILE", conflicts_with_all = ["kind", "id", "at", "severity", "user", "ip", "session", "device", "data"])]
+    pub(super) file: Option<PathBuf>,
+    /// What happened, such as auth.login_failed or account-disabled; docs/signals.md lists the types
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(super) kind: Option<String>,
+    /// The user it happened to, such as 'User::"alice"'
+    #[arg(long, value_name = "ENTITY")]
+    pub(super) user: Option<String>,
+    /// The address it came from
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) ip: Option<String>,
+    /// The session it happened in
+    #[arg(long, value_name = "ID")]
+    pub(super) session: Option<String>,
+    /// The device it happened on
+    #[arg(long, value_name = "ID")]
+    pub(super) device: Option<String>,
+    /// low, medium, high or critical; required for security events
+    #[arg(long)]
+    pub(super) severity: Option<String>,
+    /// What else its type needs, as JSON such as '{"level": 2}'
+    #[arg(long, value_name = "JSON")]
+    pub(super) data: Option<String>,
+    /// The event's id; the same id counts once [default: a new one]
+    #[arg(long)]
+    pub(super) id: Option<String>,
+    /// When it happened [default: now]
+    #[arg(long, value_name = "RFC3339")]
+    pub(super) at: Option<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Devices {
+    #[command(subcommand)]
+    pub(super) command: DevicesCommand,
+    /// The server [default: where the configuration says it listens]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(super) server: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DevicesCommand {
+    /// Register a device to a user, or report on it; what is left out stays as it was
+    Register(Box<RegisterDevice>),
+    /// Show what is held against a device
+    ///
+    /// Exit codes: 0 something is known, 2 nothing is, 1 the server could not be asked.
+    Show {
+        /// The device's id
+        id: String,
+        /// Print everything that is known too
+        #[arg(long, short)]
+        verbose: bool,
+    },
+    /// Take a device out: it is registered to nobody then
+    Remove {
+        /// The device's id
+        id: String,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct RegisterDevice {
+    /// The device's id
+    pub(super) id: String,
+    /// Whom it is registered to, such as 'User::"alice"'
+    #[arg(long, value_name = "ENTITY")]
+    pub(super) user: Option<String>,
+    /// How far it is trusted: low, medium or high
+    #[arg(long)]
+    pub(super) trust: Option<String>,
+    /// When it was last scanned
+    #[arg(long, value_name = "RFC3339")]
+    pub(super) last_scan: Option<String>,
+    /// Whether it is jailbroken or rooted
+    #[arg(long, value_name = "BOOL")]
+    pub(super) jailbroken: Option<bool>,
+    /// Whether its operating system is current
+    #[arg(long, value_name = "BOOL")]
+    pub(super) current_os: Option<bool>,
+    /// Whether it is managed
+    #[arg(long, value_name = "BOOL")]
+    pub(super) managed: Option<bool>,
+    /// Whether it has a device certificate
+    #[arg(long, value_name = "BOOL")]
+    pub(super) certificate: Option<bool>,
+    /// Whether it complies
+    #[arg(long, value_name = "BOOL")]
+    pub(super) compliant: Option<bool>,
+    /// A weakness: compromised_os, outdated_os or no_screen_lock; may be repeated
+    #[arg(long = "indicator", value_name = "NAME")]
+    pub(super) indicators: Vec<String>,
+    /// It was looked at, and has no weakness
+    #[arg(long, conflicts_with = "indicators")]
+    pub(super) no_indicators: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Assurance {
+    #[command(subcommand)]
+    pub(super) command: AssuranceCommand,
+    /// The server [default: where the configuration says it listens]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(super) server: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AssuranceCommand {
+    /// Record that a session has seen an authentication, as after a step-up
+    Record(Box<RecordAssurance>),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct RecordAssurance {
+    /// The session
+    #[arg(long, value_name = "ID")]
+    pub(super) session: String,
+    /// Whose session it is, such as 'User::"alice"'
+    #[arg(long, value_name = "ENTITY")]
+    pub(super) user: String,
+    /// How the user was authenticated, such as totp or webauthn
+    #[arg(long, required_unless_present_any = ["level", "acr"], conflicts_with_all = ["level", "acr"])]
+    pub(super) method: Option<String>,
+    /// The level that was reached, 0 to 4
+    #[arg(long, conflicts_with = "acr")]
+    pub(super) level: Option<u8>,
+    /// The class of the authentication
+    #[arg(long)]
+    pub(super) acr: Option<String>,
+    /// The authenticator verified the user, by a PIN or a fingerprint
+    #[arg(long)]
+    pub(super) user_verified: bool,
+    /// When, at most 24 hours ago [default: now]
+    #[arg(long, value_name = "RFC3339")]
+    pub(super) at: Option<String>,
+    /// When it ends in any case
+    #[arg(long, value_name = "RFC3339")]
+    pub(super) expires: Option<String>,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -396,9 +590,9 @@ pub(super) struct CreateKey {
     /// What the caller may do, such as decide,search
     #[arg(long, value_name = "SCOPES", value_delimiter = ',', required = true)]
     pub(super) scopes: Vec<String>,
-    /// What it may say about entities in a request
-    #[arg(long, value_name = "RULE", default_value = "add", value_parser = ["off", "add", "override"])]
-    pub(super) inline: String,
+    /// What it may say about entities in a request; `add`, or less where its maker may less, if not given
+    #[arg(long, value_name = "RULE", value_parser = ["off", "add", "override"])]
+    pub(super) inline: Option<String>,
     /// Obligations that it discharges
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub(super) handles: Vec<String>,
@@ -457,8 +651,10 @@ pub(super) struct AuditVerify {
 
 impl Sources {
     fn flags(&self) -> Vec<Flag> {
+        // A file that is named is read for what it holds, links among others.
+        let policies: Vec<PathBuf> = self.policies.iter().chain(&self.links).cloned().collect();
         [
-            ("sources.policies", "--policies", &self.policies),
+            ("sources.policies", "--policies", &policies),
             ("sources.schema", "--schema", &self.schema),
             ("sources.entities", "--entities", &self.entities),
         ]
@@ -514,7 +710,7 @@ impl Args {
     pub(super) fn load_config(&self) -> Result<Config, Failure> {
         let flags = match &self.command {
             Command::Serve(command) => command.flags(),
-            Command::Authorize(command) => command.sources.flags(),
+            Command::Authorize(command) => command.request.sources.flags(),
             Command::Validate(command) => command.sources.flags(),
             Command::Bench(command) => command.sources.flags(),
             Command::Keys(command) => command.flags(),

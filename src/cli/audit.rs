@@ -64,11 +64,7 @@ fn verify(command: &AuditVerify, output: Output) -> Done {
 }
 
 fn read(path: &std::path::Path) -> Result<Vec<u8>, String> {
-    let meta = std::fs::metadata(path).map_err(|error| error.to_string())?;
-    if meta.len() > LONGEST_KEY {
-        return Err("is too long for a key".to_owned());
-    }
-    std::fs::read(path).map_err(|error| error.to_string())
+    crate::files::read(path, LONGEST_KEY).map_err(|error| error.to_string())
 }
 
 fn could_not(what: &str, message: &str) -> Failure {

@@ -2,10 +2,12 @@
 
 use std::io::Read;
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::args::{Args, Authorize};
+use super::args::{Args, Authorize, Decide};
+use super::client::Server;
 use super::output::Output;
 use super::{Done, Exit, Failure, sample};
 use crate::cases;
@@ -13,31 +15,155 @@ use crate::config::Config;
 use crate::decide::{Cause, Outcome};
 use crate::fault::Fault;
 use crate::json;
-use crate::request::Request;
+use crate::request::{Request, RequestError};
 use crate::response::Answer;
+use crate::response::trust::missing;
 use crate::timestamp::Timestamp;
 
-pub(super) fn run(command: &Authorize, args: &Args, output: Output) -> Done {
-    let config = args.load_config()?;
-    let body = body(command, &config)?;
+/// How long a server may take to decide.
+const ASKING: Duration = Duration::from_secs(30);
+
+pub(super) fn run(command: &Decide, args: &Args, output: Output) -> Done {
+    let config = sample::configured(args.load_config()?, &command.request.sources)?;
+    let body = body(&command.request, &config)?;
+    if let Some(url) = &command.server {
+        return asked(url, command, body, args, &config, output);
+    }
     let mut request = Request::from_json(&body, &config.limits.request, cases::caller())?;
-    if let Some(now) = &command.now {
+    if let Some(now) = &command.request.now {
         let now: Timestamp = now
             .parse()
             .map_err(|error| Failure::CouldNotRun(format!("`--now`: {error}")))?;
         request = request.with_now(now);
     }
     // People are told why a policy failed; JSON says so where the request asks for it.
-    request.explain |= !output.is_json();
-    let pdp = sample::builder(&command.sources, &config)?.build()?;
+    request.explain |= !output.is_json() || command.explain;
+    let sources = &command.request.sources;
+    let mut builder = sample::builder(sources, &config)?;
+    let mut state = if sources.sample {
+        "the built-in sample".to_owned()
+    } else {
+        "files".to_owned()
+    };
+    match (&command.state_dir, &config.state_dir) {
+        (Some(dir), _) => {
+            let written = written(dir, &config)?;
+            state = format!(
+                "files, and {} that were written through the API, from `{}`",
+                counted(written.len(), "entity", "entities"),
+                dir.display()
+            );
+            builder = builder.entities_text("written.ndjson", &written.join("\n"));
+        }
+        (None, Some(dir)) if !sources.sample => output.note(&format!(
+            "decided on files alone: entities that were written through the API are in `{}`; \
+             give --state-dir, or --server to ask the server",
+            dir.display()
+        )),
+        _ => {}
+    }
+    let pdp = builder.build()?;
     let outcome = pdp.authorize(&request)?;
     if output.is_json() {
         let answer = serde_json::to_value(Answer::new(&request, &outcome));
         output.value(&answer.map_err(|error| Failure::CouldNotRun(error.to_string()))?);
     } else {
         output.text(&human(&outcome));
+        let revision = outcome.state().revision().as_str();
+        output.line(&format!("  decided on {state}; revision {revision}"));
+        if outcome.trust().is_some() {
+            output.note(sample::scored_by(&command.request.sources));
+        }
     }
     Ok(if outcome.is_allow() {
+        Exit::Holds
+    } else {
+        Exit::DoesNotHold
+    })
+}
+
+/// Entities that were written through the API, one JSON text each. Nothing is made where there is no
+/// directory.
+fn written(dir: &Path, config: &Config) -> Result<Vec<String>, Failure> {
+    if !dir.is_dir() {
+        let message = format!("--state-dir: `{}` is not a directory", dir.display());
+        return Err(Failure::CouldNotRun(message));
+    }
+    let mut config = config.clone();
+    config.state_dir = Some(dir.to_owned());
+    let store = config.open_store().map_err(|error| {
+        let message = error.to_string();
+        let help = if message.contains("is in use by") {
+            "; ask the server that uses it with --server"
+        } else {
+            ""
+        };
+        Failure::CouldNotRun(format!("{message}{help}"))
+    })?;
+    let entities = store.map_or(Ok(Vec::new()), |store| store.entities());
+    entities.map_err(|error| Failure::CouldNotRun(error.to_string()))
+}
+
+fn counted(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+/// Has a server decide.
+fn asked(
+    url: &str,
+    command: &Decide,
+    body: Vec<u8>,
+    args: &Args,
+    config: &Config,
+    output: Output,
+) -> Done {
+    let key = super::client_key(args, config)?;
+    let server = Server::find(Some(url), config, false, None)?;
+    let base = &server.base;
+    let body = if command.explain {
+        let depth = config.limits.request.json_depth;
+        let mut value = json::read(&body, depth).map_err(RequestError::Invalid)?;
+        if let Some(members) = value.as_object_mut() {
+            members.insert("explain".to_owned(), true.into());
+        }
+        value.to_string().into_bytes()
+    } else {
+        body
+    };
+    let (status, answer) = server.ask(ASKING, |agent| {
+        let mut request = agent
+            .post(format!("{base}/authorize"))
+            .header("content-type", "application/json");
+        if let Some(key) = &key {
+            request = request.header("authorization", format!("Bearer {}", key.reveal()));
+        }
+        request.send(body.as_slice())
+    })?;
+    let text = |member: &str| answer.get(member).and_then(Value::as_str);
+    let Some(decision) = text("decision").filter(|_| status == 200) else {
+        let detail = text("detail").unwrap_or("no decision");
+        return Err(Failure::CouldNotRun(format!(
+            "{base} answers {status}: {detail}"
+        )));
+    };
+    if output.is_json() {
+        output.value(&answer);
+    } else {
+        output.line(&format!(
+            "{decision}  ({})",
+            text("cause").unwrap_or("unknown")
+        ));
+        let reasons = answer.get("reasons").and_then(Value::as_array);
+        for policy in reasons.into_iter().flatten().filter_map(Value::as_str) {
+            output.line(&format!("  policy {policy}"));
+        }
+        let sequence = answer.get("sequence").and_then(Value::as_u64).unwrap_or(0);
+        output.line(&format!(
+            "  decided by {base}; revision {}, sequence {sequence}",
+            text("revision").unwrap_or("unknown")
+        ));
+    }
+    Ok(if decision == "Allow" {
         Exit::Holds
     } else {
         Exit::DoesNotHold
@@ -56,7 +182,7 @@ pub(super) fn body(command: &Authorize, config: &Config) -> Result<Vec<u8>, Fail
 
 fn read_file(path: &Path, longest: usize) -> Result<Vec<u8>, Failure> {
     let name = format!("`{}`", path.display());
-    let file = std::fs::File::open(path)
+    let file = crate::files::open(path)
         .map_err(|error| Failure::CouldNotRun(format!("{name}: {error}")))?;
     read(file, &name, longest)
 }
@@ -121,6 +247,13 @@ fn human(outcome: &Outcome) -> String {
     for policy in outcome.determining_policies() {
         let place = places.place(policy).map(|place| format!("  {place}"));
         text.push_str(&format!("  policy {policy}{}\n", place.unwrap_or_default()));
+        let annotations = outcome.annotations();
+        for found in annotations.filter(|found| found.policy() == policy) {
+            for (name, value) in found.iter() {
+                let value = json::shown_within(value, 200);
+                text.push_str(&format!("    @{name}({value:?})\n"));
+            }
+        }
     }
     for unmet in outcome.unmet() {
         let mut lacks: Vec<String> = Vec::new();
@@ -143,11 +276,20 @@ fn human(outcome: &Outcome) -> String {
     if let Some(trust) = outcome.trust() {
         let found = trust.assessment();
         text.push_str(&format!(
-            "  trust {} (risk {}), authentication level {}\n",
+            "  trust {} of {} required (risk of the request {}), authentication level {} of {}\n",
             found.composite,
+            found.required,
             found.band.as_str(),
-            found.level.reached
+            found.level.reached,
+            found.level.required,
         ));
+        if found.subject_risk > crate::score::Score::ZERO {
+            text.push_str(&format!("  risk of the subject {}\n", found.subject_risk));
+        }
+        let missing: Vec<_> = missing(found).collect();
+        if !missing.is_empty() {
+            text.push_str(&format!("  not known: {}\n", missing.join(", ")));
+        }
         if let Some(would_be) = trust.would_be() {
             let (decision, cause) = (would_be.decision, would_be.cause);
             text.push_str(&format!("  enforced it would be {decision} ({cause})\n"));

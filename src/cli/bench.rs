@@ -74,10 +74,13 @@ pub(super) fn run(command: &Bench, args: &Args, output: Output) -> Done {
     })
 }
 
+/// Longest file of requests, in bytes.
+const LONGEST_FILE: u64 = 1 << 30;
+
 /// The requests of an NDJSON file, each a body of `POST /authorize`; all for one instant.
 fn read(path: &Path, config: &Config) -> Result<Vec<Request>, Failure> {
     let name = path.display().to_string();
-    let text = std::fs::read_to_string(path)
+    let text = crate::files::read_text(path, LONGEST_FILE)
         .map_err(|error| Failure::CouldNotRun(format!("`{name}`: {error}")))?;
     let mut requests = Vec::new();
     let mut faults = Faults::new();

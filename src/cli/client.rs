@@ -1,22 +1,31 @@
 //! What commands share that talk to a server: where it is, how it is trusted, how it is asked.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ClientConfig;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
 use serde_json::Value;
-use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig, TlsProvider};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+use ureq::unversioned::transport::NextTimeout;
 
-use super::Failure;
+use super::{Failure, socket};
 use crate::config::Config;
+use crate::fetch::{self, Trust, connector};
 use crate::server::tls;
+use crate::url::Url;
 
 /// How long making a connection may take.
 const CONNECT: Duration = Duration::from_secs(5);
 /// Longest answer of a server that is read.
 const LONGEST: u64 = 16 << 20;
+
+/// How to get rights on a server, for who was refused.
+const RIGHTS: &str = "show a key that has the scope with --key-file, or set `server.socket` in the \
+     configuration that the server and this command read: over it the server's own user may do everything";
 
 /// A server to talk to.
 pub(super) struct Server {
@@ -24,14 +33,17 @@ pub(super) struct Server {
     pub(super) base: String,
     /// Where it is, if not where its name says.
     at: Option<SocketAddr>,
-    tls: Option<TlsConfig>,
+    tls: Arc<ClientConfig>,
+    /// The socket that it is asked over, in place of its address.
+    socket: Option<PathBuf>,
     /// Whether it is asked without a proxy, whatever the environment says: it is on this machine.
     direct: bool,
 }
 
 impl Server {
-    /// The server at `url`, else the one that the configuration is for; `probe` prefers its
-    /// operations listener. Over TLS it is trusted if its certificate comes from `ca`, else from
+    /// The server at `url`, else the one that the configuration is for. That is asked over its socket where
+    /// there is one, since there its own user may do everything; with `probe` it is asked where it listens,
+    /// on its operations listener if it has one. Over TLS it is trusted if its certificate comes from `ca`, else from
     /// `client.ca`, else from the machine's authorities; the server of this configuration also by
     /// its own certificates.
     pub(super) fn find(
@@ -41,8 +53,13 @@ impl Server {
         ca: Option<&Path>,
     ) -> Result<Self, Failure> {
         let mut own = Vec::new();
+        let socket = match url {
+            None if !probe => config.server.socket.as_deref().and_then(socket::listening),
+            _ => None,
+        };
         let (base, at) = match url {
-            Some(url) => (given(url), None),
+            Some(url) => (given(url)?, None),
+            None if socket.is_some() => ("http://localhost".to_owned(), None),
             None => {
                 let address = address(config, probe);
                 match config.server.tls.as_ref().filter(|tls| {
@@ -64,16 +81,17 @@ impl Server {
                 }
             }
         };
-        let tls = if base.starts_with("https://") {
-            Some(trust(config, ca, &own)?)
+        let trust = if base.starts_with("https://") {
+            trust(config, ca, &own)?
         } else {
-            None
+            Trust::default()
         };
         let direct = url.is_none();
         Ok(Self {
             base,
             at,
-            tls,
+            tls: fetch::tls::config(trust).map_err(Failure::CouldNotRun)?,
+            socket,
             direct,
         })
     }
@@ -89,17 +107,20 @@ impl Server {
             .http_status_as_error(false)
             .timeout_connect(Some(CONNECT))
             .timeout_global(Some(timeout));
-        if let Some(tls) = &self.tls {
-            settings = settings.tls_config(tls.clone());
-        }
         if self.direct {
             settings = settings.proxy(None);
         }
-        let agent = ureq::Agent::with_parts(
-            settings.build(),
-            DefaultConnector::default(),
-            At(self.at, DefaultResolver::default()),
-        );
+        let (settings, resolver) = (settings.build(), At(self.at, DefaultResolver::default()));
+        let agent = match &self.socket {
+            Some(path) => {
+                let socket = socket::Socket(path.clone());
+                ureq::Agent::with_parts(settings, socket, resolver)
+            }
+            None => {
+                let connector = connector(Arc::clone(&self.tls));
+                ureq::Agent::with_parts(settings, connector, resolver)
+            }
+        };
         let mut response = call(&agent).map_err(|error| {
             Failure::CouldNotRun(match error {
                 ureq::Error::Timeout(ureq::Timeout::Global) => {
@@ -117,21 +138,31 @@ impl Server {
             .limit(LONGEST)
             .read_to_string()
             .map_err(|error| Failure::CouldNotRun(format!("{base}: {error}")))?;
-        let value = serde_json::from_str(&text).map_err(|_| {
+        let mut value: Value = serde_json::from_str(&text).map_err(|_| {
             Failure::CouldNotRun(format!("{base} answers {status}, but not as deodar does"))
         })?;
+        if let (401 | 403, Some(detail)) = (status, value.get_mut("detail")) {
+            let text = detail.as_str().unwrap_or_default();
+            *detail = format!("{text}; {RIGHTS}").into();
+        }
         Ok((status, value))
     }
 }
 
 /// The address that the user gave, without a path.
-fn given(url: &str) -> String {
-    let url = url.trim_end_matches('/');
+fn given(text: &str) -> Result<String, Failure> {
+    let url = text.trim_end_matches('/');
     let url = url.strip_suffix("/readyz").unwrap_or(url);
-    if url.contains("://") {
+    let url = if url.contains("://") {
         url.to_owned()
     } else {
         format!("http://{url}")
+    };
+    match Url::parse(&url) {
+        Ok(_) => Ok(url),
+        Err(reason) => Err(Failure::CouldNotRun(format!(
+            "the server's address: {reason}"
+        ))),
     }
 }
 
@@ -148,20 +179,22 @@ fn address(config: &Config, probe: bool) -> SocketAddr {
     address
 }
 
+/// Longest certificate or key file, in bytes.
+const LONGEST_FILE: u64 = 16 << 20;
+
 fn read(path: &Path, key: &str) -> Result<Vec<u8>, Failure> {
-    std::fs::read(path)
+    crate::files::read(path, LONGEST_FILE)
         .map_err(|error| Failure::CouldNotRun(format!("`{key}`: `{}`: {error}", path.display())))
 }
 
-fn trust(config: &Config, ca: Option<&Path>, own: &[u8]) -> Result<TlsConfig, Failure> {
-    let crypto = tls::crypto().map_err(Failure::CouldNotRun)?;
+fn trust(config: &Config, ca: Option<&Path>, own: &[u8]) -> Result<Trust, Failure> {
     let faulty = |key: &str, message: String| Failure::CouldNotRun(format!("`{key}` {message}"));
     let authorities = match (ca, &config.client.ca) {
         (Some(path), _) => Some((path, "--ca")),
         (None, Some(path)) => Some((path.as_path(), "client.ca")),
         (None, None) => None,
     };
-    let roots = match authorities {
+    let certificates = match authorities {
         Some((path, key)) => {
             tls::certificates(&read(path, key)?).map_err(|message| faulty(key, message))?
         }
@@ -171,25 +204,15 @@ fn trust(config: &Config, ca: Option<&Path>, own: &[u8]) -> Result<TlsConfig, Fa
             roots
         }
     };
-    let roots = roots
-        .iter()
-        .map(|der| Certificate::from_der(der).to_owned());
-    let mut trust = TlsConfig::builder()
-        .provider(TlsProvider::Rustls)
-        .unversioned_rustls_crypto_provider(crypto)
-        .root_certs(RootCerts::from(roots));
+    let mut own = None;
     if let (Some(certificate), Some(key)) = (&config.client.certificate, &config.client.key) {
         let chain = tls::certificates(&read(certificate, "client.certificate")?)
             .map_err(|message| faulty("client.certificate", message))?;
-        let chain: Vec<_> = chain
-            .iter()
-            .map(|der| Certificate::from_der(der).to_owned())
-            .collect();
-        let key = PrivateKey::from_pem(&read(key, "client.certificate_key")?)
+        let key = PrivateKeyDer::from_pem_slice(&read(key, "client.certificate_key")?)
             .map_err(|error| faulty("client.certificate_key", error.to_string()))?;
-        trust = trust.client_cert(Some(ClientCert::new_with_certs(&chain, key)));
+        own = Some((chain, key));
     }
-    Ok(trust.build())
+    Ok(Trust { certificates, own })
 }
 
 /// Resolves every name to one address, if there is one, else as usual.

@@ -10,9 +10,9 @@ use super::client::Server;
 use super::output::Output;
 use super::{Done, Exit, Failure, client_key};
 use crate::caller::InlineRule;
-use crate::config::Config;
+use crate::config::{Config, ReservedNames};
 use crate::storage::Store;
-use crate::storage::keys::{ApiKey, KeyLimits, NewKey, for_configuration};
+use crate::storage::keys::{ApiKey, KeyError, KeyLimits, Made, NewKey, for_configuration};
 use crate::timestamp::Timestamp;
 
 /// How long a server may take for a change of its keys.
@@ -36,14 +36,23 @@ pub(super) fn run(command: &Keys, args: &Args, output: Output) -> Done {
                 output.value(&answer);
             } else {
                 let purged = answer.get("purged").and_then(Value::as_u64);
-                output.note(&format!("{} keys forgotten", purged.unwrap_or(0)));
+                output.note(&match purged {
+                    Some(1) => "1 key forgotten".to_owned(),
+                    purged => format!("{} keys forgotten", purged.unwrap_or(0)),
+                });
             }
         }
-        KeysCommand::Revoke { id } => {
+        KeysCommand::Revoke { id, .. } => {
             if output.is_json() {
                 output.value(&answer);
             } else {
-                output.note(&format!("the key {id} is revoked"));
+                let ended = answer.get("revokedWithIt").and_then(Value::as_array);
+                let ended = match ended.map_or(0, Vec::len) {
+                    0 => String::new(),
+                    1 => ", and the 1 key that it made".to_owned(),
+                    more => format!(", and the {more} keys that it made"),
+                };
+                output.note(&format!("the key {id} is revoked{ended}"));
             }
         }
     }
@@ -87,12 +96,19 @@ fn offline(command: &KeysCommand, config: &Config) -> Result<Value, Failure> {
             let new = NewKey {
                 name: create.name.clone(),
                 scopes: create.scopes.clone(),
-                inline: InlineRule::from_name(&create.inline).unwrap_or(InlineRule::Add),
+                inline: create
+                    .inline
+                    .as_deref()
+                    .and_then(InlineRule::from_name)
+                    .unwrap_or(InlineRule::Add),
                 handles: handles(create),
                 limits: limits(create),
                 expires: expires(create, now)?,
             };
-            keys.create(new, now).map(with_secret)
+            match ReservedNames::of(config).reason(&new.name) {
+                Some(reason) => Err(KeyError::Reserved(reason)),
+                None => keys.create(new, now).map(with_secret),
+            }
         }
         KeysCommand::List | KeysCommand::Hash => {
             let all: Vec<Value> = keys.list().iter().map(ApiKey::to_json).collect();
@@ -101,7 +117,16 @@ fn offline(command: &KeysCommand, config: &Config) -> Result<Value, Failure> {
         KeysCommand::Rotate { id, overlap } => {
             keys.rotate(id, duration(overlap)?, now).map(with_secret)
         }
-        KeysCommand::Revoke { id } => keys.revoke(id, now).map(|key| key.to_json()),
+        KeysCommand::Revoke { id, keep_made } => {
+            let made = if *keep_made { Made::Keep } else { Made::Revoke };
+            keys.revoke(id, made, now).map(|(key, ended)| {
+                let mut json = key.to_json();
+                if let Some(members) = json.as_object_mut() {
+                    members.insert("revokedWithIt".to_owned(), ended.into());
+                }
+                json
+            })
+        }
         KeysCommand::Purge { ended } => {
             let ended = i64::try_from(duration(ended)?.as_millis()).unwrap_or(i64::MAX);
             let before = now.as_millis().saturating_sub(ended);
@@ -136,7 +161,10 @@ fn online(command: &Keys, args: &Args, config: &Config) -> Result<Value, Failure
             let path = format!("/keys/{}/rotate", in_path(id)?);
             ("POST", path, Some(json!({ "overlap": overlap })))
         }
-        KeysCommand::Revoke { id } => ("DELETE", format!("/keys/{}", in_path(id)?), None),
+        KeysCommand::Revoke { id, keep_made } => {
+            let made = if *keep_made { "?made=keep" } else { "" };
+            ("DELETE", format!("/keys/{}{made}", in_path(id)?), None)
+        }
         KeysCommand::Purge { .. } => {
             let message = "keys are purged with --offline, while no server runs";
             return Err(Failure::CouldNotRun(message.to_owned()));
@@ -203,9 +231,10 @@ fn list(answer: &Value, output: Output) {
             ("expires", "expires"),
             ("lastUsed", "used"),
             ("revoked", "revoked"),
+            ("madeBy", "made by"),
         ] {
-            if let Some(time) = text(member) {
-                line.push_str(&format!("  {what} {time}"));
+            if let Some(value) = text(member) {
+                line.push_str(&format!("  {what} {value}"));
             }
         }
         output.line(&line);

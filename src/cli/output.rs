@@ -6,7 +6,7 @@ use miette::{GraphicalReportHandler, GraphicalTheme};
 use serde_json::{Value, json};
 
 use super::Failure;
-use crate::fault::{Fault, Faults};
+use crate::fault::{Fault, Faults, MOST_SHOWN};
 
 /// Where and how a command prints.
 #[derive(Debug, Clone, Copy)]
@@ -81,9 +81,14 @@ fn failure_json(failure: &Failure) -> Value {
     }
 }
 
-/// The faults in JSON.
+/// The faults in JSON, as many as are shown, and a last element for the others.
 pub(super) fn faults_json(faults: &Faults) -> Vec<Value> {
-    faults.iter().map(Fault::to_json).collect()
+    let mut shown: Vec<Value> = faults.iter().take(MOST_SHOWN).map(Fault::to_json).collect();
+    if faults.len() > MOST_SHOWN {
+        let more = format!("and {} more", faults.len() - MOST_SHOWN);
+        shown.push(json!({"code": "more", "message": more}));
+    }
+    shown
 }
 
 fn complain(message: &str) {
@@ -106,14 +111,37 @@ pub(super) fn report(faults: &Faults) {
     let handler = GraphicalReportHandler::new_themed(theme)
         .with_width(100)
         .with_context_lines(1);
-    for fault in faults.iter() {
+    for fault in faults.iter().take(MOST_SHOWN) {
         let mut text = String::new();
-        if handler.render_report(&mut text, fault).is_err() {
+        let rendered = handler.render_report(&mut text, fault);
+        if rendered.is_err() || text.len() > LONGEST_REPORT {
             text = fault.one_line();
         }
         let _ = writeln!(std::io::stderr(), "{text}");
     }
-    if faults.len() > 1 {
-        complain(&format!("{} faults", faults.len()));
+    if faults.len() > MOST_SHOWN {
+        complain(&format!("and {} more", faults.len() - MOST_SHOWN));
+    }
+    let warnings = faults.iter().filter(|fault| fault.is_warning()).count();
+    let errors = faults.len() - warnings;
+    let counts: Vec<_> = [(errors, "fault"), (warnings, "warning")]
+        .into_iter()
+        .filter(|(n, _)| *n > 0)
+        .map(|(n, what)| count(n, what))
+        .collect();
+    if faults.len() > 1 || warnings > 0 {
+        complain(&counts.join(", "));
+    }
+}
+
+/// Bytes that are printed for one fault at most.
+const LONGEST_REPORT: usize = 2_000;
+
+/// A number of things: `1 fault`, `2 faults`, `2 policies`, `2 entities`.
+pub(super) fn count(n: usize, one: &str) -> String {
+    match (n, one.strip_suffix('y')) {
+        (1, _) => format!("1 {one}"),
+        (_, Some(stem)) => format!("{n} {stem}ies"),
+        _ => format!("{n} {one}s"),
     }
 }

@@ -92,18 +92,38 @@ const ENTITIES: &[(&str, &str)] = &[
         include_str!("../../policies/workspace/profiles.entities.ndjson"),
     ),
 ];
-const OBLIGATIONS: &[&str] = &[
-    "log_access",
-    "redact_fields",
-    "watermark",
-    "notify_security",
-];
-const ADVICE: &[&str] = &["renew_review", "contact_owner"];
+const VOCABULARY: (&str, &str) = (
+    "vocabulary.json",
+    include_str!("../../policies/workspace/vocabulary.json"),
+);
 
 const CONFIG: &str = include_str!("../../policies/workspace/deodar.toml");
 
+/// The configuration with the sample's trust, where the sample is asked for and nothing else is configured. All
+/// commands that decide on the sample take it from here.
+pub(super) fn configured(mut config: Config, sources: &Sources) -> Result<Config, Failure> {
+    if sources.sample && config.trust.is_none() {
+        config.trust = Some(trust()?);
+    }
+    Ok(config)
+}
+
+/// What a score of a command is made of.
+pub(super) fn scored_by(sources: &Sources) -> &'static str {
+    match sources.sample {
+        true => {
+            "scored by the sample's [trust], or your configuration's, on this request alone: what a \
+             server knows of the subject is not asked for"
+        }
+        false => {
+            "scored by the configuration's [trust] on this request alone: what a server knows of the \
+             subject is not asked for"
+        }
+    }
+}
+
 /// How the sample scores requests.
-pub(super) fn trust() -> Result<TrustConfig, Failure> {
+fn trust() -> Result<TrustConfig, Failure> {
     #[derive(serde::Deserialize)]
     struct File {
         trust: TrustConfig,
@@ -138,9 +158,7 @@ fn add(mut builder: PdpBuilder) -> PdpBuilder {
     for (name, text) in ENTITIES {
         builder = builder.entities_text(name, text);
     }
-    builder
-        .obligations(OBLIGATIONS.iter().copied())
-        .advice(ADVICE.iter().copied())
+    builder.vocabulary_text(VOCABULARY.0, VOCABULARY.1)
 }
 
 /// A request to the sample that is allowed at any time of the day.
@@ -171,7 +189,7 @@ mod tests {
         let built_in: BTreeSet<_> = POLICIES
             .iter()
             .chain(ENTITIES)
-            .chain([&LINKS])
+            .chain([&LINKS, &VOCABULARY])
             .map(|(name, _)| (*name).to_owned())
             .chain(["deodar.toml".to_owned()])
             .collect();

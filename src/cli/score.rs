@@ -18,7 +18,7 @@ use crate::response::Answer;
 use crate::timestamp::Timestamp;
 
 pub(super) fn run(command: &Score, args: &Args, output: Output) -> Done {
-    let config = args.load_config()?;
+    let config = sample::configured(args.load_config()?, &command.request.sources)?;
     let depth = config.limits.request.json_depth;
     let bytes = body(&command.request, &config)?;
     let given = json::read(&bytes, depth).map_err(|faults| {
@@ -57,6 +57,13 @@ pub(super) fn run(command: &Score, args: &Args, output: Output) -> Done {
             output.text(&human(after, Some(&before), bars));
         }
     }
+    output.note(match config.trust {
+        Some(_) => sample::scored_by(&command.request.sources),
+        None => {
+            "scored by the shipped numbers on this request alone: the configuration has no [trust], so \
+             `deodar authorize` and a server score only what policies ask for"
+        }
+    });
     let shown = after.as_ref().unwrap_or(&before);
     let cause = shown.pointer("/wouldBe/decision").or(shown.get("decision"));
     Ok(match cause.and_then(Value::as_str) {
@@ -65,15 +72,11 @@ pub(super) fn run(command: &Score, args: &Args, output: Output) -> Done {
     })
 }
 
-/// Scores by the configuration; by the sample's own with the sample, by the shipped numbers otherwise.
+/// Scores by the configuration's trust, or by the shipped numbers.
 fn decision_point(command: &Score, config: &Config) -> Result<Pdp, Failure> {
-    let sources = &command.request.sources;
-    let mut builder = sample::builder(sources, config)?;
+    let mut builder = sample::builder(&command.request.sources, config)?;
     if config.trust.is_none() {
-        builder = builder.trust(match sources.sample {
-            true => sample::trust()?,
-            false => crate::trust::TrustConfig::default(),
-        });
+        builder = builder.trust(crate::trust::TrustConfig::default());
     }
     Ok(builder.build()?)
 }
@@ -194,11 +197,13 @@ fn human(answer: &Value, before: Option<&Value>, bars: bool) -> String {
     let was = |at: &str| before.and_then(|before| before.pointer(at)?.as_f64());
     let _ = writeln!(
         text,
-        "\nscore {:.4}{} of {:.4} required, risk {}; level {} of {} required\n",
+        "\nscore {:.4}{} of {:.4} required; risk of the request {}, of the subject {:.4}; level {} of {} \
+         required\n",
         number("score"),
         change(number("score"), was("/trust/score")),
         number("required"),
         trust.get("risk").and_then(Value::as_str).unwrap_or(""),
+        number("subjectRisk"),
         number("level"),
         number("requiredLevel"),
     );

@@ -1,67 +1,35 @@
 //! `deodar subject`: what a running server knows of a user, a session, a device or an address, and the
 //! ways back.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use super::args::{Args, Subject, SubjectCommand};
-use super::client::Server;
+use super::ask::{Answer, Call, ask, reason};
 use super::output::Output;
-use super::{Done, Exit, Failure, client_key};
+use super::{Done, Exit, Failure};
 use crate::fetch::form_encoded;
 use crate::request::EntityRef;
 use crate::timestamp::Timestamp;
 
-/// How long a server may take for a change.
-const CHANGING: Duration = Duration::from_secs(30);
-
 pub(super) fn run(command: &Subject, args: &Args, output: Output) -> Done {
-    let config = args.load_config()?;
-    let key = client_key(args, &config)?;
-    let (method, path, body) = call(&command.command, Timestamp::now())?;
-    let server = Server::find(command.server.as_deref(), &config, false, None)?;
-    let base = &server.base;
-    let (status, answer) = server.ask(CHANGING, |agent| {
-        let mut request = ureq::http::Request::builder()
-            .method(method)
-            .uri(format!("{base}{path}"));
-        if let Some(key) = &key {
-            request = request.header("authorization", format!("Bearer {}", key.reveal()));
+    let call = call(&command.command, Timestamp::now())?;
+    let answer = match ask(&call, command.server.as_deref(), args)? {
+        Answer::Done(answer) => answer,
+        Answer::NotFound(answer) => {
+            match output.is_json() {
+                true => output.value(&answer),
+                false => output.line(reason(&answer)),
+            }
+            return Ok(Exit::DoesNotHold);
         }
-        if body.is_some() {
-            request = request.header("content-type", "application/json");
-        }
-        let body = body.as_ref().map(Value::to_string).unwrap_or_default();
-        agent.run(request.body(body)?)
-    })?;
-    if status == 404 && answer.get("code").and_then(Value::as_str) == Some("not_found") {
-        let detail = answer.get("detail").and_then(Value::as_str);
-        if output.is_json() {
-            output.value(&answer);
-        } else {
-            output.line(detail.unwrap_or("nothing is known of this subject"));
-        }
-        return Ok(Exit::DoesNotHold);
-    }
-    if !(200..300).contains(&status) {
-        let detail = answer.get("detail").and_then(Value::as_str);
-        let mut message = format!("{base} answers {status}: {}", detail.unwrap_or("no reason"));
-        if status == 401 && key.is_none() {
-            let scope = scope(&command.command);
-            message.push_str(&format!(
-                "; give a key with the scope {scope} by --key-file or `client.key`"
-            ));
-        }
-        return Err(Failure::CouldNotRun(message));
-    }
+    };
     if output.is_json() {
         output.value(&answer);
         return Ok(Exit::Holds);
     }
     match &command.command {
         SubjectCommand::List { .. } => list(&answer, output),
-        SubjectCommand::Show { .. } => show(&answer, output),
+        SubjectCommand::Show { verbose, .. } => show(&answer, *verbose, output),
         SubjectCommand::Remediate { subject, .. } => {
             output.note(&format!("what was held against {subject} is ended"));
         }
@@ -85,28 +53,26 @@ fn scope(command: &SubjectCommand) -> &'static str {
     }
 }
 
-type Call = (&'static str, String, Option<Value>);
-
 /// What is asked of the server.
 fn call(command: &SubjectCommand, now: Timestamp) -> Result<Call, Failure> {
-    Ok(match command {
+    let (method, path, body) = match command {
         SubjectCommand::List { limit } => ("GET", format!("/subjects?limit={limit}"), None),
-        SubjectCommand::Show { subject } => ("GET", path(subject)?, None),
+        SubjectCommand::Show { subject, .. } => ("GET", path(subject)?, None),
         SubjectCommand::Remediate { subject, reason } => {
             let path = format!("{}/remediate", path(subject)?);
             ("POST", path, Some(json!({ "reason": reason })))
         }
         SubjectCommand::Override {
+            subject, end: true, ..
+        } => ("DELETE", format!("{}/override", path(subject)?), None),
+        SubjectCommand::Override {
             subject,
             for_time,
             until,
             reason,
-            end,
+            ..
         } => {
             let path = format!("{}/override", path(subject)?);
-            if *end {
-                return Ok(("DELETE", path, None));
-            }
             let until = match (until, for_time) {
                 (Some(until), _) => until.clone(),
                 (None, Some(text)) => after(now, text)?,
@@ -119,6 +85,12 @@ fn call(command: &SubjectCommand, now: Timestamp) -> Result<Call, Failure> {
             ("POST", path, Some(body))
         }
         SubjectCommand::Erase { subject } => ("DELETE", path(subject)?, None),
+    };
+    Ok(Call {
+        method,
+        path,
+        body,
+        scope: scope(command),
     })
 }
 
@@ -166,10 +138,15 @@ fn list(answer: &Value, output: Output) {
     }
 }
 
-/// Prints what is known, a line for each value; what lies within something stands under it.
-fn show(answer: &Value, output: Output) {
-    let mut text = String::new();
-    lines(answer, 0, &mut text);
+/// Prints what is held against a subject, and all that is known of it where `verbose`.
+pub(super) fn show(answer: &Value, verbose: bool, output: Output) {
+    let mut text = super::held::summary(answer);
+    if verbose {
+        text.push('\n');
+        lines(answer, 0, &mut text);
+    } else {
+        text.push_str("--verbose prints everything that is known\n");
+    }
     output.text(&text);
 }
 
@@ -248,17 +225,17 @@ mod tests {
             end,
         };
         let now = "2026-03-10T10:00:00Z".parse().unwrap();
-        let (method, path, body) = call(&of(Some("2h"), None, false), now).unwrap();
+        let asked = call(&of(Some("2h"), None, false), now).unwrap();
         assert_eq!(
-            (method, path.as_str()),
+            (asked.method, asked.path.as_str()),
             ("POST", "/subjects/User/alice/override")
         );
         assert_eq!(
-            body.unwrap(),
+            asked.body.unwrap(),
             json!({"until": "2026-03-10T12:00:00.000Z", "reason": "travels"})
         );
-        let (method, _, body) = call(&of(None, None, true), now).unwrap();
-        assert_eq!((method, body), ("DELETE", None));
+        let asked = call(&of(None, None, true), now).unwrap();
+        assert_eq!((asked.method, asked.body), ("DELETE", None));
         assert!(call(&of(None, None, false), now).is_err());
         assert!(call(&of(Some("soon"), None, false), now).is_err());
     }

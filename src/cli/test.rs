@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::args::{Args, Test};
-use super::output::{Output, faults_json, report};
+use super::output::{Output, count, faults_json, report};
 use super::{Done, Exit, Failure};
 use crate::cases::{self, Sources, Suite, Verdict};
 use crate::fault::Faults;
@@ -68,18 +68,20 @@ impl Printer {
                 self.failed += 1;
             }
             let name = &verdict.case.name;
+            let line = verdict.case.line;
+            let place = line.map_or_else(|| file.to_string(), |line| format!("{file}:{line}"));
             if self.output.is_json() {
                 self.cases.push(json!({
-                    "file": file.to_string(), "name": name, "passed": passed,
+                    "file": file.to_string(), "line": line, "name": name, "passed": passed,
                     "failures": verdict.failures,
                 }));
             } else if !passed {
-                self.output.line(&format!("FAIL {file}: {name}"));
+                self.output.line(&format!("FAIL {place}: {name}"));
                 for failure in &verdict.failures {
                     self.output.line(&format!("       {failure}"));
                 }
             } else if self.verbose {
-                self.output.line(&format!("ok   {file}: {name}"));
+                self.output.line(&format!("ok   {place}: {name}"));
             }
         }
         self.notes += suite.notes.len();
@@ -92,7 +94,7 @@ impl Printer {
             }
         } else if self.failed == before && !suite.is_cedar() {
             self.output
-                .line(&format!("ok   {file}: {} cases", verdicts.len()));
+                .line(&format!("ok   {file}: {}", count(verdicts.len(), "case")));
         }
     }
 
@@ -105,10 +107,9 @@ impl Printer {
                 .push(json!({"file": file, "faults": faults_json(faults)}));
         } else {
             report(faults);
-            let count = suite.cases.len();
-            self.output.line(&format!(
-                "FAIL {file}: {count} cases, the policies are invalid"
-            ));
+            let cases = count(suite.cases.len(), "case");
+            self.output
+                .line(&format!("FAIL {file}: {cases}, the policies are invalid"));
         }
         self.any_invalid = true;
     }

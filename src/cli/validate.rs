@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::args::{Args, Validate};
-use super::output::{Output, faults_json, report};
+use super::output::{Output, count, faults_json, report};
 use super::{Done, Exit, sample};
 use crate::fault::Faults;
 
@@ -14,25 +14,34 @@ pub(super) fn run(command: &Validate, args: &Args, output: Output) -> Done {
     let snapshot = state.snapshot();
     let (policies, forbids) = snapshot.counts();
     let templates = snapshot.policies().num_of_templates();
-    let entities = state.entity_count();
-    let mut warnings = Faults::new();
-    for warning in snapshot.warnings() {
-        warnings.push(warning.clone());
-    }
+    let entities = state.own_entity_count();
+    let warnings: Faults = snapshot.warnings().cloned().collect();
+    let warnings = warnings.sorted();
+    let refused = command.deny_warnings && !warnings.is_empty();
     let checked = snapshot.schema().is_some();
     if output.is_json() {
         output.value(&json!({
-            "valid": true, "schema": checked, "policies": policies, "forbids": forbids,
+            "valid": !refused, "schema": checked, "policies": policies, "forbids": forbids,
             "templates": templates, "entities": entities,
             "revision": snapshot.revision().as_str(), "warnings": faults_json(&warnings),
         }));
-        return Ok(Exit::Holds);
+        return Ok(if refused { Exit::Invalid } else { Exit::Holds });
     }
     if !warnings.is_empty() {
         report(&warnings);
     }
+    if refused {
+        output.note("refused, because `--deny-warnings` is set");
+        return Ok(Exit::Invalid);
+    }
+    if policies == 0 {
+        output.note("there is no policy: every request is denied");
+    }
     output.line(&format!(
-        "valid: {policies} policies ({forbids} forbid), {templates} templates, {entities} entities"
+        "valid: {} ({forbids} forbid), {}, {}",
+        count(policies, "policy"),
+        count(templates, "template"),
+        count(entities, "entity"),
     ));
     if !checked {
         output.line("without a schema only the syntax was checked; give `--schema PATH`");

@@ -7,6 +7,7 @@ use super::SecretRef;
 use super::layers::Layers;
 use super::value::Value;
 use crate::audit::mask::Pointer;
+use crate::fetch;
 
 /// The decision log. Without a sink nothing is recorded.
 #[derive(Debug, Clone)]
@@ -249,11 +250,12 @@ impl AuditConfig {
             _ => {}
         }
         match &self.url {
-            Some(url) if !can_be_posted_to(url) => fault(
-                "audit.url",
-                "expected `https://..`, or `http://` to this machine".to_owned(),
-                "such as `https://collector.example/records`",
-            ),
+            Some(url) => {
+                if let Err(error) = fetch::may_call(url) {
+                    let help = "such as `https://collector.example/records`";
+                    fault("audit.url", error.to_string(), help);
+                }
+            }
             None if self.url_token.is_some() => fault(
                 "audit.url_token",
                 "is given, and there is no `audit.url`".to_owned(),
@@ -279,24 +281,6 @@ impl AuditConfig {
                 fault(key, message, "shorten it");
             }
         }
-    }
-}
-
-/// Whether records may go there: nothing in plain text leaves this machine.
-fn can_be_posted_to(url: &str) -> bool {
-    let Ok(url) = url.parse::<axum::http::Uri>() else {
-        return false;
-    };
-    let host = url.host().unwrap_or_default();
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let here = host == "localhost"
-        || host
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|ip| ip.is_loopback());
-    match url.scheme_str() {
-        Some("https") => !host.is_empty(),
-        Some("http") => here,
-        _ => false,
     }
 }
 

@@ -2,7 +2,10 @@
 
 use serde::Deserialize;
 
-use crate::caller::{Caller, CallerLimits, Handles, InlineRule, RESERVED, Scope};
+use crate::caller::{
+    Caller, CallerLimits, Handles, InlineRule, Scope, check_name, folded as folded_name,
+    is_token_name,
+};
 use crate::fault::{Fault, Faults};
 use crate::nearest::nearest;
 
@@ -77,18 +80,16 @@ impl CallerConfig {
             let message = format!("caller `{}`: {message}", self.name);
             faults.push(Fault::new("config", message).help(help));
         };
-        if self.name.is_empty() || self.name.len() > 128 || self.name.chars().any(char::is_control)
-        {
-            fault(
-                "a name has 1 to 128 bytes and no control characters".to_owned(),
-                "it stands in every record of what the caller asked",
-            );
+        if let Err(message) = check_name(&self.name) {
+            fault(message, "records and rules name the caller by it");
         }
-        if RESERVED.contains(&self.name.as_str()) || self.name.contains('#') {
-            fault(
-                "the name is taken".to_owned(),
-                "anonymous, library, owner and `<issuer>#<name>` are callers of their own",
-            );
+        for token in &self.token {
+            if !is_token_name(&token.name) {
+                fault(
+                    format!("`token.name` is `{}`", token.name.escape_debug()),
+                    "no token gives such a name: it has 1 to 128 visible ASCII characters other than `#`",
+                );
+            }
         }
         let mut scopes = Vec::new();
         for name in &self.scopes {
@@ -170,7 +171,7 @@ pub(crate) fn check(callers: &[CallerConfig]) -> Result<Vec<Caller>, Faults> {
             Ok(caller) => checked.push(caller),
             Err(found) => faults.extend(found),
         }
-        let names = std::iter::once(format!("the name `{}`", config.name));
+        let names = std::iter::once(format!("the name `{}`", folded_name(&config.name)));
         let keys = config.key_sha256.iter();
         let keys = keys.map(|hash| format!("the key {}", hash.to_ascii_lowercase()));
         let sans = config

@@ -179,14 +179,18 @@ pub enum TokenAlgorithm {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
 pub enum GroupClaim {
-    /// A JSON pointer; the listed texts are ids.
+    /// A JSON pointer, in which `*` stands for each element or member; the listed texts are ids.
     Pointer(String),
-    /// The same with a text put before each.
+    /// The same with a text put before each, or several in one text.
     Prefixed {
         /// The JSON pointer.
         claim: String,
         /// What is put before each id.
+        #[serde(default)]
         prefix: String,
+        /// What divides several in one text, such as a blank; empty for a text that is always one.
+        #[serde(default)]
+        split: Option<String>,
     },
 }
 
@@ -289,7 +293,15 @@ impl GroupClaim {
     pub(crate) fn parts(&self) -> (&str, &str) {
         match self {
             Self::Pointer(claim) => (claim, ""),
-            Self::Prefixed { claim, prefix } => (claim, prefix),
+            Self::Prefixed { claim, prefix, .. } => (claim, prefix),
+        }
+    }
+
+    /// What divides several in one text, where it is said.
+    pub(crate) fn split(&self) -> Option<&str> {
+        match self {
+            Self::Pointer(_) => None,
+            Self::Prefixed { split, .. } => split.as_deref(),
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::files;
+
 /// Where a secret is kept.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -33,6 +35,8 @@ impl fmt::Debug for Secret {
 
 /// Shortest secret taken, in bytes; a shorter one can be guessed.
 const SHORTEST: usize = 16;
+/// Longest file that is read for a secret, in bytes.
+const LONGEST: u64 = 64 << 10;
 
 impl SecretRef {
     /// Reads the secret.
@@ -42,7 +46,8 @@ impl SecretRef {
     pub fn read(&self) -> Result<Secret, String> {
         let (text, place) = match self {
             Self::File(path) => (
-                std::fs::read_to_string(path).map_err(|e| format!("`{}`: {e}", path.display()))?,
+                files::read_text(path, LONGEST)
+                    .map_err(|error| format!("`{}`: {error}", path.display()))?,
                 format!("`{}`", path.display()),
             ),
             Self::Env(name) => (

@@ -232,3 +232,55 @@ fn only_some_keys_change_without_a_restart() {
     let other = load("limits.body_bytes = 2\nreload.guard = true", &[], &[]).unwrap();
     assert_eq!(one.restart_needed(&other), ["reload.guard"]);
 }
+
+#[test]
+fn addresses_are_refused_with_key_and_reason() {
+    let issuer = "issuer = \"https://id.example.com\"\naudience = [\"a\"]\n";
+    let usage = "usage = \"principal\"\nprincipal_type = \"User\"\n";
+    for (key, table) in [
+        ("audit.url", "[audit]\nurl = \"URL\"\n".to_owned()),
+        (
+            "issuer",
+            format!("[[issuers]]\nissuer = \"URL\"\naudience = [\"a\"]\n{usage}"),
+        ),
+        (
+            "jwks_uri",
+            format!("[[issuers]]\n{issuer}{usage}jwks_uri = \"URL\"\n"),
+        ),
+        (
+            "url",
+            "[[webhooks]]\nname = \"soc\"\nurl = \"URL\"\nsecret = {env = \"S\"}\n".to_owned(),
+        ),
+        (
+            "poll.endpoint",
+            format!(
+                "[[receivers]]\nname = \"idp\"\n{issuer}subjects = {{iss_sub = \"User\"}}\npoll = {{endpoint = \"URL\", token = {{env = \"T\"}}}}\n"
+            ),
+        ),
+        ("otlp.endpoint", "[otlp]\nendpoint = \"URL\"\n".to_owned()),
+        (
+            "server.cors_origins",
+            "[server]\ncors_origins = [\"URL\"]\n".to_owned(),
+        ),
+    ] {
+        for url in [
+            "https://host:99999",
+            "https://host:0",
+            "https://host:",
+            "https://",
+            "https://user:secret@host",
+            "https://host#x",
+            "https://ho st",
+            "https://b\u{fc}cher.example",
+            "https://[fe80::1%eth0]",
+            "https://127.1",
+        ] {
+            let text = table.replace("URL", url);
+            let faults = load(&text, &[], &[]).unwrap_err();
+            let told = faults
+                .iter()
+                .any(|fault| fault.to_string().contains(&format!("`{key}`")));
+            assert!(told, "{key}: {url}: {faults}");
+        }
+    }
+}

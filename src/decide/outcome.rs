@@ -220,6 +220,34 @@ pub struct Unmet<'a> {
     pub level: Option<u8>,
 }
 
+/// The annotations of a policy apart from `@id`.
+#[derive(Debug, Clone, Copy)]
+pub struct PolicyAnnotations<'a> {
+    policy: PolicyInfo<'a>,
+}
+
+impl<'a> PolicyAnnotations<'a> {
+    /// The policy.
+    #[must_use]
+    pub fn policy(&self) -> &'a PolicyId {
+        self.policy.id
+    }
+
+    /// The value of an annotation; empty for one without a value, `None` where there is none.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&'a str> {
+        self.iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, value)| value)
+    }
+
+    /// Names and values, in the order of names.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+        let all = self.policy.annotations.iter();
+        all.map(|(name, value)| (&**name, &**value))
+    }
+}
+
 /// Why [`Outcome::require`] refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
@@ -323,6 +351,31 @@ impl Outcome {
     pub fn determining_policies(&self) -> impl Iterator<Item = &PolicyId> {
         self.policies(&self.parts.determining)
             .map(|policy| policy.id)
+    }
+
+    /// What is annotated to the determining policies apart from `@id`, such as a message for people or where
+    /// to go: each policy that has annotations, in order of their ids. A linked policy has its template's.
+    ///
+    /// ```
+    /// use deodar::{Pdp, Request};
+    ///
+    /// let text = r#"@id("basic") @redirect("/upgrade") forbid(principal, action, resource);"#;
+    /// let pdp = Pdp::builder().policies_text("p.cedar", text).build()?;
+    /// let request = Request::builder()
+    ///     .principal(("User", "ada"))
+    ///     .action(("Action", "read"))
+    ///     .resource(("Doc", "plan"))
+    ///     .build()?;
+    /// let outcome = pdp.authorize(&request)?;
+    /// let found: Vec<_> = outcome.annotations().collect();
+    /// assert_eq!(found[0].policy().to_string(), "basic");
+    /// assert_eq!(found[0].get("redirect"), Some("/upgrade"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn annotations(&self) -> impl Iterator<Item = PolicyAnnotations<'_>> {
+        self.policies(&self.parts.determining)
+            .filter(|policy| !policy.annotations.is_empty())
+            .map(|policy| PolicyAnnotations { policy })
     }
 
     /// The determining policies by their places in the snapshot's table.

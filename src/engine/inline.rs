@@ -2,6 +2,8 @@
 //!
 //! The rules are those of [`crate::request::inline`], which says what is wrong where this refuses.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
 use super::read::Refused;
@@ -10,6 +12,7 @@ use crate::entities::{
     EntityVersion, Fields, Locals, Overlay, RawValue, Record, RequestSymbols, Symbols, Typed, Uid,
     entity_ref, field, is_action,
 };
+use crate::meter::Meter;
 use crate::policy::schema::EntityModel;
 use crate::request::inline::MEMBERS;
 
@@ -19,6 +22,7 @@ pub(super) struct Merge<'a> {
     pub(super) version: &'a EntityVersion,
     pub(super) typed: Option<Typed<'a>>,
     pub(super) parent_depth: usize,
+    pub(super) meter: &'a Meter,
 }
 
 impl<'a> Merge<'a> {
@@ -41,7 +45,7 @@ impl<'a> Merge<'a> {
                 self.add(json, rule, &mut symbols, &mut overlay)?;
             }
         }
-        let checked = overlay.check(self.version, self.parent_depth);
+        let checked = overlay.check(self.version, self.parent_depth, self.meter);
         checked.map(|()| overlay).map_err(|_| Refused)
     }
 
@@ -63,16 +67,21 @@ impl<'a> Merge<'a> {
         let declared = match self.typed {
             None => None,
             Some(typed) => {
-                let entity = typed.0.entity(ty).filter(|entity| entity.known);
+                let entity = typed.model.entity(ty).filter(|entity| entity.known);
                 let entity = entity.filter(|_| typed.is_declared(ty, id));
                 Some((typed, entity.ok_or(Refused)?))
             }
         };
         let uid = symbols.entity(ty, id);
-        if overlay.entity(uid).is_some() {
+        let stored = self.version.entity(uid);
+        // The stored fields are copied, and every declared attribute is asked for.
+        let copied = stored.map_or(0, |stored| {
+            stored.attrs().len() + stored.tags().len() + stored.parents().len()
+        });
+        let declares = declared.map_or(0, |(_, entity)| entity.attrs().len());
+        if !self.meter.take((copied + declares) as u64) {
             return Err(Refused);
         }
-        let stored = self.version.entity(uid);
         let none: &Fields = &[];
         let (stored_attrs, stored_tags) =
             stored.map_or((none, none), |entity| (entity.attrs(), entity.tags()));
@@ -104,29 +113,38 @@ impl<'a> Merge<'a> {
                 if changes(&attrs, stored_attrs) || changes(&tags, stored_tags) {
                     return Err(Refused);
                 }
-                let above = self.version.ancestors(uid, usize::MAX).unwrap_or_default();
-                let above = above.get(1..).unwrap_or_default();
-                if parents.iter().any(|parent| !above.contains(parent)) {
+                if !self.are_above(&parents, uid, stored.parents()) {
                     return Err(Refused);
                 }
             }
             all.extend(stored.parents());
         }
-        overlay.insert(uid, over(stored_attrs, attrs), over(stored_tags, tags), all);
-        Ok(())
+        let (attrs, tags) = (over(stored_attrs, attrs), over(stored_tags, tags));
+        // The same entity twice is one, as in Cedar; two that differ are a fault.
+        if overlay.insert(uid, attrs, tags, all) {
+            Ok(())
+        } else {
+            Err(Refused)
+        }
+    }
+
+    /// Whether all of `parents` are above a stored entity already.
+    fn are_above(&self, parents: &[Uid], uid: Uid, direct: &[Uid]) -> bool {
+        let mut further = parents
+            .iter()
+            .filter(|parent| direct.binary_search(parent).is_err());
+        let mut further = further.by_ref().peekable();
+        if further.peek().is_none() {
+            return true;
+        }
+        let above: HashSet<Uid> = self.version.above(uid, self.meter).into_iter().collect();
+        further.all(|parent| above.contains(parent))
     }
 }
 
 /// The new fields over the old ones.
-fn over(old: &Fields, new: Vec<(crate::entities::Sym, crate::entities::Value)>) -> Record {
-    if old.is_empty() {
-        return Record::new(new);
-    }
-    let mut record = Record::new(old.to_vec());
-    for (name, value) in new {
-        record.set(name, value);
-    }
-    record
+fn over(old: &Fields, new: Members) -> Record {
+    Record::new(old.iter().cloned().chain(new).collect())
 }
 
 fn given(object: &Map<String, Value>, attr: &str) -> bool {

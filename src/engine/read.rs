@@ -41,14 +41,16 @@ pub(super) fn read(
         Some((model, action)) => typed_context(scored, model, action, version, bound)?,
         None => plain_context(&request.context, version, bound)?,
     }
+    bound.context.settle();
     inject(scored, version, bound);
     if request.entities.is_empty() && scored.facts.is_empty() {
         return Ok(None);
     }
     let merge = inline::Merge {
         version,
-        typed: model.map(Typed),
+        typed: model.map(|model| Typed::charged(model, &scored.meter)),
         parent_depth: limits.inline_parent_depth,
+        meter: &scored.meter,
     };
     let given = [
         (&*scored.facts, InlineRule::Override),
@@ -79,7 +81,7 @@ fn declared<'m>(
     let action = action.filter(|action| action.known).ok_or(Refused)?;
     let fits = |entity: &EntityRef, types: &[String]| {
         types.iter().any(|ty| ty == entity.type_name())
-            && Typed(model).is_declared(entity.type_name(), entity.id())
+            && Typed::new(model).is_declared(entity.type_name(), entity.id())
     };
     if fits(request.principal(), &action.principals) && fits(request.resource(), &action.resources)
     {
@@ -99,8 +101,8 @@ fn typed_context(
     let Type::Record(members) = action.context.resolved() else {
         return Err(Refused);
     };
-    let take = |name: &str, value| bound.set_context(version, name, value);
-    Typed(model)
+    let take = |name: &str, value| bound.add_context(version, name, value);
+    Typed::charged(model, &scored.meter)
         .members(
             &scored.request.context,
             members,
@@ -160,7 +162,7 @@ fn plain_context(
     }
     for (name, json) in context {
         let value = RawValue::from_json(json).map_err(|_| Refused)?;
-        bound.set_context(version, name, value);
+        bound.add_context(version, name, value);
     }
     Ok(())
 }

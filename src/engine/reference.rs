@@ -7,6 +7,7 @@ use cedar_policy::{AuthorizationError, Authorizer, Decision, Entities, PolicyId,
 
 use super::resolve::{NoEntities, Resolved, resolve};
 use super::{Found, PolicyError, PolicyErrorCode};
+use crate::meter::Meter;
 use crate::policy::Snapshot;
 use crate::request::{Limits, RequestError};
 use crate::state::State;
@@ -20,13 +21,13 @@ pub(super) enum NoAnswer {
     Refused(RequestError),
 }
 
-/// Reads and decides by Cedar alone.
+/// Reads and decides by Cedar alone. Evaluation by Cedar counts no steps; what it is given does.
 pub(super) fn decide(scored: &Scored<'_>, limits: &Limits) -> Result<Found, RequestError> {
     match decide_within(scored, limits, usize::MAX) {
         Ok(found) => Ok(found),
         Err(NoAnswer::Refused(error)) => Err(error),
-        // INVARIANT: nothing has more than `usize::MAX` elements.
-        Err(NoAnswer::TooLarge) => Err(RequestError::invalid("/entities", "too many entities")),
+        // Nothing has more than `usize::MAX` elements: the meter ended.
+        Err(NoAnswer::TooLarge) => Err(scored.meter.exhausted()),
     }
 }
 
@@ -39,7 +40,12 @@ pub(super) fn decide_within(
     let resolved = resolve(scored, limits).map_err(NoAnswer::Refused)?;
     let snapshot = scored.state.snapshot();
     let entities = resolved
-        .entities(scored.state, snapshot.policies().policies(), most)
+        .entities(
+            scored.state,
+            snapshot.policies().policies(),
+            most,
+            &scored.meter,
+        )
         .map_err(|error| match error {
             NoEntities::TooLarge => NoAnswer::TooLarge,
             NoEntities::Faulty(error) => NoAnswer::Refused(error),
@@ -73,11 +79,16 @@ fn evaluate(snapshot: &Snapshot, request: &Request, entities: &Entities) -> Foun
     }
 }
 
-/// Cedar's message of the error of one policy.
-pub(super) fn message(state: &State, policy: usize, resolved: &Resolved) -> Option<String> {
+/// Cedar's message of the error of one policy; `None` where there is no work left for it.
+pub(super) fn message(
+    state: &State,
+    policy: usize,
+    resolved: &Resolved,
+    meter: &Meter,
+) -> Option<String> {
     let alone = state.snapshot().policy_alone(policy)?;
     let entities = resolved
-        .entities(state, alone.policies(), usize::MAX)
+        .entities(state, alone.policies(), usize::MAX, meter)
         .ok()?;
     let response = Authorizer::new().is_authorized(&resolved.request, &alone, &entities);
     let AuthorizationError::PolicyEvaluationError(error) =

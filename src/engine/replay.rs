@@ -28,8 +28,8 @@ pub(crate) struct Slicer {
 
 impl Slicer {
     /// The stored entities that a decided request can reach, in Cedar's JSON form and in order of their
-    /// names, without the actions of a schema; `None` when there are more than `most`, or when Cedar
-    /// does not read the request.
+    /// names, without the actions of a schema; `None` when there are more than `most`, when collecting them
+    /// takes more steps than a decision may, or when Cedar does not read the request.
     ///
     /// With these entities, the request with its inline ones, and the policies, the schema and the
     /// settings of the state, the decision can be made again.
@@ -61,10 +61,15 @@ impl Slicer {
             ..Limits::default()
         };
         let trust = trust.map(Assessed::kept);
-        let scored = Scored::new(enrich(request, state, now), trust.as_ref());
+        let scored = Scored::new(
+            enrich(request, state, now, limits.decision_steps),
+            trust.as_ref(),
+        );
         let resolved = resolve(&scored, &limits).ok()?;
         let naming = self.naming(state);
-        let slice = resolved.slice(state, naming.iter(), most).ok()?;
+        let slice = resolved
+            .slice(state, naming.iter(), most, &scored.meter)
+            .ok()?;
         let inline: HashSet<EntityUid> = resolved.inline().iter().map(Entity::uid).collect();
         let stored = Exporter {
             version: state.store().version(),

@@ -11,6 +11,7 @@ use crate::caller::InlineRule;
 use crate::entities::{Exporter, has_unknown};
 use crate::fault::chain;
 use crate::json::InputFault;
+use crate::meter::{BY_CEDAR, Meter, weight_of};
 use crate::nearest::nearest;
 use crate::policy::schema::{Model, SchemaSet};
 use crate::request::inline::Merge;
@@ -31,13 +32,13 @@ pub(super) struct Resolved {
 /// Why Cedar gets no entities.
 #[derive(Debug)]
 pub(super) enum NoEntities {
+    /// There are too many, or collecting them takes more work than the request may cause.
     TooLarge,
     Faulty(RequestError),
 }
 
 impl Resolved {
-    /// The inline entities as Cedar reads them.
-    #[cfg(any(test, feature = "server"))]
+    /// The inline entities as Cedar reads them, merged with the stored ones.
     pub(super) fn inline(&self) -> &[Entity] {
         &self.inline
     }
@@ -49,8 +50,10 @@ impl Resolved {
         state: &State,
         policies: impl Iterator<Item = &'p Policy>,
         most: usize,
+        meter: &Meter,
     ) -> Result<Entities, NoEntities> {
-        let slice = self.slice(state, policies, most);
+        let slice = self.slice(state, policies, most, meter);
+        let slice = slice.and_then(Slice::closable);
         let slice = slice.map_err(|TooLarge| NoEntities::TooLarge)?;
         // Each was checked against the schema when it was read; the actions are among the stored ones.
         Entities::from_entities(slice.into_entities(), None)
@@ -63,6 +66,7 @@ impl Resolved {
         state: &'s State,
         policies: impl Iterator<Item = &'p Policy>,
         most: usize,
+        meter: &'s Meter,
     ) -> Result<Slice<'s>, TooLarge> {
         let request = &self.request;
         let stored = Exporter {
@@ -72,15 +76,25 @@ impl Resolved {
         let parts = [request.principal(), request.action(), request.resource()];
         let mut roots: Vec<EntityUid> = parts.into_iter().flatten().cloned().collect();
         named_in(&self.context, &mut roots);
-        let mut slice = Slice::new(stored, self.inline.clone(), most)?;
+        let mut slice = Slice::new(stored, self.inline.clone(), most, meter)?;
         slice.reach(roots)?;
         slice.reach_literals(request, policies)?;
         Ok(slice)
     }
 }
 
+/// Reads `scored` by Cedar's readers. They cost more than ours, and are charged accordingly.
 pub(super) fn resolve(scored: &Scored<'_>, limits: &Limits) -> Result<Resolved, RequestError> {
-    let (request, state) = (scored.request, scored.state);
+    let found = read(scored, limits);
+    scored.meter.check()?;
+    found
+}
+
+fn read(scored: &Scored<'_>, limits: &Limits) -> Result<Resolved, RequestError> {
+    let (request, state, meter) = (scored.request, scored.state, &scored.meter);
+    if !meter.take(BY_CEDAR * (1 + weight_of(&request.context))) {
+        return Err(meter.exhausted());
+    }
     let mut faults = scored.faults.clone();
     let schema = state.snapshot().schema_set();
     let principal = uid(request.principal(), "/principal", &mut faults);
@@ -88,7 +102,7 @@ pub(super) fn resolve(scored: &Scored<'_>, limits: &Limits) -> Result<Resolved, 
     let resource = uid(request.resource(), "/resource", &mut faults);
     let checked = schema.filter(|_| !state.snapshot().settings().unvalidated_requests);
     if let Some(schema) = checked {
-        declared(&schema.model, request, &mut faults);
+        declared(&schema.model, request, &mut faults, meter);
     }
     let inline = if request.entities.is_empty() && scored.facts.is_empty() {
         Vec::new()
@@ -99,7 +113,9 @@ pub(super) fn resolve(scored: &Scored<'_>, limits: &Limits) -> Result<Resolved, 
                 locals: None,
             },
             schema: schema.map(|schema| &schema.schema),
+            model: schema.map(|schema| &schema.model),
             parent_depth: limits.inline_parent_depth,
+            meter,
         };
         let given = [
             (&*scored.facts, InlineRule::Override, "/token"),
@@ -116,7 +132,7 @@ pub(super) fn resolve(scored: &Scored<'_>, limits: &Limits) -> Result<Resolved, 
         faults.push(InputFault::new("/context", "`unknown` is not a value"));
         None
     } else if action_known {
-        read_context(&given, action.as_ref(), checked)
+        read_context(&given, action.as_ref(), checked, meter)
             .map_err(|found| faults.extend(found))
             .ok()
     } else {
@@ -152,12 +168,19 @@ fn uid(entity: &EntityRef, at: &str, faults: &mut Vec<InputFault>) -> Option<Ent
 }
 
 /// Checks principal, action and resource against what the schema declares.
-fn declared(model: &Model, request: &crate::request::Request, faults: &mut Vec<InputFault>) {
+fn declared(
+    model: &Model,
+    request: &crate::request::Request,
+    faults: &mut Vec<InputFault>,
+    meter: &Meter,
+) {
     let action_model = model.action(request.action().type_name(), request.action().id());
     let action = request.action().to_string();
     if action_model.is_none() {
+        // Comparing with every name is for schemas that are not too large.
         let known: Vec<String> = model
             .actions()
+            .take_while(|_| meter.take(4 * BY_CEDAR))
             .map(|(ty, id)| format!("{ty}::\"{}\"", id.escape_debug()))
             .collect();
         let hint = match nearest(&action, known.iter().map(String::as_str)) {
@@ -183,7 +206,12 @@ fn declared(model: &Model, request: &crate::request::Request, faults: &mut Vec<I
     ] {
         let name = entity.type_name();
         if !model.has_entity_type(name) {
-            let hint = match nearest(name, model.entity_types()) {
+            let hint = match nearest(
+                name,
+                model
+                    .entity_types()
+                    .take_while(|_| meter.take(4 * BY_CEDAR)),
+            ) {
                 Some(near) => format!("; did you mean `{near}`?"),
                 None => String::new(),
             };
@@ -211,6 +239,7 @@ fn read_context(
     context: &Value,
     action: Option<&EntityUid>,
     schema: Option<&SchemaSet>,
+    meter: &Meter,
 ) -> Result<Context, Vec<InputFault>> {
     let typed = schema
         .zip(action)
@@ -234,7 +263,7 @@ fn read_context(
             })
             .map(|action| &action.context);
         let empty = Map::new();
-        let found = locate(context.as_object().unwrap_or(&empty), declared);
+        let found = locate(context.as_object().unwrap_or(&empty), declared, meter);
         if found.is_empty() {
             vec![InputFault::new("/context", message)]
         } else {

@@ -1,4 +1,5 @@
-//! A request through the compiled policies.
+//! A request through the compiled policies. What only Cedar's reader takes is spelled out and evaluated by them
+//! too, within the same budget.
 
 use std::cell::RefCell;
 
@@ -7,7 +8,8 @@ use super::compiled::{
 };
 use super::read::{Refused, read};
 use super::resolve::resolve;
-use super::{Counts, Found, PolicyError, PolicyErrorCode, reference};
+use super::{Counts, Found, PolicyError, PolicyErrorCode, reference, spelled};
+use crate::meter::{weight, weight_of};
 use crate::request::{Limits, RequestError};
 use crate::trust::Scored;
 
@@ -22,7 +24,7 @@ thread_local! {
     static ROOM: RefCell<Room> = RefCell::default();
 }
 
-/// Evaluates by the compiled policies; by the reference where only Cedar reads the request.
+/// Evaluates by the compiled policies.
 pub(super) fn evaluate(
     scored: &Scored<'_>,
     limits: &Limits,
@@ -40,29 +42,38 @@ fn evaluate_in(
     counts: &Counts,
     Room { bound, scratch }: &mut Room,
 ) -> Result<Found, RequestError> {
+    let (state, meter) = (scored.state, &scored.meter);
+    let given = scored.request.entities.iter().chain(&*scored.facts);
+    let given: u64 = given.map(weight).sum();
+    if !meter.take(given + weight_of(&scored.request.context)) {
+        return Err(meter.exhausted());
+    }
     let overlay = match read(scored, limits, bound) {
         Ok(overlay) => overlay,
         Err(Refused) => {
-            let found = reference::decide(scored, limits)?;
+            meter.check()?;
+            let resolved = resolve(scored, limits)?;
+            let overlay = spelled::bind(scored, &resolved, bound)?;
             counts.fell_back();
-            return Ok(found);
+            overlay
         }
     };
-    let state = scored.state;
     let evaluated = compiled::evaluate(
         state.compiled(),
         state.store().version(),
         overlay.as_ref(),
         bound,
         scratch,
-        Budget(limits.decision_steps),
+        Budget(meter.left()),
         &mut Silent,
     );
     let evaluation = evaluated.map_err(|error| match error {
-        EvaluateError::BudgetExhausted(steps) => RequestError::BudgetExhausted { steps },
+        EvaluateError::BudgetExhausted(_) => meter.exhausted(),
         // INVARIANT: version, policies and request are all of this state.
         EvaluateError::Mismatched => RequestError::invalid("", error.to_string()),
     })?;
+    // INVARIANT: evaluation took no more than was left.
+    let _ = meter.take(evaluation.steps);
     let determining = evaluation.determining_policies().iter();
     let mut found = Found {
         allow: evaluation.decision() == Decision::Allow,
@@ -70,13 +81,29 @@ fn evaluate_in(
         errors: evaluation.errors().iter().map(error_of).collect(),
     };
     if scored.request.explain() && !found.errors.is_empty() {
-        let resolved = resolve(scored, limits)?;
-        for error in &mut found.errors {
-            error.message = reference::message(state, error.policy, &resolved);
-        }
+        explain(scored, limits, &mut found);
     }
     Ok(found)
 }
+
+/// Policies whose failure is explained by Cedar's message; further ones have their code alone.
+const EXPLAINED: usize = 50;
+
+/// Adds Cedar's messages, as long as there are steps left: an answer is not lost for want of them.
+fn explain(scored: &Scored<'_>, limits: &Limits, found: &mut Found) {
+    let Ok(resolved) = resolve(scored, limits) else {
+        return;
+    };
+    for error in found.errors.iter_mut().take(EXPLAINED) {
+        if !scored.meter.take(MESSAGE) {
+            return;
+        }
+        error.message = reference::message(scored.state, error.policy, &resolved, &scored.meter);
+    }
+}
+
+/// Steps for a message, besides those for the entities.
+const MESSAGE: u64 = 1_000;
 
 fn error_of((policy, code): &(compiled::PolicyIndex, ErrorCode)) -> PolicyError {
     PolicyError {

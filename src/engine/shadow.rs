@@ -14,7 +14,7 @@ use super::reference::{NoAnswer, decide_within};
 use super::{Found, PolicyErrorCode};
 use crate::enrich::enrich;
 use crate::policy::Revision;
-use crate::request::{Limits, Request};
+use crate::request::{Limits, Request, RequestError};
 use crate::state::State;
 use crate::timestamp::Timestamp;
 use crate::trust::{Assessed, Scored};
@@ -49,7 +49,7 @@ pub struct ShadowCounts {
     pub mismatched: u64,
     /// The queue was full.
     pub dropped: u64,
-    /// The request reaches more entities than the reference may be given.
+    /// The request reaches more entities than the reference may be given, or takes it too many steps.
     pub not_checked: u64,
 }
 
@@ -200,10 +200,11 @@ fn check_all(jobs: &Receiver<Job>, shared: &Shared, entities: usize) {
 
 /// The mismatch, if there is one; an error where the reference could not be asked.
 fn check(job: &Job, entities: usize) -> Result<Option<ShadowMismatch>, ()> {
-    let enriched = enrich(&job.request, &job.state, job.now);
+    let enriched = enrich(&job.request, &job.state, job.now, job.limits.decision_steps);
     let scored = Scored::new(enriched, job.trust.as_ref());
     let reference = match decide_within(&scored, &job.limits, entities) {
         Ok(found) => Some(answer(&job.state, &found)),
+        Err(NoAnswer::Refused(RequestError::BudgetExhausted { .. })) => return Err(()),
         Err(NoAnswer::Refused(_)) => None,
         Err(NoAnswer::TooLarge) => return Err(()),
     };

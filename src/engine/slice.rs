@@ -12,8 +12,9 @@ use cedar_policy::{
 };
 
 use crate::entities::Exporter;
+use crate::meter::{BY_CEDAR, Meter};
 
-/// More entities than a slice may have.
+/// More entities than a slice may have, or more work than the request may cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TooLarge;
 
@@ -25,6 +26,9 @@ pub(super) struct Slice<'a> {
     visited: HashSet<EntityUid>,
     reached: HashMap<EntityUid, Entity>,
     most: usize,
+    meter: &'a Meter,
+    /// Inline entities among the reached ones.
+    inlined: u64,
 }
 
 impl<'a> Slice<'a> {
@@ -33,6 +37,7 @@ impl<'a> Slice<'a> {
         stored: Exporter<'a>,
         inline: Vec<Entity>,
         most: usize,
+        meter: &'a Meter,
     ) -> Result<Self, TooLarge> {
         let roots: Vec<EntityUid> = inline.iter().map(Entity::uid).collect();
         let mut slice = Self {
@@ -41,6 +46,8 @@ impl<'a> Slice<'a> {
             visited: HashSet::new(),
             reached: HashMap::new(),
             most,
+            meter,
+            inlined: 0,
         };
         slice.reach(roots)?;
         Ok(slice)
@@ -56,7 +63,15 @@ impl<'a> Slice<'a> {
             if self.visited.contains(&uid) {
                 continue;
             }
+            // Each is turned into Cedar's values, copied and looked through.
+            if !self
+                .meter
+                .take(4 * BY_CEDAR * (1 + self.stored.weight(&uid)))
+            {
+                return Err(TooLarge);
+            }
             let inline = self.inline.remove(&uid);
+            self.inlined += u64::from(inline.is_some());
             let entity = inline.or_else(|| self.stored.stored(&uid));
             self.visited.insert(uid.clone());
             let Some(entity) = entity else { continue };
@@ -118,11 +133,35 @@ impl<'a> Slice<'a> {
                     }
                 }
         };
-        let named: HashSet<EntityUid> = policies
-            .filter(|policy| fits(policy))
-            .flat_map(Policy::entity_literals)
-            .collect();
+        let mut named: HashSet<EntityUid> = HashSet::new();
+        for policy in policies {
+            if !self.meter.take(BY_CEDAR / 4) {
+                return Err(TooLarge);
+            }
+            if fits(policy) {
+                let literals = policy.entity_literals();
+                if !self.meter.take(BY_CEDAR * (8 + literals.len() as u64)) {
+                    return Err(TooLarge);
+                }
+                named.extend(literals);
+            }
+        }
         self.reach(named)
+    }
+
+    /// The slice, if Cedar may close it: it lists the ancestors of every entity.
+    pub(super) fn closable(self) -> Result<Self, TooLarge> {
+        let (meter, reached) = (self.meter, self.reached.len() as u64);
+        let stored = self.stored;
+        let listed = self.reached.keys().all(|uid| {
+            let above = stored.find(uid).map(|uid| stored.version.above(uid, meter));
+            meter.take(above.map_or(0, |above| 4 * above.len() as u64))
+        });
+        if listed && meter.take(self.inlined.saturating_mul(reached)) {
+            Ok(self)
+        } else {
+            Err(TooLarge)
+        }
     }
 
     /// The entities.
@@ -223,9 +262,10 @@ mod tests {
         };
         let inline =
             Entity::from_json_value(entity("b", json!({"to": to("missing")}), &["far"]), None);
+        let meter = Meter::new(u64::MAX);
         let root = |id: &str| format!("E::\"{id}\"").parse::<EntityUid>().unwrap();
         let ids = |inline: Vec<Entity>| {
-            let mut slice = Slice::new(stored, inline, 10).unwrap();
+            let mut slice = Slice::new(stored, inline, 10, &meter).unwrap();
             slice.reach([root("a")]).unwrap();
             let mut ids: Vec<_> = slice
                 .into_entities()

@@ -1,5 +1,6 @@
 //! The compiled engine is held to Cedar's answer: random policies, entities and requests.
 
+mod budget;
 mod corpus;
 mod differential;
 mod generate;

@@ -10,6 +10,7 @@ use super::Enriched;
 use super::geo::GeoSource;
 use crate::caller::Scope;
 use crate::entities::{EntityVersion, Uid, Value};
+use crate::meter::Meter;
 use crate::request::{Authentication, Request, Signals};
 use crate::score::{
     Authenticated, Country, Device, DeviceTrust, Evident, Identity, Indicators, Inputs, KnockOuts,
@@ -32,6 +33,8 @@ pub(crate) struct Place {
     pub(crate) ip: Option<IpAddr>,
     country: Option<Country>,
     pub(crate) point: Option<(crate::score::Point, u32)>,
+    /// Whether the principal is a stored entity or that of a verified token.
+    pub(crate) vouched: bool,
     source: Source,
     conflicting: bool,
     anonymous: bool,
@@ -42,7 +45,7 @@ pub(crate) fn ask<'a>(request: &'a Request, place: &Place, now: Timestamp) -> As
     let client = request.client();
     Ask {
         user: request.principal(),
-        caller: request.caller().name(),
+        caller: request.caller().counts_for(),
         session: session(request),
         device: client.and_then(|client| client.device.as_deref()),
         ip: client.and_then(|client| client.ip),
@@ -80,6 +83,7 @@ pub(crate) fn place(request: &Request, sources: Sources<'_>) -> Place {
         },
         conflicting: false,
         anonymous: false,
+        vouched: false,
     };
     if let Some(found) = found {
         place.anonymous = found.anonymous;
@@ -100,7 +104,7 @@ pub(crate) fn place(request: &Request, sources: Sources<'_>) -> Place {
 pub(crate) fn gather(
     enriched: &Enriched<'_>,
     trust: &Trust,
-    place: &Place,
+    place: &mut Place,
     standing: Standing,
 ) -> Inputs {
     let request = enriched.request;
@@ -109,9 +113,16 @@ pub(crate) fn gather(
     let principal = request.principal();
     let principal = version.find(principal.type_name(), principal.id());
     let token = request.authentication();
+    place.vouched = principal.is_some() || token.is_some();
     let revoked = token.and_then(|token| revoked(token, &standing, request));
     let mut inputs = Inputs {
-        identity: identity(trust, version, principal, signals, &standing),
+        identity: identity(
+            trust,
+            (version, &enriched.meter),
+            principal,
+            signals,
+            &standing,
+        ),
         device: device(request, signals, &standing),
         location: location(trust, place, signals, &standing),
         behavior: standing.behavior,
@@ -124,7 +135,7 @@ pub(crate) fn gather(
             ),
             demanded_level: standing.demanded_level,
         },
-        target: trust.target(enriched.request, version),
+        target: trust.target(enriched.request, version, &enriched.meter),
         knock_outs: knock_outs(signals, &standing, revoked),
         previous_band: standing.last_band,
         exempt: trust.is_exempt(request.principal()),
@@ -207,7 +218,7 @@ impl Both {
 
 fn identity(
     trust: &Trust,
-    version: &EntityVersion,
+    (version, meter): (&EntityVersion, &Meter),
     principal: Option<Uid>,
     signals: Option<&Signals>,
     standing: &Standing,
@@ -232,6 +243,11 @@ fn identity(
         Some(Value::Str(text)) => text.parse().ok(),
         _ => standing.account_created,
     };
+    // That nothing is on record says something only where there is a record.
+    let history = trust.model().config().behavior.history;
+    let on_record = standing
+        .suspicious
+        .filter(|suspicious| *suspicious || standing.behavior.history >= history);
     let mut both = Both::default();
     let asserted = |fact: fn(&Signals) -> Option<bool>| signals.and_then(fact);
     let mut identity = Identity {
@@ -243,10 +259,10 @@ fn identity(
             // The younger account is trusted less.
             std::cmp::max,
         ),
-        suspicious: both.bad(asserted(|s| s.suspicious_activity), standing.suspicious),
+        suspicious: both.bad(asserted(|s| s.suspicious_activity), on_record),
         ..Identity::default()
     };
-    (identity.admin, identity.privileged) = trust.roles(version, principal);
+    (identity.admin, identity.privileged) = trust.roles(version, principal, meter);
     identity.evident = both.evident(signals.and_then(|signals| signals.observed_at));
     identity
 }

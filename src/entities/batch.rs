@@ -3,6 +3,7 @@
 use super::convert::RawValue;
 use super::json::{ValueError, entity_ref};
 use super::typed::Typed;
+use crate::policy::ReadLimits;
 use cedar_policy::pst::SmolStr;
 use thiserror::Error;
 
@@ -37,6 +38,15 @@ pub(crate) enum BatchError {
     /// More ids than the store can number.
     #[error("the store cannot number more ids")]
     Full,
+    /// More entities than are allowed.
+    #[error("more than {0} entities would be stored; delete some or raise `limits.entities`")]
+    TooMany(usize),
+    /// More names than are allowed.
+    #[error(
+        "entities and policies would use more than {0} different names of attributes, tags and types; use \
+         fewer or raise `limits.entity_names`"
+    )]
+    TooManyNames(usize),
     /// An entity is not in Cedar's JSON format.
     #[error("entity {0}: {1}")]
     Malformed(usize, &'static str),
@@ -70,6 +80,27 @@ pub(crate) struct Batch {
     pub(crate) written: bool,
     /// Edges of the longest chain of parents, where that is not known to be kept.
     pub(crate) max_depth: Option<usize>,
+    /// How much may be stored once the batch is applied.
+    pub(crate) room: Option<Room>,
+}
+
+/// How much a store may hold.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Room {
+    /// Entities.
+    pub(crate) entities: usize,
+    /// Names of attributes, tags and types.
+    pub(crate) names: usize,
+}
+
+impl Room {
+    /// What the limits on reading leave.
+    pub(crate) fn of(limits: &ReadLimits) -> Self {
+        Self {
+            entities: limits.entities,
+            names: limits.entity_names,
+        }
+    }
 }
 
 impl NewEntity {
@@ -110,23 +141,26 @@ impl NewEntity {
             serde_json::Value::Array(_) => None,
             _ => json.get(name),
         };
-        let required = |name, place| {
-            part(name, place).ok_or(BatchError::Malformed(
-                at,
-                "`uid`, `attrs` and `parents` are required",
-            ))
+        let optional = |name, place| part(name, place).filter(|part| !part.is_null());
+        let missing = || BatchError::Malformed(at, "`uid` is required");
+        let uid = entity_ref(part("uid", 0).ok_or_else(missing)?).map_err(value)?;
+        let parents = match optional("parents", 2) {
+            Some(parents) => parents
+                .as_array()
+                .ok_or(BatchError::Malformed(at, "`parents` is a list"))?
+                .as_slice(),
+            None => &[],
         };
-        let uid = entity_ref(required("uid", 0)?).map_err(value)?;
-        let parents = required("parents", 2)?
-            .as_array()
-            .ok_or(BatchError::Malformed(at, "`parents` is a list"))?;
         let parents: Vec<(SmolStr, SmolStr)> = parents
             .iter()
             .map(|parent| entity_ref(parent).map(owned).map_err(value))
             .collect::<Result<_, _>>()?;
-        let attrs = object_of(at, required("attrs", 1)?)?;
         let none = Object::new();
-        let tags = match part("tags", 3) {
+        let attrs = match optional("attrs", 1) {
+            Some(attrs) => object_of(at, attrs)?,
+            None => &none,
+        };
+        let tags = match optional("tags", 3) {
             Some(tags) => object_of(at, tags)?,
             None => &none,
         };
@@ -157,7 +191,7 @@ impl NewEntity {
                 parents,
             });
         };
-        let entity = typed.0.entity(ty).filter(|entity| entity.known);
+        let entity = typed.model.entity(ty).filter(|entity| entity.known);
         let entity = entity.filter(|_| typed.is_declared(ty, id));
         let unknown = BatchError::Malformed(at, "its type or id is not declared");
         let entity = entity.ok_or(unknown)?;

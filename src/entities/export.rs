@@ -51,15 +51,10 @@ impl Exporter<'_> {
         uid.is_some_and(|uid| self.version.children(uid).next().is_some())
     }
 
-    /// Everything above the stored entity of this id, which is not among it; `None` when there are more
-    /// than `most`.
-    pub(crate) fn above(&self, uid: &EntityUid, most: usize) -> Option<Vec<EntityUid>> {
-        let Some(uid) = self.find(uid) else {
-            return Some(Vec::new());
-        };
-        let all = self.version.ancestors(uid, most)?;
-        let above = all.get(1..).unwrap_or_default().iter();
-        Some(above.filter_map(|uid| self.uid(*uid)).collect())
+    /// What the stored entity of this id weighs; nothing, where none is stored.
+    pub(crate) fn weight(&self, uid: &EntityUid) -> u64 {
+        let entity = self.find(uid).and_then(|uid| self.version.entity(uid));
+        entity.map_or(0, |entity| entity.weight())
     }
 
     /// Cedar's form of an entity.

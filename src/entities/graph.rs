@@ -65,6 +65,53 @@ pub(crate) fn check(
     Ok(())
 }
 
+/// Which nodes can lie on a cycle: those that are left when nodes without parents, and nodes without
+/// children, are taken away again and again. Visits each edge a bounded number of times. `parents` gives the
+/// parents of a node that are nodes of the graph.
+pub(crate) fn core(parents: &[Vec<usize>]) -> Vec<bool> {
+    let mut children: Vec<Vec<usize>> = vec![Vec::new(); parents.len()];
+    for (node, above) in parents.iter().enumerate() {
+        for parent in above {
+            if let Some(below) = children.get_mut(*parent) {
+                below.push(node);
+            }
+        }
+    }
+    let mut left = vec![true; parents.len()];
+    for (towards, back) in [
+        (parents, children.as_slice()),
+        (children.as_slice(), parents),
+    ] {
+        peel(towards, back, &mut left);
+    }
+    left
+}
+
+/// Takes away nodes that have nothing left in the direction `towards`, and what then has nothing left.
+fn peel(towards: &[Vec<usize>], back: &[Vec<usize>], left: &mut [bool]) {
+    let is_left = |left: &[bool], node: usize| left.get(node).copied().unwrap_or(false);
+    let mut open: Vec<usize> = Vec::with_capacity(towards.len());
+    for next in towards {
+        open.push(next.iter().filter(|node| is_left(left, **node)).count());
+    }
+    let ends = open.iter().enumerate();
+    let mut ready: Vec<usize> = ends.filter(|(_, n)| **n == 0).map(|(at, _)| at).collect();
+    while let Some(node) = ready.pop() {
+        if !is_left(left, node) {
+            continue;
+        }
+        mark(left, node, false);
+        for other in back.get(node).into_iter().flatten() {
+            if let Some(open) = open.get_mut(*other) {
+                *open = open.saturating_sub(1);
+                if *open == 0 {
+                    ready.push(*other);
+                }
+            }
+        }
+    }
+}
+
 fn mark(on_path: &mut [bool], node: usize, value: bool) {
     if let Some(slot) = on_path.get_mut(node) {
         *slot = value;
@@ -73,7 +120,16 @@ fn mark(on_path: &mut [bool], node: usize, value: bool) {
 
 #[cfg(test)]
 mod tests {
-    use super::{GraphFault, check as check_by};
+    use super::{GraphFault, check as check_by, core};
+
+    #[test]
+    fn the_core_is_what_cycles_are_made_of() {
+        // 0 -> 1 <-> 2 -> 3, and 4 -> 4; 5 alone.
+        let graph = [vec![1], vec![2], vec![1, 3], vec![], vec![4], vec![]];
+        assert_eq!(core(&graph), [false, true, true, false, true, false]);
+        let wide: Vec<Vec<usize>> = (0..100_000).map(|n| vec![(n + 1) % 100_000]).collect();
+        assert!(core(&wide).iter().all(|left| *left));
+    }
 
     fn check(parents: &[Vec<usize>], max_depth: usize) -> Result<(), GraphFault> {
         let parent = |node: usize, nth: usize| parents[node].get(nth).map(|at| Some(*at));

@@ -3,15 +3,32 @@
 //! [`Table`] is one open-addressing table; [`SharedTable`] is 4,096 of them under two persistent levels, so
 //! that a version differs from the last one by one small table and the path to it.
 
+use super::symbol::Sym;
+use cedar_policy::pst::SmolStr;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 const FAN: usize = 64;
 
+/// Cells that a look-up visits at most.
+const PROBES: usize = 64;
+/// A cell whose number was taken out, where closing the gap would have moved too many others.
+const GONE: u64 = u64::MAX;
+
 /// An open-addressing table of `tag << 32 | number + 1`; an empty cell is zero.
+///
+/// No operation visits more than [`PROBES`] cells in a row, whatever the hashes. A number that finds no cell
+/// within them is not kept here: whoever owns the table keeps it in order elsewhere, and looks there when
+/// [`Table::is_crowded`]. Hashes that are chosen to collide thus cost no more than a binary search.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Table {
     cells: Vec<u64>,
+    /// Cells in use, those of numbers that are gone among them.
     len: u32,
+    /// Whether a number found no cell.
+    crowded: bool,
+    /// Whether a wider table would not hold the numbers either.
+    stuck: bool,
 }
 
 const fn cell(hash: u64, number: u32) -> u64 {
@@ -25,72 +42,91 @@ impl Table {
         let mask = self.cells.len().checked_sub(1)?;
         let tag = hash as u32;
         let mut at = tag as usize & mask;
-        loop {
+        for _ in 0..PROBES {
             let found = *self.cells.get(at)?;
             if found == 0 {
                 return None;
             }
-            if (found >> 32) as u32 == tag && is(found as u32 - 1) {
-                return Some(found as u32 - 1);
+            if (found >> 32) as u32 == tag && is((found as u32).wrapping_sub(1)) {
+                return Some((found as u32).wrapping_sub(1));
             }
             at = (at + 1) & mask;
         }
+        None
     }
 
-    /// Files `number` under `hash`; the caller knows that it is not there yet.
-    pub(crate) fn insert(&mut self, hash: u64, number: u32) {
-        if (self.len as usize + 1) * 8 > self.cells.len() * 7 {
-            let wider = if self.cells.is_empty() {
-                4
-            } else {
-                self.cells.len() * 2
-            };
-            let old = std::mem::replace(&mut self.cells, vec![0; wider]);
-            for found in old.into_iter().filter(|found| *found != 0) {
-                self.place(found);
-            }
+    /// Whether numbers are kept elsewhere because they found no cell.
+    #[inline]
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.crowded
+    }
+
+    /// Files `number` under `hash`; the caller knows that it is not there yet. False if there is no cell
+    /// for it: then the caller keeps it.
+    #[must_use]
+    pub(crate) fn insert(&mut self, hash: u64, number: u32) -> bool {
+        let new = cell(hash, number);
+        if self.has_room() && place(&mut self.cells, new) || self.widen(new) {
+            self.len += 1;
+            return true;
         }
-        self.place(cell(hash, number));
-        self.len += 1;
+        self.crowded = true;
+        false
     }
 
+    /// Whether one more cell may be used: one in eight stays empty.
+    fn has_room(&self) -> bool {
+        (self.len as usize + 1) * 8 <= self.cells.len() * 7
+    }
+
+    /// Moves everything, and `new`, into a table of twice the cells; false where that does not help.
+    fn widen(&mut self, new: u64) -> bool {
+        // A table that is less than half full is not too small: its hashes collide.
+        if self.stuck || (self.len as usize) * 2 < self.cells.len() && self.has_room() {
+            return false;
+        }
+        let mut wider = vec![0; (self.cells.len() * 2).max(4)];
+        let mut kept = self
+            .cells
+            .iter()
+            .filter(|cell| **cell != 0 && **cell != GONE);
+        let mut len = 0;
+        if kept.all(|cell| {
+            len += 1;
+            place(&mut wider, *cell)
+        }) && place(&mut wider, new)
+        {
+            (self.cells, self.len) = (wider, len);
+            true
+        } else {
+            self.stuck = true;
+            false
+        }
+    }
+
+    /// Takes `number` out; false if it is not here. Later cells move back so that few marks are left behind.
     #[expect(
         clippy::indexing_slicing,
         reason = "INVARIANT: positions are masked by a power of two that is the length"
     )]
-    fn place(&mut self, new: u64) {
-        let mask = self.cells.len() - 1;
-        let mut at = (new >> 32) as usize & mask;
-        while self.cells[at] != 0 {
-            at = (at + 1) & mask;
-        }
-        self.cells[at] = new;
-    }
-
-    /// Takes `number` out; later cells move back so that no marks are left behind.
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "INVARIANT: positions are masked by a power of two that is the length"
-    )]
-    pub(crate) fn remove(&mut self, hash: u64, number: u32) {
+    pub(crate) fn remove(&mut self, hash: u64, number: u32) -> bool {
         let Some(mask) = self.cells.len().checked_sub(1) else {
-            return;
+            return false;
         };
         let wanted = cell(hash, number);
-        let mut at = (wanted >> 32) as usize & mask;
-        while self.cells[at] != wanted {
-            if self.cells[at] == 0 {
-                return;
-            }
-            at = (at + 1) & mask;
-        }
-        self.len -= 1;
-        let mut hole = at;
-        loop {
+        let home = (wanted >> 32) as usize & mask;
+        let mut places = (0..PROBES.min(self.cells.len())).map(|step| (home + step) & mask);
+        let Some(mut hole) = places.find(|at| self.cells[*at] == wanted) else {
+            return false;
+        };
+        let mut at = hole;
+        for _ in 0..PROBES {
             at = (at + 1) & mask;
             let found = self.cells[at];
             if found == 0 {
-                break;
+                self.cells[hole] = 0;
+                self.len -= 1;
+                return true;
             }
             let home = (found >> 32) as usize & mask;
             if (at.wrapping_sub(home) & mask) >= (at.wrapping_sub(hole) & mask) {
@@ -98,29 +134,48 @@ impl Table {
                 hole = at;
             }
         }
-        self.cells[hole] = 0;
-    }
-
-    pub(crate) fn clear(&mut self) {
-        if self.len > 0 {
-            self.cells.fill(0);
-            self.len = 0;
-        }
+        self.cells[hole] = GONE;
+        true
     }
 }
 
+/// Puts a cell where a look-up finds it; false if that is nowhere.
+fn place(cells: &mut [u64], new: u64) -> bool {
+    let Some(mask) = cells.len().checked_sub(1) else {
+        return false;
+    };
+    let mut at = (new >> 32) as usize & mask;
+    for _ in 0..PROBES {
+        match cells.get_mut(at) {
+            Some(free @ 0) => {
+                *free = new;
+                return true;
+            }
+            Some(_) => at = (at + 1) & mask,
+            None => return false,
+        }
+    }
+    false
+}
+
 type Shelf = [Option<Arc<Table>>; FAN];
+
+/// What text stands for: its type (none for a name) and the text.
+pub(crate) type Key<'a> = (Sym, &'a str);
 
 /// A table that many versions share.
 #[derive(Debug, Clone)]
 pub(crate) struct SharedTable {
     root: Arc<[Option<Arc<Shelf>>; FAN]>,
+    /// What found no cell, in order.
+    rest: Arc<BTreeMap<(Sym, SmolStr), u32>>,
 }
 
 impl Default for SharedTable {
     fn default() -> Self {
         Self {
             root: Arc::new([const { None }; FAN]),
+            rest: Arc::default(),
         }
     }
 }
@@ -130,26 +185,29 @@ const fn split(hash: u64) -> (usize, usize) {
 }
 
 impl SharedTable {
-    /// The number filed under `hash` that `is` accepts.
+    /// The number filed under `hash` that `is` accepts, which is the one of `key`.
     #[inline]
-    pub(crate) fn find(&self, hash: u64, is: impl FnMut(u32) -> bool) -> Option<u32> {
+    pub(crate) fn find(&self, hash: u64, key: Key<'_>, is: impl FnMut(u32) -> bool) -> Option<u32> {
         let (root, shelf) = split(hash);
-        self.root
-            .get(root)?
-            .as_ref()?
-            .get(shelf)?
-            .as_ref()?
-            .find(hash, is)
+        let table = self.root.get(root)?.as_ref()?.get(shelf)?.as_ref()?;
+        match table.find(hash, is) {
+            None if table.is_crowded() => self.rest.get(&(key.0, key.1.into())).copied(),
+            found => found,
+        }
     }
 
     /// Files `number` under `hash`; the caller knows that it is not there yet.
-    pub(crate) fn insert(&mut self, hash: u64, number: u32) {
-        self.table(hash).insert(hash, number);
+    pub(crate) fn insert(&mut self, hash: u64, key: Key<'_>, number: u32) {
+        if !self.table(hash).insert(hash, number) {
+            Arc::make_mut(&mut self.rest).insert((key.0, key.1.into()), number);
+        }
     }
 
     /// Takes `number` out.
-    pub(crate) fn remove(&mut self, hash: u64, number: u32) {
-        self.table(hash).remove(hash, number);
+    pub(crate) fn remove(&mut self, hash: u64, key: Key<'_>, number: u32) {
+        if !self.table(hash).remove(hash, number) {
+            Arc::make_mut(&mut self.rest).remove(&(key.0, key.1.into()));
+        }
     }
 
     #[expect(
@@ -166,28 +224,83 @@ impl SharedTable {
 
 #[cfg(test)]
 mod tests {
-    use super::Table;
+    use super::{PROBES, SharedTable, Sym, Table};
     use std::collections::BTreeSet;
 
     #[test]
     fn removal_keeps_every_other_number_findable() {
-        let mut table = Table::default();
-        let mut model = BTreeSet::new();
-        let hash = |n: u32| u64::from(n % 7) | (u64::from(n) << 40);
-        for n in 0..200 {
-            table.insert(hash(n), n);
-            model.insert(n);
-        }
-        for n in (0..200).step_by(3) {
-            table.remove(hash(n), n);
-            model.remove(&n);
-            for m in 0..200 {
-                assert_eq!(
-                    table.find(hash(m), |f| f == m).is_some(),
-                    model.contains(&m),
-                    "{m} after {n}"
+        // Hashes that meet in seven places, and hashes that fill the table from one end.
+        for hash in [
+            |n: u32| u64::from(n % 7) | (u64::from(n) << 40),
+            |n: u32| u64::from(n),
+        ] {
+            let mut table = Table::default();
+            let mut model = BTreeSet::new();
+            for n in 0..400 {
+                if table.insert(hash(n), n) {
+                    model.insert(n);
+                }
+            }
+            for n in (0..400).step_by(3) {
+                assert_eq!(table.remove(hash(n), n), model.remove(&n));
+                for m in 0..400 {
+                    let found = table.find(hash(m), |f| f == m);
+                    assert_eq!(found.is_some(), model.contains(&m), "{m} after {n}");
+                }
+            }
+            for n in (0..400).step_by(3) {
+                if table.insert(hash(n), n) {
+                    model.insert(n);
+                }
+                assert!(
+                    model
+                        .iter()
+                        .all(|m| table.find(hash(*m), |f| f == *m).is_some())
                 );
             }
         }
+    }
+
+    #[test]
+    fn hashes_that_all_collide_cost_a_bounded_number_of_probes() {
+        for hash in [0u64, u64::MAX, 0x5555_5555] {
+            let mut table = Table::default();
+            let kept = (0..50_000).filter(|n| table.insert(hash, *n)).count();
+            assert_eq!(kept, PROBES);
+            assert!(table.is_crowded() && table.cells.len() <= 4 * PROBES);
+            let mut probes = 0;
+            table.find(hash, |_| {
+                probes += 1;
+                false
+            });
+            assert!(probes <= PROBES);
+        }
+    }
+
+    #[test]
+    fn text_is_found_and_removed_even_if_every_hash_is_the_same() {
+        let mut table = SharedTable::default();
+        let texts: Vec<String> = (0..2_000).map(|n| format!("text {n}")).collect();
+        for (n, text) in (0..).zip(&texts) {
+            table.insert(7, (Sym::NONE, text), n);
+        }
+        for (n, text) in (0..).zip(&texts) {
+            let find = |table: &SharedTable| table.find(7, (Sym::NONE, text), |at| at == n);
+            assert_eq!(find(&table), Some(n));
+            if n % 2 == 0 {
+                table.remove(7, (Sym::NONE, text), n);
+                assert_eq!(find(&table), None);
+            }
+        }
+    }
+
+    #[test]
+    fn random_hashes_leave_next_to_nothing_over() {
+        let mut table = SharedTable::default();
+        for n in 0..200_000u32 {
+            let text = n.to_string();
+            table.insert(crate::hash::text(1, &text), (Sym::NONE, &text), n);
+        }
+        assert!(table.rest.len() < 20, "{} are left over", table.rest.len());
     }
 }

@@ -28,7 +28,7 @@ pub(crate) enum ValueError {
     #[error("`{0}` is not an entity type")]
     TypeName(String),
     /// A call that is of no extension function, or that fails.
-    #[error("the call of `{0}` has no value")]
+    #[error("`{0}` does not take this argument")]
     Function(String),
     /// A declared member that is required and not there.
     #[error("a required member is missing")]
@@ -39,6 +39,9 @@ pub(crate) enum ValueError {
     /// Something of another kind than the declared type asks for.
     #[error("expected {0}")]
     Expected(&'static str),
+    /// The request may cause no more work.
+    #[error("reading it takes more work than a request may cause")]
+    Exhausted,
     /// Nested beyond [`VALUE_DEPTH`].
     #[error("nested deeper than {VALUE_DEPTH}")]
     TooDeep,

@@ -3,21 +3,21 @@
 //! An entity is read by our own reader. What that refuses Cedar is asked about: its message is the fault,
 //! and should it take the entity after all, so do we, and count it.
 
+use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::ScopedJoinHandle;
 
+use cedar_policy::pst::SmolStr;
 use cedar_policy::{Entities, Entity};
-use serde_json::Value;
-use serde_json::value::RawValue;
+use serde_json::value::RawValue as RawJson;
+use serde_json::{Value, json};
 
 use super::batch::is_action;
-use super::graph::{GraphFault, check};
-use super::index::Table;
+use super::graph::{GraphFault, check, core};
 use super::json::{entity_has_unknown, entity_ref};
-use super::symbol::hash_text;
 use super::typed::Typed;
-use super::{Batch, EntityStore, NewEntity, wire};
+use super::{Batch, EntityStore, NewEntity, RawValue, Room, wire};
 use crate::fault::{Fault, Faults, Place, chain};
 use crate::json;
 use crate::policy::schema::SchemaSet;
@@ -45,12 +45,61 @@ pub(crate) struct Material<'a> {
     pub(crate) parsed: &'a [Entities],
     /// Entities in Cedar's JSON form that stand in place of those of the same id.
     pub(crate) given: &'a [Value],
-    /// The text of entities that were written through the API; no file may have one of their ids.
+    /// The text of entities that were written through the API. They never keep files from being loaded: see
+    /// [`HeldBack`].
     pub(crate) written: &'a [String],
     /// With a schema every entity must conform, and the schema's actions are added.
     pub(crate) schema: Option<&'a SchemaSet>,
     /// Edges of the longest chain of parents.
     pub(crate) max_depth: usize,
+    /// How much may be stored.
+    pub(crate) room: Option<Room>,
+}
+
+/// What became of written entities that the files or the schema are at odds with. Whoever may write entities
+/// must not be able to keep a policy from being published, so that none of this is a fault.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct HeldBack {
+    /// Written entities whose ids files use as well: the files' entities decide.
+    pub(crate) shadowed: HashSet<Name>,
+    /// What is to be said of each, and of those that do not fit the schema or lost parents; at most
+    /// [`MAX_FAULTS`].
+    reasons: Vec<(Name, String)>,
+}
+
+/// Type and id.
+type Name = (SmolStr, SmolStr);
+
+impl HeldBack {
+    /// What is to be said of them, one sentence for each.
+    pub(crate) fn reasons(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.reasons.iter().map(|(_, reason)| reason.as_str())
+    }
+
+    /// The same without these entities.
+    pub(crate) fn without(&self, gone: &HashSet<(String, String)>) -> Self {
+        let stays = |(ty, id): &Name| !gone.contains(&(ty.to_string(), id.to_string()));
+        Self {
+            shadowed: self
+                .shadowed
+                .iter()
+                .filter(|name| stays(name))
+                .cloned()
+                .collect(),
+            reasons: self
+                .reasons
+                .iter()
+                .filter(|(name, _)| stays(name))
+                .cloned()
+                .collect(),
+        }
+    }
+
+    fn say(&mut self, name: &Name, reason: String) {
+        if self.reasons.len() < MAX_FAULTS {
+            self.reasons.push((name.clone(), reason));
+        }
+    }
 }
 
 /// Entities that were read.
@@ -59,9 +108,15 @@ pub(crate) struct Loaded {
     batch: Batch,
     written: Batch,
     by_cedar: u64,
+    held_back: HeldBack,
 }
 
 impl Loaded {
+    /// What became of written entities that do not go with the rest.
+    pub(crate) fn held_back(&mut self) -> HeldBack {
+        std::mem::take(&mut self.held_back)
+    }
+
     /// Puts them into a store.
     pub(crate) fn store(&self, store: &EntityStore) -> Result<(), Faults> {
         if self.by_cedar > 0 {
@@ -83,9 +138,10 @@ pub(crate) fn load(material: &Material<'_>) -> Result<Loaded, Faults> {
         material,
         entities: Vec::new(),
         places: Vec::new(),
-        index: Table::default(),
+        index: HashMap::new(),
         faults: Faults::new(),
         by_cedar: 0,
+        held_back: HeldBack::default(),
     };
     for (at, file) in (0..).zip(material.files) {
         match file.form {
@@ -102,8 +158,9 @@ pub(crate) fn load(material: &Material<'_>) -> Result<Loaded, Faults> {
         }
     }
     let first_written = loader.entities.len();
-    loader.written();
     loader.check_graph();
+    loader.written();
+    loader.open_cycles(first_written);
     let first_action = loader.entities.len();
     loader.actions();
     let (mut batch, mut written) = (Batch::new(), Batch::written());
@@ -114,11 +171,14 @@ pub(crate) fn load(material: &Material<'_>) -> Result<Loaded, Faults> {
             batch.upsert(entity);
         }
     }
+    // What was written had room when it was written: a store that is full must not stop a reload.
+    batch.room = material.room;
     let by_cedar = loader.by_cedar;
     loader.faults.or(Loaded {
         batch,
         written,
         by_cedar,
+        held_back: loader.held_back,
     })
 }
 
@@ -145,22 +205,19 @@ struct Loader<'a> {
     material: &'a Material<'a>,
     entities: Vec<NewEntity>,
     places: Vec<Option<Spot>>,
-    /// Places in `entities` by id.
-    index: Table,
+    /// Places in `entities` by type and id.
+    index: HashMap<(SmolStr, SmolStr), usize>,
     faults: Faults,
     by_cedar: u64,
-}
-
-fn hash(ty: &str, id: &str) -> u64 {
-    hash_text(hash_text(0, ty), id)
+    held_back: HeldBack,
 }
 
 impl Loader<'_> {
     fn array(&mut self, number: u32, file: &SourceFile) {
         let text = &file.source.text;
-        match serde_json::from_str::<Vec<&RawValue>>(text) {
+        match serde_json::from_str::<Vec<&RawJson>>(text) {
             Ok(items) => {
-                let items: Vec<&str> = items.into_iter().map(RawValue::get).collect();
+                let items: Vec<&str> = items.into_iter().map(RawJson::get).collect();
                 self.entities(number, text, &items);
             }
             Err(error) => self.faults.push(json_fault("entities", &error, file).help(
@@ -249,44 +306,92 @@ impl Loader<'_> {
         }
     }
 
+    /// Adds what was written through the API. Where it is at odds with a file, the file decides; where it does
+    /// not fit the schema any more, it is kept as it was written: what it is a member of may be what a forbid
+    /// asks for. A policy that reads an attribute of another type errs.
     fn written(&mut self) {
         let by_cedar = AtomicU64::new(0);
         for text in self.material.written {
-            if self.faults.len() >= MAX_FAULTS {
-                return;
+            let fits = read_text(self.material.schema, text, &by_cedar);
+            let read = match &fits {
+                Ok(entity) => Ok(entity.clone()),
+                Err(_) => read_text(None, text, &by_cedar),
+            };
+            let entity = match read {
+                Ok(entity) => entity,
+                Err(fault) => {
+                    let message = format!(
+                        "{}, which was written through the API, cannot be read: {}",
+                        name_in(text),
+                        fault.message()
+                    );
+                    self.faults.push(Fault::new("api_entity", message));
+                    continue;
+                }
+            };
+            let name = format!("`{}::\"{}\"`", entity.uid.0, entity.uid.1.escape_debug());
+            if let Some(first) = self.find(&entity.uid) {
+                let spot = self.places.get(first).copied().flatten();
+                let place = spot.and_then(|spot| self.place(spot));
+                let place = place.map_or_else(String::new, |place| {
+                    let (line, column) = place.source.position(place.offset);
+                    format!(" ({}:{line}:{column})", place.source.name)
+                });
+                self.held_back.say(&entity.uid, format!(
+                    "{name} was written through the API and is in a file as well; the file's decides{place}"
+                ));
+                self.held_back.shadowed.insert(entity.uid);
+                continue;
             }
-            match read_text(self.material.schema, text, &by_cedar) {
-                Ok(entity) => match self.find(&entity.uid.0, &entity.uid.1) {
-                    Some(first) => self.written_and_in_a_file(&entity, first),
-                    None => self.add(entity, None),
-                },
-                Err(fault) => self.faults.push(
-                    Fault::new(
-                        "api_entity",
-                        format!(
-                            "{}, which was written through the API, does not fit any more: {}",
-                            name_in(text),
-                            fault.message()
-                        ),
-                    )
-                    .help("write it anew or delete it through the API first, then reload"),
-                ),
+            if let Err(fault) = &fits {
+                self.held_back.say(&entity.uid, format!(
+                    "{name}, which was written through the API, does not fit the schema: {}; it is kept as it \
+                     was written",
+                    fault.message()
+                ));
             }
+            self.add(entity, None);
         }
         self.by_cedar += by_cedar.into_inner();
     }
 
-    fn written_and_in_a_file(&mut self, entity: &NewEntity, first: usize) {
-        let (ty, id) = &entity.uid;
-        let name = format!("{ty}::\"{}\"", id.escape_debug());
-        let message = format!("entity `{name}` is in a file, and was written through the API");
-        let mut fault = Fault::new("managed_by_api", message)
-            .help("take it out of the file, or delete it through the API and reload");
-        let spot = self.places.get(first).copied().flatten();
-        if let Some(place) = spot.and_then(|spot| self.place(spot)) {
-            fault = fault.at(place);
+    /// Takes the parents that close cycles from the written entities: those of the files have none among
+    /// themselves.
+    fn open_cycles(&mut self, first_written: usize) {
+        if first_written == self.entities.len() || !self.faults.is_empty() {
+            return;
         }
-        self.faults.push(fault);
+        let parents: Vec<Vec<usize>> = self
+            .entities
+            .iter()
+            .map(|entity| {
+                let parents = entity.parents.iter();
+                parents.filter_map(|parent| self.find(parent)).collect()
+            })
+            .collect();
+        let core = core(&parents);
+        let in_core = |node: usize| core.get(node).copied().unwrap_or(false);
+        for node in (first_written..self.entities.len()).filter(|node| in_core(*node)) {
+            let Some(mut entity) = self.entities.get(node).cloned() else {
+                continue;
+            };
+            let before = entity.parents.len();
+            entity
+                .parents
+                .retain(|parent| !self.find(parent).is_some_and(in_core));
+            if entity.parents.len() < before {
+                self.held_back.say(&entity.uid, format!(
+                    "`{}::\"{}\"`, which was written through the API, would be its own ancestor; {} of its \
+                     parents do not count",
+                    entity.uid.0,
+                    entity.uid.1.escape_debug(),
+                    before - entity.parents.len()
+                ));
+                if let Some(slot) = self.entities.get_mut(node) {
+                    *slot = entity;
+                }
+            }
+        }
     }
 
     /// The schema's actions, in place of what was read for them.
@@ -303,19 +408,20 @@ impl Loader<'_> {
         }
     }
 
-    fn find(&self, ty: &str, id: &str) -> Option<usize> {
-        let found = self.index.find(hash(ty, id), |at| {
-            let known = self.entities.get(at as usize);
-            known.is_some_and(|entity| entity.uid.0 == ty && entity.uid.1 == id)
-        });
-        found.map(|at| at as usize)
+    fn find(&self, uid: &(SmolStr, SmolStr)) -> Option<usize> {
+        self.index.get(uid).copied()
     }
 
     fn add(&mut self, entity: NewEntity, spot: Option<Spot>) {
         let (ty, id) = &entity.uid;
-        if let Some(first) = self.find(ty, id) {
+        if let Some(first) = self.find(&entity.uid) {
+            let known = self.entities.get(first);
+            // Dumps overlap: the same content twice is one entity.
+            if known.is_some_and(|known| canonical(known) == canonical(&entity)) {
+                return;
+            }
             let name = format!("{ty}::\"{}\"", id.escape_debug());
-            let message = format!("entity `{name}` is given twice");
+            let message = format!("entity `{name}` is given twice with different content");
             let mut fault = Fault::new("duplicate_entity", message).help("keep one of them");
             let first = self.places.get(first).copied().flatten();
             for (spot, label) in [(spot, "second time"), (first, "first time")] {
@@ -326,15 +432,14 @@ impl Loader<'_> {
             }
             return self.faults.push(fault);
         }
-        let at = u32::try_from(self.entities.len()).unwrap_or(u32::MAX);
-        self.index.insert(hash(ty, id), at);
+        self.index.insert(entity.uid.clone(), self.entities.len());
         self.entities.push(entity);
         self.places.push(spot);
     }
 
     /// Adds an entity, in place of what was read under its id.
     fn replace(&mut self, entity: NewEntity) {
-        match self.find(&entity.uid.0, &entity.uid.1) {
+        match self.find(&entity.uid) {
             Some(at) => {
                 if let Some(known) = self.entities.get_mut(at) {
                     *known = entity;
@@ -357,10 +462,8 @@ impl Loader<'_> {
     /// Refuses cycles, and chains of parents beyond the bound: what a decision walks is bounded.
     fn check_graph(&mut self) {
         let max_depth = self.material.max_depth;
-        let parent = |node: usize, nth: usize| {
-            let (ty, id) = self.entities.get(node)?.parents.get(nth)?;
-            Some(self.find(ty, id))
-        };
+        let parent =
+            |node: usize, nth: usize| Some(self.find(self.entities.get(node)?.parents.get(nth)?));
         let Err(fault) = check(self.entities.len(), parent, max_depth) else {
             return;
         };
@@ -399,13 +502,45 @@ impl Loader<'_> {
     }
 }
 
+/// What an entity says, whatever the order of its attributes, tags, parents and of the elements of sets.
+fn canonical(entity: &NewEntity) -> String {
+    let fields = |fields: &[(SmolStr, RawValue)]| {
+        let fields = fields.iter();
+        sorted(fields.map(|(name, value)| format!("{name:?}: {}", canonical_value(value))))
+    };
+    let parents = entity.parents.iter();
+    format!(
+        "{} {} {}",
+        fields(&entity.attrs),
+        fields(&entity.tags),
+        sorted(parents.map(|parent| format!("{parent:?}")))
+    )
+}
+
+fn canonical_value(value: &RawValue) -> String {
+    match value {
+        RawValue::Plain(value) => format!("{value:?}"),
+        RawValue::Entity(ty, id) => format!("{ty:?}::{id:?}"),
+        RawValue::Set(items) => sorted(items.iter().map(canonical_value)),
+        RawValue::Record(fields) => {
+            let fields = fields.iter();
+            sorted(fields.map(|(name, value)| format!("{name:?}: {}", canonical_value(value))))
+        }
+    }
+}
+
+fn sorted(items: impl Iterator<Item = String>) -> String {
+    let items: std::collections::BTreeSet<String> = items.collect();
+    format!("{items:?}")
+}
+
 /// One entity from its text.
 fn read_text(
     schema: Option<&SchemaSet>,
     text: &str,
     by_cedar: &AtomicU64,
 ) -> Result<NewEntity, Fault> {
-    let typed = schema.map(|schema| Typed(&schema.model));
+    let typed = schema.map(|schema| Typed::new(&schema.model));
     if let Some(entity) = wire::read(text, typed) {
         return Ok(entity);
     }
@@ -435,14 +570,16 @@ fn read(
     by_cedar: &AtomicU64,
 ) -> Result<NewEntity, Fault> {
     let ours = match schema {
-        Some(schema) => NewEntity::from_json_as(0, json, Typed(&schema.model)),
+        Some(schema) => NewEntity::from_json_as(0, json, Typed::new(&schema.model)),
         None => NewEntity::from_json(0, json),
     };
     if let Ok(entity) = ours {
         return Ok(entity);
     }
     let schema = schema.map(|schema| &schema.schema);
-    let entity = Entity::from_json_str(text(), schema)
+    // Cedar requires members that may be left out here.
+    let text = spelled_out(json).unwrap_or_else(text);
+    let entity = Entity::from_json_str(text, schema)
         .map_err(|error| Fault::from_cedar("entities", &error, None))?;
     if entity_has_unknown(json) {
         return Err(Fault::new("entities", "`unknown` is not a value"));
@@ -451,6 +588,24 @@ fn read(
         by_cedar.fetch_add(1, Ordering::Relaxed);
     }
     spell_out(&entity)
+}
+
+/// The JSON of an entity with the members that it leaves out; `None` where it has all of them.
+fn spelled_out(json: &Value) -> Option<String> {
+    let mut members = json.as_object()?.clone();
+    let mut added = false;
+    for (member, none) in [
+        ("attrs", json!({})),
+        ("parents", json!([])),
+        ("tags", json!({})),
+    ] {
+        let known = members.get(member).filter(|value| !value.is_null());
+        if known.is_none() && (member != "tags" || members.contains_key(member)) {
+            members.insert(member.to_owned(), none);
+            added = true;
+        }
+    }
+    added.then(|| Value::Object(members).to_string())
 }
 
 /// The name of an entity that cannot be read.
@@ -472,7 +627,7 @@ fn known_members(json: &Value) -> Result<(), Fault> {
         if !MEMBERS.contains(&name.as_str()) {
             let message = format!("unknown member `{}`", json::shown(name));
             return Err(Fault::new("entities", message)
-                .help("an entity is {\"uid\", \"attrs\", \"parents\", \"tags\"?}"));
+                .help("an entity is {\"uid\", \"attrs\"?, \"parents\"?, \"tags\"?}"));
         }
     }
     Ok(())
@@ -496,6 +651,7 @@ mod tests {
             written: &[],
             schema: None,
             max_depth,
+            room: None,
         })
     }
 
@@ -519,8 +675,7 @@ mod tests {
         let uid = |id: &str| version.find("G", id).unwrap();
         assert!(
             version
-                .ancestors(uid("1"), usize::MAX)
-                .unwrap()
+                .above(uid("1"), &crate::meter::Meter::new(u64::MAX))
                 .contains(&uid("3"))
         );
     }

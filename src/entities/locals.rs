@@ -4,26 +4,33 @@
 //! the request's own, so that equal text still compares equal within that request. The tables are cleared
 //! and used again by the next request.
 
-use super::index::Table;
-use super::symbol::{Sym, Uid, hash_text, hash_uid};
+use super::symbol::{Sym, Uid};
 use super::version::EntityVersion;
 use cedar_policy::pst::SmolStr;
+use std::collections::HashMap;
 
-/// Up to this many entries a list is searched; beyond, a table.
+/// Up to this many entries a list is searched; beyond, a table (SipHash under random keys).
 const LISTED: usize = 16;
+
+/// Room for more than this is not kept for the next request.
+const KEPT: usize = 4_096;
 
 /// The names and ids of one request.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Locals {
     names: Vec<SmolStr>,
     ids: Vec<(Sym, SmolStr)>,
-    name_table: Table,
-    id_table: Table,
+    name_table: HashMap<SmolStr, u32>,
+    id_table: HashMap<(Sym, SmolStr), u32>,
 }
 
 impl Locals {
-    /// Forgets everything and keeps the room.
+    /// Forgets everything and keeps the room, unless it is large.
     pub(crate) fn clear(&mut self) {
+        if self.names.capacity().max(self.ids.capacity()) > KEPT {
+            *self = Self::default();
+            return;
+        }
         self.names.clear();
         self.ids.clear();
         self.name_table.clear();
@@ -35,15 +42,16 @@ impl Locals {
         if let Some(known) = version.find_name(text).or_else(|| self.find_name(text)) {
             return known;
         }
-        let at = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
-        self.names.push(text.into());
-        if self.names.len() == LISTED + 1 {
-            (0u32..)
-                .zip(&self.names)
-                .for_each(|(at, text)| self.name_table.insert(hash_text(0, text), at));
-        } else if self.names.len() > LISTED {
-            self.name_table.insert(hash_text(0, text), at);
+        let at = number(self.names.len());
+        let text = SmolStr::from(text);
+        if self.names.len() == LISTED {
+            let listed = self.names.iter().cloned().zip(0..);
+            self.name_table.extend(listed);
         }
+        if self.names.len() >= LISTED {
+            self.name_table.insert(text.clone(), at);
+        }
+        self.names.push(text);
         Sym::local(at)
     }
 
@@ -56,15 +64,16 @@ impl Locals {
         {
             return known;
         }
-        let at = u32::try_from(self.ids.len()).unwrap_or(u32::MAX);
-        self.ids.push((ty, id.into()));
-        if self.ids.len() == LISTED + 1 {
-            (0u32..)
-                .zip(&self.ids)
-                .for_each(|(at, (ty, id))| self.id_table.insert(hash_uid(0, *ty, id), at));
-        } else if self.ids.len() > LISTED {
-            self.id_table.insert(hash_uid(0, ty, id), at);
+        let at = number(self.ids.len());
+        let key = (ty, SmolStr::from(id));
+        if self.ids.len() == LISTED {
+            let listed = self.ids.iter().cloned().zip(0..);
+            self.id_table.extend(listed);
         }
+        if self.ids.len() >= LISTED {
+            self.id_table.insert(key.clone(), at);
+        }
+        self.ids.push(key);
         Uid::local(at)
     }
 
@@ -74,13 +83,9 @@ impl Locals {
             self.names
                 .iter()
                 .position(|known| known == text)
-                .and_then(|at| u32::try_from(at).ok())
+                .map(number)
         } else {
-            self.name_table.find(hash_text(0, text), |at| {
-                self.names
-                    .get(at as usize)
-                    .is_some_and(|known| known == text)
-            })
+            self.name_table.get(text).copied()
         };
         at.map(Sym::local)
     }
@@ -88,14 +93,9 @@ impl Locals {
     fn find_entity(&self, ty: Sym, id: &str) -> Option<Uid> {
         let is = |known: &(Sym, SmolStr)| known.0 == ty && known.1 == id;
         let at = if self.ids.len() <= LISTED {
-            self.ids
-                .iter()
-                .position(is)
-                .and_then(|at| u32::try_from(at).ok())
+            self.ids.iter().position(is).map(number)
         } else {
-            self.id_table.find(hash_uid(0, ty, id), |at| {
-                self.ids.get(at as usize).is_some_and(is)
-            })
+            self.id_table.get(&(ty, id.into())).copied()
         };
         at.map(Uid::local)
     }
@@ -117,4 +117,8 @@ impl Locals {
             .get(uid.index() as usize)
             .map_or(Sym::NONE, |(ty, _)| *ty)
     }
+}
+
+fn number(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
 }

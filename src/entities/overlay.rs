@@ -6,7 +6,9 @@
 use super::symbol::{Sym, Uid};
 use super::value::{Record, Value};
 use super::version::{EntityRef, EntityVersion};
-use std::collections::HashMap;
+use crate::meter::Meter;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use thiserror::Error;
 
 /// Why inline entities were refused.
@@ -15,15 +17,15 @@ pub(crate) enum OverlayError {
     /// The parents would form a cycle, alone or together with the store.
     #[error("inline entities make an entity its own ancestor")]
     Cycle,
-    /// More ancestors than may be walked to find cycles.
-    #[error("inline entities reach more than {0} ancestors")]
-    TooWide(usize),
+    /// The work to find cycles is more than the request may cause.
+    #[error("the request may cause no more work")]
+    Exhausted,
     /// A chain of parents that is too long.
     #[error("a chain of more than {0} parents")]
     TooDeep(usize),
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 struct Inline {
     attrs: Vec<(Sym, Value)>,
     tags: Vec<(Sym, Value)>,
@@ -34,11 +36,11 @@ struct Inline {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Overlay {
     bound: (u64, u64),
-    entities: HashMap<Uid, Inline, foldhash::fast::FixedState>,
+    entities: BTreeMap<Uid, Inline>,
 }
 
-/// Ancestors that are walked to find cycles.
-const WALKED: usize = 100_000;
+/// Steps for an edge that is looked at to find cycles.
+const EDGE: u64 = 3;
 
 impl Overlay {
     /// No entities yet, over this version.
@@ -49,8 +51,14 @@ impl Overlay {
         }
     }
 
-    /// Adds an entity, in place of one of the same id.
-    pub(crate) fn insert(&mut self, uid: Uid, attrs: Record, tags: Record, mut parents: Vec<Uid>) {
+    /// Adds an entity; false if another one of the same id is there.
+    pub(crate) fn insert(
+        &mut self,
+        uid: Uid,
+        attrs: Record,
+        tags: Record,
+        mut parents: Vec<Uid>,
+    ) -> bool {
         parents.sort_unstable();
         parents.dedup();
         let inline = Inline {
@@ -58,7 +66,13 @@ impl Overlay {
             tags: tags.into_fields(),
             parents,
         };
-        self.entities.insert(uid, inline);
+        match self.entities.entry(uid) {
+            Entry::Vacant(free) => {
+                free.insert(inline);
+                true
+            }
+            Entry::Occupied(known) => *known.get() == inline,
+        }
     }
 
     /// The overlay of these entities; a later one replaces an earlier one of the same id.
@@ -77,9 +91,10 @@ impl Overlay {
             let tags = Record::new(resolve_fields(&entity.tags, &mut symbols));
             let parents = entity.parents.iter();
             let parents = parents.map(|(ty, id)| symbols.entity(ty, id)).collect();
+            overlay.entities.remove(&uid);
             overlay.insert(uid, attrs, tags, parents);
         }
-        overlay.check(version, usize::MAX)?;
+        overlay.check(version, usize::MAX, &Meter::new(u64::MAX))?;
         Ok(overlay)
     }
 
@@ -119,10 +134,14 @@ impl Overlay {
     }
 
     /// Refuses cycles, and chains that run through more than `depth` further inline entities.
-    pub(crate) fn check(&self, version: &EntityVersion, depth: usize) -> Result<(), OverlayError> {
+    pub(crate) fn check(
+        &self,
+        version: &EntityVersion,
+        depth: usize,
+        meter: &Meter,
+    ) -> Result<(), OverlayError> {
         // The longest chain upwards of each entity, in inline entities; `None` while it is open.
-        let mut closed: HashMap<Uid, Option<usize>, foldhash::fast::FixedState> =
-            HashMap::default();
+        let mut closed: BTreeMap<Uid, Option<usize>> = BTreeMap::new();
         let mut open: Vec<(Uid, usize, usize)> = Vec::new();
         for start in self.entities.keys() {
             if closed.contains_key(start) {
@@ -134,12 +153,12 @@ impl Overlay {
                 let uid = *uid;
                 if let Some(parent) = self.parents(version, uid).get(*next).copied() {
                     *next += 1;
+                    if !meter.take(EDGE) {
+                        return Err(OverlayError::Exhausted);
+                    }
                     match closed.get(&parent) {
                         Some(Some(length)) => *above = (*above).max(*length),
                         Some(None) => return Err(OverlayError::Cycle),
-                        None if closed.len() >= WALKED => {
-                            return Err(OverlayError::TooWide(WALKED));
-                        }
                         None => {
                             closed.insert(parent, None);
                             open.push((parent, 0, 0));

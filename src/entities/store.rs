@@ -5,25 +5,24 @@
 //! closure is not kept, a decision walks upwards. A deletion costs its children, because Cedar's deletion
 //! takes their edges to it away; without that a later entity of the same id would inherit members.
 //!
-//! Numbers of ids are counted: edges, values, policies and the entity itself each hold one use, and an id
-//! without uses is freed and its number given to the next new id. Older versions keep what they had, since
-//! they own their pages. Compiled policies hold [`Pins`], which are let go when the last policy set that
-//! owns them is gone and the store is written next.
+//! Numbers are counted. Edges, values, policies and the entity itself each hold one use of an id; fields,
+//! tags, ids and policies one of a name. What has no use is freed and its number given to the next new id or
+//! name. Older versions keep what they had, since they own their pages. Compiled policies hold [`Pins`], which
+//! are let go when the last policy set that owns them is gone and the store is written next.
 
-use super::batch::{Batch, BatchError, Change};
+use super::batch::{Batch, BatchError, Change, Room};
 use super::convert::{Symbols, resolve_fields};
 use super::idset::IdSet;
 use super::symbol::{MAX_INDEX, Sym, Uid, hash_uid};
 use super::version::{EntityVersion, Members, Parents, Slot};
 use super::{Fields, Record, Value};
+use crate::hash::{self, Keyed};
 use arc_swap::ArcSwap;
 use cedar_policy::pst::SmolStr;
-use foldhash::fast::RandomState;
 use std::collections::HashMap;
-use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-/// Keeps the ids that compiled policies name alive in a store.
+/// Keeps the ids and names that compiled policies use alive in a store.
 #[derive(Debug, Clone)]
 pub(crate) struct Pins {
     _token: Arc<()>,
@@ -33,7 +32,10 @@ pub(crate) struct Pins {
 struct Writer {
     version: EntityVersion,
     free: Vec<u32>,
-    pins: Vec<(Weak<()>, Vec<Uid>)>,
+    /// Uses of each name, by its number.
+    name_uses: Vec<u32>,
+    free_names: Vec<u32>,
+    pins: Vec<(Weak<()>, Vec<Uid>, Vec<Sym>)>,
 }
 
 /// A store of entities.
@@ -52,10 +54,9 @@ impl Default for EntityStore {
 impl EntityStore {
     /// An empty store.
     pub(crate) fn new() -> Self {
-        let random = RandomState::default();
         let version = EntityVersion {
-            seed: random.hash_one(1),
-            store: random.hash_one(2),
+            seed: hash::random(),
+            store: hash::random(),
             ..EntityVersion::default()
         };
         Self {
@@ -63,6 +64,8 @@ impl EntityStore {
             writer: Mutex::new(Writer {
                 version,
                 free: Vec::new(),
+                name_uses: Vec::new(),
+                free_names: Vec::new(),
                 pins: Vec::new(),
             }),
         }
@@ -94,12 +97,15 @@ impl EntityStore {
         if let Some(most) = batch.max_depth {
             edit.refuse_deep(most)?;
         }
+        if let Some(room) = &batch.room {
+            edit.refuse_more(room)?;
+        }
         keep(&edit.version)?;
         edit.commit();
         Ok(self.publish(&mut writer))
     }
 
-    /// Lets `work` turn the text of policies into numbers, publishes them, and pins the ids among them.
+    /// Lets `work` turn the text of policies into numbers, publishes them, and pins them.
     pub(crate) fn intern<R>(
         &self,
         work: impl FnOnce(&mut dyn Interning) -> R,
@@ -113,9 +119,15 @@ impl EntityStore {
         for uid in &pinned {
             edit.add_use(*uid);
         }
+        let mut names = std::mem::take(&mut edit.spoken);
+        names.sort_unstable();
+        names.dedup();
+        for name in &names {
+            edit.use_name(*name, 1);
+        }
         edit.commit();
         let token = Arc::new(());
-        writer.pins.push((Arc::downgrade(&token), pinned));
+        writer.pins.push((Arc::downgrade(&token), pinned, names));
         (result, Pins { _token: token }, self.publish(&mut writer))
     }
 
@@ -141,7 +153,9 @@ pub(crate) trait Interning {
 
 impl Interning for Edit<'_> {
     fn name(&mut self, text: &str) -> Sym {
-        Symbols::name(self, text)
+        let name = Symbols::name(self, text);
+        self.spoken.push(name);
+        name
     }
 
     fn entity(&mut self, ty: &str, id: &str) -> Uid {
@@ -155,8 +169,11 @@ impl Interning for Edit<'_> {
 struct Edit<'w> {
     writer: &'w mut Writer,
     version: EntityVersion,
-    /// How many of the free numbers were given out.
+    /// How many of the free numbers were given out, of ids and of names.
     taken: usize,
+    names_taken: usize,
+    /// Uses that names gained and lost; every new name is among them.
+    name_uses: HashMap<Sym, i64, Keyed>,
     /// Ids that may have lost their last use.
     unused: Vec<Uid>,
     /// Entities that got parents.
@@ -165,18 +182,27 @@ struct Edit<'w> {
     new: Vec<Uid>,
     /// Whether entities come from the API.
     written: bool,
-    /// Ids named by policies.
+    /// Ids and names in policies.
     named: Vec<Uid>,
+    spoken: Vec<Sym>,
     full: bool,
 }
 
 impl Symbols for Edit<'_> {
     fn name(&mut self, text: &str) -> Sym {
-        let seed = self.version.seed;
-        self.version.names.intern(seed, text).unwrap_or_else(|| {
+        if let Some(known) = self.version.find_name(text) {
+            return known;
+        }
+        let waiting = self.writer.free_names.len();
+        let free = waiting.checked_sub(self.names_taken + 1);
+        let free = free.and_then(|at| self.writer.free_names.get(at)).copied();
+        let Some(name) = self.version.names.insert(self.version.seed, text, free) else {
             self.full = true;
-            Sym::NONE
-        })
+            return Sym::NONE;
+        };
+        self.names_taken += usize::from(free.is_some());
+        self.name_uses.entry(name).or_default();
+        name
     }
 
     fn entity(&mut self, ty: &str, id: &str) -> Uid {
@@ -205,9 +231,9 @@ impl Symbols for Edit<'_> {
             ty,
             ..Slot::default()
         };
-        self.version
-            .ids
-            .insert(hash_uid(self.version.seed, ty, id), at);
+        let hash = hash_uid(self.version.seed, ty, id);
+        self.version.ids.insert(hash, (ty, id), at);
+        self.use_name(ty, 1);
         self.unused.push(Uid::stored(at));
         Uid::stored(at)
     }
@@ -215,29 +241,46 @@ impl Symbols for Edit<'_> {
 
 impl<'w> Edit<'w> {
     fn begin(writer: &'w mut Writer) -> Self {
-        let gone: Vec<Uid> = writer
+        let gone: Vec<_> = writer
             .pins
-            .extract_if(.., |(token, _)| token.strong_count() == 0)
-            .flat_map(|(_, uids)| uids)
+            .extract_if(.., |(token, ..)| token.strong_count() == 0)
             .collect();
         let version = writer.version.clone();
         let mut edit = Self {
             writer,
             version,
             taken: 0,
+            names_taken: 0,
+            name_uses: HashMap::default(),
             unused: Vec::new(),
             moved: Vec::new(),
             new: Vec::new(),
             written: false,
             named: Vec::new(),
+            spoken: Vec::new(),
             full: false,
         };
         if !gone.is_empty() {
-            gone.into_iter().for_each(|uid| edit.drop_use(uid));
+            for (_, uids, names) in gone {
+                uids.into_iter().for_each(|uid| edit.drop_use(uid));
+                names.into_iter().for_each(|name| edit.use_name(name, -1));
+            }
             edit.free_unused();
             edit.writer.version = edit.version.clone();
         }
         edit
+    }
+
+    fn use_name(&mut self, name: Sym, more: i64) {
+        *self.name_uses.entry(name).or_default() += more;
+    }
+
+    /// Counts the names of fields and of what is in them.
+    fn use_names(&mut self, fields: &Fields, more: i64) {
+        for (name, value) in fields {
+            self.use_name(*name, more);
+            value.each_name(&mut |name| self.use_name(name, more));
+        }
     }
 
     fn slot(&mut self, uid: Uid) -> &mut Slot {
@@ -339,6 +382,9 @@ impl<'w> Edit<'w> {
             .into_iter()
             .for_each(|uid| self.add_use(uid));
         let stored = attrs.is_some();
+        for fields in [attrs.as_deref(), tags.as_deref().map(|tags| &**tags)] {
+            self.use_names(fields.unwrap_or_default(), 1);
+        }
         let slot = self.slot(uid);
         let ty = slot.ty;
         let old = (
@@ -348,6 +394,9 @@ impl<'w> Edit<'w> {
         named(&old.0, &old.1)
             .into_iter()
             .for_each(|uid| self.drop_use(uid));
+        for fields in [old.0.as_deref(), old.1.as_deref().map(|tags| &**tags)] {
+            self.use_names(fields.unwrap_or_default(), -1);
+        }
         match (old.0.is_some(), stored) {
             (false, true) => {
                 self.add_use(uid);
@@ -432,6 +481,22 @@ impl<'w> Edit<'w> {
         self.version.written.remove(uid);
     }
 
+    /// Refuses what makes the store larger than it may be; one that is too large already may shrink.
+    fn refuse_more(&self, room: &Room) -> Result<(), BatchError> {
+        let (before, after) = (&self.writer.version, &self.version);
+        if after.len() > room.entities.max(before.len()) {
+            return Err(BatchError::TooMany(room.entities));
+        }
+        let gone = self.name_uses.iter().filter(|(name, more)| {
+            let uses = self.writer.name_uses.get(name.index() as usize);
+            i64::from(uses.copied().unwrap_or(0)) + **more <= 0
+        });
+        if after.names.len() - gone.count() > room.names.max(before.names.len()) {
+            return Err(BatchError::TooManyNames(room.names));
+        }
+        Ok(())
+    }
+
     /// Looks at every chain that has become longer: above and below what is new or got parents.
     fn refuse_deep(&self, most: usize) -> Result<(), BatchError> {
         let version = &self.version;
@@ -453,7 +518,7 @@ impl<'w> Edit<'w> {
 
     /// Depth first upwards from everything that got parents; a node met while it is open closes a cycle.
     fn refuse_cycles(&self) -> Result<(), BatchError> {
-        let mut closed: HashMap<Uid, bool, foldhash::fast::FixedState> = HashMap::default();
+        let mut closed: HashMap<Uid, bool, Keyed> = HashMap::default();
         let mut open: Vec<(Uid, usize)> = Vec::new();
         for start in &self.moved {
             if closed.contains_key(start) {
@@ -489,16 +554,35 @@ impl<'w> Edit<'w> {
         Ok(())
     }
 
+    /// Frees the ids and names that nothing uses.
     fn free_unused(&mut self) {
         let seed = self.version.seed;
         for uid in std::mem::take(&mut self.unused) {
             let slot = self.slot(uid);
             if slot.uses == 0 && slot.ty != Sym::NONE {
                 let gone = std::mem::take(slot);
+                let hash = hash_uid(seed, gone.ty, &gone.text);
                 self.version
                     .ids
-                    .remove(hash_uid(seed, gone.ty, &gone.text), uid.index());
+                    .remove(hash, (gone.ty, &gone.text), uid.index());
                 self.writer.free.push(uid.index());
+                self.use_name(gone.ty, -1);
+            }
+        }
+        for (name, more) in std::mem::take(&mut self.name_uses) {
+            let at = name.index() as usize;
+            let uses = &mut self.writer.name_uses;
+            if uses.len() <= at && !name.is_local() {
+                uses.resize(at + 1, 0);
+            }
+            let Some(uses) = uses.get_mut(at) else {
+                continue;
+            };
+            let left = i64::from(*uses).saturating_add(more).max(0);
+            *uses = u32::try_from(left).unwrap_or(u32::MAX);
+            if left == 0 {
+                self.version.names.remove(seed, name);
+                self.writer.free_names.push(name.index());
             }
         }
     }
@@ -506,13 +590,15 @@ impl<'w> Edit<'w> {
     fn commit(mut self) {
         let kept = self.writer.free.len() - self.taken;
         self.writer.free.truncate(kept);
-        self.taken = 0;
+        let kept = self.writer.free_names.len() - self.names_taken;
+        self.writer.free_names.truncate(kept);
+        (self.taken, self.names_taken) = (0, 0);
         self.free_unused();
         self.writer.version = self.version;
     }
 }
 
-type Heights = HashMap<Uid, usize, foldhash::fast::FixedState>;
+type Heights = HashMap<Uid, usize, Keyed>;
 
 /// Edges of the longest chain from `start` on; `known` holds what was found before. There is no cycle.
 fn longest(start: Uid, known: &mut Heights, next: impl Fn(Uid) -> Vec<Uid>) -> usize {
@@ -536,4 +622,115 @@ fn longest(start: Uid, known: &mut Heights, next: impl Fn(Uid) -> Vec<Uid>) -> u
 
 fn sorted(fields: Vec<(Sym, Value)>) -> Vec<(Sym, Value)> {
     Record::new(fields).into_fields()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entities::NewEntity;
+    use serde_json::json;
+
+    fn upsert(id: &str, attrs: serde_json::Value) -> Batch {
+        let mut batch = Batch::written();
+        let json = json!({"uid": {"type": "T", "id": id}, "attrs": attrs, "parents": []});
+        batch.upsert(NewEntity::from_json(0, &json).unwrap());
+        batch
+    }
+
+    #[test]
+    fn names_are_given_back_and_their_numbers_used_again() {
+        let store = EntityStore::new();
+        let mut most = 0;
+        for round in 0..200 {
+            for id in ["a", "b"] {
+                let (first, second) = (format!("x{round}"), format!("y{round}"));
+                let attrs = json!({ first: 1, "kept": [{ second: {"z": id} }] });
+                most = most.max(store.apply(&upsert(id, attrs)).unwrap().names.len());
+            }
+        }
+        // The type, `kept` and `z`, and two names that change of each entity, old and new.
+        assert!(most <= 7, "{most}");
+        let version = store.version();
+        for (name, known) in [
+            ("x199", true),
+            ("y199", true),
+            ("x198", false),
+            ("kept", true),
+        ] {
+            assert_eq!(version.find_name(name).is_some(), known, "{name}");
+        }
+        let mut batch = Batch::written();
+        batch.delete("T", "a").delete("T", "b");
+        assert_eq!(store.apply(&batch).unwrap().names.len(), 0);
+        // Who reads an older version reads its names.
+        assert_eq!(
+            version.names.text(version.find_name("x199").unwrap()),
+            Some("x199")
+        );
+    }
+
+    #[test]
+    fn names_in_policies_stay_while_the_policies_do() {
+        let store = EntityStore::new();
+        let (name, pins, _) = store.intern(|symbols| {
+            symbols.entity("T", "named");
+            symbols.name("x0")
+        });
+        for round in 0..20 {
+            let attrs = json!({ format!("x{round}"): 1 });
+            let version = store.apply(&upsert("a", attrs)).unwrap();
+            assert_eq!(version.find_name("x0"), Some(name));
+            assert!(version.find("T", "named").is_some());
+        }
+        drop(pins);
+        let version = store.apply(&upsert("a", json!({"other": 1}))).unwrap();
+        assert_eq!(
+            (version.find_name("x0"), version.find("T", "named")),
+            (None, None)
+        );
+        assert_eq!(version.names.len(), 2);
+    }
+
+    #[test]
+    fn a_batch_that_fails_takes_no_names_and_no_numbers() {
+        let store = EntityStore::new();
+        store.apply(&upsert("a", json!({"kept": 1}))).unwrap();
+        for round in 0..10 {
+            let mut batch = upsert("a", json!({ format!("gone{round}"): 1 }));
+            batch.add_parent(("T", "nobody"), ("T", "a"));
+            assert!(store.apply(&batch).is_err());
+            let names = &store.version().names;
+            assert_eq!(names.len(), 2);
+            assert!(store.version().find_name("kept").is_some());
+        }
+        let version = store.apply(&upsert("a", json!({"new": 1}))).unwrap();
+        assert_eq!(version.names.len(), 2);
+    }
+
+    #[test]
+    fn a_store_takes_no_more_than_it_has_room_for() {
+        let store = EntityStore::new();
+        let with_room = |mut batch: Batch, entities, names| {
+            batch.room = Some(Room { entities, names });
+            batch
+        };
+        let plain = |id: &str| upsert(id, json!({}));
+        store.apply(&with_room(plain("a"), 1, 1)).unwrap();
+        let more = store.apply(&with_room(plain("b"), 1, 10));
+        assert_eq!(more.unwrap_err(), BatchError::TooMany(1));
+        let more = store.apply(&with_room(upsert("a", json!({"x": 1, "y": 1})), 1, 2));
+        assert_eq!(more.unwrap_err(), BatchError::TooManyNames(2));
+        // A name that takes the place of another needs no room.
+        for name in ["x", "y", "z"] {
+            store
+                .apply(&with_room(upsert("a", json!({ name: 1 })), 1, 2))
+                .unwrap();
+        }
+        // A smaller limit than what is stored does not keep anybody from making it less.
+        store.apply(&plain("b")).unwrap();
+        let mut batch = Batch::written();
+        batch.delete("T", "b");
+        store.apply(&with_room(batch, 0, 0)).unwrap();
+        assert_eq!(store.version().len(), 1);
+    }
 }

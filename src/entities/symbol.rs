@@ -3,8 +3,7 @@
 //! A number with the top bit set belongs to one request ([`super::Locals`]) and means nothing outside it;
 //! every other number belongs to the store that gave it out.
 
-use foldhash::fast::FixedState;
-use std::hash::{BuildHasher, Hasher};
+use crate::hash;
 
 const LOCAL: u32 = 1 << 31;
 
@@ -79,18 +78,10 @@ impl Default for Uid {
 /// Largest index a store may give out: one bit is the request's, and the last index is `NONE`.
 pub(crate) const MAX_INDEX: u32 = LOCAL - 2;
 
-/// The hash of a text under a salt: a store's seed, or that and a type.
-#[inline]
-pub(crate) fn hash_text(seed: u64, text: &str) -> u64 {
-    let mut hasher = FixedState::with_seed(seed).build_hasher();
-    hasher.write(text.as_bytes());
-    hasher.finish()
-}
-
 /// The hash of an entity id whose type is already a number.
 #[inline]
 pub(crate) fn hash_uid(seed: u64, ty: Sym, id: &str) -> u64 {
-    hash_text(
+    hash::text(
         seed ^ (u64::from(ty.0).wrapping_add(1)).wrapping_mul(0x9e37_79b9_7f4a_7c15),
         id,
     )

@@ -9,6 +9,7 @@ use super::json::{
     VALUE_DEPTH, ValueError, call_of_readable, called, entity_ref, has_unknown, plain,
 };
 use super::value::Value;
+use crate::meter::Meter;
 use crate::policy::schema::{Member, Model, Type};
 use cedar_policy::pst::SmolStr;
 use serde_json::Value as Json;
@@ -18,9 +19,24 @@ type Object = serde_json::Map<String, Json>;
 
 /// Reads by the declarations of one schema.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Typed<'a>(pub(crate) &'a Model);
+pub(crate) struct Typed<'a> {
+    pub(crate) model: &'a Model,
+    /// What pays for reading, where a request is read.
+    meter: Option<&'a Meter>,
+}
 
-impl Typed<'_> {
+impl<'a> Typed<'a> {
+    /// Reads by the declarations of `model`.
+    pub(crate) fn new(model: &'a Model) -> Self {
+        Self { model, meter: None }
+    }
+
+    /// The same, paid for by `meter`.
+    pub(crate) fn charged(model: &'a Model, meter: &'a Meter) -> Self {
+        let meter = Some(meter);
+        Self { model, meter }
+    }
+
     /// A value of the declared type.
     pub(crate) fn value(&self, json: &Json, ty: &Type) -> Result<RawValue, ValueError> {
         if has_unknown(json) {
@@ -46,9 +62,9 @@ impl Typed<'_> {
 
     /// Whether the type is declared and, where it lists its ids, lists this one.
     pub(crate) fn is_declared(&self, ty: &str, id: &str) -> bool {
-        self.0.entity(ty).is_some_and(|entity| {
-            let mut ids = entity.ids.iter().flatten();
-            entity.ids.is_none() || ids.any(|known| known == id)
+        self.model.entity(ty).is_some_and(|entity| {
+            let ids = entity.ids.as_ref();
+            ids.is_none_or(|ids| ids.binary_search_by(|known| known.as_str().cmp(id)).is_ok())
         })
     }
 
@@ -67,6 +83,11 @@ impl Typed<'_> {
             let member = declared.get(name).ok_or(ValueError::Unexpected)?;
             required += usize::from(member.required);
             take(name, self.read(json, &member.ty, inner)?);
+        }
+        // Every declared member is looked at, however few there are.
+        let looked_at = declared.len() as u64 / 4;
+        if self.meter.is_some_and(|meter| !meter.take(looked_at)) {
+            return Err(ValueError::Exhausted);
         }
         let wanted = declared.values().filter(|member| member.required).count();
         if required < wanted {

@@ -4,8 +4,7 @@
 //! element by element. Nesting is bounded where values are read ([`super::VALUE_DEPTH`]), so the derived
 //! comparisons, which recurse, are bounded too.
 
-use super::index::Table;
-use super::symbol::{Sym, Uid, hash_text};
+use super::symbol::{Sym, Uid};
 use cedar_policy::pst::SmolStr;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -83,7 +82,19 @@ impl Record {
         &self.fields
     }
 
-    /// Sets one field.
+    /// Adds a field without keeping the order, which [`Record::settle`] makes.
+    pub(crate) fn push(&mut self, name: Sym, value: Value) {
+        self.fields.push((name, value));
+    }
+
+    /// Orders what was pushed.
+    pub(crate) fn settle(&mut self) {
+        if !self.fields.is_sorted_by(|(a, _), (b, _)| a < b) {
+            *self = Self::new(std::mem::take(&mut self.fields));
+        }
+    }
+
+    /// Sets one field of an ordered record.
     pub(crate) fn set(&mut self, name: Sym, value: Value) {
         match self.fields.binary_search_by_key(&name, |(known, _)| *known) {
             Ok(at) => {
@@ -106,14 +117,10 @@ impl Record {
     }
 }
 
-/// Sets of more elements than this carry a hash table.
-const HASHED: usize = 12;
-
-/// A set: sorted, without doubles, hashed when it is large.
+/// A set: sorted, without doubles. There is no hash in it that anybody could make collide.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SetValue {
     items: Box<[Value]>,
-    table: Option<Box<Table>>,
     entities_only: bool,
 }
 
@@ -143,16 +150,8 @@ impl SetValue {
         items.sort_unstable();
         items.dedup();
         let entities_only = items.iter().all(|item| matches!(item, Value::Entity(_)));
-        let table = (items.len() > HASHED).then(|| {
-            let mut table = Table::default();
-            (0u32..)
-                .zip(&items)
-                .for_each(|(at, item)| table.insert(item.content_hash(), at));
-            Box::new(table)
-        });
         Self {
             items: items.into(),
-            table,
             entities_only,
         }
     }
@@ -167,78 +166,44 @@ impl SetValue {
         self.entities_only
     }
 
-    /// Whether an element with this hash that `is` accepts is there.
+    /// Whether `value` is an element.
     #[inline]
-    pub(crate) fn find(
-        &self,
-        hash: impl FnOnce() -> u64,
-        mut is: impl FnMut(&Value) -> bool,
-    ) -> bool {
-        match &self.table {
-            None => self.items.iter().any(is),
-            Some(table) => table
-                .find(hash(), |at| {
-                    self.items.get(at as usize).is_some_and(&mut is)
-                })
-                .is_some(),
+    pub(crate) fn contains(&self, value: &Value) -> bool {
+        if self.items.len() <= SEARCHED {
+            self.items.contains(value)
+        } else {
+            self.items.binary_search(value).is_ok()
+        }
+    }
+}
+
+/// Sets of more elements than this are searched by halves.
+pub(crate) const SEARCHED: usize = 12;
+
+impl Value {
+    /// What a value weighs: one for each value in it, and more for long texts.
+    pub(crate) fn weight(&self) -> u64 {
+        1 + match self {
+            Self::Str(text) => text.len() as u64 / 32,
+            Self::Set(set) => set.items().iter().map(Self::weight).sum(),
+            Self::Record(record) => record
+                .fields()
+                .iter()
+                .map(|(_, value)| value.weight())
+                .sum(),
+            _ => 0,
         }
     }
 
-    /// Whether `value` is an element.
-    pub(crate) fn contains(&self, value: &Value) -> bool {
-        self.find(|| value.content_hash(), |item| item == value)
-    }
-}
-
-const HASH_SEED: u64 = 0x5eed_0f5e_7500_0001;
-
-/// Mixes one more number into a hash.
-#[inline]
-pub(crate) fn mix(hash: u64, more: u64) -> u64 {
-    let wide =
-        u128::from(hash ^ more ^ HASH_SEED).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
-    (wide as u64) ^ ((wide >> 64) as u64)
-}
-
-/// The hash of a string as an element of a set.
-#[inline]
-pub(crate) fn hash_str(text: &str) -> u64 {
-    hash_text(HASH_SEED, text)
-}
-
-/// The hash of a scalar: its kind and its bits.
-#[inline]
-pub(crate) fn hash_scalar(kind: u64, bits: u64) -> u64 {
-    mix(kind.wrapping_mul(0xd6e8_feb8_6659_fd93), bits)
-}
-
-pub(crate) fn hash_ip(ip: &Ip) -> u64 {
-    let bits = match ip.addr {
-        IpAddr::V4(addr) => u128::from(u32::from(addr)),
-        IpAddr::V6(addr) => u128::from(addr) ^ 1,
-    };
-    mix(
-        mix(hash_scalar(8, u64::from(ip.prefix)), bits as u64),
-        (bits >> 64) as u64,
-    )
-}
-
-impl Value {
-    /// Equal values have equal hashes.
-    pub(crate) fn content_hash(&self) -> u64 {
+    /// Calls `each` for every name of a field in this value.
+    pub(crate) fn each_name(&self, each: &mut impl FnMut(Sym)) {
         match self {
-            Self::Bool(v) => hash_scalar(1, u64::from(*v)),
-            Self::Long(v) => hash_scalar(2, v.cast_unsigned()),
-            Self::Str(v) => hash_str(v),
-            Self::Entity(v) => hash_scalar(4, u64::from(v.raw())),
-            Self::Decimal(v) => hash_scalar(5, v.cast_unsigned()),
-            Self::Datetime(v) => hash_scalar(6, v.cast_unsigned()),
-            Self::Duration(v) => hash_scalar(7, v.cast_unsigned()),
-            Self::Ip(v) => hash_ip(v),
-            Self::Set(v) => v.items().iter().fold(hash_scalar(9, 0), |hash, item| {
-                mix(hash, item.content_hash())
+            Self::Set(set) => set.items().iter().for_each(|item| item.each_name(each)),
+            Self::Record(record) => record.fields().iter().for_each(|(name, value)| {
+                each(*name);
+                value.each_name(each);
             }),
-            Self::Record(v) => hash_fields(v.fields()),
+            _ => {}
         }
     }
 
@@ -256,14 +221,6 @@ impl Value {
     }
 }
 
-pub(crate) fn hash_fields(fields: &Fields) -> u64 {
-    fields
-        .iter()
-        .fold(hash_scalar(10, 0), |hash, (name, value)| {
-            mix(mix(hash, u64::from(name.index())), value.content_hash())
-        })
-}
-
 #[cfg(test)]
 mod tests {
     use super::{SetValue, Sym, Value};
@@ -275,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn sets_find_their_elements_whether_hashed_or_not() {
+    fn sets_find_their_elements_however_many() {
         for len in [0i64, 1, 5, 12, 13, 500] {
             let set = SetValue::new(
                 (0..len)

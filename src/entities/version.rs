@@ -9,6 +9,7 @@ use super::names::Names;
 use super::pages::PageVec;
 use super::symbol::{Sym, Uid, hash_uid};
 use super::value::Fields;
+use crate::meter::Meter;
 use cedar_policy::pst::SmolStr;
 use smallvec::SmallVec;
 use std::collections::HashSet;
@@ -127,6 +128,11 @@ impl EntityVersion {
         self.stored as usize
     }
 
+    /// How many different names its entities and the policies over it use.
+    pub(crate) fn names(&self) -> usize {
+        self.names.len()
+    }
+
     /// The number of a name, if the store knows it.
     #[inline]
     pub(crate) fn find_name(&self, text: &str) -> Option<Sym> {
@@ -149,7 +155,7 @@ impl EntityVersion {
                 .is_some_and(|slot: &Slot| slot.ty == ty && slot.text == id)
         };
         self.ids
-            .find(hash_uid(self.seed, ty, id), is)
+            .find(hash_uid(self.seed, ty, id), (ty, id), is)
             .map(Uid::stored)
     }
 
@@ -211,29 +217,35 @@ impl EntityVersion {
         all
     }
 
-    /// `uid` and all its ancestors, nearest first; `None` when there are more than `most`.
-    pub(crate) fn ancestors(&self, uid: Uid, most: usize) -> Option<Vec<Uid>> {
+    /// Everything above `uid`, without itself, nearest first; what was found so far once the meter ends.
+    pub(crate) fn above(&self, uid: Uid, meter: &Meter) -> Vec<Uid> {
         let mut found = vec![uid];
         let mut seen: HashSet<Uid> = [uid].into();
         let mut at = 0;
         while let Some(next) = found.get(at).copied() {
             at += 1;
-            for parent in self.entity(next).map_or(&[][..], |entity| entity.parents) {
-                if seen.insert(*parent) {
-                    found.push(*parent);
-                }
+            let parents = self.parents(next);
+            if !meter.take(1 + WALK * parents.len() as u64) {
+                break;
             }
-            if found.len() > most {
-                return None;
-            }
+            found.extend(parents.iter().filter(|parent| seen.insert(**parent)));
         }
-        Some(found)
+        found.remove(0);
+        found
     }
-}
 
-impl EntityVersion {
-    /// Whether `is` holds for `uid` or anything above it. Ordinary hierarchies take no allocation.
-    pub(crate) fn any_above(&self, uid: Uid, mut is: impl FnMut(Uid) -> bool) -> bool {
+    fn parents(&self, uid: Uid) -> &[Uid] {
+        self.entity(uid).map_or(&[][..], |entity| entity.parents)
+    }
+
+    /// Whether `is` holds for `uid` or anything above it; ends with the meter. Ordinary hierarchies take no
+    /// allocation.
+    pub(crate) fn any_above(
+        &self,
+        uid: Uid,
+        meter: &Meter,
+        mut is: impl FnMut(Uid) -> bool,
+    ) -> bool {
         let mut seen: SmallVec<[Uid; 32]> = SmallVec::new();
         let mut more: HashSet<Uid> = HashSet::new();
         seen.push(uid);
@@ -243,7 +255,11 @@ impl EntityVersion {
             if is(next) {
                 return true;
             }
-            for parent in self.entity(next).map_or(&[][..], |entity| entity.parents) {
+            let parents = self.parents(next);
+            if !meter.take(1 + WALK * parents.len() as u64) {
+                return false;
+            }
+            for parent in parents {
                 let new = match seen.len() {
                     ..32 => !seen.contains(parent),
                     32 => {
@@ -258,6 +274,18 @@ impl EntityVersion {
             }
         }
         false
+    }
+}
+
+/// Steps for an edge of a walk that remembers in a hash table what it has seen.
+const WALK: u64 = 3;
+
+impl EntityRef<'_> {
+    /// What the entity weighs: one for each value in it, and more for long texts.
+    pub(crate) fn weight(&self) -> u64 {
+        let fields =
+            |fields: &Fields| -> u64 { fields.iter().map(|(_, value)| 1 + value.weight()).sum() };
+        1 + fields(self.attrs) + fields(self.tags) + self.parents.len() as u64
     }
 }
 

@@ -23,7 +23,10 @@ pub(super) fn read(text: &str, typed: Option<Typed<'_>>) -> Option<NewEntity> {
         Value::Object(object) => Some(object),
         _ => None,
     };
-    let attrs = object(wire.attrs)?;
+    let attrs = match wire.attrs {
+        Some(attrs) => object(attrs)?,
+        None => Map::new(),
+    };
     let tags = match wire.tags {
         Some(tags) => object(tags)?,
         None => Map::new(),
@@ -37,7 +40,9 @@ pub(super) fn read(text: &str, typed: Option<Typed<'_>>) -> Option<NewEntity> {
 #[serde(deny_unknown_fields)]
 struct Wire {
     uid: Name,
-    attrs: Strict,
+    #[serde(default, deserialize_with = "present")]
+    attrs: Option<Strict>,
+    #[serde(default)]
     parents: Vec<Name>,
     #[serde(default, deserialize_with = "present")]
     tags: Option<Strict>,

@@ -55,7 +55,12 @@ impl Path<'_> {
 
 /// Outside text for a message: cut when it is long.
 pub(crate) fn shown(text: &str) -> String {
-    match text.char_indices().nth(LONGEST_NAME) {
+    shown_within(text, LONGEST_NAME)
+}
+
+/// As [`shown`], of at most `most` characters.
+pub(crate) fn shown_within(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
         Some((at, _)) => format!("{}...", text.get(..at).unwrap_or_default()),
         None => text.to_owned(),
     }

@@ -1,11 +1,13 @@
 //! Where a [`Pdp`]'s policies, schema and entities come from, and how it behaves.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use cedar_policy::{Entities, PolicySet, SchemaFragment};
 
 use super::Pdp;
+use super::reading::Reading;
 use super::reload::{Reloader, Sources};
 use super::scoring::Scoring;
 use crate::engine::{Engine, Shadow, ShadowSettings};
@@ -78,11 +80,16 @@ impl std::fmt::Debug for Notices {
     }
 }
 
+/// How long a file must have been unchanged before a reload takes it, where nothing else is set.
+const REST: Duration = Duration::from_millis(100);
+
 impl PdpBuilder {
     /// Policies from a file or a directory tree.
     #[must_use]
     pub fn policies(mut self, path: impl Into<PathBuf>) -> Self {
-        self.sources.roots.0.push((Kind::Policies, path.into()));
+        Arc::make_mut(&mut self.sources.roots)
+            .0
+            .push((Kind::Policies, path.into()));
         self
     }
 
@@ -98,6 +105,13 @@ impl PdpBuilder {
         self.text(name, text, Form::Links)
     }
 
+    /// The names that `@obligation` and `@advice` may use, from the text of a vocabulary file:
+    /// `{"obligations": ["log_access"], "advice": []}`.
+    #[must_use]
+    pub fn vocabulary_text(self, name: &str, text: &str) -> Self {
+        self.text(name, text, Form::Vocabulary)
+    }
+
     /// Policies that were parsed already; their ids stay.
     #[must_use]
     pub fn policy_set(mut self, set: PolicySet) -> Self {
@@ -108,7 +122,9 @@ impl PdpBuilder {
     /// Schema from a file or a directory tree.
     #[must_use]
     pub fn schema(mut self, path: impl Into<PathBuf>) -> Self {
-        self.sources.roots.0.push((Kind::Schema, path.into()));
+        Arc::make_mut(&mut self.sources.roots)
+            .0
+            .push((Kind::Schema, path.into()));
         self
     }
 
@@ -128,7 +144,9 @@ impl PdpBuilder {
     /// Entities from a file or a directory tree.
     #[must_use]
     pub fn entities(mut self, path: impl Into<PathBuf>) -> Self {
-        self.sources.roots.0.push((Kind::Entities, path.into()));
+        Arc::make_mut(&mut self.sources.roots)
+            .0
+            .push((Kind::Entities, path.into()));
         self
     }
 
@@ -211,7 +229,16 @@ impl PdpBuilder {
         self
     }
 
-    /// Names that `@obligation` may use.
+    /// What the names of the annotations that Deodar reads begin with: with `deodar_` only
+    /// `@deodar_obligation(..)` and the like have a meaning, and `@obligation(..)` is text. `@id` stays as it
+    /// is. Empty unless set.
+    #[must_use]
+    pub fn annotation_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.settings.annotation_prefix = prefix.into();
+        self
+    }
+
+    /// Names that `@obligation` may use, besides those of vocabulary files beside the policies.
     #[must_use]
     pub fn obligations<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         let names = names.into_iter().map(Into::into);
@@ -219,7 +246,7 @@ impl PdpBuilder {
         self
     }
 
-    /// Names that `@advice` may use.
+    /// Names that `@advice` may use, besides those of vocabulary files beside the policies.
     #[must_use]
     pub fn advice<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         let names = names.into_iter().map(Into::into);
@@ -302,16 +329,12 @@ impl PdpBuilder {
         self
     }
 
-    /// Watches the paths and reloads on change. A change is taken up once nothing has moved for
-    /// `debounce`; every `poll_interval` the files are looked at in any case.
+    /// Watches the paths and reloads on change. A change is taken up once no file has changed for
+    /// `debounce` (100 ms for reloads where nothing is watched); every `poll_interval` the files are
+    /// compared in any case.
     #[cfg(feature = "watch")]
     #[must_use]
-    pub fn watch(
-        mut self,
-        mode: WatchMode,
-        debounce: std::time::Duration,
-        poll_interval: std::time::Duration,
-    ) -> Self {
+    pub fn watch(mut self, mode: WatchMode, debounce: Duration, poll_interval: Duration) -> Self {
         self.watch = Some(Watch {
             mode,
             debounce,
@@ -392,11 +415,18 @@ impl PdpBuilder {
             (opened, _) => opened,
         };
         let scoring = self.scoring(state_dir.as_ref())?;
+        #[cfg(feature = "watch")]
+        let rest = self.watch.map_or(REST, |watch| watch.debounce);
+        #[cfg(not(feature = "watch"))]
+        let rest = REST;
         let reloader = Reloader {
             sources: self.sources,
             settings: ArcSwap::from_pointee(self.settings),
             guard: !self.unguarded,
             state_dir,
+            rest,
+            reading: Reading::default(),
+            last: Mutex::default(),
         };
         let engine = Engine {
             shadow: Shadow::start(self.shadow).map_err(BuildError::Shadow)?,

@@ -1,16 +1,17 @@
 //! Sources to the next state, or the reasons why there is none.
 
-use std::hash::{BuildHasher, Hasher};
-use std::sync::Arc;
+use std::hash::Hasher;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use cedar_policy::{Entities, PolicySet, SchemaFragment};
-use foldhash::quality::FixedState;
 
+use super::reading::Reading;
 use crate::entities::{self, EntityStore, Stored};
 use crate::fault::{Fault, Faults};
-use crate::policy::source::{Kind, Roots, SourceFile};
-use crate::policy::{Material, ReadLimits, ReadSchema, Settings, Snapshot};
+use crate::policy::source::{Kind, Listing, ReadFiles, Roots, Settling, SourceFile};
+use crate::policy::{Material, ReadLimits, ReadSchema, Settings, Snapshot, vocabulary};
 use crate::state::State;
 use crate::storage::{LastGood, Store};
 use crate::threads::spawn;
@@ -19,7 +20,7 @@ use crate::timestamp::Timestamp;
 /// Where everything comes from.
 #[derive(Debug, Default)]
 pub(super) struct Sources {
-    pub(super) roots: Roots,
+    pub(super) roots: Arc<Roots>,
     pub(super) texts: Vec<SourceFile>,
     pub(super) policies: Vec<Arc<PolicySet>>,
     pub(super) schema: Vec<SchemaFragment>,
@@ -36,7 +37,14 @@ pub(super) struct Reloader {
     pub(super) settings: ArcSwap<Settings>,
     pub(super) guard: bool,
     pub(super) state_dir: Option<Store>,
+    /// How long a file must have been unchanged before a reload takes it.
+    pub(super) rest: Duration,
+    pub(super) reading: Reading,
+    pub(super) last: Mutex<Arc<Vec<SourceFile>>>,
 }
+
+/// A reload waits this long for files that go on changing, then takes their last settled texts.
+const STORM_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Stack for loading, in bytes; only what is used of it takes memory.
 const LOAD_STACK: usize = 64 << 20;
@@ -58,19 +66,58 @@ impl Reloader {
         Settings::clone(&self.settings.load())
     }
 
-    /// Reads the files of all roots.
-    pub(super) fn read(&self, limits: &ReadLimits) -> Result<Vec<SourceFile>, Faults> {
-        self.sources.roots.read(limits)
+    /// Reads the files of all roots once they stand still. `first` waits for nothing.
+    pub(super) fn read(&self, limits: ReadLimits, first: bool) -> Result<ReadFiles, Faults> {
+        let roots = Arc::clone(&self.sources.roots);
+        if roots.0.is_empty() {
+            return Ok(ReadFiles::default());
+        }
+        let (last, rest) = (Arc::clone(&self.last_read()), self.rest);
+        let read = self.reading.run(move |progress| {
+            let settling = Settling {
+                rest,
+                patience: STORM_PATIENCE,
+                last: Some(&last),
+            };
+            let settling = if first { Settling::FIRST } else { settling };
+            roots.read(&limits, settling, progress)
+        });
+        read.and_then(|read| read)
+    }
+
+    /// Which files there are, or why that cannot be said; one text for one reason.
+    #[cfg(feature = "watch")]
+    pub(super) fn fingerprint(&self, limits: ReadLimits) -> Result<Listing, String> {
+        let roots = Arc::clone(&self.sources.roots);
+        let listed = self
+            .reading
+            .run(move |progress| roots.list(&limits, progress));
+        let listed = listed.and_then(|listed| listed);
+        listed.map_err(|faults| faults.to_string())
+    }
+
+    /// The files of policies and schema that a state was made of last.
+    fn last_read(&self) -> MutexGuard<'_, Arc<Vec<SourceFile>>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps what a state was made of, for files that will not stand still at the next reload. Texts are
+    /// shared with the state; those of entities are not, and not kept.
+    pub(super) fn keep_last(&self, files: &[SourceFile]) {
+        let files = files
+            .iter()
+            .filter(|file| file.form.kind() != Kind::Entities);
+        *self.last_read() = Arc::new(files.cloned().collect());
     }
 
     /// Builds a state from files read from the roots, and all that was handed over in memory. What says
     /// the same as `before` is taken over from it.
     ///
     /// Parsing recurses as deep as the texts nest (`policy::nesting` bounds it), so this runs on a thread
-    /// with a large stack. Where no thread can be started, as on `wasm32`, it runs on the calling one.
+    /// with a large stack. On a platform without threads, such as `wasm32`, it runs on the calling one.
     pub(super) fn build(
         &self,
-        files: &[SourceFile],
+        files: &ReadFiles,
         limits: &ReadLimits,
         sequence: u64,
         before: Option<&State>,
@@ -81,9 +128,9 @@ impl Reloader {
                 Ok(thread) => thread
                     .join()
                     .unwrap_or_else(|_| Err(Fault::new("internal", "loading panicked").into())),
+                Err(error) if error.kind() == std::io::ErrorKind::Unsupported => load(),
                 Err(error) => {
-                    tracing::debug!(%error, "no thread to load on; loading on the calling thread");
-                    load()
+                    Err(Fault::new("io", format!("no thread to load on: {error}")).into())
                 }
             },
         )
@@ -91,19 +138,22 @@ impl Reloader {
 
     fn build_here(
         &self,
-        files: &[SourceFile],
+        read: &ReadFiles,
         limits: &ReadLimits,
         sequence: u64,
         before: Option<&State>,
     ) -> Result<State, Faults> {
+        let files = &read.files;
         self.no_schema_lost(files)?;
-        let mut all = files.to_vec();
+        let mut all = files.clone();
         all.extend(self.sources.texts.iter().cloned());
         let material = Material {
             files: &all,
             policies: &self.sources.policies,
             schema: &self.sources.schema,
         };
+        let mut settings = self.settings();
+        vocabulary::add(&mut settings.vocabulary, &all)?;
         let schema = match Snapshot::read_schema(&material, before.map(State::snapshot)) {
             Ok(schema) => schema,
             Err(mut faults) => {
@@ -117,28 +167,28 @@ impl Reloader {
                     None,
                 )?;
                 let store = EntityStore::new();
-                let built = Snapshot::build(&material, self.settings(), unchecked, &store, None);
+                let built = Snapshot::build(&material, settings, unchecked, &store, None);
                 faults.extend(built.err().unwrap_or_default());
                 return Err(faults);
             }
         };
         let before = before.filter(|_| schema.is_the_same);
-        let entities = self.entities(&all, &schema, limits, before);
+        let entities = match before {
+            // Files of entities that keep changing say nothing yet.
+            Some(before) if read.restless_entities => Ok(before.store().clone()),
+            _ => self.entities(&all, &schema, limits, before),
+        };
         let (stored, faults) = match entities {
             Ok(stored) => (stored, Faults::new()),
             Err(faults) => (Stored::default(), faults),
         };
-        // Policies that were compiled against the numbers of another store are compiled again.
+        // Policies that were compiled against the numbers of another store are compiled again, and those
+        // whose names of obligations were checked against another vocabulary are read again.
         let before = before
             .filter(|before| before.store().shares_store(&stored))
+            .filter(|before| before.snapshot().settings().vocabulary == settings.vocabulary)
             .map(|before| (before.snapshot(), before.compiled()));
-        let built = Snapshot::build(
-            &material,
-            self.settings(),
-            schema,
-            stored.entity_store(),
-            before,
-        );
+        let built = Snapshot::build(&material, settings, schema, stored.entity_store(), before);
         match (built, faults.is_empty()) {
             (Ok((snapshot, compiled)), true) => Ok(State::new(
                 Arc::new(snapshot),
@@ -179,17 +229,22 @@ impl Reloader {
             let written = dir.entities();
             written.map_err(|error| Fault::new("state", error.to_string()))
         })?;
-        let loaded = entities::load(&entities::Material {
+        let mut loaded = entities::load(&entities::Material {
             files: &files,
             parsed: &self.sources.entities,
             given: given.map_or(&[], |(given, _)| given),
             written: &written,
             schema: schema.set(),
             max_depth: limits.entity_parent_depth,
+            room: Some(entities::Room::of(limits)),
         })?;
         let store = EntityStore::new();
         loaded.store(&store)?;
-        Ok(Stored::new(Arc::new(store), hash))
+        let held_back = loaded.held_back();
+        for reason in held_back.reasons() {
+            tracing::warn!(%reason, "a written entity is at odds with the sources");
+        }
+        Ok(Stored::new(Arc::new(store), hash).with_held_back(held_back))
     }
 
     /// Where a schema was asked for there has to be one: without it nothing would be validated.
@@ -244,12 +299,22 @@ impl Reloader {
             None => None,
         };
         let next_sequence = last.as_ref().map_or(1, |last| last.sequence + 1);
-        let built = self.read(limits).and_then(|files| {
-            let state = self.build(&files, limits, next_sequence, None)?;
-            if state.snapshot().is_empty() {
+        let built = self.read(*limits, true).and_then(|read| {
+            let state = self.build(&read, limits, next_sequence, None)?;
+            // A fresh installation may have no policy yet: it denies everything, and says so. But where there
+            // is nothing to read at all, or there were policies before, something is amiss.
+            let named = self
+                .sources
+                .roots
+                .0
+                .iter()
+                .any(|(kind, _)| *kind == Kind::Policies);
+            let named = named || !self.sources.texts.is_empty();
+            if state.snapshot().is_empty() && (!named || last.is_some()) {
                 return Err(nothing(&self.sources));
             }
-            Ok((state, files))
+            self.keep_last(&read.files);
+            Ok((state, read.files))
         });
         match built {
             Ok((state, files)) => match (&last, &self.state_dir) {
@@ -265,7 +330,11 @@ impl Reloader {
             },
             Err(faults) => match last {
                 Some(last) if !strict => {
-                    match self.build(&last.files, limits, last.sequence, None) {
+                    let kept = ReadFiles {
+                        files: last.files,
+                        ..ReadFiles::default()
+                    };
+                    match self.build(&kept, limits, last.sequence, None) {
                         Ok(state) => Ok((state, Some(faults))),
                         // What is to be mended are the present sources, not the kept ones.
                         Err(_) => Err(super::BuildError::Sources(faults)),
@@ -294,16 +363,17 @@ fn nothing(sources: &Sources) -> Faults {
         Fault::new("no_policies", "there are no policies to decide with")
             .help("name a file or directory of policies")
     } else {
-        Fault::new("no_policies", format!("no policy in {}", places.join(", ")))
-            .help("policies are read from `*.cedar`, `*.links.json` and policy-set `*.json` files")
+        Fault::new("no_policies", format!("no policy in {}", places.join(", "))).help(
+            "policies are read from `*.cedar` and `*.json` files; a file of only comments has none",
+        )
     };
     fault.into()
 }
 
-/// Tells one content from another; not for keeping secrets.
+/// Tells one content from another within this process, whose keys nobody knows.
 fn hash(files: &[&SourceFile]) -> [u64; 2] {
     [1, 2].map(|seed| {
-        let mut hasher = FixedState::with_seed(seed).build_hasher();
+        let mut hasher = crate::hash::hasher(seed);
         for file in files {
             for part in [&file.relative, &file.source.text] {
                 hasher.write_usize(part.len());

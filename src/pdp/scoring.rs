@@ -45,16 +45,16 @@ impl Scoring {
             store: self.store.as_deref(),
             geo: self.geo.as_deref(),
         };
-        let place = place(enriched.request, sources);
+        let mut place = place(enriched.request, sources);
         let standing = match sources.store {
             Some(store) => store.standing(&ask(enriched.request, &place, enriched.now)),
             None => Standing::default(),
         };
-        let inputs = gather(&enriched, trust, &place, standing);
+        let inputs = gather(&enriched, trust, &mut place, standing);
         let assessed = kept.insert(Assessed {
             assessment: trust.model().assess(&inputs, enriched.now),
             inputs,
-            mode: trust.mode(enriched.request, state.store().version()),
+            mode: trust.mode(enriched.request, state.store().version(), &enriched.meter),
         });
         (Scored::new(enriched, Some(assessed)), Some(place))
     }
@@ -79,6 +79,8 @@ impl Scoring {
         store.observe(&Seen {
             ask: ask(request, &place, outcome.evaluated_at()),
             allowed: outcome.is_allow(),
+            named: request.caller().is_named(),
+            vouched: place.vouched,
             by_trust: trust.is_cause(),
             point: place.point,
             band: assessment.band,

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
-use super::{Inner, Pdp};
-use crate::policy::{Watch, WatchMode, Watcher};
+use super::{Inner, Pdp, ReloadError, reading};
+use crate::fault::Fault;
+use crate::policy::{Taken, Watch, WatchMode, Watcher};
 
 impl Pdp {
     /// Watches the paths of the sources from now on; the thread ends with the last clone of this value.
@@ -18,12 +19,16 @@ impl Pdp {
         let fingerprint = move || {
             let inner = list.upgrade()?;
             let limits = inner.limits.load().1;
-            inner.reloader.sources.roots.list(&limits).ok()
+            Some(inner.reloader.fingerprint(limits))
         };
         let changed = move || {
-            if let Some(inner) = reload.upgrade() {
-                // The result is logged, counted and told to subscribers.
-                let _ = inner.reload(false);
+            // The result is logged, counted and told to subscribers.
+            let done = reload.upgrade().map(|inner| inner.reload(false));
+            match done {
+                Some(Err(ReloadError::Faulty(faults))) if faults.iter().any(is_passing) => {
+                    Taken::Retry
+                }
+                _ => Taken::Done,
             }
         };
         let watcher = Watcher::spawn(paths, watch, fingerprint, changed)?;
@@ -35,4 +40,9 @@ impl Pdp {
     fn weak(&self) -> Weak<Inner> {
         Arc::downgrade(&self.inner)
     }
+}
+
+/// Whether a fault may pass without a change of any file: the files could not be read.
+fn is_passing(fault: &Fault) -> bool {
+    ["io", "unstable", reading::HANGS].contains(&fault.code())
 }

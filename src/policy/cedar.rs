@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use cedar_policy::{EntityUid, Policy, PolicyId, PolicySet, SlotId, Template};
 
+use super::json::read_set;
 use super::links::{read_one, template_of};
 use super::source::Form;
 use super::table::{Table, Which};
@@ -20,7 +21,7 @@ pub(crate) fn policy_set(table: &Table) -> PolicySet {
             Source::File(file) => match file.form {
                 Form::Cedar => text(unit, &file.source.text, &mut all),
                 Form::PolicySetJson => {
-                    if let Ok(set) = PolicySet::from_json_str(&file.source.text) {
+                    if let Ok(set) = read_set(file) {
                         templates(&set, &mut all);
                     }
                 }
@@ -33,7 +34,7 @@ pub(crate) fn policy_set(table: &Table) -> PolicySet {
             Source::Set(_, set) => policies(set, &mut all),
             Source::File(file) => match file.form {
                 Form::PolicySetJson => {
-                    if let Ok(set) = PolicySet::from_json_str(&file.source.text) {
+                    if let Ok(set) = read_set(file) {
                         policies(&set, &mut all);
                     }
                 }
@@ -64,7 +65,7 @@ pub(crate) fn alone(table: &Table, place: usize) -> Option<PolicySet> {
     match (&unit.source, which) {
         (Source::Set(_, set), _) => whole(set, id)?,
         (Source::File(file), _) if file.form == Form::PolicySetJson => {
-            whole(&PolicySet::from_json_str(&file.source.text).ok()?, id)?;
+            whole(&read_set(file).ok()?, id)?;
         }
         (Source::File(_), Which::Static(at)) => {
             let text = unit.text(unit.statics.get(at)?.span)?;

@@ -7,6 +7,7 @@ use cedar_policy::{EntityUid, PolicyId, PolicySet, SlotId, Template};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::json::read_set;
 use super::load::{json_fault, offset_in};
 use super::source::SourceFile;
 use super::table::Table;
@@ -17,6 +18,9 @@ use crate::fault::{Fault, Place};
 
 const HELP: &str = "a links file is [{\"template_id\", \"link_id\", \"args\": \
                     {\"?principal\": \"User::\\\"x\\\"\"}}]";
+
+/// The code of a fault about a link whose template is not there.
+pub(crate) const NO_TEMPLATE: &str = "no_template";
 
 /// What fills the slots of a template.
 #[derive(Debug, Clone, Default)]
@@ -134,7 +138,7 @@ pub(crate) fn template_of(unit: &Unit, id: &PolicyId, span: Span) -> Option<Temp
             Template::parse(Some(id.clone()), unit.text(span)?).ok()
         }
         Source::File(file) => {
-            let set = PolicySet::from_json_str(&file.source.text).ok()?;
+            let set = read_set(file).ok()?;
             set.template(id).cloned()
         }
     }
@@ -175,7 +179,7 @@ impl<'a> Templates<'a> {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "a link names the id of a template of the same policies".to_owned(),
             };
-            return Err(Fault::new("link", format!("there is no template `{id}`")).help(help));
+            return Err(Fault::new(NO_TEMPLATE, format!("there is no template `{id}`")).help(help));
         };
         if entry.slots == link.values.slots() {
             return Ok(());

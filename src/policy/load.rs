@@ -19,6 +19,7 @@ use cedar_policy::{
 use sha2::{Digest, Sha256};
 
 use super::annotations;
+use super::json::read_set;
 use super::links::{self, Values};
 use super::nesting;
 use super::snapshot::Settings;
@@ -58,6 +59,8 @@ pub(crate) struct Against<'a> {
 
 /// Policies of a text that are read together.
 const PART: usize = 500;
+/// The code of a fault about a name that no vocabulary declares.
+const UNDECLARED: &str = "undeclared_name";
 /// Links that are validated together.
 const LINKS: usize = 5_000;
 /// Stack of a reading thread, in bytes; only what is used of it takes memory.
@@ -84,8 +87,10 @@ pub(crate) fn load(
     let (done, pins, version) = against.store.intern(|symbols| {
         let mut compiler = Compiler::begin(symbols, base);
         let mut faults = Faults::new();
-        let (links, others): (Vec<_>, Vec<_>) = sources
-            .into_iter()
+        let policies = sources.into_iter().filter(
+            |source| !matches!(source, Source::File(file) if file.form == Form::Vocabulary),
+        );
+        let (links, others): (Vec<_>, Vec<_>) = policies
             .map(|source| {
                 known
                     .as_ref()
@@ -96,13 +101,19 @@ pub(crate) fn load(
         // Links come last: they may name templates of any source.
         // What is used twice is said of the whole table below.
         let table = Table::gather(units.iter().map(|(unit, _)| Arc::clone(unit)).collect());
+        // A template may be in a text that could not be read: then nothing is said of links to it.
+        let all_read = faults.is_empty();
         for read in links {
             let read = read.unless(|unit| !known.as_ref().is_some_and(|k| k.keeps(unit, &table)));
             units.push(match read {
                 Read::Before(unit, code) => (unit, code),
-                Read::New(Source::File(file)) => {
-                    read_links(&reader, &file, &table, &mut compiler, &mut faults)
-                }
+                Read::New(Source::File(file)) => read_links(
+                    &reader,
+                    &file,
+                    (&table, all_read),
+                    &mut compiler,
+                    &mut faults,
+                ),
                 Read::New(source) => (Arc::new(Unit::new(source)), Arc::default()),
             });
         }
@@ -112,7 +123,7 @@ pub(crate) fn load(
             (Ok(table), true) => table,
             (table, _) => {
                 faults.extend(table.err().unwrap_or_default());
-                return Err(faults);
+                return Err(faults.merged(UNDECLARED).sorted());
             }
         };
         let rows = rows(&table, &codes);
@@ -273,10 +284,35 @@ fn read_texts(
             code.take(part_code);
             faults.extend(found);
         }
+        if reader.settings.ids == Ids::Named {
+            number_repeats(&mut unit);
+        }
         unit.shrink();
         units.push((Arc::new(unit), Arc::new(code)));
     }
     units
+}
+
+/// Policies without a name that print alike have one id: the second is told apart by `.2`, and so on in the
+/// order of the text.
+fn number_repeats(unit: &mut Unit) {
+    let Source::File(file) = &unit.source else {
+        return;
+    };
+    let prefix = format!("{}#", file.relative);
+    let mut seen: HashMap<PolicyId, usize> = HashMap::new();
+    let entries = unit.statics.iter_mut().chain(&mut unit.templates);
+    for entry in entries {
+        let is_derived = entry.is_unnamed && (entry.id.as_ref() as &str).starts_with(&prefix);
+        if !is_derived {
+            continue;
+        }
+        let times = seen.entry(entry.id.clone()).or_default();
+        *times += 1;
+        if *times > 1 {
+            entry.id = PolicyId::new(format!("{}.{times}", entry.id));
+        }
+    }
 }
 
 fn compile(
@@ -309,7 +345,7 @@ fn compile(
 fn read_links(
     reader: &Reader<'_>,
     file: &SourceFile,
-    table: &Table,
+    (table, all_read): (&Table, bool),
     compiler: &mut Compiler<'_>,
     faults: &mut Faults,
 ) -> (Arc<Unit>, Arc<UnitCode>) {
@@ -343,6 +379,7 @@ fn read_links(
                     pending = 0;
                 }
             }
+            Err(fault) if fault.code() == links::NO_TEMPLATE && !all_read => {}
             Err(fault) => faults.push(match unit.place(link.span) {
                 Some(place) => fault.at(place),
                 None => fault,
@@ -477,6 +514,9 @@ impl Reader<'_> {
             let template = template.new_id(id.clone());
             names.insert(id, span_of(number));
             self.template(&template, span_of(number), file, parsed);
+            if let Some((entry, _)) = parsed.templates.last_mut() {
+                entry.is_unnamed = !has_name(template.annotation("id"));
+            }
             // A second one of the same id is a fault of the table.
             let _ = named.add_template(template);
         }
@@ -489,6 +529,9 @@ impl Reader<'_> {
             let policy = policy.new_id(id.clone());
             names.insert(id, span_of(number));
             self.policy(&policy, span_of(number), Some(file), parsed);
+            if let Some((entry, _)) = parsed.statics.last_mut() {
+                entry.is_unnamed = !has_name(policy.annotation("id"));
+            }
             let _ = named.add(policy);
         }
         let place = |id: &PolicyId| names.get(id).and_then(|span| place(file, *span));
@@ -514,7 +557,7 @@ impl Reader<'_> {
     }
 
     fn json(&self, file: &SourceFile, parsed: &mut Parsed) {
-        match PolicySet::from_json_str(&file.source.text) {
+        match read_set(file) {
             Ok(set) => {
                 let span = |id: &PolicyId| {
                     let key = serde_json::to_string(id.as_ref() as &str).ok()?;
@@ -523,16 +566,7 @@ impl Reader<'_> {
                 };
                 self.set_in(&set, &span, Some(file), parsed);
             }
-            Err(error) => {
-                let fault = Fault::from_cedar("parse", &error, None)
-                    .in_file(Arc::clone(&file.source.name))
-                    .help(
-                        "a policy set is {\"staticPolicies\": {..}, \"templates\": {..}, \
-                         \"templateLinks\": [..]}; name a file of links `*.links.json` and one of \
-                         entities `*.entities.json`",
-                    );
-                parsed.faults.push(fault);
-            }
+            Err(fault) => parsed.faults.push(fault),
         }
     }
 
@@ -625,22 +659,39 @@ impl Reader<'_> {
         file: Option<&SourceFile>,
         parsed: &mut Parsed,
     ) -> Entry {
-        let meaning = match self.settings.ids {
-            Ids::Cedar => Ok(annotations::Meaning::default()),
-            Ids::Named => annotations::read(found, effect, &self.settings.vocabulary),
-        };
-        let meaning = meaning.unwrap_or_else(|found| {
-            for (message, help) in found {
-                let message = format!("policy `{id}`: {message}");
-                let mut fault = Fault::new("annotation", message).help(help);
-                if let Some(place) = file.and_then(|file| place(file, span)) {
-                    fault = fault.at(place);
-                }
-                parsed.faults.push(fault);
+        let mut all: Vec<(&str, &str)> = found.collect();
+        all.sort_unstable();
+        let rest = all.iter().filter(|(name, _)| *name != "id");
+        let kept = rest.map(|(name, value)| (Box::from(*name), Box::from(*value)));
+        let kept = kept.collect();
+        let found = all.into_iter();
+        let read = match self.settings.ids {
+            Ids::Cedar => annotations::Read::default(),
+            Ids::Named => {
+                let prefix = &self.settings.annotation_prefix;
+                annotations::read(found, effect, &self.settings.vocabulary, prefix)
             }
-            annotations::Meaning::default()
-        });
-        Entry::new(id.clone(), effect, slots, span, meaning)
+        };
+        let placed = |fault: Fault| match file.and_then(|file| place(file, span)) {
+            Some(place) => fault.at(place),
+            None => fault,
+        };
+        for (message, help) in read.faults {
+            let message = format!("policy `{id}`: {message}");
+            let fault = Fault::new("annotation", message).help(help);
+            parsed.faults.push(placed(fault));
+        }
+        for (message, help) in read.undeclared {
+            // The same name in many policies is one fault: see `Faults::merged`.
+            let fault = Fault::new(UNDECLARED, message).help(help);
+            parsed.faults.push(placed(fault));
+        }
+        for (message, help) in read.warnings {
+            let message = format!("policy `{id}`: {message}");
+            let fault = Fault::new("annotation", message).help(help).as_warning();
+            parsed.warnings.push(placed(fault));
+        }
+        Entry::new(id.clone(), effect, slots, span, read.meaning, kept)
     }
 
     /// Validates a set; its text, if it has one, begins at an offset of a file.
@@ -674,9 +725,13 @@ impl Reader<'_> {
         }
         for warning in result.validation_warnings() {
             let fault = fault("warning", warning.policy_id(), warning);
-            parsed.warnings.push(fault);
+            parsed.warnings.push(fault.as_warning());
         }
     }
+}
+
+fn has_name(id: Option<&str>) -> bool {
+    id.is_some_and(|id| !id.is_empty())
 }
 
 fn slots(template: &Template) -> (bool, bool) {

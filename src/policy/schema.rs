@@ -10,7 +10,7 @@ use cedar_policy::{Schema, SchemaFragment};
 use super::load::nesting_fault;
 use super::nesting;
 use super::source::{Form, SourceFile};
-use crate::fault::{Fault, Faults};
+use crate::fault::{Fault, Faults, Place};
 
 pub(crate) use model::{ActionModel, EntityModel, Member, Model, Type};
 
@@ -73,20 +73,80 @@ pub(crate) fn load(
         .help("types that hold another one twice, which holds another one twice, double each time")
         .into());
     }
-    let files: Vec<String> = all
-        .iter()
-        .filter_map(|parsed| parsed.file.as_deref().map(str::to_owned))
-        .collect();
     let schema = Schema::from_schema_fragments(all.into_iter().map(|parsed| parsed.fragment))
-        .map_err(|error| {
-            let fault = Fault::from_cedar("schema", &error, None);
-            Faults::from(match files.as_slice() {
-                [] => fault,
-                [file] => fault.in_file(file.as_str()),
-                many => fault.in_file(many.join(" + ")),
-            })
-        })?;
+        .map_err(|error| unresolved(&error, files))?;
     Ok(Some(SchemaSet { schema, model }))
+}
+
+/// A fault that Cedar finds when fragments are merged has no place of its own. It names types or actions: each
+/// is looked up in the files, where the name stands as a whole word.
+fn unresolved(error: &cedar_policy::SchemaError, files: &[SourceFile]) -> Faults {
+    let fault = Fault::from_cedar("schema", error, None);
+    let mut places: Vec<Place> = Vec::new();
+    for name in names(fault.message()) {
+        for file in files {
+            let found = words(&file.source.text, name).map(|offset| Place {
+                source: file.source.clone(),
+                offset,
+                length: name.len(),
+                label: None,
+            });
+            places.extend(found);
+        }
+    }
+    if !places.is_empty() {
+        return places.into_iter().fold(fault, Fault::at).into();
+    }
+    let named: Vec<&str> = files
+        .iter()
+        .map(|file| &*file.source.name)
+        .take(5)
+        .collect();
+    Faults::from(if named.is_empty() {
+        fault
+    } else {
+        fault.in_file(named.join(" + "))
+    })
+}
+
+/// The names in a message: what stands in backticks or quotes, else what follows the last colon.
+fn names(message: &str) -> Vec<&str> {
+    let quoted = |quote: char| message.split(quote).skip(1).step_by(2);
+    let listed = message
+        .rsplit(':')
+        .next()
+        .into_iter()
+        .flat_map(|list| list.split(','));
+    let mut names: Vec<&str> = quoted('`')
+        .chain(quoted('"'))
+        .chain(listed)
+        .map(str::trim)
+        .collect();
+    // `N::Strng` is written `Strng` within its namespace.
+    let last: Vec<&str> = names
+        .iter()
+        .filter_map(|name| name.rsplit("::").next())
+        .collect();
+    names.extend(last);
+    let is_name = |name: &&str| {
+        !name.is_empty()
+            && name
+                .chars()
+                .all(|c| c.is_alphanumeric() || matches!(c, '_' | ':'))
+    };
+    names.retain(is_name);
+    names.dedup();
+    names
+}
+
+/// Where a word stands in a text.
+fn words<'t>(text: &'t str, word: &'t str) -> impl Iterator<Item = usize> + 't {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    text.match_indices(word).filter_map(move |(at, _)| {
+        let before = text.get(..at)?.chars().next_back();
+        let after = text.get(at + word.len()..)?.chars().next();
+        (!before.is_some_and(is_part) && !after.is_some_and(is_part)).then_some(at)
+    })
 }
 
 fn parse(file: &SourceFile) -> Result<SchemaFragment, Faults> {
@@ -199,6 +259,27 @@ mod tests {
         let faults =
             load(&[file("namespace Deodar { type Env = {now: Long}; }")], &[]).unwrap_err();
         assert!(faults.summary().contains("differs from the shipped"));
+    }
+
+    #[test]
+    fn what_cannot_be_resolved_has_a_place() {
+        let cedar = file("entity A;\nnamespace N {\n  entity B { a: String, b: Strng };\n}");
+        let json = SourceFile::new(
+            "s.json",
+            "s.json",
+            "{\"\": {\"actions\": {}, \"entityTypes\": {\n\"A\": {\"memberOfTypes\": [\"Gruop\"]}}}}",
+            Form::SchemaJson,
+        );
+        for (file, line) in [(cedar, 3), (json, 2)] {
+            let faults = load(&[file], &[]).unwrap_err();
+            let fault = faults.iter().next().unwrap();
+            assert_eq!(
+                fault.position().map(|(line, _)| line),
+                Some(line),
+                "{}",
+                fault.one_line()
+            );
+        }
     }
 
     #[test]

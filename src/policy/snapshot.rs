@@ -28,6 +28,9 @@ use crate::trust::{Enforcement, Trust, TrustConfig};
 pub(crate) struct Settings {
     pub(crate) on_error: OnError,
     pub(crate) vocabulary: Vocabulary,
+    /// What the names of annotations with a meaning begin with; empty unless policies of others use the
+    /// same names for something else.
+    pub(crate) annotation_prefix: String,
     pub(crate) inject: Inject,
     pub(crate) ids: Ids,
     pub(crate) engine: EngineChoice,

@@ -3,13 +3,15 @@
 //! A tree is handed on only if its listing after reading equals the one before: a half-written
 //! deployment or a directory swapped under the reader is read again.
 
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
+use super::content::{self, Content};
+use super::progress::Progress;
 use crate::fault::{Fault, Faults, SourceText};
+use crate::files;
 
 /// What a tree is read for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,6 +27,8 @@ pub(crate) enum Form {
     Cedar,
     PolicySetJson,
     Links,
+    /// Names of obligations and advice.
+    Vocabulary,
     SchemaCedar,
     SchemaJson,
     EntitiesJson,
@@ -34,7 +38,7 @@ pub(crate) enum Form {
 impl Form {
     pub(crate) fn kind(self) -> Kind {
         match self {
-            Self::Cedar | Self::PolicySetJson | Self::Links => Kind::Policies,
+            Self::Cedar | Self::PolicySetJson | Self::Links | Self::Vocabulary => Kind::Policies,
             Self::SchemaCedar | Self::SchemaJson => Kind::Schema,
             Self::EntitiesJson | Self::EntitiesNdjson => Kind::Entities,
         }
@@ -45,16 +49,20 @@ impl Form {
         let ends = |suffix: &str| name.ends_with(suffix);
         let schema = ends(".cedarschema") || ends(".cedarschema.json");
         let cases = ends(".cases.json") || ends(".requests.json");
+        let vocabulary = name == "vocabulary.json" || ends(".vocabulary.json");
         match kind {
             Kind::Policies if ends(".cedar") => Some(Self::Cedar),
             Kind::Policies if ends(".links.json") => Some(Self::Links),
+            Kind::Policies if vocabulary => Some(Self::Vocabulary),
             Kind::Policies if ends(".json") && !schema && !cases && !ends(".entities.json") => {
                 Some(Self::PolicySetJson)
             }
             Kind::Schema if ends(".cedarschema") => Some(Self::SchemaCedar),
             Kind::Schema if schema => Some(Self::SchemaJson),
             Kind::Entities if ends(".ndjson") || ends(".jsonl") => Some(Self::EntitiesNdjson),
-            Kind::Entities if ends(".json") && !schema && !cases && !ends(".links.json") => {
+            Kind::Entities
+                if ends(".json") && !schema && !cases && !vocabulary && !ends(".links.json") =>
+            {
                 Some(Self::EntitiesJson)
             }
             _ => None,
@@ -94,6 +102,28 @@ impl SourceFile {
             form,
         }
     }
+
+    /// The file in the form that its content shows, where its name does not: Cedar's users call a file of
+    /// links `linked` or `links.json`, and keep requests, entities and policies in one folder. `None` for a
+    /// file of a directory that is plainly of another kind. What cannot be told is left as it is, and is a
+    /// fault where it cannot be read: a set of policies with a typo must not be passed by.
+    fn by_content(self, is_named: bool) -> Option<Self> {
+        let form = match (self.form, content::of(&self.source.text)) {
+            (Form::Cedar | Form::PolicySetJson, Some(Content::Links)) => Form::Links,
+            (Form::Cedar, Some(Content::Policies)) => Form::PolicySetJson,
+            (Form::PolicySetJson, Some(Content::Entities | Content::Request | Content::Schema))
+                if !is_named =>
+            {
+                return None;
+            }
+            (
+                Form::EntitiesJson,
+                Some(Content::Policies | Content::Links | Content::Request | Content::Schema),
+            ) if !is_named => return None,
+            (form, _) => form,
+        };
+        Some(Self { form, ..self })
+    }
 }
 
 /// Bounds on what is read from disk.
@@ -107,6 +137,12 @@ pub struct ReadLimits {
     pub files: usize,
     /// Length of a chain of parents among stored entities (default 1,000).
     pub entity_parent_depth: usize,
+    /// Stored entities of all files and of the API, the actions of the schema among them (default 2,000,000).
+    pub entities: usize,
+    /// Different names of attributes, tags and types in stored entities and policies (default 1,000,000).
+    pub entity_names: usize,
+    /// Bytes of the JSON of one entity that is written through the API (default 256 KiB).
+    pub entity_bytes: usize,
 }
 
 impl Default for ReadLimits {
@@ -116,6 +152,9 @@ impl Default for ReadLimits {
             entity_file_bytes: 1 << 30,
             files: 100_000,
             entity_parent_depth: 1_000,
+            entities: 2_000_000,
+            entity_names: 1_000_000,
+            entity_bytes: 256 << 10,
         }
     }
 }
@@ -131,6 +170,8 @@ pub(crate) struct Listing(Vec<Entry>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Entry {
     form: Form,
+    /// Whether the operator named the file itself, not a directory that it is in.
+    is_named: bool,
     path: PathBuf,
     root: PathBuf,
     real: PathBuf,
@@ -141,17 +182,53 @@ struct Entry {
 
 /// Directories below each other; a deeper tree is a mistake or a loop of links.
 const MAX_TREE_DEPTH: usize = 64;
-/// Times that a tree which changes while it is read is read again.
-const ATTEMPTS: usize = 40;
+/// Pause before a tree that changes is looked at again.
 const PAUSE: Duration = Duration::from_millis(25);
+/// Looks at a tree that cannot be listed: between two renames a second look finds it.
+const LOOKS: usize = 3;
+
+/// How a tree is read while others write to it.
+///
+/// A file that is written in place holds, for a while, a beginning that may parse. So a file is taken only
+/// once it has not changed for `rest`. A writer that pauses for longer than that cannot be told from one
+/// that has finished.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Settling<'a> {
+    /// How long a file must have been unchanged.
+    pub(crate) rest: Duration,
+    /// How long to wait for files that go on changing.
+    pub(crate) patience: Duration,
+    /// What was read last; stands in for the files that go on changing.
+    pub(crate) last: Option<&'a [SourceFile]>,
+}
+
+impl Settling<'_> {
+    /// For a first read: it waits for nothing, but for a tree that changes under it.
+    pub(crate) const FIRST: Self = Self {
+        rest: Duration::ZERO,
+        patience: Duration::from_secs(1),
+        last: None,
+    };
+}
+
+/// What was read of all trees.
+#[derive(Debug, Default)]
+pub(crate) struct ReadFiles {
+    pub(crate) files: Vec<SourceFile>,
+    /// Files that went on changing, by the names operators know them by: the last settled text stands in
+    /// for each. A file that has never settled is left out.
+    pub(crate) restless: Vec<String>,
+    /// Whether entities are among them; their texts are not kept, so the stored entities stand in.
+    pub(crate) restless_entities: bool,
+}
 
 impl Roots {
     /// Lists the files without reading them.
-    pub(crate) fn list(&self, limits: &ReadLimits) -> Result<Listing, Faults> {
+    pub(crate) fn list(&self, limits: &ReadLimits, progress: &Progress) -> Result<Listing, Faults> {
         let mut faults = Faults::new();
         let mut entries = Vec::new();
         for (kind, root) in &self.0 {
-            if let Err(fault) = list_root(*kind, root, limits, &mut entries) {
+            if let Err(fault) = list_root(*kind, root, limits, progress, &mut entries) {
                 faults.push(fault);
             }
         }
@@ -159,46 +236,164 @@ impl Roots {
     }
 
     /// Reads every file, again if the tree changed meanwhile.
-    pub(crate) fn read(&self, limits: &ReadLimits) -> Result<Vec<SourceFile>, Faults> {
-        let mut last = Faults::new();
-        for attempt in 0..ATTEMPTS {
-            if attempt > 0 {
-                std::thread::sleep(PAUSE);
-            }
-            let before = self.list(limits);
-            let read = before.as_ref().map(|listing| listing.read(limits));
-            let after = self.list(limits);
-            match (before.as_ref(), &after, read) {
-                (Ok(one), Ok(other), Ok(read)) if one == other => return read,
-                (Err(faults), Err(_), _) => {
-                    // Gone for good, or between two renames: a second look tells.
-                    if attempt >= 2 {
-                        return Err(faults.clone());
+    pub(crate) fn read(
+        &self,
+        limits: &ReadLimits,
+        settling: Settling<'_>,
+        progress: &Progress,
+    ) -> Result<ReadFiles, Faults> {
+        let latest = Instant::now() + settling.patience;
+        let mut looks = 0;
+        loop {
+            let out_of_patience = Instant::now() >= latest;
+            let before = match self.list(limits, progress) {
+                Ok(before) => before,
+                Err(faults) => {
+                    looks += 1;
+                    if looks >= LOOKS || out_of_patience {
+                        return Err(faults);
                     }
-                    last = faults.clone();
+                    std::thread::sleep(PAUSE);
+                    continue;
                 }
-                _ => {
-                    last = Fault::new("unstable", "the files kept changing while they were read")
-                        .help("the next change is picked up as soon as they rest")
-                        .into();
+            };
+            if !out_of_patience && let Some(wait) = before.unsettled(settling.rest) {
+                std::thread::sleep(wait.clamp(Duration::from_millis(1), PAUSE));
+                continue;
+            }
+            let read = before.read(limits, progress);
+            let after = self.list(limits, progress);
+            match after {
+                Ok(after) if after == before && after.unsettled(settling.rest).is_none() => {
+                    return Ok(ReadFiles {
+                        files: read?,
+                        restless: Vec::new(),
+                        restless_entities: false,
+                    });
                 }
+                Ok(after) if out_of_patience => {
+                    let restless = after.restless(&before, settling.rest);
+                    return restless_files(&before, limits, settling.last, &restless, progress);
+                }
+                Err(faults) if out_of_patience => return Err(faults),
+                _ => std::thread::sleep(PAUSE),
             }
         }
-        Err(last)
     }
 }
 
+/// Reads what stands still, and takes the last settled text for the files that do not.
+fn restless_files(
+    listing: &Listing,
+    limits: &ReadLimits,
+    last: Option<&[SourceFile]>,
+    restless: &[PathBuf],
+    progress: &Progress,
+) -> Result<ReadFiles, Faults> {
+    let unstable = || {
+        let names: Vec<_> = restless.iter().take(3).map(|path| shown(path)).collect();
+        let message = format!(
+            "the files kept changing while they were read: {}",
+            names.join(", ")
+        );
+        Fault::new("unstable", message).help("the change is taken up as soon as they stand still")
+    };
+    let Some(last) = last else {
+        return Err(unstable().into());
+    };
+    let mut faults = Faults::new();
+    let mut read = ReadFiles {
+        files: Vec::new(),
+        restless: restless.iter().map(|path| shown(path)).collect(),
+        restless_entities: false,
+    };
+    for entry in &listing.0 {
+        if !restless.contains(&entry.path) {
+            match read_file(entry, limits, progress) {
+                Ok(file) => read.files.extend(file.by_content(entry.is_named)),
+                Err(fault) => faults.push(fault),
+            }
+        } else if entry.form.kind() == Kind::Entities {
+            read.restless_entities = true;
+        } else {
+            let name = shown(&entry.path);
+            let settled = last
+                .iter()
+                .find(|file| file.form == entry.form && *file.source.name == *name);
+            read.files.extend(settled.cloned());
+        }
+    }
+    faults.or(read)
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
 impl Listing {
-    fn read(&self, limits: &ReadLimits) -> Result<Vec<SourceFile>, Faults> {
+    /// How long the file that changed last must still stand still; `None` when all have for `rest`.
+    fn unsettled(&self, rest: Duration) -> Option<Duration> {
+        let now = SystemTime::now();
+        let left = self.0.iter().filter_map(|entry| entry.unsettled(rest, now));
+        left.max()
+    }
+
+    /// The files that changed since `before`, came, went, or changed less than `rest` ago.
+    fn restless(&self, before: &Self, rest: Duration) -> Vec<PathBuf> {
+        let now = SystemTime::now();
+        let differs = |entry: &&Entry, other: &Self| {
+            entry.unsettled(rest, now).is_some() || !other.0.contains(entry)
+        };
+        let mut paths: Vec<_> = self
+            .0
+            .iter()
+            .filter(|entry| differs(entry, before))
+            .chain(before.0.iter().filter(|entry| differs(entry, self)))
+            .map(|entry| entry.path.clone())
+            .collect();
+        paths.sort();
+        paths.dedup();
+        paths
+    }
+
+    fn read(&self, limits: &ReadLimits, progress: &Progress) -> Result<Vec<SourceFile>, Faults> {
         let mut faults = Faults::new();
         let mut files = Vec::with_capacity(self.0.len());
         for entry in &self.0 {
-            match read_file(entry, limits) {
-                Ok(file) => files.push(file),
+            match read_file(entry, limits, progress) {
+                Ok(file) => files.extend(file.by_content(entry.is_named)),
                 Err(fault) => faults.push(fault),
             }
         }
         faults.or(files)
+    }
+}
+
+impl Entry {
+    fn named(self) -> Self {
+        Self {
+            is_named: true,
+            ..self
+        }
+    }
+
+    /// How long it must still stand still. A time in the future is another clock's and says nothing.
+    fn unsettled(&self, rest: Duration, now: SystemTime) -> Option<Duration> {
+        let age = now.duration_since(self.changed()?).ok()?;
+        rest.checked_sub(age).filter(|left| !left.is_zero())
+    }
+
+    /// When it changed last. Unlike the time of modification nobody sets this one at will.
+    fn changed(&self) -> Option<SystemTime> {
+        let (_, _, seconds, nanoseconds) = self.identity;
+        if seconds <= 0 {
+            return self.modified;
+        }
+        let since = Duration::new(
+            u64::try_from(seconds).ok()?,
+            u32::try_from(nanoseconds).ok()?,
+        );
+        SystemTime::UNIX_EPOCH.checked_add(since)
     }
 }
 
@@ -217,21 +412,24 @@ fn list_root(
     kind: Kind,
     root: &Path,
     limits: &ReadLimits,
+    progress: &Progress,
     entries: &mut Vec<Entry>,
 ) -> Result<(), Fault> {
+    progress.at(root);
     let meta = fs::metadata(root).map_err(|error| io_fault(root, "cannot read", &error))?;
     if !meta.is_dir() {
         regular(root, &meta)?;
         let name = root.file_name().unwrap_or_default().to_string_lossy();
         let base = root.parent().unwrap_or(Path::new("")).to_owned();
         let form = Form::of_file(kind, &name);
-        entries.push(entry(root.to_owned(), base, form, &meta)?);
+        entries.push(entry(root.to_owned(), base, form, &meta)?.named());
         return Ok(());
     }
     let mut pending = vec![(root.to_owned(), 0)];
     // By their real names: a link that leads back up, or twice to one place, is followed once.
     let mut visited = std::collections::HashSet::new();
     while let Some((directory, depth)) = pending.pop() {
+        progress.at(&directory);
         let real = fs::canonicalize(&directory)
             .map_err(|error| io_fault(&directory, "cannot read", &error))?;
         if !visited.insert(real) {
@@ -259,6 +457,7 @@ fn list_root(
             }
             let path = member.path();
             let form = Form::of_member(kind, &name);
+            progress.at(&path);
             let meta = match fs::metadata(&path) {
                 Ok(meta) => meta,
                 // A dangling link of a name that is not read anyway.
@@ -289,7 +488,7 @@ fn regular(path: &Path, meta: &fs::Metadata) -> Result<(), Fault> {
     if meta.is_file() {
         return Ok(());
     }
-    let fault = Fault::new("io", "is no regular file").in_file(path.display().to_string());
+    let fault = Fault::new("io", "is not a regular file").in_file(path.display().to_string());
     Err(fault.help("remove it, or give it a hidden name"))
 }
 
@@ -297,6 +496,7 @@ fn entry(path: PathBuf, root: PathBuf, form: Form, meta: &fs::Metadata) -> Resul
     let real = fs::canonicalize(&path).map_err(|error| io_fault(&path, "cannot read", &error))?;
     Ok(Entry {
         form,
+        is_named: false,
         path,
         root,
         real,
@@ -317,7 +517,8 @@ fn identity(_: &fs::Metadata) -> (u64, u64, i64, i64) {
     (0, 0, 0, 0)
 }
 
-fn read_file(entry: &Entry, limits: &ReadLimits) -> Result<SourceFile, Fault> {
+fn read_file(entry: &Entry, limits: &ReadLimits, progress: &Progress) -> Result<SourceFile, Fault> {
+    progress.at(&entry.path);
     let name = entry.path.display().to_string();
     let (longest, setting) = match entry.form.kind() {
         Kind::Entities => (limits.entity_file_bytes, "limits.entity_file_bytes"),
@@ -328,18 +529,11 @@ fn read_file(entry: &Entry, limits: &ReadLimits) -> Result<SourceFile, Fault> {
             .in_file(name.as_str())
             .help(format!("split the file or raise `{setting}`"))
     };
-    if entry.len > longest {
-        return Err(too_large());
-    }
-    let file =
-        File::open(&entry.path).map_err(|error| io_fault(&entry.path, "cannot open", &error))?;
-    let mut bytes = Vec::with_capacity(usize::try_from(entry.len).unwrap_or(0));
-    file.take(longest.saturating_add(1))
-        .read_to_end(&mut bytes)
-        .map_err(|error| io_fault(&entry.path, "cannot read", &error))?;
-    if bytes.len() as u64 > longest {
-        return Err(too_large());
-    }
+    let bytes = files::read_noting(&entry.path, longest, || progress.moved());
+    let bytes = bytes.map_err(|error| match error.kind() {
+        std::io::ErrorKind::FileTooLarge => too_large(),
+        _ => io_fault(&entry.path, "cannot read", &error),
+    })?;
     let text = String::from_utf8(bytes).map_err(|error| {
         Fault::new(
             "encoding",
@@ -395,8 +589,13 @@ mod tests {
         }
         let read = |kind| {
             Roots(vec![(kind, dir.path().to_owned())])
-                .read(&ReadLimits::default())
+                .read(
+                    &ReadLimits::default(),
+                    Settling::FIRST,
+                    &Progress::default(),
+                )
                 .unwrap()
+                .files
         };
         assert_eq!(
             names(&read(Kind::Policies)),
@@ -428,7 +627,7 @@ mod tests {
             ..ReadLimits::default()
         };
         let faults = Roots(vec![(Kind::Policies, dir.path().to_owned())])
-            .read(&limits)
+            .read(&limits, Settling::FIRST, &Progress::default())
             .unwrap_err();
         let codes: Vec<_> = faults.iter().map(Fault::code).collect();
         assert_eq!(codes, ["too_large", "encoding"]);
@@ -440,7 +639,11 @@ mod tests {
         let missing = Roots(vec![(Kind::Policies, dir.path().join("none"))]);
         assert!(
             missing
-                .read(&ReadLimits::default())
+                .read(
+                    &ReadLimits::default(),
+                    Settling::FIRST,
+                    &Progress::default()
+                )
                 .unwrap_err()
                 .summary()
                 .contains("none")
@@ -450,7 +653,92 @@ mod tests {
             fs::write(dir.path().join("a.cedar"), "").unwrap();
             std::os::unix::fs::symlink(dir.path(), dir.path().join("loop")).unwrap();
             let roots = Roots(vec![(Kind::Policies, dir.path().to_owned())]);
-            assert_eq!(roots.read(&ReadLimits::default()).unwrap().len(), 1);
+            let read = roots.read(
+                &ReadLimits::default(),
+                Settling::FIRST,
+                &Progress::default(),
+            );
+            assert_eq!(read.unwrap().files.len(), 1);
         }
+    }
+
+    const REST: Duration = Duration::from_millis(100);
+
+    fn settled<'a>(last: Option<&'a [SourceFile]>, patience: Duration) -> Settling<'a> {
+        Settling {
+            rest: REST,
+            patience,
+            last,
+        }
+    }
+
+    /// A writer that truncates and goes on within `REST` is waited for.
+    #[test]
+    fn a_file_that_is_written_in_place_is_read_when_it_has_rested() {
+        use std::io::Write;
+
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.cedar");
+        fs::write(&path, "old").unwrap();
+        let roots = Roots(vec![(Kind::Policies, dir.path().to_owned())]);
+        std::thread::scope(|scope| {
+            let mut file = fs::File::create(&path).unwrap();
+            scope.spawn(move || {
+                for part in ["permit", "(principal", ", action, resource);"] {
+                    file.write_all(part.as_bytes()).unwrap();
+                    std::thread::sleep(REST / 3);
+                }
+            });
+            let settling = settled(None, Duration::from_secs(5));
+            let read = roots.read(&ReadLimits::default(), settling, &Progress::default());
+            let read = read.unwrap();
+            assert_eq!(
+                &*read.files[0].source.text,
+                "permit(principal, action, resource);"
+            );
+        });
+    }
+
+    /// A file that is rewritten for ever must not keep another one's change from being taken.
+    #[test]
+    fn the_last_settled_text_stands_in_for_a_file_that_never_rests() {
+        use std::sync::atomic::{AtomicBool, Ordering};
+
+        let dir = tempfile::tempdir().unwrap();
+        let (storm, other) = (
+            dir.path().join("storm.cedar"),
+            dir.path().join("other.cedar"),
+        );
+        fs::write(&storm, "settled").unwrap();
+        fs::write(&other, "1").unwrap();
+        let roots = Roots(vec![(Kind::Policies, dir.path().to_owned())]);
+        let limits = ReadLimits::default();
+        let read = |last| {
+            let settling = settled(last, Duration::from_millis(400));
+            roots.read(&limits, settling, &Progress::default())
+        };
+        let first = read(None).unwrap().files;
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    fs::write(&storm, "half").unwrap();
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+            });
+            fs::write(&other, "2").unwrap();
+            std::thread::sleep(REST);
+            let second = read(Some(&first));
+            let refused = read(None);
+            done.store(true, Ordering::Relaxed);
+            let second = second.unwrap();
+            let texts: Vec<_> = second.files.iter().map(|file| &*file.source.text).collect();
+            assert_eq!(texts, ["2", "settled"]);
+            assert_eq!(second.restless, [storm.display().to_string()]);
+            assert_eq!(
+                refused.unwrap_err().iter().next().unwrap().code(),
+                "unstable"
+            );
+        });
     }
 }

@@ -4,7 +4,7 @@ use cedar_policy::{Effect, PolicyId};
 use std::sync::Arc;
 
 use super::annotations::Meaning;
-use super::unit::{Entry, Link, Span, Unit};
+use super::unit::{Annotations, Entry, Link, Span, Unit};
 use crate::fault::{Fault, Faults};
 use crate::score::Score;
 
@@ -40,6 +40,7 @@ pub(crate) struct PolicyInfo<'a> {
     pub(crate) id: &'a PolicyId,
     pub(crate) effect: Effect,
     pub(crate) meaning: &'a Meaning,
+    pub(crate) annotations: &'a Annotations,
 }
 
 /// The policies of all units.
@@ -276,6 +277,7 @@ impl Table {
                 id: &entry.id,
                 effect: entry.effect,
                 meaning: entry.meaning(),
+                annotations: entry.annotations(),
             });
         }
         let link = self.link(at)?;
@@ -284,6 +286,7 @@ impl Table {
             id: &link.id,
             effect: template.effect,
             meaning: template.meaning(),
+            annotations: template.annotations(),
         })
     }
 

@@ -61,8 +61,14 @@ pub(crate) struct Entry {
     /// Whether it has a slot for principal and for resource.
     pub(crate) slots: (bool, bool),
     pub(crate) span: Span,
+    /// Whether its id is derived from its text.
+    pub(crate) is_unnamed: bool,
     meaning: Option<Box<Meaning>>,
+    annotations: Annotations,
 }
+
+/// What is annotated to a policy apart from `@id`: names and values, in the order of names.
+pub(crate) type Annotations = Box<[(Box<str>, Box<str>)]>;
 
 /// What most policies mean beyond their effect.
 static NO_MEANING: Meaning = Meaning {
@@ -80,14 +86,22 @@ impl Entry {
         slots: (bool, bool),
         span: Span,
         meaning: Meaning,
+        annotations: Annotations,
     ) -> Self {
         Self {
             id,
             effect,
             slots,
             span,
+            is_unnamed: false,
             meaning: (meaning != NO_MEANING).then(|| Box::new(meaning)),
+            annotations,
         }
+    }
+
+    /// Its annotations apart from `@id`, by name.
+    pub(crate) fn annotations(&self) -> &Annotations {
+        &self.annotations
     }
 
     pub(crate) fn meaning(&self) -> &Meaning {

@@ -1,28 +1,31 @@
 //! Inline entities by Cedar's reader: merged over the stored ones for one request, attribute by
 //! attribute, within what the caller may assert. Every fault is named.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use cedar_policy::{Entity, EntityUid, Schema};
 use serde_json::{Map, Value};
 
+use super::locate::locate_entity;
 use super::read::read_entity_ref;
 use crate::caller::InlineRule;
-use crate::entities::{Exporter, GraphFault, check_graph, entity_has_unknown};
+use crate::entities::{Exporter, GraphFault, Uid, check_graph, entity_has_unknown};
 use crate::fault::chain;
-use crate::json::{InputFault, MAX_FAULTS, kind, pointer};
+use crate::json::{InputFault, MAX_FAULTS, kind, pointer, shown};
+use crate::meter::{BY_CEDAR, Meter, weight};
+use crate::policy::schema::Model;
 
 pub(crate) const MEMBERS: &[&str] = &["uid", "attrs", "parents", "tags"];
-
-/// Stored ancestors that are looked at for one request.
-const MOST_ABOVE: usize = 100_000;
 
 /// What inline entities are merged into, and by which rule.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Merge<'a> {
     pub(crate) stored: Exporter<'a>,
     pub(crate) schema: Option<&'a Schema>,
+    pub(crate) model: Option<&'a Model>,
     pub(crate) parent_depth: usize,
+    /// What pays for it. Once it ends, what is said here does not matter: the request has no answer.
+    pub(crate) meter: &'a Meter,
 }
 
 impl Merge<'_> {
@@ -47,13 +50,25 @@ impl Merge<'_> {
             }
             for (n, value) in inline.iter().enumerate() {
                 let at = format!("{pointer}/{n}");
+                if faults.len() >= MAX_FAULTS || !self.meter.take(BY_CEDAR * weight(value)) {
+                    break;
+                }
                 match self.one(value, rule, &at) {
                     Ok(entity) => {
-                        if index.insert(entity.uid(), merged.len()).is_some() {
-                            let detail = format!("entity `{}` is given twice", entity.uid());
-                            faults.push(InputFault::new(at, detail));
+                        let first = index.get(&entity.uid()).and_then(|at| merged.get(*at));
+                        match first {
+                            // The same entity twice is one, as in Cedar.
+                            Some(first) if first.deep_eq(&entity) => {}
+                            Some(_) => {
+                                let name = shown(&entity.uid().to_string());
+                                let detail = format!("entity `{name}` is given twice, and differs");
+                                faults.push(InputFault::new(at, detail));
+                            }
+                            None => {
+                                index.insert(entity.uid(), merged.len());
+                                merged.push(entity);
+                            }
                         }
-                        merged.push(entity);
                     }
                     Err(found) => faults.extend(found),
                 }
@@ -79,9 +94,11 @@ impl Merge<'_> {
         let mut faults: Vec<_> = object
             .keys()
             .filter(|name| !MEMBERS.contains(&name.as_str()))
+            .take(MAX_FAULTS)
             .map(|name| {
-                let detail = format!("unknown member `{name}`; known are {}", MEMBERS.join(", "));
-                InputFault::new(pointer(at, name), detail)
+                let (name, known) = (shown(name), MEMBERS.join(", "));
+                let detail = format!("unknown member `{name}`; known are {known}");
+                InputFault::new(pointer(at, &name), detail)
             })
             .collect();
         let Some(uid) = read_uid(object, at, &mut faults) else {
@@ -100,6 +117,10 @@ impl Merge<'_> {
             faults.push(InputFault::new(at, "`unknown` is not a value"));
             return Err(faults);
         }
+        // The stored entity is turned into Cedar's values and back, and compared.
+        if !self.meter.take(3 * BY_CEDAR * self.stored.weight(&uid)) {
+            return Err(Vec::new());
+        }
         let stored = self.stored.stored(&uid);
         let stored = stored.as_ref();
         let combined = match stored {
@@ -114,7 +135,7 @@ impl Merge<'_> {
             combined.entry(member).or_insert(empty);
         }
         let entity = Entity::from_json_value(Value::Object(combined), self.schema)
-            .map_err(|error| vec![InputFault::new(at, chain(&error))])?;
+            .map_err(|error| self.blame(&uid, object, at, &chain(&error)))?;
         let given = object.get("parents").and_then(Value::as_array);
         let has_parents = given.is_some_and(|parents| !parents.is_empty());
         if stored.is_none() && rule == InlineRule::Add && has_parents && self.stored.is_above(&uid)
@@ -207,10 +228,7 @@ impl Merge<'_> {
                 }
             }
         }
-        let above = self.stored.above(&stored.uid(), MOST_ABOVE);
-        let above = above.unwrap_or_default();
-        let (_, _, parents) = entity.clone().into_inner();
-        if parents.iter().any(|parent| !above.contains(parent)) {
+        if !self.are_above(stored, entity) {
             faults.push(InputFault::new(
                 pointer(at, "parents"),
                 "this caller may not give a stored entity a parent",
@@ -219,26 +237,73 @@ impl Merge<'_> {
         faults
     }
 
+    /// Whether every parent of `entity` is above the stored entity already.
+    fn are_above(&self, stored: &Entity, entity: &Entity) -> bool {
+        let (_, _, direct) = stored.clone().into_inner();
+        let (_, _, mut further) = entity.clone().into_inner();
+        further.retain(|parent| !direct.contains(parent));
+        if further.is_empty() {
+            return true;
+        }
+        let uid = self.stored.find(&stored.uid());
+        let above = uid.map(|uid| self.stored.version.above(uid, self.meter));
+        let above: HashSet<Uid> = above.into_iter().flatten().collect();
+        let mut further = further.iter();
+        further.all(|parent| {
+            self.stored
+                .find(parent)
+                .is_some_and(|uid| above.contains(&uid))
+        })
+    }
+
+    /// The members of an inline entity that Cedar's reader cannot have taken; else its message.
+    fn blame(
+        &self,
+        uid: &EntityUid,
+        object: &Map<String, Value>,
+        at: &str,
+        message: &str,
+    ) -> Vec<InputFault> {
+        let model = self
+            .model
+            .map(|model| model.entity(&uid.type_name().to_string()));
+        let found = locate_entity(object, model, uid, at, self.meter);
+        if found.is_empty() {
+            vec![InputFault::new(at, message)]
+        } else {
+            found
+        }
+    }
+
     /// Refuses cycles across the merge and chains that are too long. A cycle must run through an
     /// inline entity, so stored entities count as edges to the inline ones above them.
     fn graph(&self, merged: &[Entity], index: &HashMap<EntityUid, usize>) -> Option<InputFault> {
         let mut edges: Vec<Vec<usize>> = Vec::with_capacity(merged.len());
-        let mut left = MOST_ABOVE;
-        for (at, entity) in merged.iter().enumerate() {
+        let numbers = index.iter();
+        let numbers: HashMap<Uid, usize> = numbers
+            .filter_map(|(uid, at)| Some((self.stored.find(uid)?, *at)))
+            .collect();
+        // Inline entities above each stored parent; many entities have the same few parents.
+        let mut known: HashMap<Uid, Vec<usize>> = HashMap::new();
+        for entity in merged {
             let (_, _, parents) = entity.clone().into_inner();
             let mut above = Vec::new();
             for parent in &parents {
-                match index.get(parent) {
-                    Some(at) => above.push(*at),
-                    None => {
-                        let Some(ancestors) = self.stored.above(parent, left) else {
-                            return Some(InputFault::new(
-                                format!("/entities/{at}/parents"),
-                                format!("more than {MOST_ABOVE} ancestors to look at"),
-                            ));
-                        };
-                        left -= ancestors.len();
-                        above.extend(ancestors.iter().filter_map(|uid| index.get(uid)));
+                match (index.get(parent), self.stored.find(parent)) {
+                    (Some(at), _) => above.push(*at),
+                    (None, None) => {}
+                    (None, Some(uid)) => {
+                        let inline = known.entry(uid).or_insert_with(|| {
+                            let above = self.stored.version.above(uid, self.meter);
+                            above
+                                .iter()
+                                .filter_map(|uid| numbers.get(uid).copied())
+                                .collect()
+                        });
+                        if !self.meter.take(1 + inline.len() as u64) {
+                            return None;
+                        }
+                        above.extend_from_slice(inline);
                     }
                 }
             }
@@ -334,7 +399,9 @@ mod tests {
                 locals: None,
             },
             schema: None,
+            model: None,
             parent_depth: 100,
+            meter: &Meter::new(u64::MAX),
         };
         merge
             .apply([
@@ -389,6 +456,48 @@ mod tests {
         ]);
         assert!(apply(InlineRule::Add, fine.clone()).is_ok());
         assert!(apply(InlineRule::Off, fine).is_err());
+    }
+
+    #[test]
+    fn the_same_entity_twice_is_one_and_a_different_one_is_a_fault() {
+        let one = json!({"uid": {"type": "U", "id": "n"}, "attrs": {"set": [1, 2], "x": 1}});
+        let same = json!({"uid": {"__entity": {"type": "U", "id": "n"}}, "attrs": {"x": 1, "set": [2, 1, 1]}});
+        assert!(apply(InlineRule::Add, json!([one, same, one])).is_ok());
+        let other = json!({"uid": {"type": "U", "id": "n"}, "attrs": {"x": 2}});
+        let faults = apply(InlineRule::Add, json!([one, other])).unwrap_err();
+        assert_eq!(
+            faults,
+            ["/entities/1: entity `U::\"n\"` is given twice, and differs"]
+        );
+    }
+
+    #[test]
+    fn faults_of_values_name_every_member_in_plain_words() {
+        let faults = apply(
+            InlineRule::Override,
+            json!([
+                {"uid": {"type": "U", "id": "x"}, "attrs": {
+                    "none": null, "half": 1.5, "deep": {"list": [1, null]},
+                    "ip": {"__extn": {"fn": "ip", "arg": "300.1.1.1"}}, "to": {"__entity": {"type": "U"}},
+                    "old": {"__expr": "1"},
+                }},
+                {"uid": {"type": "U", "id": "y"}, "attrs": [], "parents": [{"type": "U"}, 5]},
+            ]),
+        );
+        assert_eq!(
+            faults.unwrap_err(),
+            [
+                "/entities/0/attrs/none: null is no Cedar value; leave the member out",
+                "/entities/0/attrs/half: 1.5 is not a whole number within 64 bits; for fractions use a `decimal`",
+                "/entities/0/attrs/deep/list/1: null is no Cedar value; leave the member out",
+                "/entities/0/attrs/ip: `ip` does not take this argument",
+                "/entities/0/attrs/to/__entity: expected {\"type\", \"id\"} of an entity",
+                "/entities/0/attrs/old/__expr: `__expr` is not read any more; use `__entity` or `__extn`",
+                "/entities/1/attrs: expected an object, found an array",
+                "/entities/1/parents/0: expected {\"type\", \"id\"}, found an object",
+                "/entities/1/parents/1: expected {\"type\", \"id\"}, found a number",
+            ]
+        );
     }
 
     #[test]

@@ -5,7 +5,9 @@ use serde_json::{Map, Value};
 use super::signals::Signals;
 use super::{Body, Client, EntityRef, Limits, Pending, Purpose, Request, RequestError};
 use crate::caller::{Caller, Scope};
-use crate::json::{self, InputFault, MAX_FAULTS, kind, pointer, shown, unknown_members};
+use crate::json::{
+    self, InputFault, MAX_FAULTS, drop_nulls, kind, pointer, shown, unknown_members,
+};
 
 const MEMBERS: &[&str] = &[
     "requestId",
@@ -49,12 +51,14 @@ pub(super) fn from_value(
     limits: &Limits,
     caller: Caller,
 ) -> Result<Body, RequestError> {
-    let Value::Object(members) = value else {
+    let Value::Object(mut members) = value else {
         return Err(RequestError::invalid(
             "",
             format!("expected an object, found {}", kind(&value)),
         ));
     };
+    // Clients write `null` for what they leave empty. One that is required is missing then.
+    drop_nulls(&mut members, MEMBERS);
     let mut reader = Reader {
         members,
         faults: Vec::new(),
@@ -235,6 +239,7 @@ impl Reader {
 
     fn client(&mut self) -> Option<Client> {
         let mut object = self.object("client")?;
+        drop_nulls(&mut object, CLIENT_MEMBERS);
         let unknown = unknown_members(&object, CLIENT_MEMBERS, "/client");
         self.faults.extend(unknown);
         let mut take = |reader: &mut Self, name: &str| {
@@ -266,7 +271,10 @@ impl Reader {
     fn entities(&mut self, limits: &Limits) -> Vec<Value> {
         match self.members.remove("entities") {
             None => Vec::new(),
-            Some(Value::Array(entities)) if entities.len() <= limits.inline_entities => entities,
+            Some(Value::Array(mut entities)) if entities.len() <= limits.inline_entities => {
+                entities.iter_mut().for_each(without_nulls);
+                entities
+            }
             Some(Value::Array(entities)) => {
                 self.fault(
                     "/entities",
@@ -339,6 +347,13 @@ impl Reader {
             self.fault("/requestId", "expected printable ASCII");
             None
         }
+    }
+}
+
+/// Takes out what an inline entity leaves empty.
+pub(super) fn without_nulls(entity: &mut Value) {
+    if let Some(members) = entity.as_object_mut() {
+        drop_nulls(members, &["attrs", "parents", "tags"]);
     }
 }
 
@@ -427,6 +442,42 @@ mod tests {
             r#"{"principal":{"token":"x"},"action":"A::\"a\"","resource":"R::\"r\""}"#,
             &[
                 "/principal/token: a token stands in place of the principal: give `token` and leave `principal` out",
+            ],
+        );
+    }
+
+    #[test]
+    fn null_for_an_optional_member_is_no_member() {
+        let caller = Caller::library;
+        let names = r#""principal":"U::\"a\"","action":"A::\"a\"","resource":"R::\"r\"""#;
+        let plain = read(
+            format!("{{{names}}}").as_bytes(),
+            &Limits::default(),
+            caller(),
+        );
+        let plain = format!("{:?}", plain.unwrap());
+        for member in MEMBERS {
+            if ["principal", "action", "resource"].contains(member) {
+                continue;
+            }
+            let body = format!("{{{names},\"{member}\":null}}");
+            let read = read(body.as_bytes(), &Limits::default(), caller());
+            assert_eq!(format!("{:?}", read.unwrap()), plain, "{member}");
+        }
+        let body = format!(
+            r#"{{{names},"client":{{"ip":null,"device":null}},"signals":{{"risk":null,"device":{{"managed":null}}}},
+            "entities":[{{"uid":{{"type":"U","id":"a"}},"attrs":null,"parents":null,"tags":null}}]}}"#
+        );
+        let Body::Whole(read) = read(body.as_bytes(), &Limits::default(), caller()).unwrap() else {
+            unreachable!()
+        };
+        assert_eq!(read.client, Some(Client::default()));
+        assert_eq!(read.entities[0].as_object().unwrap().len(), 1);
+        check(
+            r#"{"principal":null,"action":"A::\"a\"","resource":"R::\"r\"","nothing":null}"#,
+            &[
+                "/nothing: unknown member `nothing`; known are requestId, principal, token, action, resource, context, client, entities, signals, obligations, explain, purpose, atLeast",
+                "/principal: is required",
             ],
         );
     }

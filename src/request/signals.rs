@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::json::{InputFault, kind, pointer, shown, unknown_members};
+use crate::json::{InputFault, drop_nulls, kind, pointer, shown, unknown_members};
 use crate::score::{Band, Country, DeviceTrust, Indicators, NetworkClass, Point};
 use crate::timestamp::Timestamp;
 
@@ -182,11 +182,12 @@ struct Members {
 
 impl Members {
     fn new(
-        object: Map<String, Value>,
+        mut object: Map<String, Value>,
         at: &str,
         known: &[&str],
         mut faults: Vec<InputFault>,
     ) -> Self {
+        drop_nulls(&mut object, known);
         faults.extend(unknown_members(&object, known, at));
         Self {
             object,

@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use crate::decide::{Outcome, Requirement, TrustOutcome};
-use crate::score::{Assessment, Factor};
+use crate::score::{Assessment, Factor, Score, Status};
 use crate::trust::Trust;
 
 /// The member `trust`: figures in short, or all of them with reasons where an explanation is asked for.
@@ -22,6 +22,10 @@ impl Serialize for WireTrust<'_> {
         members.serialize_entry("score", &assessment.composite)?;
         members.serialize_entry("required", &assessment.required)?;
         members.serialize_entry("risk", assessment.band.as_str())?;
+        // The band is of the request's score; this is what is held against its principal.
+        if self.explain || assessment.subject_risk > Score::ZERO {
+            members.serialize_entry("subjectRisk", &assessment.subject_risk)?;
+        }
         members.serialize_entry("level", &assessment.level.reached)?;
         members.serialize_entry("requiredLevel", &assessment.level.required)?;
         members.serialize_entry("enforcement", self.found.enforcement().as_str())?;
@@ -29,6 +33,11 @@ impl Serialize for WireTrust<'_> {
         if !assessment.knock_outs.is_empty() {
             let names: Vec<_> = assessment.knock_outs.names().collect();
             members.serialize_entry("knockOuts", &names)?;
+        }
+        let mut missing = missing(assessment).peekable();
+        if missing.peek().is_some() {
+            let names: Vec<_> = missing.collect();
+            members.serialize_entry("missing", &names)?;
         }
         if assessment.failed {
             members.serialize_entry("failed", &true)?;
@@ -43,6 +52,14 @@ impl Serialize for WireTrust<'_> {
     }
 }
 
+/// The factors of which nothing is known, or nothing new enough: they count as low as they could be.
+pub(crate) fn missing(assessment: &Assessment) -> impl Iterator<Item = &'static str> {
+    let factors = assessment.factors.iter();
+    factors
+        .filter(|factor| matches!(factor.status, Status::Missing | Status::Stale))
+        .map(|factor| factor.id.as_str())
+}
+
 fn explain<M: SerializeMap>(
     members: &mut M,
     found: &TrustOutcome,
@@ -52,7 +69,6 @@ fn explain<M: SerializeMap>(
     let model = config.model();
     members.serialize_entry("preset", config.config().preset.as_str())?;
     members.serialize_entry("gap", &assessment.gap())?;
-    members.serialize_entry("subjectRisk", &assessment.subject_risk)?;
     members.serialize_entry("contextRisk", &assessment.context_risk)?;
     if let Some(at) = assessment.level.at {
         members.serialize_entry("authenticatedAt", &at.to_string())?;
@@ -72,7 +88,7 @@ fn explain<M: SerializeMap>(
     let mitigations: Vec<Value> = mitigations.collect();
     members.serialize_entry("mitigations", &mitigations)?;
     members.serialize_entry("fix", &model.advice_to_fix(assessment))?;
-    if assessment.gap() > crate::score::Score::ZERO || !assessment.authenticated() {
+    if assessment.gap() > Score::ZERO || !assessment.authenticated() {
         let restricted = found.restricted();
         let alternatives = model
             .alternatives(assessment, restricted)

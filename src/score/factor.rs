@@ -147,7 +147,7 @@ pub(super) fn settle(
 /// Whether evidence is too old, or from further ahead than clocks differ.
 fn is_stale(evident: &Evident, max_age: Option<u32>, now: Timestamp, skew: u32) -> bool {
     evident.observed.is_some_and(|observed| {
-        let age = now.as_millis() - observed.as_millis();
+        let age = now.as_millis().saturating_sub(observed.as_millis());
         age < -i64::from(skew) * 1_000
             || max_age.is_some_and(|max_age| age > i64::from(max_age) * 1_000)
     })
@@ -155,6 +155,6 @@ fn is_stale(evident: &Evident, max_age: Option<u32>, now: Timestamp, skew: u32) 
 
 /// The age in milliseconds; `None` from further ahead than clocks differ.
 fn age(at: Timestamp, now: Timestamp, skew: u32) -> Option<i64> {
-    let age = now.as_millis() - at.as_millis();
+    let age = now.as_millis().saturating_sub(at.as_millis());
     (age >= -i64::from(skew) * 1_000).then_some(age.max(0))
 }

@@ -274,9 +274,9 @@ pub struct Behavior {
     pub requests: u32,
     /// Ten thousand times the mean number of requests in an hour.
     pub usual_requests: u64,
-    /// Decisions that the history holds.
+    /// Distinct days before today on which a named caller's decision was Allow.
     pub history: u32,
-    /// The share of the history in this hour of the day (UTC).
+    /// The share of this hour of the day (UTC) among the hours of those days.
     pub hour_share: Score,
     /// When something adverse was last recorded.
     pub last_adverse: Option<Timestamp>,

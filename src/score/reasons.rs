@@ -2,13 +2,15 @@
 //!
 //! What enters: an [`Assessment`]. What leaves: for each adjustment that was made, what it moves the
 //! factor by, and what it moves the composite by: the difference to the composite without it, which is
-//! computed anew and not estimated.
+//! computed anew and not estimated. Where the adjustments of a factor come to more than counts, none of them
+//! makes a difference by itself: then each says what it would move without the cap, and a last reason says what
+//! the cap takes back.
 
 use super::adjustment::Adjustment;
 use super::assessment::{Assessment, Factor, FactorId, Status};
-use super::config::OnMissing;
+use super::config::{OnMissing, Preset};
 use super::model::{Model, parts};
-use super::number::Score;
+use super::number::{Score, divided};
 
 /// One reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +37,12 @@ impl Reason {
             factor,
             composite,
         }
+    }
+
+    /// One that makes no difference by itself, as its factor is capped.
+    fn before_cap(mut self) -> Self {
+        self.text.push_str(" before the cap");
+        self
     }
 }
 
@@ -92,20 +100,63 @@ impl Model {
             let composite = assessment.composite - self.composite_with(assessment, id, Score::ZERO);
             reasons.push(Reason::new("required", &what, factor.score, composite));
         }
+        let capped = self.before_cap(assessment, factor);
         for adjustment in Adjustment::ALL {
-            if adjustment.factor() == id && factor.adjustments & adjustment.bit() != 0 {
-                let without =
-                    self.rescored(assessment, factor, factor.adjustments & !adjustment.bit());
-                let composite = self.composite_with(assessment, id, without);
-                reasons.push(Reason::new(
-                    adjustment.code(),
-                    adjustment.text(),
-                    self.moved(assessment, *adjustment),
-                    assessment.composite - composite,
-                ));
+            if adjustment.factor() != id || factor.adjustments & adjustment.bit() == 0 {
+                continue;
             }
+            let moved = self.moved(assessment, *adjustment);
+            let (code, what) = (adjustment.code(), adjustment.text());
+            reasons.push(match capped {
+                Some(_) => {
+                    let composite = self.share(assessment, factor, moved);
+                    Reason::new(code, what, moved, composite).before_cap()
+                }
+                None => {
+                    let without =
+                        self.rescored(assessment, factor, factor.adjustments & !adjustment.bit());
+                    let composite = self.composite_with(assessment, id, without);
+                    Reason::new(code, what, moved, assessment.composite - composite)
+                }
+            });
+        }
+        if let Some(sum) = capped {
+            let cut = factor.score - sum;
+            let bound = if cut > Score::ZERO { "least" } else { "most" };
+            let what = format!(
+                "the factor comes to {}, and at {bound} {} counts",
+                figure(sum),
+                figure(factor.score)
+            );
+            let composite = self.share(assessment, factor, cut);
+            reasons.push(Reason::new("capped", &what, cut, composite));
         }
         reasons
+    }
+
+    /// What the adjustments of a factor come to, where that is not what counts.
+    fn before_cap(&self, assessment: &Assessment, factor: &Factor) -> Option<Score> {
+        if factor.adjustments == 0 {
+            return None;
+        }
+        let sum = self.sum(assessment, factor, factor.adjustments);
+        (sum != factor.score).then_some(sum)
+    }
+
+    /// What a change of a factor moves the composite by where nothing caps it.
+    fn share(&self, assessment: &Assessment, factor: &Factor, change: Score) -> Score {
+        let fine = |score: Score| i64::from(score.ten_thousandths());
+        let weights: i64 = assessment.factors.iter().map(|one| fine(one.weight)).sum();
+        let composer = self.composer();
+        // Confidence moves what is above the prior.
+        let counts = composer.preset == Preset::Literal || factor.score > composer.prior;
+        let confidence = if counts {
+            factor.confidence
+        } else {
+            Score::ONE
+        };
+        let value = fine(change) * fine(factor.weight) * fine(confidence);
+        Score::new(divided(value, (weights * 10_000).max(1)))
     }
 
     fn missing_reason(&self, assessment: &Assessment, factor: &Factor) -> Reason {
@@ -114,7 +165,7 @@ impl Model {
         let why = match (factor.id, factor.status) {
             (_, Status::Stale) => "what is known is too old".to_owned(),
             (FactorId::Behavior, _) => format!(
-                "fewer than {} decisions of history",
+                "decisions on fewer than {} days",
                 self.config().behavior.history
             ),
             _ => "nothing is known".to_owned(),
@@ -144,6 +195,19 @@ impl Model {
         adjustments: u64,
     ) -> Score {
         let config = self.config();
+        let sum = self.sum(assessment, factor, adjustments);
+        let score = sum.clamped();
+        let neutral = config.on_missing.behavior == OnMissing::Neutral;
+        if factor.id == FactorId::Behavior && factor.status == Status::Missing && neutral {
+            score.min(config.prior)
+        } else {
+            score
+        }
+    }
+
+    /// What a factor comes to with these adjustments, before it is cut to 0 to 1.
+    fn sum(&self, assessment: &Assessment, factor: &Factor, adjustments: u64) -> Score {
+        let config = self.config();
         let base = match factor.id {
             FactorId::Identity => config.identity.base,
             FactorId::Device => config.device.base,
@@ -155,16 +219,9 @@ impl Model {
         let made = Adjustment::ALL
             .iter()
             .filter(|adjustment| adjustments & adjustment.bit() != 0);
-        let sum = made.fold(base, |sum, adjustment| {
+        made.fold(base, |sum, adjustment| {
             sum + self.moved(assessment, *adjustment)
-        });
-        let score = sum.clamped();
-        let neutral = config.on_missing.behavior == OnMissing::Neutral;
-        if factor.id == FactorId::Behavior && factor.status == Status::Missing && neutral {
-            score.min(config.prior)
-        } else {
-            score
-        }
+        })
     }
 
     /// The composite with another score of a factor.

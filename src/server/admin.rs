@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::app::App;
-use super::authorize::read_body;
+use super::body;
 use super::problem::Problem;
 use crate::engine::EngineAnswer;
 use crate::pdp::{ReloadError, Reloaded};
@@ -27,15 +27,7 @@ pub(super) async fn reload(
     State(app): State<Arc<App>>,
     http: HttpRequest,
 ) -> Result<Response, Problem> {
-    let limits = **app.limits.load();
-    let body = read_body(http, &limits).await?;
-    let wish: Wish = serde_json::from_slice(&body).map_err(|error| {
-        Problem::new(
-            StatusCode::BAD_REQUEST,
-            "invalid_request",
-            format!("expected {{\"confirm\": true or false}}: {error}"),
-        )
-    })?;
+    let wish: Wish = body::read(&app, http).await?;
     let pdp = app.pdp().ok_or_else(Problem::not_ready)?.clone();
     let certificates = Arc::clone(&app);
     let reload = move || {

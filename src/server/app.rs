@@ -4,9 +4,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::auth::Gate;
+use super::bodies::Bodies;
+use super::connections::Connections;
 use super::geo::LiveGeo;
+use super::lane::Lane;
 use super::limit::{Defaults, Limiter};
-use super::metrics::Metrics;
+use super::metrics::{Capacity, Metrics};
 use super::places::Places;
 use super::routes::PATHS;
 use super::shed::Shedder;
@@ -46,9 +49,13 @@ pub(super) struct App {
     /// For requests under way.
     pub(super) requests: Places,
     /// For open connections.
-    pub(super) connections: Places,
+    pub(super) connections: Connections,
     /// For requests under way on connections that several share.
     pub(super) streams: Places,
+    /// For bodies of requests, in bytes.
+    pub(super) bodies: Bodies,
+    /// Where large bodies are worked on.
+    pub(super) lane: Arc<Lane>,
     pub(super) hosts: Vec<String>,
     /// Origins whose pages may read answers.
     pub(super) cors_origins: Vec<String>,
@@ -154,33 +161,39 @@ impl App {
             "Share of decisions that are refused because work waits too long, in percent",
             move || watched.percent(),
         );
-        let requests = Places::new(config.limits.concurrent_requests);
-        let connections = Places::new(config.limits.connections);
-        for (name, help, places) in [
-            (
-                "requests_under_way",
-                "Requests that hold a place among `limits.concurrent_requests`",
-                &requests,
-            ),
-            (
-                "connections",
-                "Places among `limits.connections` that are taken, one by each listener that waits",
-                &connections,
-            ),
-        ] {
-            let places = places.clone();
-            metrics.watch_gauge(name, help, move || places.taken() as u64);
-        }
+        let kept = store.clone();
+        metrics.watch_gauge(
+            "api_keys",
+            "API keys that are kept, those that have ended among them; at most 10,000",
+            move || kept.as_ref().map_or(0, |store| store.keys().count() as u64),
+        );
+        let gate = Gate::new(config, store.clone(), issuers.clone())?;
+        gate.warn_of_shared_names(clock());
+        let limits = config.limits;
+        let requests = Places::new(limits.concurrent_requests);
+        let streams = Places::new(limits.connections);
+        let connections = Connections::new(limits.connections, limits.address_percent);
+        let bodies = Bodies::new(limits.bodies_bytes, limits.address_percent);
+        let lane = Arc::new(Lane::new());
+        metrics.watch_capacity(&Capacity {
+            requests: &requests,
+            streams: &streams,
+            connections: &connections,
+            bodies: &bodies,
+            lane: &lane,
+        });
         Ok(Self {
             pdp: OnceLock::new(),
             draining: AtomicBool::new(false),
             limits: ArcSwap::from_pointee(config.limits),
             requests,
             connections,
-            streams: Places::new(config.limits.connections),
+            streams,
+            bodies,
+            lane,
             hosts: hosts.map(|host| host.to_ascii_lowercase()).collect(),
             cors_origins: config.server.cors_origins.clone(),
-            gate: Gate::new(config, store.clone(), issuers.clone())?,
+            gate,
             store,
             audit,
             denied,
@@ -235,6 +248,7 @@ impl App {
             }
             None => Arc::new(MemorySignals::new(settings, Some(notices))),
         };
+        self.metrics.watch_signals(Arc::clone(&kept));
         // Nothing was set before.
         let _ = self.kept_signals.set(Arc::clone(&kept));
         Ok(kept)
@@ -267,7 +281,9 @@ impl App {
     pub(super) fn set_limits(&self, limits: LimitsConfig) {
         self.limits.store(Arc::new(limits));
         self.requests.resize(limits.concurrent_requests);
-        self.connections.resize(limits.connections);
+        let percent = limits.address_percent;
+        self.connections.resize(limits.connections, percent);
+        self.bodies.resize(limits.bodies_bytes, percent);
         self.limiter.set_defaults(defaults(&limits));
         self.streams.resize(limits.connections);
         if let Some(pdp) = self.pdp() {

@@ -1,10 +1,11 @@
 //! Who asks: what a request and its connection show, to a [`Caller`].
 //!
 //! What enters: the `Authorization` header, the client certificate, the process behind a Unix socket.
-//! What leaves: a caller, or a refusal that does not say what was nearly right. A credential that is
-//! given and not good is refused, whatever else would have let the request in.
+//! What leaves: a caller, or a refusal that does not say what was nearly right. A credential that is wrong,
+//! or that stands where it is not read, is refused, whatever else would have let the request in.
 
 mod attempts;
+mod shown;
 mod table;
 
 use std::sync::Arc;
@@ -15,10 +16,11 @@ use axum::http::{HeaderMap, StatusCode, header};
 use super::metrics::AuthenticationFailure;
 use super::peer::Peer;
 use super::problem::Problem;
-use crate::caller::{Caller, Handles, InlineRule, Scope};
-use crate::config::{CallerConfig, Config};
+use crate::caller::{Caller, Handles, InlineRule, Scope, is_plain};
+use crate::config::{Config, ReservedNames};
 use crate::fault::Faults;
 use crate::storage::Store;
+use crate::storage::keys::{KeyMatch, MOST_KEYS};
 use crate::timestamp::Timestamp;
 use crate::tokens::{Issuers, Usage};
 
@@ -38,29 +40,23 @@ pub(super) enum Means {
 pub(super) enum Refusal {
     /// Nothing was shown, and nobody may stay unknown here.
     Missing,
-    /// What was shown is not good.
+    /// A credential stands here, where none is read.
+    Unread(&'static str),
+    /// `Authorization` has another scheme than `Bearer`; the scheme, if it is a known one.
+    Scheme(Option<&'static str>),
+    /// What was shown is wrong.
     Wrong(Means),
     /// The issuer of a token cannot be asked.
     Unavailable,
-    /// Too much that was not good came from this address; how many seconds to wait.
+    /// Too many wrong credentials came from this address; how many seconds to wait.
     TooMany(u64),
 }
 
-/// Headers by which a proxy says that the request comes from elsewhere.
-const FORWARDED: [&str; 9] = [
-    "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-    "x-real-ip",
-    "via",
-    "true-client-ip",
-    "cf-connecting-ip",
-    "x-envoy-external-address",
-];
-
 /// The user that stands for all whom a user namespace does not map.
 const NOBODY: u32 = 65_534;
+
+/// API keys with a reserved name that are told one by one.
+const SHOWN: usize = 5;
 
 /// Longest credential that is looked at, in bytes.
 const LONGEST: usize = 16 << 10;
@@ -69,6 +65,7 @@ const LONGEST: usize = 16 << 10;
 #[derive(Debug)]
 pub(super) struct Gate {
     table: ArcSwap<Table>,
+    reserved: ArcSwap<ReservedNames>,
     /// Where API keys are kept.
     store: Option<Store>,
     attempts: Attempts,
@@ -91,6 +88,7 @@ impl Gate {
         let server = &config.server;
         Ok(Self {
             table: ArcSwap::from_pointee(Table::new(&config.callers)?),
+            reserved: ArcSwap::from_pointee(ReservedNames::of(config)),
             store,
             attempts: Attempts::new(),
             issuers: issuers.filter(|issuers| issuers.any(Usage::Caller)),
@@ -102,30 +100,102 @@ impl Gate {
         })
     }
 
-    /// Takes up changed callers, from the next request on.
-    pub(super) fn set_callers(&self, callers: &[CallerConfig]) -> Result<(), Faults> {
-        self.table.store(Arc::new(Table::new(callers)?));
+    /// Takes up changed callers, and names that rules mention, from the next request on.
+    pub(super) fn set_callers(&self, config: &Config, now: Timestamp) -> Result<(), Faults> {
+        let table = Table::new(&config.callers)?;
+        self.reserved.store(Arc::new(ReservedNames::of(config)));
+        self.table.store(Arc::new(table));
+        self.warn_of_shared_names(now);
         Ok(())
     }
 
-    /// Whether a caller of the configuration has this name.
-    pub(super) fn configures(&self, name: &str) -> bool {
-        self.table.load().names(name)
+    /// Why no API key may have this name, where none may.
+    pub(super) fn reserves(&self, name: &str) -> Option<&'static str> {
+        self.reserved.load().reason(name)
+    }
+
+    /// Whether a rule names the API key of this id.
+    pub(super) fn is_named_by_a_rule(&self, id: &str) -> bool {
+        self.reserved.load().names_key(id)
+    }
+
+    /// Logs which API keys have a name that the configuration gives a meaning.
+    pub(super) fn warn_of_shared_names(&self, now: Timestamp) {
+        for trouble in self.troubles(now) {
+            tracing::warn!("{trouble}");
+        }
+    }
+
+    /// API keys that have a name to which the configuration gives a meaning since they were made: a sentence
+    /// for each of the first few. They get no right by it, and stand in records by their id.
+    pub(super) fn troubles(&self, now: Timestamp) -> Vec<String> {
+        let Some(store) = &self.store else {
+            return Vec::new();
+        };
+        let reserved = self.reserved.load();
+        let shared = store
+            .keys()
+            .named(now, |name| reserved.reason(name).is_some());
+        let mut troubles: Vec<_> = shared
+            .iter()
+            .take(SHOWN)
+            .map(|(id, name)| {
+                let reason = reserved.reason(name).unwrap_or_default();
+                let name = name.escape_debug();
+                format!(
+                    "the API key {id} is named `{name}`, and {reason}: the key gets no right by that \
+                     name (`key:{id}` means the key), and records show it as `key:{id}`"
+                )
+            })
+            .collect();
+        let table = self.table.load();
+        let orphans = store
+            .keys()
+            .without_maker(now, |name| table.named(name).is_some());
+        for (id, maker) in orphans.iter().take(SHOWN) {
+            troubles.push(format!(
+                "the API key {id} is refused: the configuration does not have the caller `{maker}`, which made it"
+            ));
+        }
+        let untold = shared.len().saturating_sub(SHOWN) + orphans.len().saturating_sub(SHOWN);
+        if untold > 0 {
+            troubles.push(format!("the same holds for further API keys: {untold}"));
+        }
+        let kept = store.keys().count();
+        if kept >= MOST_KEYS - MOST_KEYS / 10 {
+            troubles.push(format!(
+                "{kept} of at most {MOST_KEYS} API keys are kept: `deodar keys purge` forgets those that have \
+                 ended"
+            ));
+        }
+        troubles
     }
 
     /// The caller of a request.
     pub(super) async fn recognise(
         &self,
         headers: &HeaderMap,
+        query: Option<&str>,
         peer: &Peer,
         now: Timestamp,
     ) -> Result<Caller, Refusal> {
         let mut given = headers.get_all(header::AUTHORIZATION).iter();
         match (given.next(), given.next()) {
-            (None, _) => self.by_connection(headers, peer, now),
+            (None, _) => match self.by_connection(headers, peer, now) {
+                // Recognised by its connection: a credential elsewhere is for somebody else.
+                Ok(caller) if !caller.is_anonymous() && !caller.is_owner() => Ok(caller),
+                Err(refusal) if refusal != Refusal::Missing => Err(refusal),
+                other => match shown::unread(headers, query) {
+                    Some(place) => Err(Refusal::Unread(place)),
+                    None => other,
+                },
+            },
             (Some(one), None) => match bearer(one.as_bytes()) {
                 Some(credential) => self.by_credential(credential, peer, now).await,
-                None => Err(self.wrong(Means::Key, peer)),
+                None => match self.wrong(Means::Key, peer) {
+                    Refusal::Wrong(_) => Err(Refusal::Scheme(shown::other_scheme(headers))),
+                    refusal => Err(refusal),
+                },
             },
             // Several would have to agree; nobody sends them.
             (Some(_), Some(_)) => Err(self.wrong(Means::Key, peer)),
@@ -145,7 +215,9 @@ impl Gate {
             && let Ok(found) = store.keys().find(credential, now)
         {
             tracing::trace!(key = found.key.id, "recognised by its key");
-            return Ok(found.caller);
+            return self
+                .of_key(found)
+                .ok_or_else(|| self.wrong(Means::Key, peer));
         }
         match &self.issuers {
             // The two dots of a compact JWT; keys have none.
@@ -154,6 +226,32 @@ impl Gate {
             }
             _ => Err(self.wrong(Means::Key, peer)),
         }
+    }
+
+    /// The caller of an API key that holds. One that a caller of the configuration has made is within what
+    /// that caller may do now.
+    fn of_key(&self, found: KeyMatch) -> Option<Caller> {
+        let KeyMatch { key, caller, root } = found;
+        let caller = match root {
+            None => caller,
+            Some(root) => {
+                let Some(maker) = self.table.load().named(&root) else {
+                    tracing::debug!(
+                        key = key.id,
+                        maker = &*root,
+                        "an API key is refused: the caller that made it is not in the configuration any more"
+                    );
+                    return None;
+                };
+                caller.under(&maker)
+            }
+        };
+        let means_another = !is_plain(&key.name) || self.reserves(&key.name).is_some();
+        Some(if means_another {
+            caller.named_by_id()
+        } else {
+            caller
+        })
     }
 
     async fn by_token(
@@ -172,11 +270,6 @@ impl Gate {
             None => issuers.verify(token, Usage::Caller, now).await,
         };
         let verified = verified.map_err(|error| {
-            tracing::debug!(
-                code = error.code(),
-                detail = error.detail(),
-                "token refused"
-            );
             if error.is_unavailable() {
                 Refusal::Unavailable
             } else {
@@ -187,8 +280,9 @@ impl Gate {
         let Some(named) = &verified.caller else {
             return Err(self.wrong(Means::Token, peer));
         };
+        let end = Some(verified.expires);
         if let Some(caller) = self.table.load().token(&verified.issuer, &named.name) {
-            return Ok(caller);
+            return Ok(caller.until(end));
         }
         // What the issuer calls a scope and is none of ours gives no right.
         let scopes = named
@@ -198,7 +292,7 @@ impl Gate {
         let nothing = Handles::Only(std::collections::BTreeSet::new());
         // Under the issuer's name too: nobody is taken for a caller of the configuration or for a key.
         let name = format!("{}#{}", verified.issuer, named.name);
-        Ok(Caller::new(name, scopes, InlineRule::Add, nothing))
+        Ok(Caller::new(name, scopes, InlineRule::Add, nothing).until(end))
     }
 
     fn by_connection(
@@ -211,6 +305,7 @@ impl Gate {
             // The connection may have outlived it.
             let known = Some(certificate).filter(|certificate| certificate.expires > now);
             let known = known.and_then(|certificate| self.table.load().certificate(certificate));
+            let known = known.map(|caller| caller.until(Some(certificate.expires)));
             return known.ok_or_else(|| self.wrong(Means::Certificate, peer));
         }
         if let Some(unix) = peer.unix {
@@ -219,8 +314,8 @@ impl Gate {
             }
             // A proxy of the owner's speaks for others; 65534 is whom the system does not know.
             let is_owner = unix.uid == 0 || (unix.uid != NOBODY && Some(unix.uid) == self.owner);
-            if is_owner && !forwarded(headers) {
-                return Ok(owner());
+            if is_owner && !shown::forwarded(headers) {
+                return Ok(Caller::owner());
             }
         }
         if self.allow_anyone || (self.allow_loopback && self.is_local(headers, peer)) {
@@ -234,7 +329,7 @@ impl Gate {
     pub(super) fn is_local(&self, headers: &HeaderMap, peer: &Peer) -> bool {
         let unknown = peer.address.is_none() && peer.unix.is_none();
         let local = peer.is_local() || (unknown && self.unknown_is_local);
-        local && !forwarded(headers)
+        local && !shown::forwarded(headers)
     }
 
     /// Counts a failed attempt at something else than a route for callers; `Err` with the seconds to wait
@@ -250,22 +345,6 @@ impl Gate {
             Err(wait) => Refusal::TooMany(wait),
         }
     }
-}
-
-/// Whether a proxy says that it speaks for somebody else.
-fn forwarded(headers: &HeaderMap) -> bool {
-    FORWARDED.iter().any(|name| headers.contains_key(*name))
-}
-
-/// Who runs the server, over its socket: what it may do to the files it may do here.
-fn owner() -> Caller {
-    let scopes = Scope::ALL.iter().copied();
-    Caller::new(
-        "owner",
-        scopes,
-        InlineRule::Override,
-        Handles::Only(std::collections::BTreeSet::new()),
-    )
 }
 
 fn own_uid() -> Option<u32> {
@@ -288,8 +367,8 @@ impl Refusal {
     /// As what it is counted.
     pub(super) fn kind(self) -> AuthenticationFailure {
         match self {
-            Self::Missing => AuthenticationFailure::Missing,
-            Self::Wrong(Means::Key) => AuthenticationFailure::ApiKey,
+            Self::Missing | Self::Unread(_) => AuthenticationFailure::Missing,
+            Self::Scheme(_) | Self::Wrong(Means::Key) => AuthenticationFailure::ApiKey,
             Self::Wrong(Means::Token) => AuthenticationFailure::Token,
             Self::Wrong(Means::Certificate) => AuthenticationFailure::Certificate,
             Self::Unavailable => AuthenticationFailure::TokenUnverifiable,
@@ -301,28 +380,43 @@ impl Refusal {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::Missing => Self::new(
-                StatusCode::UNAUTHORIZED,
-                "unauthenticated",
-                "say who asks: send an API key or a token as `Authorization: Bearer ..`",
-            )
-            .challenge("Bearer"),
-            Refusal::Wrong(Means::Certificate) => Self::new(
-                StatusCode::UNAUTHORIZED,
-                "unauthenticated",
-                "the client certificate belongs to no configured caller",
-            )
-            .challenge("Bearer"),
-            Refusal::Wrong(_) => Self::new(
-                StatusCode::UNAUTHORIZED,
-                "unauthenticated",
-                "the key or token is not good",
-            )
-            .challenge("Bearer error=\"invalid_token\""),
+            Refusal::Missing => unauthenticated(
+                "the request shows no credential: send an API key or a token as `Authorization: Bearer <key>`"
+                    .to_owned(),
+                "Bearer",
+            ),
+            Refusal::Unread(place) => unauthenticated(
+                format!(
+                    "the request shows a credential in `{place}`, which is not read: send an API key or a token \
+                     as `Authorization: Bearer <key>`"
+                ),
+                "Bearer error=\"invalid_request\"",
+            ),
+            Refusal::Scheme(scheme) => unauthenticated(
+                match scheme {
+                    Some(scheme) => format!(
+                        "`Authorization` has the scheme `{scheme}`, which is not read: send an API key or a token \
+                         as `Authorization: Bearer <key>`"
+                    ),
+                    None => format!(
+                        "`Authorization` is not `Bearer` and an API key or a token of at most {LONGEST} visible \
+                         ASCII characters"
+                    ),
+                },
+                "Bearer error=\"invalid_request\"",
+            ),
+            Refusal::Wrong(Means::Certificate) => unauthenticated(
+                "the client certificate belongs to no configured caller".to_owned(),
+                "Bearer",
+            ),
+            Refusal::Wrong(_) => unauthenticated(
+                "the API key or token is unknown, expired or revoked".to_owned(),
+                "Bearer error=\"invalid_token\"",
+            ),
             Refusal::Unavailable => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "token_issuer_unavailable",
-                "the token cannot be verified at present",
+                "the token cannot be verified now: its issuer does not answer",
             )
             .retry_after(1),
             Refusal::TooMany(wait) => Self::new(
@@ -333,6 +427,10 @@ impl From<Refusal> for Problem {
             .retry_after(wait),
         }
     }
+}
+
+fn unauthenticated(detail: String, challenge: &'static str) -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail).challenge(challenge)
 }
 
 #[cfg(test)]

@@ -7,11 +7,12 @@ use axum::body::{Body as HttpBody, Bytes};
 use axum::extract::{Extension, Request as HttpRequest, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use uuid::Uuid;
 
 use super::app::App;
 use super::audit;
+use super::bodies::Turned;
 use super::metrics::Shed;
 use super::principal;
 use super::problem::Problem;
@@ -62,7 +63,9 @@ async fn answer(
     }
     let limits = **app.limits.load();
     let trace = TraceContext::of(http.headers()).map(|context| context.trace);
-    let body = read_body(http, &limits).await?;
+    let body = read_body(app, http, &limits).await?;
+    let no_turn = || overloaded(app);
+    let mut turn = app.lane.turn(body.len()).await.ok_or_else(no_turn)?;
     let mut place = Some(
         app.requests
             .take(limits.queue_timeout)
@@ -71,14 +74,17 @@ async fn answer(
     );
     let pdp = app.pdp().ok_or_else(|| not_ready(app))?;
     let now = (app.clock)();
-    let request = match Request::body(&body, &limits.request, caller)? {
+    let request = match turn.run(|| Request::body(&body, &limits.request, caller))? {
         Body::Whole(request) => request,
         Body::WithToken(pending) => match principal::known(app, &pending, now)? {
             Some(verified) => principal::resolve(pending, &verified)?,
             None => {
-                // Whoever waits for an issuer does not keep others from being decided.
+                // A request that waits for an issuer does not keep others from being decided.
                 drop(place.take());
+                let parked = app.lane.park(turn).await.ok_or_else(no_turn)?;
                 let verified = principal::verify(app, &pending, now).await?;
+                drop(parked);
+                turn = app.lane.turn(body.len()).await.ok_or_else(no_turn)?;
                 place = app.requests.take(limits.queue_timeout).await;
                 principal::resolve(pending, &verified)?
             }
@@ -99,13 +105,16 @@ async fn answer(
         .at_least()
         .is_some_and(|at_least| at_least > pdp.state().sequence())
     {
-        // Whoever waits does not keep others from being decided.
+        // A request that waits for a state does not keep others from being decided.
         drop(place.take());
+        let parked = app.lane.park(turn).await.ok_or_else(no_turn)?;
         wait_for_sequence(pdp, &request).await;
+        drop(parked);
+        turn = app.lane.turn(body.len()).await.ok_or_else(no_turn)?;
         place = app.requests.take(limits.queue_timeout).await;
     }
     let _place = place.ok_or_else(|| overloaded(app))?;
-    let outcome = pdp.authorize(&request)?;
+    let outcome = turn.run(|| pdp.authorize(&request))?;
     app.metrics.decided(&outcome);
     let answer = Answer::new(&request, &outcome);
     let bytes = to_bytes(&answer)?;
@@ -135,35 +144,52 @@ async fn answer(
 }
 
 /// Reads a JSON body within size and time.
-pub(super) async fn read_body(http: HttpRequest, limits: &LimitsConfig) -> Result<Bytes, Problem> {
+pub(super) async fn read_body(
+    app: &App,
+    http: HttpRequest,
+    limits: &LimitsConfig,
+) -> Result<Bytes, Problem> {
     if !is_json(http.headers()) {
         return Err(Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "unsupported_media_type",
-            "send the body with one `Content-Type: application/json` and no Content-Encoding",
+            "send the body with `Content-Type: application/json` and no Content-Encoding",
         ));
     }
+    read_bytes(app, http, limits.body_bytes, limits.read_timeout).await
+}
+
+/// Reads a body of at most `most` bytes within a time.
+pub(super) async fn read_bytes(
+    app: &App,
+    http: HttpRequest,
+    most: usize,
+    time: Duration,
+) -> Result<Bytes, Problem> {
     let too_large = || {
-        Problem::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "too_large",
-            format!("the body is larger than {} bytes", limits.body_bytes),
-        )
+        let detail = format!("the body is larger than {most} bytes");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
     };
     let announced = http.headers().get(header::CONTENT_LENGTH);
     let announced: Option<usize> = announced.and_then(|length| length.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length| length > limits.body_bytes) {
+    if announced.is_some_and(|length| length > most) {
         return Err(too_large());
     }
-    let body = Limited::new(http.into_body(), limits.body_bytes);
-    match tokio::time::timeout(limits.read_timeout, body.collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) => Err(Problem::new(
-            StatusCode::BAD_REQUEST,
-            "incomplete",
-            "the body ended before it was whole",
-        )),
+    match tokio::time::timeout(time, collect(http.into_body(), most)).await {
+        Ok(Ok(Some(body))) => Ok(body),
+        Ok(Ok(None)) => Err(too_large()),
+        Ok(Err(error)) => Err(match Turned::of(&error) {
+            Some(turned) => {
+                app.metrics.shed(Shed::Bodies);
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                Problem::new(status, "overloaded", turned.to_string()).retry_after(1)
+            }
+            None => Problem::new(
+                StatusCode::BAD_REQUEST,
+                "incomplete",
+                "the body ended before it was whole",
+            ),
+        }),
         Err(_) => Err(Problem::new(
             StatusCode::REQUEST_TIMEOUT,
             "timeout",
@@ -172,21 +198,52 @@ pub(super) async fn read_body(http: HttpRequest, limits: &LimitsConfig) -> Resul
     }
 }
 
+/// Collects a body; `None` when it is longer than `most` bytes. What arrives in small parts is copied, so
+/// that no part keeps the buffer that it was read into.
+async fn collect(mut body: HttpBody, most: usize) -> Result<Option<Bytes>, axum::Error> {
+    let mut first = Bytes::new();
+    let mut whole = Vec::new();
+    while let Some(frame) = body.frame().await {
+        // Trailers say nothing here.
+        let Ok(data) = frame?.into_data() else {
+            continue;
+        };
+        if first
+            .len()
+            .saturating_add(whole.len())
+            .saturating_add(data.len())
+            > most
+        {
+            return Ok(None);
+        }
+        if whole.is_empty() && first.is_empty() {
+            first = data;
+        } else {
+            whole.extend_from_slice(&std::mem::take(&mut first));
+            whole.extend_from_slice(&data);
+        }
+    }
+    Ok(Some(if whole.is_empty() {
+        first
+    } else {
+        whole.into()
+    }))
+}
+
 /// JSON must be announced: a web page can send other types to this machine without being asked.
 fn is_json(headers: &HeaderMap) -> bool {
-    let mut kinds = headers.get_all(header::CONTENT_TYPE).iter();
-    let (Some(value), None) = (kinds.next(), kinds.next()) else {
-        return false;
-    };
-    if headers.contains_key(header::CONTENT_ENCODING) {
+    let mut kinds = headers.get_all(header::CONTENT_TYPE).iter().peekable();
+    if kinds.peek().is_none() || headers.contains_key(header::CONTENT_ENCODING) {
         return false;
     }
-    let kind = value.to_str().unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    kind.eq_ignore_ascii_case("application/json")
-        || (kind.len() > 12
-            && kind.to_ascii_lowercase().starts_with("application/")
-            && kind.to_ascii_lowercase().ends_with("+json"))
+    // Some clients and proxies add a second header; each has to be JSON.
+    kinds.all(|kind| {
+        let kind = kind.to_str().unwrap_or_default();
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        let kind = kind.to_ascii_lowercase();
+        kind == "application/json"
+            || (kind.len() > 12 && kind.starts_with("application/") && kind.ends_with("+json"))
+    })
 }
 
 fn not_ready(app: &App) -> Problem {

@@ -4,11 +4,11 @@
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
+use axum::http::{Request, Response, StatusCode, header};
+use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
@@ -20,14 +20,21 @@ use tokio_rustls::server::TlsStream;
 use tower::ServiceExt;
 
 use super::app::App;
+use super::bodies::Arriving;
+use super::connections::Origin;
 use super::listen::{Served, Stream};
-use super::pace::{Line, Look, Pace, Paced, Patience};
+use super::metrics::Shed;
+use super::pace::{Line, Look, Pace, Paced, Patience, Standing};
 use super::peer::{ClientCertificate, Peer};
+use super::places::Place;
 use super::problem::Problem;
 use super::routes;
 
-/// Longest head of a request, in bytes.
-const LONGEST_HEAD: u32 = 64 << 10;
+/// Most bytes that are read ahead from a connection: of HTTP/1.1 the longest head of a request, of HTTP/2
+/// what may arrive of all bodies together before somebody reads them.
+pub(super) const READ_AHEAD: u32 = 64 << 10;
+/// Longest head of a request over HTTP/2, in bytes; a connection may have many of them.
+pub(super) const LONGEST_HEAD: u32 = 32 << 10;
 /// Most headers of a request.
 const MOST_HEADERS: usize = 100;
 /// Most requests under way on one connection.
@@ -39,7 +46,9 @@ const PING: Duration = Duration::from_secs(20);
 const MOST_RESETS: usize = 20;
 const MOST_ERRORS: usize = 1024;
 /// Bytes of an answer that are held for a client that does not take them yet, for each request.
-const SEND_BUFFER: usize = 64 << 10;
+pub(super) const SEND_BUFFER: usize = 64 << 10;
+/// How long a connection that gives way may take to say so to its client.
+const LEAVE: Duration = Duration::from_millis(200);
 
 /// How a client that knows that we speak HTTP/2 begins (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -49,6 +58,7 @@ const FIRST_READ: usize = 1024;
 /// Serves a connection until it ends, is cut, or `stop` is true and its requests are done.
 pub(super) async fn serve(
     stream: Stream,
+    pace: Arc<Pace>,
     served: Arc<Served>,
     app: Arc<App>,
     stop: watch::Receiver<bool>,
@@ -59,12 +69,12 @@ pub(super) async fn serve(
                 address: Some(address),
                 ..Peer::default()
             };
-            http(stream, None, peer, served, app, stop).await;
+            http(stream, None, peer, pace, served, app, stop).await;
         }
         (Stream::Tcp(stream, address), Some(side)) => {
             let patience = app.limits.load().read_timeout;
             let shaking = shake_hands(stream, side.acceptor());
-            let Some(shaken) = in_time(shaking, patience, stop.clone()).await else {
+            let Some(shaken) = in_time(shaking, patience, &pace, stop.clone()).await else {
                 return;
             };
             let stream = match shaken {
@@ -85,7 +95,7 @@ pub(super) async fn serve(
                 secure: true,
             };
             let shared = session.alpn_protocol() == Some(b"h2");
-            http(stream, Some(shared), peer, served, app, stop).await;
+            http(stream, Some(shared), peer, pace, served, app, stop).await;
         }
         (Stream::Unix(stream, process), _) => {
             let peer = Peer {
@@ -93,7 +103,7 @@ pub(super) async fn serve(
                 secure: true,
                 ..Peer::default()
             };
-            http(stream, None, peer, served, app, stop).await;
+            http(stream, None, peer, pace, served, app, stop).await;
         }
     }
 }
@@ -116,14 +126,17 @@ async fn shake_hands(
     acceptor.accept(stream).await
 }
 
-/// What `work` comes to, if that is before `patience` ends and before `stop` is true.
+/// What `work` comes to, if that is before `patience` ends, before the connection must give way to another
+/// and before `stop` is true.
 async fn in_time<T>(
     work: impl Future<Output = T>,
     patience: Duration,
+    pace: &Pace,
     mut stop: watch::Receiver<bool>,
 ) -> Option<T> {
     tokio::select! {
         done = tokio::time::timeout(patience, work) => done.ok(),
+        () = pace.told_to_leave() => None,
         _ = stop.wait_for(|stop| *stop) => None,
     }
 }
@@ -133,21 +146,25 @@ async fn http<S>(
     mut stream: S,
     shared: Option<bool>,
     peer: Peer,
+    pace: Arc<Pace>,
     served: Arc<Served>,
     app: Arc<App>,
     stop: watch::Receiver<bool>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let began = Instant::now();
     let patience = app.limits.load().read_timeout;
     let sniffing = sniff(&mut stream);
-    let Some(Ok((before, preface))) = in_time(sniffing, patience, stop.clone()).await else {
+    let sniffed = in_time(sniffing, patience, &pace, stop.clone()).await;
+    let Some(Ok((before, preface))) = sniffed else {
         return;
     };
-    let pace = Pace::new(began, shared.unwrap_or(preface));
+    if shared.unwrap_or(preface) {
+        pace.share();
+    }
     let line = TokioIo::new(Line::new(stream, before, Arc::clone(&pace)));
     let conn = Arc::new(Conn {
+        origin: Origin::new(peer.address.map(|address| address.ip())),
         peer: Arc::new(peer),
         served,
         app: Arc::clone(&app),
@@ -160,6 +177,8 @@ async fn http<S>(
             .timer(TokioTimer::new())
             .max_concurrent_streams(MOST_STREAMS)
             .max_header_list_size(LONGEST_HEAD)
+            .initial_connection_window_size(READ_AHEAD)
+            .initial_stream_window_size(READ_AHEAD)
             .max_send_buf_size(SEND_BUFFER)
             .max_pending_accept_reset_streams(MOST_RESETS)
             .max_local_error_reset_streams(MOST_ERRORS)
@@ -171,7 +190,7 @@ async fn http<S>(
         let connection = hyper::server::conn::http1::Builder::new()
             // The pace sees to it, for the price of no timer.
             .header_read_timeout(None)
-            .max_buf_size(LONGEST_HEAD as usize)
+            .max_buf_size(READ_AHEAD as usize)
             .max_headers(MOST_HEADERS)
             .serve_connection(line, service);
         drive(connection, &pace, &app, stop).await
@@ -211,6 +230,7 @@ async fn drive<C: GracefulConnection>(
     let mut stopped = pin!(stop.wait_for(|stop| *stop));
     let mut alarm = pin!(tokio::time::sleep(patience(app).shortest()));
     let mut ending = false;
+    let mut leaving = false;
     loop {
         tokio::select! {
             biased;
@@ -220,7 +240,20 @@ async fn drive<C: GracefulConnection>(
                 ending = true;
                 connection.as_mut().graceful_shutdown();
             }
+            () = pace.told_to_leave(), if !leaving => {
+                if pace.is_cut() || matches!(pace.standing(), Standing::Stalled(_)) {
+                    return Some("making progress while others wait");
+                }
+                leaving = true;
+                ending = true;
+                connection.as_mut().graceful_shutdown();
+                alarm.as_mut().reset(tokio::time::Instant::now() + LEAVE);
+            }
             () = alarm.as_mut() => {
+                // A request that came just then is finished.
+                if leaving && pace.standing() != Standing::Busy {
+                    return None;
+                }
                 let patience = patience(app);
                 let after = match pace.look(patience) {
                     Look::Slow(what) => return Some(what),
@@ -250,6 +283,7 @@ fn patience(app: &App) -> Patience {
 /// What the requests of a connection share.
 struct Conn {
     peer: Arc<Peer>,
+    origin: Origin,
     served: Arc<Served>,
     app: Arc<App>,
     pace: Arc<Pace>,
@@ -263,14 +297,20 @@ impl Conn {
         let mut under_way = self.pace.begin();
         if self.pace.is_shared() {
             // A connection of its own bounds what a client has under way; here many share one.
-            let patience = self.app.limits.load().queue_timeout;
-            under_way.place = self.app.streams.take(patience).await;
+            under_way.place = self.place().await;
             if under_way.place.is_none() {
+                self.app.metrics.shed(Shed::Overloaded);
                 return Ok(overloaded().map(|body| under_way.answer(body)));
             }
         }
-        let mut request = request.map(Body::new);
-        let response = if self.served.decides && routes::decides(&self.app, &request) {
+        let room =
+            (!request.is_end_stream()).then(|| self.app.bodies.room(self.origin, &self.pace));
+        under_way.room.clone_from(&room);
+        let mut request = request.map(|body| match &room {
+            Some(room) => Body::new(Arriving::new(body, Arc::clone(room))),
+            None => Body::empty(),
+        });
+        let mut response = if self.served.decides && routes::decides(&self.app, &request) {
             routes::decide(Arc::clone(&self.app), Arc::clone(&self.peer), request).await
         } else {
             request.extensions_mut().insert(Arc::clone(&self.peer));
@@ -279,7 +319,24 @@ impl Conn {
                 Err(never) => match never {},
             }
         };
+        if self.pace.is_shared() && room.is_some_and(|room| room.is_gone()) {
+            // The place is needed now: a client that takes no data must not keep it.
+            response.headers_mut().remove(header::CONTENT_LENGTH);
+            *response.body_mut() = Body::empty();
+        }
         Ok(response.map(|body| under_way.answer(body)))
+    }
+
+    /// A place among the requests of shared connections, if need be that of one that waits for its client.
+    async fn place(&self) -> Option<Place> {
+        let streams = &self.served.streams;
+        if let Some(place) = streams.try_take() {
+            return Some(place);
+        }
+        if !self.app.bodies.end_a_stream() {
+            self.served.connections.end_a_holder();
+        }
+        streams.take(self.app.limits.load().queue_timeout).await
     }
 }
 
@@ -305,6 +362,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, UnixListener, UnixStream};
 
+    use super::super::connections::Connections;
     use super::super::listen::{self, Listener};
     use super::super::places::Places;
     use super::super::tls::{Side, Tls};
@@ -332,7 +390,8 @@ mod tests {
             router: axum::Router::new().route("/", get(who)),
             decides: false,
             tls,
-            connections: Places::new(10),
+            connections: Connections::new(10, 100),
+            streams: Places::new(10),
         };
         tokio::spawn(listen::serve(listener, served, app, stopped));
         stop

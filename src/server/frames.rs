@@ -5,10 +5,14 @@
 const PREFACE: u32 = 24;
 /// Bytes of a frame's head (RFC 9113 section 4.1).
 const HEAD: usize = 9;
+const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
 const PUSH_PROMISE: u8 = 5;
+const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
+const END_STREAM: u8 = 1;
 
 /// Follows the frames that a client sends.
 #[derive(Debug)]
@@ -20,6 +24,8 @@ pub(super) struct Frames {
     left: u32,
     /// Whether a request's head goes on in the next frame.
     continued: bool,
+    /// Frames that carry nothing of a request.
+    control: u64,
 }
 
 impl Frames {
@@ -30,7 +36,14 @@ impl Frames {
             have: 0,
             left: PREFACE,
             continued: false,
+            control: 0,
         }
+    }
+
+    /// How many frames came that carry nothing of a request: settings, pings, priorities, unknown ones and
+    /// data without bytes. Resets and windows, of which busy clients send many, are not among them.
+    pub(super) fn control(&self) -> u64 {
+        self.control
     }
 
     /// Whether a frame, or a head of several frames, has begun and not ended.
@@ -62,6 +75,11 @@ impl Frames {
                 let [a, b, c, kind, flags, ..] = self.head;
                 self.have = 0;
                 self.left = u32::from_be_bytes([0, a, b, c]);
+                let carries = match kind {
+                    DATA => self.left > 0 || flags & END_STREAM != 0,
+                    kind => matches!(kind, HEADERS | CONTINUATION | RST_STREAM | WINDOW_UPDATE),
+                };
+                self.control = self.control.saturating_add(u64::from(!carries));
                 if matches!(kind, HEADERS | PUSH_PROMISE | CONTINUATION) {
                     self.continued = flags & END_HEADERS == 0;
                 }
@@ -132,6 +150,26 @@ mod tests {
         assert!(frames.is_open());
         assert!(frames.feed(&[frame(10, 0, 0)[5..].to_vec(), vec![0]].concat()));
         assert!(frames.is_open(), "the next one has begun");
+    }
+
+    #[test]
+    fn frames_that_carry_nothing_are_counted() {
+        let mut frames = opened();
+        for (length, kind, flags, control) in [
+            (18, 4, 0, 1),
+            (8, 6, 0, 2),
+            (5, 2, 0, 3),
+            (10, HEADERS, END_HEADERS, 3),
+            (10, DATA, 0, 3),
+            (0, DATA, 0, 4),
+            (0, DATA, END_STREAM, 4),
+            (4, RST_STREAM, 0, 4),
+            (4, WINDOW_UPDATE, 0, 4),
+            (0, 77, 0, 5),
+        ] {
+            frames.feed(&frame(length, kind, flags));
+            assert_eq!(frames.control(), control, "{kind}");
+        }
     }
 
     proptest::proptest! {

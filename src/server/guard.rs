@@ -50,7 +50,8 @@ pub(super) async fn pass(
     }
     let peer = http.extensions().get::<Arc<Peer>>().cloned();
     let peer = peer.unwrap_or_default();
-    match admit(&guard.app, http.headers(), &peer, guard.needs, guard.class).await {
+    let (headers, query) = (http.headers(), http.uri().query());
+    match admit(&guard.app, headers, query, &peer, guard.needs, guard.class).await {
         Ok(admitted) => {
             http.extensions_mut().insert(admitted.caller);
             let mut response = next.run(http).await;
@@ -61,15 +62,17 @@ pub(super) async fn pass(
     }
 }
 
-/// Who asks, if they may.
+/// The caller of a request, if it may use the route.
 pub(super) async fn admit(
     app: &App,
     headers: &HeaderMap,
+    query: Option<&str>,
     peer: &Peer,
     needs: Needs,
     class: Class,
 ) -> Result<Admitted, Problem> {
-    let caller = app.gate.recognise(headers, peer, (app.clock)()).await;
+    let now = (app.clock)();
+    let caller = app.gate.recognise(headers, query, peer, now).await;
     let caller = caller.inspect_err(|refusal| {
         app.metrics.authentication_failed(refusal.kind());
     })?;
@@ -86,9 +89,10 @@ pub(super) async fn admit(
 
 fn lacking(caller: &Caller, scope: Scope) -> Problem {
     let scope = scope.name();
-    if caller.name() == Caller::anonymous().name() {
-        let detail =
-            format!("this takes the scope `{scope}`; send a key as `Authorization: Bearer ..`");
+    if caller.is_anonymous() {
+        let detail = format!(
+            "this takes the scope `{scope}`: send an API key or a token as `Authorization: Bearer <key>`"
+        );
         return Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail)
             .challenge("Bearer");
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Request as HttpRequest, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
@@ -12,23 +12,43 @@ use super::authorize::request_id;
 use super::peer::Peer;
 use super::problem::Problem;
 
-/// Passes requests under a configured name on.
+/// Passes requests under a configured name on, and probes under any: those come by the address of a
+/// container, or over HTTP/1.0 without a name, and what they learn is no secret.
 pub(super) async fn known(State(app): State<Arc<App>>, http: HttpRequest, next: Next) -> Response {
-    let peer = http.extensions().get::<Arc<Peer>>();
-    match unknown(&app, peer.map(Arc::as_ref), &http) {
+    let peer = http.extensions().get::<Arc<Peer>>().cloned();
+    if is_probe(&http) {
+        return next.run(http).await;
+    }
+    match unknown(&app, peer.as_deref(), &http) {
         Some(refusal) => refusal,
         None => next.run(http).await,
     }
 }
 
+fn is_probe(http: &HttpRequest) -> bool {
+    matches!(*http.method(), Method::GET | Method::HEAD)
+        && ["/healthz", "/readyz"].contains(&http.uri().path())
+}
+
 /// Refuses host names that are not configured: a web page whose name was pointed at this machine
 /// (DNS rebinding) cannot ask here.
 pub(super) fn unknown(app: &App, peer: Option<&Peer>, http: &HttpRequest) -> Option<Response> {
-    let host = match http.uri().host() {
+    if is_known(app, peer, http.uri(), http.headers()) {
+        return None;
+    }
+    let id = request_id(http.headers());
+    let detail = "the Host header is not a configured name; add it to `server.hosts`";
+    let problem = Problem::new(StatusCode::MISDIRECTED_REQUEST, "unknown_host", detail);
+    Some(problem.respond(id.as_deref()))
+}
+
+/// Whether a request came under a configured name.
+pub(super) fn is_known(app: &App, peer: Option<&Peer>, uri: &Uri, headers: &HeaderMap) -> bool {
+    let host = match uri.host() {
         // The absolute form of a request target goes before the header (RFC 9112 section 3.2.2).
         Some(host) => host,
         None => {
-            let mut hosts = http.headers().get_all(header::HOST).iter();
+            let mut hosts = headers.get_all(header::HOST).iter();
             let host = match (hosts.next(), hosts.next()) {
                 (Some(one), None) => one.to_str().unwrap_or_default(),
                 // None, or several to choose from (RFC 9112 section 3.2).
@@ -42,18 +62,11 @@ pub(super) fn unknown(app: &App, peer: Option<&Peer>, http: &HttpRequest) -> Opt
         .iter()
         .any(|known| known.eq_ignore_ascii_case(host))
     {
-        return None;
+        return true;
     }
     // No web page reaches a socket in the file system, and clients have no name to give there.
-    if peer.is_some_and(|peer| peer.unix.is_some())
+    peer.is_some_and(|peer| peer.unix.is_some())
         && (host.is_empty() || host.eq_ignore_ascii_case("localhost"))
-    {
-        return None;
-    }
-    let id = request_id(http.headers());
-    let detail = "the Host header is not a configured name; add it to `server.hosts`";
-    let problem = Problem::new(StatusCode::MISDIRECTED_REQUEST, "unknown_host", detail);
-    Some(problem.respond(id.as_deref()))
 }
 
 fn without_port(host: &str) -> &str {

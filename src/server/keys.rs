@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Extension, Request as HttpRequest, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Extension, Query, Request as HttpRequest, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -14,8 +15,8 @@ use serde_json::{Value, json};
 use super::app::App;
 use super::body::{self, Params, blocking, invalid, not_kept, store};
 use super::problem::Problem;
-use crate::caller::{Caller, InlineRule, Scope};
-use crate::storage::keys::{ApiKey, KeyError, KeyLimits, NewKey};
+use crate::caller::{Caller, InlineRule, KEY_PREFIX};
+use crate::storage::keys::{ApiKey, KeyError, KeyLimits, Made, NewKey};
 use crate::timestamp::Timestamp;
 
 /// Longest time for which a rotated secret is still taken.
@@ -56,7 +57,7 @@ pub(super) async fn list(State(app): State<Arc<App>>) -> Result<Response, Proble
     Ok(Json(json!({ "keys": keys })).into_response())
 }
 
-/// Makes a key; the answer is the only place where it stands.
+/// Makes a key within what the caller may do. Only this answer holds the key.
 pub(super) async fn create(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
@@ -64,9 +65,11 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     let store = store(&app)?;
     let create: Create = body::read(&app, http).await?;
-    let inline = create.inline.as_deref().unwrap_or("add");
-    let inline =
-        InlineRule::from_name(inline).ok_or_else(|| invalid("`inline` is off, add or override"))?;
+    let inline = match create.inline.as_deref() {
+        None => InlineRule::Add.min(caller.inline()),
+        Some(name) => InlineRule::from_name(name)
+            .ok_or_else(|| invalid("`inline` is off, add or override"))?,
+    };
     let expires = create.expires.as_deref().map(str::parse::<Timestamp>);
     let expires = expires
         .transpose()
@@ -79,21 +82,12 @@ pub(super) async fn create(
         limits: create.limits,
         expires,
     };
-    may_give(&caller, &new.scopes, new.inline)?;
-    let new = NewKey {
-        limits: within(&caller, new.limits)?,
-        ..new
-    };
-    if app.gate.configures(&new.name) {
-        let detail = "a caller of the configuration has this name; callers are told apart by it";
-        return Err(Problem::new(StatusCode::CONFLICT, "key_name_taken", detail));
-    }
-    if app.receivers.iter().any(|r| r.issuer() == new.name) {
-        let detail = "a transmitter of events has this name; events are told apart by it";
-        return Err(Problem::new(StatusCode::CONFLICT, "key_name_taken", detail));
+    if let Some(reason) = app.gate.reserves(&new.name) {
+        return Err(problem(KeyError::Reserved(reason)));
     }
     let now = (app.clock)();
-    let made = blocking(move || store.keys().create(new, now)).await?;
+    let maker = caller.clone();
+    let made = blocking(move || store.keys().create_by(new, &maker, now)).await?;
     let (key, secret) = made.map_err(problem)?;
     tracing::info!(
         by = caller.name(),
@@ -120,7 +114,14 @@ pub(super) async fn rotate(
             .filter(|overlap| *overlap <= LONGEST_OVERLAP)
             .ok_or_else(|| invalid("`overlap` is a duration such as 1h, at most 30 days"))?,
     };
-    may_change(&caller, &store.keys().list(), &id)?;
+    store.keys().may_change(&caller, &id).map_err(problem)?;
+    if app.gate.is_named_by_a_rule(&id) && !may_be(&caller, &id) {
+        return Err(problem(KeyError::Exceeds(
+            "a rule of `trust.enforce` names the key: only its own caller and the owner of the state \
+             directory may have its secret"
+                .to_owned(),
+        )));
+    }
     let now = (app.clock)();
     let rotated = blocking(move || store.keys().rotate(&id, overlap, now)).await?;
     let (key, secret) = rotated.map_err(problem)?;
@@ -133,84 +134,50 @@ pub(super) async fn rotate(
     Ok(Json(with_secret(&key, &secret)).into_response())
 }
 
-/// Ends a key for good.
+/// What else ends with a key.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Revoke {
+    /// `keep` for the keys that it made to stay; they end with it otherwise.
+    #[serde(default)]
+    made: Option<String>,
+}
+
+/// Ends a key for good, and the keys that it made.
 pub(super) async fn revoke(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
     Params(id): Params<String>,
+    query: Result<Query<Revoke>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let store = store(&app)?;
-    may_change(&caller, &store.keys().list(), &id)?;
+    let Query(query) = query.map_err(|error| body::query(&error))?;
+    let made = match query.made.as_deref() {
+        None | Some("revoke") => Made::Revoke,
+        Some("keep") => Made::Keep,
+        Some(_) => return Err(invalid("`made` is revoke or keep")),
+    };
+    store.keys().may_change(&caller, &id).map_err(problem)?;
     let now = (app.clock)();
-    let revoked = blocking(move || store.keys().revoke(&id, now)).await?;
-    let key = revoked.map_err(problem)?;
+    let revoked = blocking(move || store.keys().revoke(&id, made, now)).await?;
+    let (key, ended) = revoked.map_err(problem)?;
     tracing::info!(
         by = caller.name(),
         key = key.id,
         name = key.name,
+        with = ended.len(),
         "key revoked"
     );
-    Ok(Json(key.to_json()).into_response())
+    let mut json = key.to_json();
+    if let Some(members) = json.as_object_mut() {
+        members.insert("revokedWithIt".to_owned(), ended.into());
+    }
+    Ok(Json(json).into_response())
 }
 
-/// Nobody gives others rights that they do not have themselves.
-fn may_give(caller: &Caller, scopes: &[String], inline: InlineRule) -> Result<(), Problem> {
-    let more = |detail: String| {
-        Err(Problem::new(
-            StatusCode::FORBIDDEN,
-            "scope_required",
-            detail,
-        ))
-    };
-    for scope in scopes.iter().filter_map(|name| Scope::from_name(name)) {
-        if !caller.has(scope) {
-            let detail = format!(
-                "a key cannot have `{}`, which its maker lacks",
-                scope.name()
-            );
-            return more(detail);
-        }
-    }
-    if inline == InlineRule::Override && caller.inline() != InlineRule::Override {
-        return more("a key cannot override stored entities if its maker cannot".to_owned());
-    }
-    Ok(())
-}
-
-/// The bounds of a key that a bounded caller makes: its own where it gives none, never wider ones.
-fn within(caller: &Caller, limits: Option<KeyLimits>) -> Result<Option<KeyLimits>, Problem> {
-    let Some(own) = caller.limits() else {
-        return Ok(limits);
-    };
-    let own = KeyLimits {
-        requests_per_second: own.requests_per_second,
-        burst: own.burst,
-        concurrent: own.concurrent,
-    };
-    let Some(given) = limits else {
-        return Ok(Some(own));
-    };
-    let fits = |given: u32, own: u32| own == 0 || (given != 0 && given <= own);
-    if fits(given.requests_per_second, own.requests_per_second)
-        && fits(given.burst, own.burst)
-        && fits(given.concurrent, own.concurrent)
-    {
-        return Ok(Some(given));
-    }
-    let detail = "a key cannot have wider limits than its maker";
-    Err(Problem::new(
-        StatusCode::FORBIDDEN,
-        "scope_required",
-        detail,
-    ))
-}
-
-/// Whoever rotates a key learns it, and has its rights.
-fn may_change(caller: &Caller, keys: &[ApiKey], id: &str) -> Result<(), Problem> {
-    match keys.iter().find(|key| key.id == id) {
-        Some(key) => may_give(caller, &key.scopes, key.inline),
-        None => Ok(()),
-    }
+/// Whether a caller is that of the key, or may read the state directory.
+fn may_be(caller: &Caller, id: &str) -> bool {
+    caller.is_owner() || caller.id().strip_prefix(KEY_PREFIX) == Some(id)
 }
 
 fn with_secret(key: &ApiKey, secret: &str) -> Value {
@@ -224,7 +191,11 @@ fn with_secret(key: &ApiKey, secret: &str) -> Value {
 fn problem(error: KeyError) -> Problem {
     let status = match &error {
         KeyError::Invalid(_) => StatusCode::BAD_REQUEST,
-        KeyError::NameTaken(_) | KeyError::Revoked(_) => StatusCode::CONFLICT,
+        KeyError::NameTaken(_) | KeyError::Reserved(_) | KeyError::Revoked(_) => {
+            StatusCode::CONFLICT
+        }
+        KeyError::Exceeds(_) => StatusCode::FORBIDDEN,
+        KeyError::Full(_) => StatusCode::INSUFFICIENT_STORAGE,
         KeyError::Unknown(_) => StatusCode::NOT_FOUND,
         KeyError::State(error) => return not_kept(error),
     };

@@ -7,6 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::app::App;
+use super::connections::Connections;
 use super::listen::{Listener, Served};
 use super::places::Places;
 use super::tls::Tls;
@@ -18,8 +19,11 @@ use crate::pdp::Pdp;
 use crate::policy::{Watch, Watcher};
 use crate::timestamp::Timestamp;
 
-/// Connections of probes at once; those of callers do not count among them, nor the other way round.
-const PROBES: usize = 64;
+/// Connections of probes at once, and requests under way that share some of them; those of callers do not
+/// count among them, nor the other way round.
+pub(super) const PROBES: usize = 64;
+/// File descriptors besides connections: files that are read and written, calls to other services.
+const OTHER_FILES: u64 = 128;
 /// Time between two looks at how long certificates last.
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
@@ -53,6 +57,7 @@ async fn run(mut serve: Serve) -> Result<(), ServeError> {
         // Nobody else sets it.
         let _ = app.spans.set(spans);
     }
+    warn_of_few_files(config.limits.connections);
     let (stop, stopped) = watch::channel(false);
     let mut listeners = tokio::task::JoinSet::new();
     let (tls, _certificates) = certificates(&config, &app)?;
@@ -71,7 +76,8 @@ async fn run(mut serve: Serve) -> Result<(), ServeError> {
             router: routes::ops(Arc::clone(&app)),
             decides: false,
             tls: tls.as_ref().and_then(Tls::ops),
-            connections: Places::new(PROBES),
+            connections: Connections::new(PROBES, config.limits.address_percent),
+            streams: Places::new(PROBES),
         };
         bound.ops_tls = served.tls.is_some();
         let ops = Listener::Tcp(ops);
@@ -87,6 +93,7 @@ async fn run(mut serve: Serve) -> Result<(), ServeError> {
         decides: true,
         tls,
         connections: app.connections.clone(),
+        streams: app.streams.clone(),
     };
     let mut _socket_file = None;
     if let Some(path) = &config.server.socket {
@@ -181,6 +188,19 @@ async fn run(mut serve: Serve) -> Result<(), ServeError> {
     }
     tracing::info!("ended");
     Ok(())
+}
+
+/// Warns when the process may open fewer files than there may be connections.
+fn warn_of_few_files(connections: usize) {
+    let needed = (connections as u64).saturating_add(PROBES as u64 + OTHER_FILES);
+    if let Some(most) = super::metrics::most_files().filter(|most| *most < needed) {
+        tracing::warn!(
+            most,
+            needed,
+            "the limit of open files is too low for `limits.connections`; raise it (`LimitNOFILE=`, `--ulimit nofile=`) \
+             or lower `limits.connections`"
+        );
+    }
 }
 
 /// Reads the certificates, where there is TLS, and keeps an eye on them.

@@ -10,10 +10,10 @@ use governor::clock::{Clock, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
-use lru::LruCache;
 
 use super::problem::Problem;
 use crate::caller::{Caller, CallerLimits};
+use crate::hash::{self, Lru};
 
 /// What a request is for; each class is bounded by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,7 +43,7 @@ pub(super) struct Defaults {
     pub(super) manage: CallerLimits,
 }
 
-/// Callers whose use is remembered; the longest quiet one is forgotten first.
+/// Callers whose use is remembered; the least recently used one is forgotten first.
 const CALLERS: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -55,7 +55,7 @@ type Rate = RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationM
 #[derive(Debug)]
 pub(super) struct Limiter {
     defaults: ArcSwap<Defaults>,
-    rooms: Mutex<LruCache<(String, Class, CallerLimits), Arc<Room>>>,
+    rooms: Mutex<Lru<(String, Class, CallerLimits), Arc<Room>>>,
 }
 
 /// What one caller has used of one class.
@@ -72,13 +72,15 @@ struct Room {
 pub(super) struct Ticket {
     room: Option<Arc<Room>>,
     remaining: Option<u32>,
+    /// The same for the makers of the caller's key.
+    makers: Vec<Ticket>,
 }
 
 impl Limiter {
     pub(super) fn new(defaults: Defaults) -> Self {
         Self {
             defaults: ArcSwap::from_pointee(defaults),
-            rooms: Mutex::new(LruCache::new(CALLERS)),
+            rooms: Mutex::new(hash::lru(CALLERS)),
         }
     }
 
@@ -88,25 +90,44 @@ impl Limiter {
     }
 
     /// Lets a request of a caller go on, or says when to try again.
+    ///
+    /// A key counts for each of its makers that has limits of its own: clones of a bounded key have no more
+    /// room than the one. Its own limits come first, so that it cannot use up its makers' by being refused.
     pub(super) fn admit(&self, caller: &Caller, class: Class) -> Result<Ticket, Problem> {
-        let limits = match (class, caller.limits()) {
-            (Class::Operate, _) => return Ok(Ticket::default()),
-            (Class::Decide, Some(own)) => own,
-            (Class::Decide, None) => self.defaults.load().decide,
-            // A caller's own bounds are for what it asks all day; managing has a bound of its own.
-            (Class::Manage, _) => self.defaults.load().manage,
+        let makers = caller.bounded_makers();
+        let (own, makers) = match class {
+            Class::Operate => return Ok(Ticket::default()),
+            Class::Decide => {
+                let own = caller.limits();
+                let own = own.unwrap_or_else(|| self.defaults.load().decide);
+                (self.enter(caller.id(), class, own)?, makers)
+            }
+            // Limits of a caller's own are for what it asks all day; managing has a limit of its own, which
+            // the keys of a bounded caller share.
+            Class::Manage => {
+                let manage = self.defaults.load().manage;
+                (self.enter(caller.counts_for(), class, manage)?, &[][..])
+            }
         };
-        if limits.requests_per_second == 0 && limits.concurrent == 0 {
-            return Ok(Ticket::default());
+        let mut ticket = own;
+        for (maker, limits) in makers {
+            ticket.makers.push(self.enter(maker, class, *limits)?);
         }
-        let room = self.room(caller.name(), class, limits);
-        room.admit()
+        Ok(ticket)
     }
 
-    fn room(&self, name: &str, class: Class, limits: CallerLimits) -> Arc<Room> {
+    fn enter(&self, id: &str, class: Class, limits: CallerLimits) -> Result<Ticket, Problem> {
+        if limits.is_bounded() {
+            self.room(id, class, limits).admit()
+        } else {
+            Ok(Ticket::default())
+        }
+    }
+
+    fn room(&self, id: &str, class: Class, limits: CallerLimits) -> Arc<Room> {
         let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
-        // By the bounds too: callers of one name but different bounds do not undo each other's.
-        let key = (name.to_owned(), class, limits);
+        // By the limits too, so that changed ones hold at once.
+        let key = (id.to_owned(), class, limits);
         let room = rooms.get_or_insert(key, || Arc::new(Room::new(class, limits)));
         Arc::clone(room)
     }
@@ -134,9 +155,12 @@ impl Room {
         let mut ticket = Ticket {
             room: Some(Arc::clone(&self)),
             remaining: None,
+            makers: Vec::new(),
         };
         if most != 0 && before >= most {
-            let detail = format!("this caller has {most} requests under way, which is its limit");
+            let detail = format!(
+                "this caller, or the maker of its key, has {most} requests under way: its limit"
+            );
             return Err(self.refuse("too_many_under_way", detail, 1));
         }
         if let Some(rate) = &self.rate {
@@ -145,7 +169,7 @@ impl Room {
                 Err(until) => {
                     let wait = until.wait_time_from(DefaultClock::default().now());
                     let detail = format!(
-                        "this caller may send {} requests a second here",
+                        "this caller, with the maker of its key, may send {} requests a second here",
                         self.limits.requests_per_second
                     );
                     return Err(self.refuse("rate_limited", detail, wait.as_secs() + 1));
@@ -168,10 +192,7 @@ impl Room {
     fn headers(&self, remaining: u32) -> Option<[(HeaderName, HeaderValue); 2]> {
         self.rate.as_ref()?;
         let per_second = self.limits.requests_per_second.max(1);
-        let burst = match self.limits.burst {
-            0 => per_second,
-            burst => burst,
-        };
+        let burst = self.limits.burst_in_effect().max(1);
         let window = burst.div_ceil(per_second);
         let reset = burst.saturating_sub(remaining).div_ceil(per_second);
         let name = self.class.name();
@@ -241,6 +262,40 @@ mod tests {
         assert!(limiter.admit(&Caller::library(), Class::Decide).is_ok());
         let own = Caller::anonymous().with_limits(limits(1_000, 0, 0));
         assert!(limiter.admit(&own, Class::Decide).is_ok());
+    }
+
+    #[test]
+    fn clones_of_a_bounded_key_have_one_room() {
+        let limiter = Limiter::new(Defaults {
+            decide: CallerLimits::default(),
+            manage: limits(1, 2, 0),
+        });
+        let key = |id: &str, limits: CallerLimits| {
+            let key = Caller::library().of_key(format!("key:{id}"));
+            key.with_limits(limits)
+        };
+        let maker = key("maker", limits(1, 4, 2));
+        let clones: Vec<_> = (0..5)
+            .map(|n| key(&format!("clone{n}"), limits(1, 2, 0)).under(&maker))
+            .collect();
+        let admitted = |caller: &Caller| limiter.admit(caller, Class::Decide).is_ok();
+        // One that is refused by its own limits uses up nothing of the others'.
+        assert_eq!((0..10).filter(|_| admitted(&clones[0])).count(), 2);
+        assert_eq!(clones.iter().filter(|clone| admitted(clone)).count(), 2);
+        assert!(!admitted(&maker));
+        // Requests under way are shared too.
+        let slow = key("slow", limits(0, 0, 2));
+        let clone = |n: u32| key(&format!("slow{n}"), CallerLimits::default()).under(&slow);
+        let held: Vec<_> = (0..5)
+            .filter_map(|n| limiter.admit(&clone(n), Class::Decide).ok())
+            .collect();
+        assert_eq!(held.len(), 2);
+        drop(held);
+        assert!(admitted(&clone(9)));
+        // And so is managing.
+        let managed = |caller: &Caller| limiter.admit(caller, Class::Manage).is_ok();
+        assert_eq!(clones.iter().filter(|clone| managed(clone)).count(), 2);
+        assert!(managed(&Caller::anonymous()));
     }
 
     #[test]

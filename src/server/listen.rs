@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -11,8 +11,10 @@ use tokio::sync::watch;
 use super::ServeError;
 use super::app::App;
 use super::connection;
+use super::connections::{Connections, Entry};
+use super::pace::Pace;
 use super::peer::UnixPeer;
-use super::places::{Place, Places};
+use super::places::Places;
 use super::tls::Side;
 
 /// Pause after a failed accept: out of file descriptors, for instance.
@@ -48,7 +50,9 @@ pub(super) struct Served {
     /// TLS, on TCP.
     pub(super) tls: Option<Side>,
     /// Connections open at once.
-    pub(super) connections: Places,
+    pub(super) connections: Connections,
+    /// Requests under way at once on connections that several share.
+    pub(super) streams: Places,
 }
 
 /// Serves connections until `stop` becomes true, then finishes those that are open, for as long as
@@ -68,15 +72,17 @@ pub(super) async fn serve(
             accepted = accept(&listener, &served.connections) => accepted,
         };
         match accepted {
-            Ok((stream, place)) => {
+            Ok(Some((stream, pace, entry))) => {
                 let (served, app) = (Arc::clone(&served), Arc::clone(&app));
-                let held = (open.clone(), place);
+                let held = (open.clone(), entry);
                 let stop = stop.clone();
                 tokio::spawn(async move {
-                    connection::serve(stream, served, app, stop).await;
+                    connection::serve(stream, pace, served, app, stop).await;
                     drop(held);
                 });
             }
+            // Its address has its share of connections; it is closed.
+            Ok(None) => {}
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(PAUSE).await;
@@ -87,7 +93,11 @@ pub(super) async fn serve(
     over.closed().await;
 }
 
-async fn accept(listener: &Listener, connections: &Places) -> std::io::Result<(Stream, Place)> {
+/// Accepts a connection and takes a place for it; `None` when its address may not have another.
+async fn accept(
+    listener: &Listener,
+    connections: &Connections,
+) -> std::io::Result<Option<(Stream, Arc<Pace>, Entry)>> {
     let stream = match listener {
         Listener::Tcp(listener) => {
             let (stream, peer) = listener.accept().await?;
@@ -105,8 +115,12 @@ async fn accept(listener: &Listener, connections: &Places) -> std::io::Result<(S
             Stream::Unix(stream, process)
         }
     };
+    let address = match &stream {
+        Stream::Tcp(_, address) => Some(address.ip()),
+        Stream::Unix(..) => None,
+    };
+    let pace = Pace::new(Instant::now());
     // Only then: a listener that nobody comes to must not keep a place from the others.
-    let place = connections.wait().await;
-    let place = place.ok_or_else(|| std::io::Error::other("no more connections"))?;
-    Ok((stream, place))
+    let entry = connections.enter(address, &pace).await;
+    Ok(entry.map(|entry| (stream, pace, entry)))
 }

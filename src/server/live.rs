@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Serve;
 use super::app::{App, ConfigTrouble};
 use crate::config::Config;
-use crate::policy::{Watch, WatchMode, Watcher};
+use crate::policy::{Taken, Watch, WatchMode, Watcher};
 
 /// Watches the configuration file and takes up what can change: limits, callers and logging. Other changed
 /// keys are named as needing a restart.
@@ -22,7 +22,10 @@ pub(super) fn watch(serve: &Arc<Serve>, app: &Arc<App>) -> std::io::Result<Optio
         return Ok(None);
     };
     let file = path.clone();
-    let text = move || std::fs::read(&file).ok();
+    let text = move || match crate::config::read(&file) {
+        Ok(text) => Ok(text),
+        Err(faults) => Err(faults.to_string()),
+    };
     let (serve, theirs) = (Arc::clone(serve), Arc::clone(app));
     let current = std::sync::Mutex::new(serve.config.clone());
     let changed = move || {
@@ -39,7 +42,11 @@ pub(super) fn watch(serve: &Arc<Serve>, app: &Arc<App>) -> std::io::Result<Optio
     if mode == WatchMode::Off {
         return Ok(None);
     }
-    Watcher::spawn(vec![path], watch, text, move || changed()).map(Some)
+    Watcher::spawn(vec![path], watch, text, move || {
+        changed();
+        Taken::Done
+    })
+    .map(Some)
 }
 
 fn take_up(serve: &Serve, app: &App, current: &Config) -> Option<Config> {
@@ -71,7 +78,7 @@ fn take_up(serve: &Serve, app: &App, current: &Config) -> Option<Config> {
     let read_limits_changed = current.limits.read != next.limits.read;
     app.set_limits(next.limits);
     // They were checked with the rest of the configuration.
-    if let Err(faults) = app.gate.set_callers(&next.callers) {
+    if let Err(faults) = app.gate.set_callers(&next, (app.clock)()) {
         tracing::error!(%faults, "callers refused");
     }
     if let Some(pdp) = app.pdp().filter(|_| read_limits_changed) {

@@ -1,11 +1,13 @@
 //! Counters, histograms and gauges. Labels come from closed sets, from the policies or from the
 //! configuration: never an id of a request.
 //!
-//! What enters: what happened. What leaves: OpenMetrics text. Whoever counts adds to a counter that was
+//! What enters: what happened. What leaves: OpenMetrics text, or Prometheus' text format ([`Format`]). Whoever counts adds to a counter that was
 //! made beforehand; names and labels are put together when somebody asks.
 
+mod capacity;
 mod closed;
 mod exchanges;
+mod format;
 mod gauges;
 mod pdp;
 mod policies;
@@ -30,14 +32,18 @@ use crate::decide::{Cause, Decision, Outcome};
 use crate::engine::PolicyErrorCode;
 use crate::pdp::Pdp;
 use crate::score::Band;
+use crate::signals::SignalStore;
 use crate::ssf::Receivers;
 
+pub(super) use capacity::Capacity;
 pub(super) use closed::{AuthenticationFailure, Certificate, Shed, WouldDeny};
 use closed::{Closed, Counts};
 use exchanges::Exchanges;
+pub(super) use format::Format;
 use gauges::{Figure, Kind, Watched};
 use policies::PolicyCounts;
 use process::Process;
+pub(super) use process::most_files;
 use signals::EventCounts;
 pub(super) use signals::EventResult;
 
@@ -63,6 +69,7 @@ struct Figures {
     authentication_failures: Counts<AuthenticationFailure>,
     events: EventCounts,
     receivers: std::sync::OnceLock<Receivers>,
+    signals: std::sync::OnceLock<Arc<dyn SignalStore>>,
     /// Seconds since 1970 by certificate; 0 where there is none.
     certificates: [AtomicU64; 2],
     ready: AtomicU64,
@@ -91,6 +98,7 @@ impl Metrics {
             authentication_failures: Counts::new(),
             events: EventCounts::new(),
             receivers: std::sync::OnceLock::new(),
+            signals: std::sync::OnceLock::new(),
             certificates: Default::default(),
             ready: AtomicU64::new(0),
             config_refused: AtomicU64::new(0),
@@ -185,6 +193,12 @@ impl Metrics {
         let _ = self.figures.receivers.set(receivers);
     }
 
+    /// Shows how full the rooms of a store of signals are.
+    pub(super) fn watch_signals(&self, signals: Arc<dyn SignalStore>) {
+        // A second call would be a mistake of ours; the first store stays.
+        let _ = self.figures.signals.set(signals);
+    }
+
     /// Says when a certificate ends, in seconds since 1970; `None` when there is none any more.
     pub(super) fn certificate_expires(&self, certificate: Certificate, at: Option<u64>) {
         if let Some(cell) = self.figures.certificates.get(certificate.place()) {
@@ -232,7 +246,7 @@ impl Metrics {
         }
     }
 
-    /// The text that Prometheus reads.
+    /// The figures as OpenMetrics text.
     pub(super) fn encode(&self) -> Result<String, fmt::Error> {
         let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text = String::new();
@@ -269,6 +283,17 @@ impl Figures {
         Ok(())
     }
 
+    fn encode_rooms(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let usage = self.signals.get().map(|signals| signals.usage());
+        let usage = usage.unwrap_or_default();
+        let used = usage.iter().map(|usage| (usage.room, usage.used));
+        let help = "Subjects that signals are kept of, by the room that they are kept in";
+        encode_by_room(encoder, "signals_kept", help, used)?;
+        let limits = usage.iter().map(|usage| (usage.room, usage.limit));
+        let help = "How many a room of signals may keep";
+        encode_by_room(encoder, "signals_kept_limit", help, limits)
+    }
+
     fn encode_certificates(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family = encoder.encode_descriptor(
             "certificate_not_after_seconds",
@@ -285,6 +310,20 @@ impl Figures {
         }
         Ok(())
     }
+}
+
+fn encode_by_room(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    rooms: impl Iterator<Item = (&'static str, usize)>,
+) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for (room, count) in rooms {
+        let labels = [("room", room)];
+        ConstGauge::new(count as u64).encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
 }
 
 impl Collector for Figures {
@@ -334,6 +373,7 @@ impl Collector for Figures {
         )?;
         self.events.encode(encoder)?;
         signals::encode_receivers(encoder, self.receivers.get())?;
+        self.encode_rooms(encoder)?;
         self.encode_certificates(encoder)?;
         for (name, help, value) in [
             (
@@ -445,7 +485,6 @@ mod tests {
                 "deodar_audit_dropped_total 9",
                 "deodar_decisions_total{decision=\"Allow\",cause=\"permitted\"} 0",
                 "deodar_policy_determined_total{policy=\"other\"} 0",
-                "deodar_connections 0",
             ],
         );
         let text = metrics.encode().unwrap();

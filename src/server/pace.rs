@@ -1,19 +1,22 @@
-//! The pace of a connection: whoever waits for the client notes since when, and one alarm for each
+//! The pace of a connection: what waits for the client notes since when, and one alarm for each
 //! connection looks whether it has been too long. No timer is set for a request.
 //!
-//! Three things note it: the stream (bytes that begin a head or an HTTP/2 frame, writes that are not
-//! taken), the service (requests under way) and the body of an answer (taken or not).
+//! Four things note it: the stream (bytes that begin a head or an HTTP/2 frame, writes that are not
+//! taken), the service (requests under way), the body of a request (waited for or not) and the body of an
+//! answer (taken or not).
 
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
 
+use super::bodies::Room;
 use super::frames::Frames;
 use super::places::Place;
 
@@ -27,6 +30,22 @@ pub(super) struct Patience {
     pub(super) slow: Duration,
     /// For the next request.
     pub(super) idle: Duration,
+}
+
+/// A client that keeps us waiting for this long, at less than [`LEAST_RATE`], makes no progress.
+const GRACE: u64 = 1_000;
+/// Bytes per second that a client must send of a request to make progress.
+const LEAST_RATE: u64 = 4 << 10;
+
+/// What a connection does at an instant, with milliseconds since when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// A request is under way and makes progress.
+    Busy,
+    /// No request is under way.
+    Idle(u64),
+    /// Every request under way waits for the client, which sends or takes next to nothing.
+    Stalled(u64),
 }
 
 /// What an alarm finds.
@@ -45,17 +64,39 @@ pub(super) enum Look {
 pub(super) struct Pace {
     began: Instant,
     /// Whether requests share the connection (HTTP/2).
-    shared: bool,
+    shared: AtomicBool,
     /// The head, or the frame, that is being read.
     reading: AtomicU64,
     /// A write that the client does not take.
     writing: AtomicU64,
-    /// Answers that the client could take more of, and when it last took something.
-    held: AtomicUsize,
-    taken: AtomicU64,
+    /// Answers that the client could take more of, by number, and since when each of them waits.
+    held: Mutex<Held>,
     under_way: AtomicUsize,
+    /// Requests whose body is waited for, and since when there is one.
+    bodies: AtomicUsize,
+    body_since: AtomicU64,
+    /// Bytes that came since the head, or the first of those bodies, began to be waited for.
+    came: AtomicU64,
     /// The end of the last request.
     quiet: AtomicU64,
+    /// Set, and told, when the connection must give way to another.
+    gave_way: AtomicBool,
+    /// Whether it may not even finish what is under way.
+    cut: AtomicBool,
+    leave: Notify,
+}
+
+/// Answers that wait for the client. Most connections have none, so they are few.
+#[derive(Debug, Default)]
+struct Held {
+    next: u64,
+    since: Vec<(u64, u64)>,
+}
+
+impl Held {
+    fn oldest(&self) -> Option<u64> {
+        self.since.iter().map(|(_, since)| *since).min()
+    }
 }
 
 impl Patience {
@@ -66,23 +107,126 @@ impl Patience {
 }
 
 impl Pace {
-    /// Of a connection that is about to read its first request.
-    pub(super) fn new(began: Instant, shared: bool) -> Arc<Self> {
+    /// Of a connection that was just accepted and waits for its handshake or its first request.
+    pub(super) fn new(began: Instant) -> Arc<Self> {
         Arc::new(Self {
             began,
-            shared,
+            shared: AtomicBool::new(false),
             reading: AtomicU64::new(0),
             writing: AtomicU64::new(NEVER),
-            held: AtomicUsize::new(0),
-            taken: AtomicU64::new(0),
+            held: Mutex::default(),
             under_way: AtomicUsize::new(0),
+            bodies: AtomicUsize::new(0),
+            body_since: AtomicU64::new(0),
+            came: AtomicU64::new(0),
             quiet: AtomicU64::new(0),
+            gave_way: AtomicBool::new(false),
+            cut: AtomicBool::new(false),
+            leave: Notify::new(),
         })
+    }
+
+    /// From now on requests share the connection: it speaks HTTP/2.
+    pub(super) fn share(&self) {
+        self.shared.store(true, Ordering::Relaxed);
     }
 
     /// Whether requests share the connection.
     pub(super) fn is_shared(&self) -> bool {
-        self.shared
+        self.shared.load(Ordering::Relaxed)
+    }
+
+    /// Tells the connection to end, so that another has room.
+    pub(super) fn give_way(&self) {
+        self.gave_way.store(true, Ordering::Relaxed);
+        self.leave.notify_one();
+    }
+
+    /// As [`Pace::give_way`], at once: its client takes no answers.
+    pub(super) fn cut(&self) {
+        self.cut.store(true, Ordering::Relaxed);
+        self.give_way();
+    }
+
+    /// Whether the connection may not even finish what is under way.
+    pub(super) fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Relaxed)
+    }
+
+    /// Whether the connection was told to end.
+    #[cfg(test)]
+    pub(super) fn gave_way(&self) -> bool {
+        self.gave_way.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the connection is told to end.
+    pub(super) async fn told_to_leave(&self) {
+        while !self.gave_way.load(Ordering::Relaxed) {
+            self.leave.notified().await;
+        }
+    }
+
+    /// What the connection does now.
+    pub(super) fn standing(&self) -> Standing {
+        let now = self.now();
+        let reading = self.reading.load(Ordering::Relaxed);
+        let came = self.came.load(Ordering::Relaxed);
+        let writing = self.writing.load(Ordering::Relaxed);
+        let under_way = self.under_way.load(Ordering::Relaxed);
+        let since = if writing != NEVER {
+            writing
+        } else if under_way == 0 {
+            match reading {
+                NEVER => return Standing::Idle(now.saturating_sub(self.quiet())),
+                // Nothing came yet: the client connected and is silent.
+                since if came == 0 => return Standing::Idle(now.saturating_sub(since)),
+                since => since,
+            }
+        } else {
+            let held = self.held();
+            let bodies = self.bodies.load(Ordering::Relaxed);
+            if bodies.saturating_add(held.since.len()) < under_way {
+                return Standing::Busy;
+            }
+            let body = self.body_since.load(Ordering::Relaxed);
+            let body = if bodies > 0 { body } else { NEVER };
+            held.oldest().unwrap_or(NEVER).min(body)
+        };
+        let waited = now.saturating_sub(since);
+        if waited < GRACE || (writing == NEVER && came >= waited * LEAST_RATE / 1_000) {
+            return Standing::Busy;
+        }
+        Standing::Stalled(waited)
+    }
+
+    /// A request's body is waited for, until [`Pace::body_came`].
+    pub(super) fn body_waits(&self) {
+        if self.bodies.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.body_since.store(self.now(), Ordering::Relaxed);
+            self.came.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// A request's body is no longer waited for.
+    pub(super) fn body_came(&self) {
+        self.bodies.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Answers that wait for the client, and for how many milliseconds the oldest has.
+    pub(super) fn answers_held(&self) -> (usize, u64) {
+        let held = self.held();
+        let oldest = held
+            .oldest()
+            .map_or(0, |since| self.now().saturating_sub(since));
+        (held.since.len(), oldest)
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn quiet(&self) -> u64 {
+        self.quiet.load(Ordering::Relaxed)
     }
 
     /// Whether a request is under way.
@@ -93,12 +237,13 @@ impl Pace {
     /// A request was read and begins.
     pub(super) fn begin(self: &Arc<Self>) -> UnderWay {
         self.under_way.fetch_add(1, Ordering::Relaxed);
-        if !self.shared {
+        if !self.is_shared() {
             self.reading.store(NEVER, Ordering::Relaxed);
         }
         UnderWay {
             pace: Arc::clone(self),
             place: None,
+            room: None,
         }
     }
 
@@ -109,9 +254,8 @@ impl Pace {
         let idle = millis(patience.idle).max(1);
         // What begins right after this look is late no sooner than that.
         let mut next = now.saturating_add(slow.min(idle));
-        let held = self.held.load(Ordering::Relaxed) > 0;
-        let taken = if held {
-            self.taken.load(Ordering::Relaxed)
+        let taken = if self.is_shared() {
+            self.held().oldest().unwrap_or(NEVER)
         } else {
             NEVER
         };
@@ -130,8 +274,7 @@ impl Pace {
             next = next.min(due);
         }
         if !self.is_busy() {
-            let quiet = self.quiet.load(Ordering::Relaxed);
-            let due = quiet.saturating_add(idle);
+            let due = self.quiet().saturating_add(idle);
             if due <= now {
                 return Look::Idle;
             }
@@ -144,15 +287,18 @@ impl Pace {
         millis(self.began.elapsed())
     }
 
-    /// Bytes came in between two requests.
-    fn heard(&self) {
+    /// Bytes came in over HTTP/1.1.
+    fn heard(&self, many: usize) {
         if !self.is_busy() && self.reading.load(Ordering::Relaxed) == NEVER {
             self.reading.store(self.now(), Ordering::Relaxed);
+            self.came.store(0, Ordering::Relaxed);
         }
+        self.came.fetch_add(many as u64, Ordering::Relaxed);
     }
 
     /// Bytes of HTTP/2 came in: whether a frame or head among them ended, and whether one is open now.
-    fn framed(&self, ended: bool, open: bool) {
+    fn framed(&self, many: usize, ended: bool, open: bool) {
+        self.came.fetch_add(many as u64, Ordering::Relaxed);
         if !open {
             self.reading.store(NEVER, Ordering::Relaxed);
         } else if ended || self.reading.load(Ordering::Relaxed) == NEVER {
@@ -170,6 +316,18 @@ impl Pace {
     }
 }
 
+/// HTTP/2 frames that carry nothing of a request (settings, pings and the like) that a client may send at
+/// once, and more of them per second.
+const MOST_CONTROL: u64 = 1_000;
+const CONTROL_RATE: u64 = 100;
+
+/// Whether a client sends so many control frames that it keeps us busy for nothing (CVE-2019-9512,
+/// CVE-2019-9515, CVE-2019-9518).
+fn is_flood(control: u64, pace: &Pace) -> bool {
+    control > MOST_CONTROL
+        && control - MOST_CONTROL > pace.began.elapsed().as_secs().saturating_mul(CONTROL_RATE)
+}
+
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(NEVER - 1)
 }
@@ -180,24 +338,24 @@ pub(super) struct UnderWay {
     pace: Arc<Pace>,
     /// Among the requests of shared connections.
     pub(super) place: Option<Place>,
+    /// What the request's body takes of the room for bodies.
+    pub(super) room: Option<Arc<Room>>,
 }
 
 impl UnderWay {
     /// The body of the request's answer: the request ends with it.
     pub(super) fn answer(self, body: Body) -> Paced {
         // Over a connection of its own a client that takes nothing is noticed by the stream.
-        let held = self.pace.shared && !body.is_end_stream();
-        if held {
-            let now = self.pace.now();
-            if self.pace.held.fetch_add(1, Ordering::Relaxed) == 0 {
-                self.pace.taken.store(now, Ordering::Relaxed);
-            }
-        }
-        Paced {
+        let hold = self.pace.is_shared() && !body.is_end_stream();
+        let mut paced = Paced {
             body,
             under_way: self,
-            held,
+            held: None,
+        };
+        if hold {
+            paced.hold(true);
         }
+        paced
     }
 }
 
@@ -214,20 +372,24 @@ impl Drop for UnderWay {
 pub(super) struct Paced {
     body: Body,
     under_way: UnderWay,
-    /// Whether it is the client that must take something, and not we who have nothing yet.
-    held: bool,
+    /// Its number among the answers that wait for the client; `None` while we have nothing to send.
+    held: Option<u64>,
 }
 
 impl Paced {
     fn hold(&mut self, hold: bool) {
         let pace = &self.under_way.pace;
-        pace.taken.store(pace.now(), Ordering::Relaxed);
-        if hold && !self.held {
-            pace.held.fetch_add(1, Ordering::Relaxed);
-        } else if !hold && self.held {
-            pace.held.fetch_sub(1, Ordering::Relaxed);
+        let now = pace.now();
+        let mut held = pace.held();
+        if let Some(number) = self.held.take() {
+            held.since.retain(|(other, _)| *other != number);
         }
-        self.held = hold;
+        if hold {
+            let number = held.next;
+            held.next = held.next.wrapping_add(1);
+            held.since.push((number, now));
+            self.held = Some(number);
+        }
     }
 }
 
@@ -240,7 +402,7 @@ impl HttpBody for Paced {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(context);
-        if self.under_way.pace.shared {
+        if self.under_way.pace.is_shared() {
             self.hold(matches!(polled, Poll::Ready(Some(_))));
         }
         polled
@@ -257,7 +419,7 @@ impl HttpBody for Paced {
 
 impl Drop for Paced {
     fn drop(&mut self) {
-        if self.held {
+        if self.held.is_some() {
             self.hold(false);
         }
     }
@@ -283,14 +445,18 @@ impl<S> Line<S> {
         }
     }
 
-    fn note(&mut self, bytes: &[u8]) {
+    fn note(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         if bytes.is_empty() {
-        } else if self.pace.shared {
+        } else if self.pace.is_shared() {
             let ended = self.frames.feed(bytes);
-            self.pace.framed(ended, self.frames.is_open());
+            self.pace.framed(bytes.len(), ended, self.frames.is_open());
+            if is_flood(self.frames.control(), &self.pace) {
+                return Err(std::io::Error::other("too many HTTP/2 control frames"));
+            }
         } else {
-            self.pace.heard();
+            self.pace.heard(bytes.len());
         }
+        Ok(())
     }
 }
 
@@ -308,8 +474,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Line<S> {
             let many = line.before.len().min(buffer.remaining());
             buffer.put_slice(&line.before.split_to(many));
         }
-        line.note(buffer.filled().get(filled..).unwrap_or_default());
-        Poll::Ready(Ok(()))
+        Poll::Ready(line.note(buffer.filled().get(filled..).unwrap_or_default()))
     }
 }
 
@@ -366,7 +531,11 @@ mod tests {
 
     /// A connection that began so many seconds ago.
     fn pace(seconds: u64, shared: bool) -> Arc<Pace> {
-        Pace::new(Instant::now() - Duration::from_secs(seconds), shared)
+        let pace = Pace::new(Instant::now() - Duration::from_secs(seconds));
+        if shared {
+            pace.share();
+        }
+        pace
     }
 
     #[test]
@@ -394,7 +563,7 @@ mod tests {
         let pace = pace(1_000, false);
         drop(pace.begin());
         assert_eq!(pace.reading.load(Ordering::Relaxed), NEVER);
-        pace.heard();
+        pace.heard(1);
         assert!(pace.reading.load(Ordering::Relaxed) >= 1_000_000);
         pace.begin();
         assert_eq!(pace.reading.load(Ordering::Relaxed), NEVER);
@@ -406,13 +575,15 @@ mod tests {
             let pace = pace(1_000, shared);
             pace.reading.store(NEVER, Ordering::Relaxed);
             let mut answer = pace.begin().answer(Body::from("answer"));
-            assert_eq!(pace.held.load(Ordering::Relaxed), held);
-            pace.taken.store(0, Ordering::Relaxed);
+            assert_eq!(pace.answers_held().0, held);
+            for (_, since) in &mut pace.held().since {
+                *since = 0;
+            }
             let look = pace.look(PATIENCE);
             assert_eq!(matches!(look, Look::Slow(_)), shared, "{look:?}");
             let mut context = Context::from_waker(std::task::Waker::noop());
             while let Poll::Ready(Some(_)) = Pin::new(&mut answer).poll_frame(&mut context) {}
-            assert_eq!(pace.held.load(Ordering::Relaxed), 0);
+            assert_eq!(pace.answers_held().0, 0);
             drop(answer);
             assert!(!pace.is_busy());
             assert!(matches!(pace.look(PATIENCE), Look::Again(_)));
@@ -422,11 +593,63 @@ mod tests {
     #[test]
     fn frames_that_end_are_progress() {
         let pace = pace(20, true);
-        pace.framed(false, true);
+        pace.framed(1, false, true);
         assert_eq!(pace.look(PATIENCE), Look::Slow("sending its request"));
-        pace.framed(true, true);
+        pace.framed(1, true, true);
         assert!(matches!(pace.look(PATIENCE), Look::Again(_)));
-        pace.framed(true, false);
+        pace.framed(1, true, false);
         assert_eq!(pace.reading.load(Ordering::Relaxed), NEVER);
+    }
+
+    #[test]
+    fn one_answer_that_is_taken_does_not_excuse_another() {
+        let pace = pace(1_000, true);
+        pace.reading.store(NEVER, Ordering::Relaxed);
+        let _left = pace.begin().answer(Body::from("never taken"));
+        pace.held().since[0].1 = 0;
+        let mut taken = pace.begin().answer(Body::from("taken"));
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        while let Poll::Ready(Some(_)) = Pin::new(&mut taken).poll_frame(&mut context) {}
+        assert_eq!(pace.look(PATIENCE), Look::Slow("taking its answer"));
+    }
+
+    #[test]
+    fn a_connection_stands_idle_stalled_or_busy() {
+        let silent = pace(5, false);
+        assert!(matches!(silent.standing(), Standing::Idle(5_000..)));
+        silent.heard(3);
+        assert!(
+            matches!(silent.standing(), Standing::Stalled(5_000..)),
+            "a head does not come"
+        );
+        silent.heard(1 << 20);
+        assert_eq!(silent.standing(), Standing::Busy, "it comes on");
+        let request = silent.begin();
+        assert_eq!(silent.standing(), Standing::Busy, "it is being decided");
+        silent.body_waits();
+        assert_eq!(silent.standing(), Standing::Busy, "only since now");
+        silent.body_since.store(0, Ordering::Relaxed);
+        assert!(matches!(silent.standing(), Standing::Stalled(_)));
+        silent.body_came();
+        assert_eq!(silent.standing(), Standing::Busy);
+        drop(request);
+        assert!(matches!(silent.standing(), Standing::Idle(_)));
+        silent.writing.store(0, Ordering::Relaxed);
+        assert!(
+            matches!(silent.standing(), Standing::Stalled(_)),
+            "it takes nothing"
+        );
+    }
+
+    #[test]
+    fn a_shared_connection_is_busy_while_one_request_is() {
+        let pace = pace(100, true);
+        pace.reading.store(NEVER, Ordering::Relaxed);
+        let (_one, two) = (pace.begin(), pace.begin());
+        pace.body_waits();
+        pace.body_since.store(0, Ordering::Relaxed);
+        assert_eq!(pace.standing(), Standing::Busy);
+        drop(two);
+        assert!(matches!(pace.standing(), Standing::Stalled(_)));
     }
 }

@@ -1,5 +1,4 @@
-//! A bounded number of places, for requests under way and for open connections; the bound can change
-//! while places are taken.
+//! A bounded number of places for requests under way; the bound can change while places are taken.
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -37,18 +36,20 @@ impl Places {
         }
     }
 
+    /// Takes a place that is free now.
+    pub(super) fn try_take(&self) -> Option<Place> {
+        let permit = Arc::clone(&self.semaphore).try_acquire_owned().ok()?;
+        Some(self.place(permit))
+    }
+
     /// Waits for a place, for as long as `patience`.
     pub(super) async fn take(&self, patience: Duration) -> Option<Place> {
         // Mostly there is one, and no clock to start.
-        if let Ok(permit) = Arc::clone(&self.semaphore).try_acquire_owned() {
-            return Some(self.place(permit));
+        if let Some(place) = self.try_take() {
+            return Some(place);
         }
-        tokio::time::timeout(patience, self.wait()).await.ok()?
-    }
-
-    /// Waits for a place.
-    pub(super) async fn wait(&self) -> Option<Place> {
-        let permit = Arc::clone(&self.semaphore).acquire_owned().await.ok()?;
+        let waiting = Arc::clone(&self.semaphore).acquire_owned();
+        let permit = tokio::time::timeout(patience, waiting).await.ok()?.ok()?;
         Some(self.place(permit))
     }
 
@@ -57,6 +58,12 @@ impl Places {
             permit: Some(permit),
             bound: Arc::clone(&self.bound),
         }
+    }
+
+    /// How many places there are.
+    pub(super) fn most(&self) -> usize {
+        let bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
+        bound.most
     }
 
     /// How many places are taken.

@@ -1,4 +1,4 @@
-//! `GET /policies`: the policies that decide now, page by page.
+//! `GET /policies`: the policies that decide now, page by page; `GET /policies/{id}`: one of them.
 
 use std::sync::Arc;
 
@@ -9,10 +9,12 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use cedar_policy::{Effect, PolicyId};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::app::App;
+use super::body::{Params, missing};
 use super::problem::Problem;
+use crate::policy::{PolicyInfo, Snapshot};
 
 /// Policies of a page, where the query does not say.
 const PAGE: usize = 100;
@@ -60,16 +62,8 @@ pub(super) async fn list(
         let Some(policy) = snapshot.policy(at) else {
             break;
         };
-        let place = snapshot.source_of(policy.id).map(|place| {
-            let (line, column) = place.source.position(place.offset);
-            json!({"file": &*place.source.name, "line": line, "column": column})
-        });
         let id: &str = policy.id.as_ref();
-        let effect = match policy.effect {
-            Effect::Permit => "permit",
-            Effect::Forbid => "forbid",
-        };
-        policies.push(json!({"id": id, "effect": effect, "place": place}));
+        policies.push(shown(snapshot, policy));
         last = Some(id.to_owned());
     }
     let (all, _) = snapshot.counts();
@@ -81,4 +75,43 @@ pub(super) async fn list(
         "next": next,
     }))
     .into_response())
+}
+
+/// One policy, with its annotations.
+pub(super) async fn get(
+    State(app): State<Arc<App>>,
+    Params(id): Params<String>,
+) -> Result<Response, Problem> {
+    let state = app.pdp().ok_or_else(Problem::not_ready)?.state();
+    let snapshot = state.snapshot();
+    let at = snapshot.position(&PolicyId::new(&id));
+    let Some(policy) = at.and_then(|at| snapshot.policy(at)) else {
+        let id = crate::json::shown(&id);
+        return Err(missing(format!("no policy `{id}` decides now")));
+    };
+    let annotations: Map<String, Value> = policy
+        .annotations
+        .iter()
+        .map(|(name, value)| (name.to_string(), Value::from(&**value)))
+        .collect();
+    let mut body = shown(snapshot, policy);
+    if let Some(members) = body.as_object_mut() {
+        members.insert("annotations".to_owned(), annotations.into());
+        members.insert("revision".to_owned(), state.revision().as_str().into());
+        members.insert("sequence".to_owned(), state.sequence().into());
+    }
+    Ok(Json(body).into_response())
+}
+
+fn shown(snapshot: &Snapshot, policy: PolicyInfo<'_>) -> Value {
+    let place = snapshot.source_of(policy.id).map(|place| {
+        let (line, column) = place.source.position(place.offset);
+        json!({"file": &*place.source.name, "line": line, "column": column})
+    });
+    let id: &str = policy.id.as_ref();
+    let effect = match policy.effect {
+        Effect::Permit => "permit",
+        Effect::Forbid => "forbid",
+    };
+    json!({"id": id, "effect": effect, "place": place})
 }

@@ -60,11 +60,6 @@ fn issuers(app: &App) -> Result<&Issuers, Problem> {
 
 /// What the calling service is told of its user's token; the log learns the rest.
 fn problem(error: TokenError) -> Problem {
-    tracing::debug!(
-        code = error.code(),
-        detail = error.detail(),
-        "token refused"
-    );
     let message = error.to_string();
     if error.is_unavailable() {
         return Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.code(), message).retry_after(1);

@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Extension, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::app::{App, Phase};
-use super::metrics::Certificate;
+use super::hosts;
+use super::metrics::{Certificate, Format};
 use super::peer::Peer;
 use crate::audit::DecisionLog;
+use crate::signals::Usage;
 use crate::tokens::Issuers;
 
 /// Whether the process answers at all.
@@ -20,15 +22,17 @@ pub(super) async fn healthz() -> Response {
 }
 
 /// Whether requests should be sent here: 200 for `ok` and `degraded`, 503 for `starting` and
-/// `draining`. Others than this machine are told no reasons: those name files.
+/// `draining`. Only clients on this machine that use a configured host name are told the reasons: those
+/// name files.
 pub(super) async fn readyz(
     State(app): State<Arc<App>>,
     peer: Option<Extension<Arc<Peer>>>,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Response {
     let peer = peer.map(|peer| peer.0).unwrap_or_default();
     let (code, full) = readiness(&app);
-    if app.gate.is_local(&headers, &peer) {
+    if app.gate.is_local(&headers, &peer) && hosts::is_known(&app, Some(&peer), &uri, &headers) {
         return (code, Json(full)).into_response();
     }
     let status = full.get("status").cloned().unwrap_or_default();
@@ -39,6 +43,18 @@ pub(super) async fn readyz(
 pub(super) async fn readyz_in_full(State(app): State<Arc<App>>) -> Response {
     let (code, full) = readiness(&app);
     (code, Json(full)).into_response()
+}
+
+/// How full the server is.
+fn capacity(app: &App) -> Value {
+    let (connections, most_connections) = app.connections.used();
+    let (bytes, most_bytes) = app.bodies.used();
+    json!({
+        "connections": {"used": connections, "limit": most_connections},
+        "requests": {"used": app.requests.taken(), "limit": app.requests.most()},
+        "streams": {"used": app.streams.taken(), "limit": app.streams.most()},
+        "bodyBytes": {"used": bytes, "limit": most_bytes},
+    })
 }
 
 fn readiness(app: &App) -> (StatusCode, Value) {
@@ -54,10 +70,13 @@ fn readiness(app: &App) -> (StatusCode, Value) {
     let config = app.config_trouble();
     let mut reasons = health.reasons.clone();
     reasons.extend(config.refused);
+    reasons.extend(app.gate.troubles((app.clock)()));
     let issuers = app.issuers.as_ref().map(Issuers::troubles);
     reasons.extend(issuers.unwrap_or_default());
     reasons.extend(app.receivers.troubles());
     reasons.extend(app.audit.as_ref().and_then(DecisionLog::health));
+    let usage = app.signals().map(|signals| signals.usage());
+    reasons.extend(usage.iter().flatten().filter_map(Usage::runs_full));
     reasons.extend(app.tls.get().and_then(|tls| tls.trouble((app.clock)())));
     let (status, code) = match app.phase() {
         Phase::Draining => ("draining", StatusCode::SERVICE_UNAVAILABLE),
@@ -70,6 +89,7 @@ fn readiness(app: &App) -> (StatusCode, Value) {
         "revision": health.revision.as_str(),
         "sequence": health.sequence,
         "reasons": reasons,
+        "capacity": capacity(app),
     });
     if !config.restart_needed.is_empty()
         && let Some(body) = body.as_object_mut()
@@ -79,16 +99,28 @@ fn readiness(app: &App) -> (StatusCode, Value) {
     (code, body)
 }
 
-/// Counters in Prometheus' text format.
-pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// The figures, in the format that the client prefers: OpenMetrics, or Prometheus' text format 0.0.4.
+pub(super) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
     if let Some(tls) = app.tls.get() {
         let seconds = u64::try_from(tls.not_after().as_millis() / 1_000).ok();
         app.metrics
             .certificate_expires(Certificate::Server, seconds);
     }
+    let accept = headers.get_all(header::ACCEPT).iter();
+    let accept: Vec<_> = accept.filter_map(|value| value.to_str().ok()).collect();
+    let format = Format::preferred(&accept.join(","));
     match app.metrics.encode() {
-        Ok(text) => ([(header::CONTENT_TYPE, kind)], text).into_response(),
+        Ok(text) => (
+            [
+                (
+                    header::CONTENT_TYPE,
+                    HeaderValue::from_static(format.media_type()),
+                ),
+                (header::VARY, HeaderValue::from_static("accept")),
+            ],
+            format.text(text),
+        )
+            .into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }

@@ -79,7 +79,7 @@ impl Problem {
         self
     }
 
-    #[cfg(test)]
+    /// The code that clients tell problems apart by.
     pub(super) fn code(&self) -> &'static str {
         self.code
     }

@@ -10,7 +10,7 @@ use axum::extract::{MatchedPath, Request as HttpRequest, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
-use axum::routing::{MethodRouter, delete, get, post, put};
+use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::CorsLayer;
 
@@ -74,6 +74,13 @@ pub(super) fn table() -> Vec<Route> {
             get(policies::list),
         ),
         route(
+            Method::GET,
+            "/policies/{id}",
+            needs(Scope::PoliciesRead),
+            Class::Manage,
+            get(policies::get),
+        ),
+        route(
             Method::POST,
             "/admin/reload",
             needs(Scope::PoliciesWrite),
@@ -135,6 +142,13 @@ pub(super) fn table() -> Vec<Route> {
             needs(Scope::EntitiesWrite),
             Class::Manage,
             put(entities::put),
+        ),
+        route(
+            Method::PATCH,
+            "/entities/{type}/{id}",
+            needs(Scope::EntitiesWrite),
+            Class::Manage,
+            patch(entities::patch),
         ),
         route(
             Method::DELETE,
@@ -396,6 +410,7 @@ pub(super) const PATHS: &[&str] = &[
     "/authorize",
     "/whoami",
     "/policies",
+    "/policies/{id}",
     "/admin/reload",
     "/admin/mismatches",
     "/revisions",
@@ -489,15 +504,24 @@ fn cors(app: &App) -> Option<CorsLayer> {
     Some(
         CorsLayer::new()
             .allow_origin(origins)
-            .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
+            .allow_methods([
+                Method::GET,
+                Method::POST,
+                Method::PUT,
+                Method::PATCH,
+                Method::DELETE,
+            ])
             .allow_headers([
                 header::AUTHORIZATION,
                 header::CONTENT_TYPE,
+                header::IF_MATCH,
+                header::IF_NONE_MATCH,
                 super::authorize::X_REQUEST_ID,
                 HeaderName::from_static("traceparent"),
             ])
             .expose_headers([
                 header::WWW_AUTHENTICATE,
+                header::ETAG,
                 HeaderName::from_static("ratelimit"),
                 HeaderName::from_static("ratelimit-policy"),
                 super::authorize::X_REQUEST_ID,
@@ -521,7 +545,8 @@ pub(super) async fn decide(app: Arc<App>, peer: Arc<Peer>, http: HttpRequest) ->
 
 async fn guarded(app: &App, peer: &Peer, http: HttpRequest) -> Response {
     let needs = Needs::Scope(Scope::Decide);
-    let admitted = match guard::admit(app, http.headers(), peer, needs, Class::Decide).await {
+    let (headers, query) = (http.headers(), http.uri().query());
+    let admitted = match guard::admit(app, headers, query, peer, needs, Class::Decide).await {
         Ok(admitted) => admitted,
         Err(problem) => return problem.respond(request_id(http.headers()).as_deref()),
     };

@@ -11,6 +11,7 @@ pub(super) mod events;
 mod fields;
 pub(super) mod kinds;
 pub(super) mod subjects;
+pub(super) mod types;
 
 use std::sync::Arc;
 
@@ -56,12 +57,12 @@ fn problem(error: ChangeError, read: bool) -> Problem {
         ChangeError::Refused { code, .. } => {
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)
         }
-        ChangeError::Full(_) => {
+        ChangeError::Full(_) | ChangeError::Share(_) => {
             Problem::new(StatusCode::INSUFFICIENT_STORAGE, "signals_full", detail)
         }
         ChangeError::State(_) => {
             tracing::error!(error = detail, "signals");
-            let detail = "the change could not be made durable; it may be there after a restart";
+            let detail = "the change could not be made durable and is undone; send it again";
             Problem::new(StatusCode::INSUFFICIENT_STORAGE, "signals_not_kept", detail)
         }
     }

@@ -11,14 +11,15 @@ use axum::body::Body;
 use axum::extract::{Request as HttpRequest, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use http_body_util::{BodyExt, Limited};
 use serde_json::json;
 
 use super::app::App;
+use super::authorize::read_bytes;
 use super::body::{Params, missing};
 use super::metrics::EventResult;
 use super::peer::Peer;
 use super::problem::Problem;
+use super::signals::types::unknown_type;
 use super::signals::{kinds, no_signals};
 use crate::signals::{ChangeError, EventAnswer, SignalStore};
 use crate::ssf::{Receiver, Tally};
@@ -77,9 +78,13 @@ pub(super) async fn push(
     }
     let store = app.signals().ok_or_else(no_signals)?;
     let limits = **app.limits.load();
-    let set = match body(http, limits.body_bytes, limits.read_timeout).await {
+    let set = match body(&app, http).await {
         Ok(set) => set,
-        Err(reason) => {
+        Err(Unread::Later(problem)) => {
+            standing.add(Tally::Unavailable);
+            return Err(problem);
+        }
+        Err(Unread::Refused(reason)) => {
             standing.add(Tally::InvalidRequest);
             standing.failed(now, reason);
             return Ok(refusal("invalid_request", reason));
@@ -113,25 +118,33 @@ fn shows(receiver: &Receiver, headers: &HeaderMap) -> bool {
     }
 }
 
+/// Why the token of a push was not read.
+enum Unread {
+    /// Sending it again would change nothing.
+    Refused(&'static str),
+    /// It may be sent again.
+    Later(Problem),
+}
+
 /// The token of a push.
-async fn body(
-    http: HttpRequest,
-    longest: usize,
-    patience: std::time::Duration,
-) -> Result<String, &'static str> {
+async fn body(app: &App, http: HttpRequest) -> Result<String, Unread> {
+    let limits = **app.limits.load();
     let mut kinds = http.headers().get_all(header::CONTENT_TYPE).iter();
     let kind = kinds.next().and_then(|kind| kind.to_str().ok());
     let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or("");
     let several = kinds.next().is_some() || http.headers().contains_key(header::CONTENT_ENCODING);
     if several || !kind.trim().eq_ignore_ascii_case(TYPE) {
-        return Err("send the token with `Content-Type: application/secevent+jwt`, uncompressed");
+        let reason = "send the token with `Content-Type: application/secevent+jwt`, uncompressed";
+        return Err(Unread::Refused(reason));
     }
-    let body = Limited::new(http.into_body(), longest.min(LONGEST)).collect();
-    let body = tokio::time::timeout(patience, body).await;
-    let body = body.map_err(|_| "the token did not arrive in time")?;
-    let body = body.map_err(|_| "the token is not whole, or too long")?;
-    let text = String::from_utf8(body.to_bytes().to_vec());
-    let text = text.map_err(|_| "the token is no text")?;
+    let longest = limits.body_bytes.min(LONGEST);
+    let body = read_bytes(app, http, longest, limits.read_timeout).await;
+    let body = body.map_err(|problem| match problem.code() {
+        "overloaded" => Unread::Later(problem),
+        "timeout" => Unread::Refused("the token did not arrive in time"),
+        _ => Unread::Refused("the token is not whole, or too long"),
+    })?;
+    let text = std::str::from_utf8(&body).map_err(|_| Unread::Refused("the token is no text"))?;
     Ok(text.trim_ascii().to_owned())
 }
 
@@ -170,7 +183,7 @@ async fn take(
     now: Timestamp,
 ) -> Fate {
     let standing = receiver.standing();
-    let reading = match receiver.read(set, now).await {
+    let mut reading = match receiver.read(set, now).await {
         Ok(reading) => reading,
         Err(error) => {
             let reason = error.to_string();
@@ -182,6 +195,26 @@ async fn take(
             };
         }
     };
+    // A mapping to a type that the schema does not know maps to nobody.
+    let read = reading.events.len();
+    reading.events.retain(|event| {
+        let wrong = event.subject.user.as_ref();
+        let wrong = wrong.and_then(|user| unknown_type(app, user));
+        if let Some(reason) = &wrong {
+            let receiver = receiver.name();
+            tracing::warn!(
+                receiver,
+                reason,
+                "`subjects` of this receiver names no type"
+            );
+            standing.failed(now, format!("`subjects`: {reason}"));
+        }
+        wrong.is_none()
+    });
+    let unmapped = read - reading.events.len();
+    reading
+        .passed
+        .extend((0..unmapped).map(|_| Tally::Unmapped));
     let names: Vec<_> = reading
         .events
         .iter()

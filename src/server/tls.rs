@@ -22,7 +22,8 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 
 use crate::config::{ClientAuth, TlsConfig, TlsVersion};
-use crate::policy::{Watch, WatchMode, Watcher};
+use crate::files;
+use crate::policy::{Taken, Watch, WatchMode, Watcher};
 use crate::timestamp::Timestamp;
 
 /// A certificate that ends sooner than this is warned of.
@@ -219,11 +220,17 @@ impl Tls {
             .collect();
         let watched = files.clone();
         let fingerprint = move || -> Vec<_> {
-            let read = watched.iter().map(|path| fs::read(path).ok());
-            read.map(|bytes| bytes.map(Sha256::digest)).collect()
+            let read = watched.iter().map(|path| files::read(path, LONGEST_FILE));
+            // Another reason why a file cannot be read is another state.
+            read.map(|bytes| bytes.map(Sha256::digest).map_err(|error| error.to_string()))
+                .collect()
         };
         let tls = Arc::clone(self);
-        Watcher::spawn(files, watch, fingerprint, move || tls.reload(clock())).map(Some)
+        Watcher::spawn(files, watch, fingerprint, move || {
+            tls.reload(clock());
+            Taken::Done
+        })
+        .map(Some)
     }
 
     /// When the server's certificate ends.
@@ -246,15 +253,21 @@ impl Tls {
         let not_after = self.not_after();
         if not_after <= now {
             tracing::error!(%not_after, "the server's certificate has ended");
-        } else if not_after.as_millis() - now.as_millis() < SOON_MS {
+        } else if not_after.as_millis().saturating_sub(now.as_millis()) < SOON_MS {
             tracing::warn!(%not_after, "the server's certificate ends soon");
         }
     }
 }
 
+/// Longest certificate or key file, in bytes.
+const LONGEST_FILE: u64 = 16 << 20;
+
 impl Files {
     fn read(config: &TlsConfig) -> Result<Self, String> {
-        let read = |path: &Path| fs::read(path).map_err(|e| format!("`{}`: {e}", path.display()));
+        let read = |path: &Path| {
+            files::read(path, LONGEST_FILE)
+                .map_err(|error| format!("`{}`: {error}", path.display()))
+        };
         let key = read(&config.key)?;
         warn_of_readers(&config.key);
         Ok(Self {

@@ -72,7 +72,8 @@ impl Watching {
         }
         self.asked = Instant::now();
         let now = (self.app.clock)();
-        let caller = self.app.gate.recognise(&self.headers, &self.peer, now);
+        let gate = &self.app.gate;
+        let caller = gate.recognise(&self.headers, None, &self.peer, now);
         caller.await.is_ok_and(|caller| caller.has(Scope::Watch))
     }
 

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::peer::Peer;
 use crate::caller::{Caller, Handles, Scope};
 
-/// The caller's name and rights, and whether nobody on the way can read along.
+/// The caller's name, its id, its rights, and whether nobody on the way can read along.
 pub(super) async fn whoami(
     Extension(caller): Extension<Caller>,
     peer: Option<Extension<Arc<Peer>>>,
@@ -23,6 +23,7 @@ pub(super) async fn whoami(
     };
     Json(json!({
         "name": caller.name(),
+        "id": caller.id(),
         "scopes": scopes,
         "inline": caller.inline().name(),
         "handles": handles,

@@ -186,6 +186,9 @@ pub struct RetentionConfig {
 pub struct BoundsConfig {
     /// Users, and registered devices, and sessions of each user's limit.
     pub max_subjects: u32,
+    /// Users of whom only decisions are known and who are neither stored entities nor of a verified token;
+    /// of more the oldest goes. They count beside `max_subjects`.
+    pub max_strangers: u32,
     /// Addresses, sessions and devices that only events are known of, each.
     pub max_windows: u32,
     /// Events of a user.

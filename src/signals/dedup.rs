@@ -2,13 +2,12 @@
 //!
 //! What must hold: as many as are kept, and no more: an event that is forgotten is forgotten here too.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use foldhash::quality::RandomState;
 use sha2::{Digest, Sha256};
 
-use super::shard::PARTS;
+use super::shard::{PARTS, Reporter};
 use super::window::Label;
 
 /// The name of an event in 16 bytes that nobody can make two events have.
@@ -20,10 +19,11 @@ const SOURCES: usize = 1_024;
 /// The names of the events that are kept.
 #[derive(Debug)]
 pub(super) struct Dedup {
-    parts: Box<[Mutex<HashSet<Key, RandomState>>]>,
+    parts: Box<[Mutex<HashSet<Key>>]>,
     /// Held while an event is taken in, so that a repetition at the same time waits for it.
     turns: Box<[Mutex<()>]>,
-    sources: Mutex<HashSet<Arc<str>>>,
+    /// Sources by name, each with its number.
+    sources: Mutex<HashMap<Arc<str>, Reporter>>,
 }
 
 pub(super) fn key(source: &str, id: &str) -> Key {
@@ -51,11 +51,7 @@ impl Dedup {
         }
     }
 
-    fn with<R>(
-        &self,
-        key: Key,
-        work: impl FnOnce(&mut HashSet<Key, RandomState>) -> R,
-    ) -> Option<R> {
+    fn with<R>(&self, key: Key, work: impl FnOnce(&mut HashSet<Key>) -> R) -> Option<R> {
         let part = self.parts.get(usize::from(key.first()? >> 2))?;
         Some(work(
             &mut part.lock().unwrap_or_else(PoisonError::into_inner),
@@ -85,20 +81,30 @@ impl Dedup {
 
     /// The source's name, kept once.
     pub(super) fn source(&self, name: &str) -> Arc<str> {
+        self.named(name).0
+    }
+
+    /// The source's number, by which its share is counted.
+    pub(super) fn reporter(&self, name: &str) -> Reporter {
+        self.named(name).1
+    }
+
+    fn named(&self, name: &str) -> (Arc<str>, Reporter) {
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = sources.get(name) {
-            return Arc::clone(known);
+        if let Some((known, reporter)) = sources.get_key_value(name) {
+            return (Arc::clone(known), *reporter);
         }
         let new: Arc<str> = name.into();
+        let reporter = Reporter::nth(sources.len());
         if sources.len() < SOURCES {
-            sources.insert(Arc::clone(&new));
+            sources.insert(Arc::clone(&new), reporter);
         }
-        new
+        (new, reporter)
     }
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        let count = |part: &Mutex<HashSet<Key, RandomState>>| part.lock().unwrap().len();
+        let count = |part: &Mutex<HashSet<Key>>| part.lock().unwrap().len();
         self.parts.iter().map(count).sum()
     }
 }

@@ -2,19 +2,19 @@
 //!
 //! What enters: what [`MemorySignals`](super::MemorySignals) takes. What leaves: the same after a restart.
 //! What must hold:
-//! - an event or a change is answered once the records it touched are on disk; where they cannot be
-//!   written the answer says so, and the same event sent again is written before it is answered;
-//! - a record is read when its transaction runs, so that of two writers the later never leaves the older
-//!   state;
+//! - an event or a change is answered, and told of, once the records it touched are on disk;
+//! - what is refused because it cannot be written is undone: the records it touched are what they were. So one
+//!   call at a time changes records and writes them;
 //! - what decisions show is written every few seconds and at the end; `kill -9` loses the last of it.
 
 #[cfg(test)]
 mod tests;
+mod undo;
 
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -25,8 +25,11 @@ use super::memory::{Core, NoticeSink};
 use super::record::{DeviceState, IpState, SessionState, User};
 use super::shard::PARTS;
 use super::store::{
-    Ask, Change, ChangeError, EventAnswer, Seen, SignalStore, Standing, SubjectKind,
+    Ask, Change, ChangeError, EventAnswer, Seen, SignalStore, Standing, SubjectKind, Usage,
 };
+use super::window::Kept;
+use undo::Undo;
+
 use crate::request::EntityRef;
 use crate::storage::{StateDirError, Store};
 use crate::timestamp::Timestamp;
@@ -40,6 +43,8 @@ const TOGETHER: usize = 256;
 pub(crate) struct DurableSignals {
     core: Arc<Core>,
     store: Store,
+    /// Held from a change in memory until it is on disk or undone.
+    writing: Arc<Mutex<()>>,
     /// Dropped to end the thread that writes what nobody waits for.
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -62,13 +67,14 @@ impl DurableSignals {
         let into = Arc::clone(&core);
         store.each_signal(move |kind, name, record| into.load(kind, name, record))?;
         let (stop, stopped) = channel::<()>();
-        let (flushed, to) = (Arc::clone(&core), store.clone());
+        let writing: Arc<Mutex<()>> = Arc::default();
+        let (flushed, to, turn) = (Arc::clone(&core), store.clone(), Arc::clone(&writing));
         let flush = move || {
             while stopped.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
                 flushed.sweep_some(Timestamp::now());
-                flush(&flushed, &to);
+                flush(&flushed, &to, &turn);
             }
-            flush(&flushed, &to);
+            flush(&flushed, &to, &turn);
         };
         let thread = std::thread::Builder::new()
             .name("deodar-signals".to_owned())
@@ -77,6 +83,7 @@ impl DurableSignals {
         Ok(Self {
             core,
             store,
+            writing,
             stop: Some(stop),
             thread: Some(thread),
         })
@@ -87,17 +94,22 @@ impl DurableSignals {
         self.core.config.store(Arc::new(config));
     }
 
-    /// Waits until the records of subjects are on disk.
-    fn write(&self, touched: HashSet<SubjectKind>) -> Result<(), ChangeError> {
+    /// Waits until the records of subjects are on disk; where they cannot be written, what was changed is undone.
+    fn write(&self, touched: HashSet<SubjectKind>, undo: Undo) -> Result<(), ChangeError> {
         if touched.is_empty() {
             return Ok(());
         }
         let subjects: Arc<[SubjectKind]> = touched.into_iter().collect();
-        let written = write(&self.core, &self.store, &subjects);
-        written.map_err(|error| {
+        write(&self.core, &self.store, &subjects).map_err(|error| {
+            undo.undo(&self.core);
+            // Whoever made room for others is gone, and of the rest nobody knows what is on disk.
             self.core.mark(subjects.iter().cloned());
             ChangeError::State(error.to_string())
         })
+    }
+
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -125,11 +137,12 @@ fn write(
     })
 }
 
-/// Writes what is marked.
-fn flush(core: &Arc<Core>, store: &Store) {
+/// Writes what is marked. Of what is to be written each part takes its turn with the calls that wait.
+fn flush(core: &Arc<Core>, store: &Store, turn: &Mutex<()>) {
     let subjects = core.take_unsaved();
     for subjects in subjects.chunks(TOGETHER) {
         let subjects: Arc<[SubjectKind]> = subjects.into();
+        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = write(core, store, &subjects) {
             tracing::warn!(%error, "what decisions show of subjects is not written; it is tried again");
             core.mark(subjects.iter().cloned());
@@ -194,6 +207,9 @@ impl Core {
                 let user = EntityRef::of(ty, id).map_err(|error| error.to_string())?;
                 let mut state: User = serde_json::from_slice(record).map_err(unreadable)?;
                 self.name_events(state.events());
+                if state.stranger {
+                    self.strangers.add(user.clone(), state.touched);
+                }
                 self.users.put(user, state);
             }
             "session" => {
@@ -219,7 +235,7 @@ impl Core {
         Ok(())
     }
 
-    fn name_events<'a>(&self, events: impl Iterator<Item = &'a mut super::window::Kept>) {
+    pub(super) fn name_events<'a>(&self, events: impl Iterator<Item = &'a mut Kept>) {
         for label in events.filter_map(|kept| kept.label.as_deref_mut()) {
             label.source = self.ids.source(&label.source);
             self.ids.add(key(&label.source, &label.id));
@@ -237,11 +253,19 @@ impl SignalStore for DurableSignals {
     }
 
     fn report(&self, events: Vec<Event>, now: Timestamp) -> Vec<EventAnswer> {
-        let (mut answers, touched) = self.core.report(events, now);
-        if let Err(error) = self.write(touched) {
-            for answer in &mut answers {
-                if !matches!(answer, EventAnswer::Refused(_)) {
-                    *answer = EventAnswer::Refused(error.clone());
+        let turn = self.turn();
+        let undo = Undo::of_events(&self.core, &events);
+        let (mut answers, done) = self.core.report(events, now);
+        match self.write(done.touched, undo) {
+            Ok(()) => {
+                drop(turn);
+                self.core.tell(done.notices);
+            }
+            Err(error) => {
+                for answer in &mut answers {
+                    if !matches!(answer, EventAnswer::Refused(_)) {
+                        *answer = EventAnswer::Refused(error.clone());
+                    }
                 }
             }
         }
@@ -249,8 +273,13 @@ impl SignalStore for DurableSignals {
     }
 
     fn change(&self, change: Change, now: Timestamp) -> Result<(), ChangeError> {
-        let touched = self.core.change(change, now)?;
-        self.write(touched)
+        let turn = self.turn();
+        let undo = Undo::of_change(&self.core, &change);
+        let done = self.core.change(change, now)?;
+        self.write(done.touched, undo)?;
+        drop(turn);
+        self.core.tell(done.notices);
+        Ok(())
     }
 
     fn configure(&self, config: SignalsConfig) {
@@ -263,5 +292,9 @@ impl SignalStore for DurableSignals {
 
     fn held(&self, now: Timestamp, limit: usize) -> Vec<SubjectKind> {
         self.core.held(now, limit)
+    }
+
+    fn usage(&self) -> Vec<Usage> {
+        self.core.usage()
     }
 }

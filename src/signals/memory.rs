@@ -11,7 +11,9 @@ mod observe;
 mod security;
 mod standing;
 mod states;
+mod strangers;
 mod sweep;
+mod usage;
 
 #[cfg(test)]
 pub(super) mod tests;
@@ -30,10 +32,10 @@ use super::dedup::Dedup;
 use super::event::{Event, EventSubject};
 use super::finding::{Finding, Grown};
 use super::record::{DeviceState, IpState, SessionState, User};
-use super::shard::Sharded;
+use super::shard::{Reporter, Sharded};
 use super::store::{
     Ask, Change, ChangeError, EventAnswer, Notice, NoticeKind, Seen, SignalStore, Standing,
-    SubjectKind,
+    SubjectKind, Usage,
 };
 use super::window::{Kept, Millis};
 use crate::hex::hex;
@@ -61,8 +63,10 @@ pub(super) struct Core {
     notices: Option<NoticeSink>,
     /// Subjects that are to be written and nobody waits for; `None` where nothing is written.
     pub(super) unsaved: Option<Mutex<HashSet<SubjectKind>>>,
-    /// Users that a state or a change may take the place of, as they were found last.
+    /// Users that others may take the place of, as they were found last.
     idle: Mutex<entries::Idle>,
+    /// Users of whom only decisions are known and for whom nothing vouches.
+    pub(super) strangers: strangers::Strangers,
     /// The part that is swept next, and when one was swept last.
     next_swept: AtomicUsize,
     last_swept: AtomicI64,
@@ -84,9 +88,19 @@ pub(super) struct Work<'a> {
     core: &'a Core,
     config: &'a SignalsConfig,
     now: Millis,
+    /// Who reports what is worked on, by whom room is shared.
+    by: Reporter,
     /// Subjects whose records changed.
     pub(super) touched: HashSet<SubjectKind>,
     notices: Vec<Notice>,
+}
+
+/// What one call changed and has to tell once that is durable.
+pub(super) struct Done {
+    /// Subjects whose records changed.
+    pub(super) touched: HashSet<SubjectKind>,
+    /// What is to be told of.
+    pub(super) notices: Vec<Notice>,
 }
 
 impl Core {
@@ -101,42 +115,42 @@ impl Core {
             notices,
             unsaved: written.then(Mutex::default),
             idle: Mutex::default(),
+            strangers: strangers::Strangers::default(),
             next_swept: AtomicUsize::new(0),
             last_swept: AtomicI64::new(0),
         }
     }
 
-    /// Takes events in; the answers, and the subjects that have to be written before they are given.
-    pub(super) fn report(
-        &self,
-        events: Vec<Event>,
-        now: Timestamp,
-    ) -> (Vec<EventAnswer>, HashSet<SubjectKind>) {
+    /// Takes events in; the answers, and what has to be written and told before they are given.
+    pub(super) fn report(&self, events: Vec<Event>, now: Timestamp) -> (Vec<EventAnswer>, Done) {
         let config = self.config.load();
         let mut work = Work::new(self, &config, now);
         let answers = events.into_iter().map(|event| work.take(event)).collect();
-        let touched = work.finish();
+        let done = work.done();
         self.sweep_some(now);
-        (answers, touched)
+        (answers, done)
     }
 
-    /// Makes a change; the subjects that have to be written before it is acknowledged.
-    pub(super) fn change(
-        &self,
-        change: Change,
-        now: Timestamp,
-    ) -> Result<HashSet<SubjectKind>, ChangeError> {
+    /// Makes a change; what has to be written and told before it is acknowledged.
+    pub(super) fn change(&self, change: Change, now: Timestamp) -> Result<Done, ChangeError> {
         let config = self.config.load();
         let mut work = Work::new(self, &config, now);
         let made = work.make(change);
-        let touched = work.finish();
+        let done = work.done();
         match made {
-            Ok(()) => Ok(touched),
+            Ok(()) => Ok(done),
             Err(error) => {
                 // Something may have made room for what then was refused.
-                self.mark(touched);
+                self.mark(done.touched);
                 Err(error)
             }
+        }
+    }
+
+    /// Tells what there is to tell. Nothing is locked here.
+    pub(super) fn tell(&self, notices: Vec<Notice>) {
+        if let Some(sink) = &self.notices {
+            notices.into_iter().for_each(|notice| sink(notice));
         }
     }
 
@@ -149,7 +163,7 @@ impl Core {
     }
 
     /// Forgets the names of events that are kept no more.
-    fn forget_events(&self, gone: impl IntoIterator<Item = Kept>) {
+    pub(super) fn forget_events(&self, gone: impl IntoIterator<Item = Kept>) {
         for label in gone.into_iter().filter_map(|kept| kept.label) {
             self.ids.forget(&label);
         }
@@ -162,17 +176,17 @@ impl<'a> Work<'a> {
             core,
             config,
             now: now.as_millis(),
+            by: Reporter::NOBODY,
             touched: HashSet::new(),
             notices: Vec::new(),
         }
     }
 
-    /// Tells what there is to tell; nothing is locked here.
-    fn finish(self) -> HashSet<SubjectKind> {
-        if let Some(sink) = &self.core.notices {
-            self.notices.into_iter().for_each(|notice| sink(notice));
+    fn done(self) -> Done {
+        Done {
+            touched: self.touched,
+            notices: self.notices,
         }
-        self.touched
     }
 
     /// Findings that are new, or are incidents now.
@@ -250,11 +264,15 @@ impl SignalStore for MemorySignals {
     }
 
     fn report(&self, events: Vec<Event>, now: Timestamp) -> Vec<EventAnswer> {
-        self.core.report(events, now).0
+        let (answers, done) = self.core.report(events, now);
+        self.core.tell(done.notices);
+        answers
     }
 
     fn change(&self, change: Change, now: Timestamp) -> Result<(), ChangeError> {
-        self.core.change(change, now).map(|_| ())
+        let done = self.core.change(change, now)?;
+        self.core.tell(done.notices);
+        Ok(())
     }
 
     fn configure(&self, config: SignalsConfig) {
@@ -267,5 +285,9 @@ impl SignalStore for MemorySignals {
 
     fn held(&self, now: Timestamp, limit: usize) -> Vec<SubjectKind> {
         self.core.held(now, limit)
+    }
+
+    fn usage(&self) -> Vec<Usage> {
+        self.core.usage()
     }
 }

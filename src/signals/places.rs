@@ -1,7 +1,8 @@
 //! Where a principal has been: countries and networks, by the days they were seen on.
 //!
 //! What enters: the place of a decision that was Allow. What leaves: what a place is to the principal.
-//! What must hold: bounded; a known place is not pushed out by others as long as those are not known.
+//! What must hold: bounded; a known place is not pushed out by others as long as those are not known. Nothing
+//! is known at the first sight: a country from a day after it was first seen, a network after distinct days.
 
 use std::net::IpAddr;
 
@@ -70,6 +71,9 @@ struct SeenCountry {
     country: Country,
     #[serde(rename = "d")]
     last: Day,
+    /// When it was first seen; 0 for long ago.
+    #[serde(rename = "f", default)]
+    first: Millis,
 }
 
 mod code {
@@ -147,7 +151,9 @@ impl Places {
             return Place::Known;
         }
         let since = since(today, config);
-        let seen = |seen: &SeenCountry| seen.country == country && seen.last > since;
+        let seen = |seen: &SeenCountry| {
+            seen.country == country && seen.last > since && now.saturating_sub(seen.first) >= DAY
+        };
         if self.countries.iter().any(seen) {
             Place::KnownCountry
         } else {
@@ -170,14 +176,24 @@ impl Places {
             .iter_mut()
             .find(|seen| seen.country == country)
         {
-            Some(seen) => seen.last = seen.last.max(today),
+            Some(seen) => {
+                // What was forgotten in between is new again.
+                if seen.last <= since(today, config) {
+                    seen.first = now;
+                }
+                seen.last = seen.last.max(today);
+            }
             None => {
                 if self.countries.len() >= most {
-                    remove_least(&mut self.countries, |seen| (false, seen.last));
+                    // Known ones stay before new ones.
+                    remove_least(&mut self.countries, |seen| {
+                        (now.saturating_sub(seen.first) >= DAY, seen.last)
+                    });
                 }
                 self.countries.push(SeenCountry {
                     country,
                     last: today,
+                    first: now,
                 });
             }
         }
@@ -291,6 +307,8 @@ mod tests {
             Place::KnownCountry,
         );
         check(&seen(1, 2, 3), (3, "DE", near), Place::NewCountry);
+        check(&seen(1, 1, 1), (1, "CH", near), Place::NewCountry);
+        check(&seen(1, 1, 1), (2, "CH", near), Place::KnownCountry);
         check(&seen(1, 2, 3), (3, "CH", None), Place::KnownCountry);
         check(&[], (3, "CH", near), Place::NewCountry);
     }

@@ -1,17 +1,45 @@
 //! A bounded map in parts, each with a lock of its own that is held for moments and never over I/O.
+//!
+//! What must hold: one reporter never fills a map. Every entry remembers who caused it, and a reporter whose
+//! entries fill [`SHARE`] of the map makes room only among its own.
 
 use std::borrow::Borrow;
 use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasher, Hash};
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use foldhash::quality::RandomState;
 
 /// How many parts there are.
 pub(super) const PARTS: usize = 64;
 /// Entries that are looked at to make room for another.
 const LOOKED_AT: usize = 64;
+/// The share of a map, in percent, that the entries of one reporter may fill.
+const SHARE: usize = 80;
+/// Reporters that are told apart; further ones share one number.
+const REPORTERS: usize = 256;
+
+/// Who caused an entry, as a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Reporter(u8);
+
+impl Reporter {
+    /// Nobody in particular: history, and what was loaded from disk. It has no share.
+    pub(super) const NOBODY: Self = Self(0);
+
+    /// The reporter that was seen as the `place`th, from 0.
+    pub(super) fn nth(place: usize) -> Self {
+        Self(u8::try_from(place.saturating_add(1)).unwrap_or(u8::MAX))
+    }
+}
+
+/// How much room there is, and for whom an entry is made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room {
+    /// Most entries of the map.
+    pub(super) most: usize,
+    /// Who causes the entry.
+    pub(super) by: Reporter,
+}
 
 /// A bounded map.
 #[derive(Debug)]
@@ -19,11 +47,19 @@ pub(super) struct Sharded<K, V> {
     parts: Box<[Mutex<Part<K, V>>]>,
     hasher: RandomState,
     count: AtomicUsize,
+    /// Entries by reporter.
+    by: Box<[AtomicUsize]>,
+}
+
+#[derive(Debug)]
+struct Slot<V> {
+    by: Reporter,
+    value: Box<V>,
 }
 
 #[derive(Debug)]
 struct Part<K, V> {
-    map: HashMap<K, Box<V>, RandomState>,
+    map: HashMap<K, Slot<V>, RandomState>,
     /// Every key, roughly in the order of making; ones that are gone may still be there.
     queue: VecDeque<K>,
 }
@@ -38,7 +74,33 @@ impl<K: Hash + Eq + Clone, V: Default> Sharded<K, V> {
             parts: (0..PARTS).map(|_| Mutex::new(part())).collect(),
             hasher: RandomState::default(),
             count: AtomicUsize::new(0),
+            by: (0..REPORTERS).map(|_| AtomicUsize::new(0)).collect(),
         }
+    }
+
+    fn of(&self, by: Reporter) -> Option<&AtomicUsize> {
+        self.by.get(usize::from(by.0))
+    }
+
+    fn added(&self, by: Reporter) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        if let Some(of) = self.of(by) {
+            of.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn removed(&self, by: Reporter) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+        if let Some(of) = self.of(by) {
+            of.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a reporter's entries fill its share of a map with `most` entries.
+    pub(super) fn fills_its_share(&self, room: Room) -> bool {
+        let share = (room.most.saturating_mul(SHARE) / 100).max(1);
+        let used = self.of(room.by).map(|of| of.load(Ordering::Relaxed));
+        room.by != Reporter::NOBODY && used.unwrap_or_default() >= share
     }
 
     pub(super) fn len(&self) -> usize {
@@ -62,47 +124,56 @@ impl<K: Hash + Eq + Clone, V: Default> Sharded<K, V> {
         Q: Hash + Eq + ?Sized,
     {
         let mut part = self.lock(self.part(key))?;
-        part.map.get_mut(key).map(|value| work(value))
+        part.map.get_mut(key).map(|slot| work(&mut slot.value))
     }
 
-    /// Works on an entry, which is made where it is not there; `None` when there is no room. At `most`
-    /// entries, one that is `spare` is removed first, and its key put to `gone` with what was there.
+    /// Works on an entry, which is made where it is not there; `None` when there is no room. In a full map,
+    /// one that is `spare` is removed first, and its key put to `gone` with what was there; for a reporter
+    /// that fills its share, one of its own.
     pub(super) fn with_or_make<R>(
         &self,
         key: &K,
-        most: usize,
+        room: Room,
         spare: impl Fn(&V) -> bool,
         gone: &mut Vec<(K, Box<V>)>,
         work: impl FnOnce(&mut V) -> R,
     ) -> Option<R> {
         let at = self.part(key);
-        if let Some(value) = self.lock(at)?.map.get_mut(key) {
-            return Some(work(value));
+        if let Some(slot) = self.lock(at)?.map.get_mut(key) {
+            return Some(work(&mut slot.value));
         }
-        if self.len() >= most && !self.make_room(at, &spare, gone) {
+        if self.fills_its_share(room) {
+            if !self.make_room(at, &|slot| slot.by == room.by && spare(&slot.value), gone) {
+                return None;
+            }
+        } else if self.len() >= room.most && !self.make_room(at, &|slot| spare(&slot.value), gone) {
             return None;
         }
         let mut part = self.lock(at)?;
         if !part.map.contains_key(key) {
-            self.count.fetch_add(1, Ordering::Relaxed);
+            self.added(room.by);
             part.queue.push_back(key.clone());
         }
-        Some(work(part.map.entry(key.clone()).or_default()))
+        let slot = part.map.entry(key.clone()).or_insert_with(|| Slot {
+            by: room.by,
+            value: Box::default(),
+        });
+        Some(work(&mut slot.value))
     }
 
     fn make_room(
         &self,
         from: usize,
-        spare: &impl Fn(&V) -> bool,
+        spare: &impl Fn(&Slot<V>) -> bool,
         gone: &mut Vec<(K, Box<V>)>,
     ) -> bool {
         (0..PARTS).any(|offset| {
             let part = self.lock((from + offset) % PARTS);
             let found = part.and_then(|mut part| part.make_room(spare));
             let made = found.is_some();
-            if let Some(entry) = found {
-                self.count.fetch_sub(1, Ordering::Relaxed);
-                gone.push(entry);
+            if let Some((key, slot)) = found {
+                self.removed(slot.by);
+                gone.push((key, slot.value));
             }
             made
         })
@@ -113,11 +184,7 @@ impl<K: Hash + Eq + Clone, V: Default> Sharded<K, V> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let removed = self.lock(self.part(key))?.map.remove(key);
-        if removed.is_some() {
-            self.count.fetch_sub(1, Ordering::Relaxed);
-        }
-        removed
+        self.remove_if(key, |_| true)
     }
 
     /// Removes an entry where it is one that `may` go.
@@ -127,12 +194,12 @@ impl<K: Hash + Eq + Clone, V: Default> Sharded<K, V> {
         Q: Hash + Eq + ?Sized,
     {
         let mut part = self.lock(self.part(key))?;
-        if !part.map.get(key).is_some_and(|value| may(value)) {
+        if !part.map.get(key).is_some_and(|slot| may(&slot.value)) {
             return None;
         }
-        let removed = part.map.remove(key);
-        self.count.fetch_sub(1, Ordering::Relaxed);
-        removed
+        let slot = part.map.remove(key)?;
+        self.removed(slot.by);
+        Some(slot.value)
     }
 
     /// Puts an entry in place of what is there.
@@ -142,9 +209,15 @@ impl<K: Hash + Eq + Clone, V: Default> Sharded<K, V> {
     )]
     pub(super) fn put(&self, key: K, value: V) {
         if let Some(mut part) = self.lock(self.part(&key)) {
-            part.queue.push_back(key.clone());
-            if part.map.insert(key, Box::new(value)).is_none() {
-                self.count.fetch_add(1, Ordering::Relaxed);
+            let value = Box::new(value);
+            match part.map.get_mut(&key) {
+                Some(slot) => slot.value = value,
+                None => {
+                    part.queue.push_back(key.clone());
+                    let by = Reporter::NOBODY;
+                    part.map.insert(key, Slot { by, value });
+                    self.added(by);
+                }
             }
         }
     }
@@ -154,10 +227,13 @@ impl<K: Hash + Eq + Clone, V: Default> Sharded<K, V> {
         let Some(mut part) = self.lock(part) else {
             return;
         };
-        let before = part.map.len();
-        part.map.retain(|key, value| keep(key, value));
-        let removed = before - part.map.len();
-        self.count.fetch_sub(removed, Ordering::Relaxed);
+        part.map.retain(|key, slot| {
+            let keep = keep(key, &mut slot.value);
+            if !keep {
+                self.removed(slot.by);
+            }
+            keep
+        });
         let Part { map, queue } = &mut *part;
         if queue.len() > 2 * map.len() + LOOKED_AT {
             queue.retain(|key| map.contains_key(key));
@@ -166,13 +242,13 @@ impl<K: Hash + Eq + Clone, V: Default> Sharded<K, V> {
 }
 
 impl<K: Hash + Eq + Clone, V> Part<K, V> {
-    fn make_room(&mut self, spare: &impl Fn(&V) -> bool) -> Option<(K, Box<V>)> {
+    fn make_room(&mut self, spare: &impl Fn(&Slot<V>) -> bool) -> Option<(K, Slot<V>)> {
         for _ in 0..self.queue.len().min(LOOKED_AT) {
             let key = self.queue.pop_front()?;
             match self.map.get(&key) {
-                Some(value) if spare(value) => {
-                    let value = self.map.remove(&key)?;
-                    return Some((key, value));
+                Some(slot) if spare(slot) => {
+                    let slot = self.map.remove(&key)?;
+                    return Some((key, slot));
                 }
                 Some(_) => self.queue.push_back(key),
                 None => {}
@@ -186,12 +262,53 @@ impl<K: Hash + Eq + Clone, V> Part<K, V> {
 mod tests {
     use super::*;
 
+    fn nobody(most: usize) -> Room {
+        let by = Reporter::NOBODY;
+        Room { most, by }
+    }
+
+    #[test]
+    fn one_reporter_never_fills_a_map() {
+        let map: Sharded<u32, u32> = Sharded::new();
+        let mut gone = Vec::new();
+        let mut make = |key: u32, value: u32, place: usize| {
+            let by = Reporter::nth(place);
+            let room = Room { most: 100, by };
+            map.with_or_make(
+                &key,
+                room,
+                |held| *held == 0,
+                &mut gone,
+                |held| *held = value,
+            )
+        };
+        for key in 0..100 {
+            assert_eq!(make(key, 1, 0).is_some(), key < 80, "{key}");
+        }
+        for key in 200..220 {
+            assert_eq!(make(key, 0, 1), Some(()), "{key}");
+        }
+        // Full: another makes room among what is spare, and the first has no part in it.
+        assert_eq!(make(300, 1, 2), Some(()));
+        assert_eq!(make(301, 1, 0), None);
+        assert_eq!(map.len(), 100);
+        map.remove(&0);
+        assert_eq!(make(301, 1, 0), Some(()));
+        assert!(!map.fills_its_share(nobody(1)));
+    }
+
     #[test]
     fn makes_room_only_by_what_is_spare() {
         let map: Sharded<u32, u32> = Sharded::new();
         let mut gone = Vec::new();
         let mut set = |key: u32, value: u32| {
-            map.with_or_make(&key, 10, |held| *held == 0, &mut gone, |held| *held = value)
+            map.with_or_make(
+                &key,
+                nobody(10),
+                |held| *held == 0,
+                &mut gone,
+                |held| *held = value,
+            )
         };
         for key in 0..10 {
             assert_eq!(set(key, key % 2), Some(()));
@@ -212,7 +329,7 @@ mod tests {
         let map: Sharded<u32, u32> = Sharded::new();
         let mut gone = Vec::new();
         for key in 0..100_000 {
-            map.with_or_make(&key, 100, |_| true, &mut gone, |_| ());
+            map.with_or_make(&key, nobody(100), |_| true, &mut gone, |_| ());
             map.remove(&key);
             if key % 1_000 == 0 {
                 (0..PARTS).for_each(|part| map.retain(part, |_, _| true));

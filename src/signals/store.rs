@@ -18,7 +18,7 @@ use crate::timestamp::Timestamp;
 pub struct Ask<'a> {
     /// The principal.
     pub user: &'a EntityRef,
-    /// The name of the caller, by which rates are told apart.
+    /// The id for which the caller counts, by which rates are told apart.
     pub caller: &'a str,
     /// Its session.
     pub session: Option<&'a str>,
@@ -38,7 +38,8 @@ pub struct Standing {
     /// Whether anything at all is known of the user.
     pub known: bool,
     /// Whether suspicious activity is on record and neither old nor remediated; `None` where nothing is
-    /// known of the user.
+    /// known of the user. That there is none says something only of a user with a history
+    /// ([`Behavior::history`]).
     pub suspicious: Option<bool>,
     /// When the account was made, where it was said.
     pub account_created: Option<Timestamp>,
@@ -111,6 +112,12 @@ pub struct Seen<'a> {
     pub ask: Ask<'a>,
     /// Whether it was Allow. Only what was allowed becomes history and a known place.
     pub allowed: bool,
+    /// Whether the caller said who it is. What an anonymous one asks becomes no history, or anybody who may
+    /// decide could make one for anybody.
+    pub named: bool,
+    /// Whether the principal is a stored entity or that of a verified token. History of others has a small
+    /// room of its own, `bounds.max_strangers`, from which the oldest goes.
+    pub vouched: bool,
     /// Whether a Deny was one that trust alone caused; such a one counts as nothing.
     pub by_trust: bool,
     /// Where the principal is, and within how many metres, where that is believed.
@@ -240,9 +247,54 @@ pub enum ChangeError {
         "the store is full ({0} subjects); erase some, or raise `trust.signals.bounds.max_subjects`"
     )]
     Full(usize),
+    /// The reporter's own subjects fill its share of the store; others have room still.
+    #[error(
+        "subjects of this reporter fill 80 % of the store ({0} subjects), which is its share; erase some, or \
+         raise `trust.signals.bounds.max_subjects`"
+    )]
+    Share(usize),
     /// It could not be made durable.
     #[error("{0}")]
     State(String),
+}
+
+/// How full a room of the store is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// Its name: `subjects`, `strangers`, `sessions`, `devices`, `addresses`.
+    pub room: &'static str,
+    /// Entries it holds.
+    pub used: usize,
+    /// Entries it may hold.
+    pub limit: usize,
+    /// Whether something is refused when it is full. The others let the oldest go.
+    pub refuses: bool,
+    /// The setting that bounds it.
+    pub setting: &'static str,
+}
+
+/// A room this full, in percent, is told of.
+const RUNS_FULL: usize = 80;
+
+impl Usage {
+    /// That the room runs full, and what to do; `None` while there is room, and where nothing is refused.
+    #[must_use]
+    pub fn runs_full(&self) -> Option<String> {
+        let Self {
+            room,
+            used,
+            limit,
+            refuses,
+            setting,
+        } = *self;
+        let full = used.saturating_mul(100) >= limit.saturating_mul(RUNS_FULL);
+        (refuses && full).then(|| {
+            format!(
+                "signals: {used} of {limit} {room} are kept; in a full room, what is said of a new one may be \
+                 refused: raise `trust.signals.bounds.{setting}`, or erase some"
+            )
+        })
+    }
 }
 
 /// What became of an event.
@@ -343,4 +395,9 @@ pub trait SignalStore: Send + Sync + Debug {
     /// The subjects that something is held against (a lock-out, a block, a live finding, an override,
     /// a revocation, a disabled account), at most `limit`.
     fn held(&self, now: Timestamp, limit: usize) -> Vec<SubjectKind>;
+
+    /// How full each of its rooms is, for readiness and metrics. It walks through nothing.
+    fn usage(&self) -> Vec<Usage> {
+        Vec::new()
+    }
 }

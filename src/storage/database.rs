@@ -3,8 +3,9 @@
 //! What waits when a write begins is committed with it in one transaction (group commit), so that many
 //! writers share the two syncs of a commit. A write is answered after the commit. After an error the
 //! database is closed and opened anew before the next write, so that a full disk is over once there is
-//! room.
+//! room. A database that turns out to be damaged stays closed until the process ends.
 
+use std::fs::{File, OpenOptions};
 #[cfg(feature = "server")]
 use std::sync::mpsc::TrySendError;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -16,13 +17,14 @@ use redb::{Builder, ReadTransaction, ReadableDatabase, WriteTransaction};
 
 use super::dir::{DATABASE_FILE, Place};
 use super::error::{Kind, StateDirError};
+use super::guard::guarded;
 
 /// Writes that may wait; a further one waits for its place.
 const QUEUE: usize = 1_024;
 /// Writes that are committed together.
 const TOGETHER: usize = 256;
 /// Memory for pages of the database; little is ever read again.
-const CACHE: usize = 32 << 20;
+pub(super) const CACHE: usize = 32 << 20;
 
 type Refused = Result<(), StateDirError>;
 
@@ -32,12 +34,9 @@ trait Write: Send {
     fn done(self: Box<Self>, end: Refused);
 }
 
-/// What looks at the database, or learns why it cannot be opened.
-type Look = dyn FnOnce(Result<&redb::Database, StateDirError>) + Send;
-
 enum Order {
     Write(Box<dyn Write>),
-    Read(Box<Look>),
+    Read(Box<dyn FnOnce(&mut Keeper) + Send>),
     Stop,
 }
 
@@ -57,18 +56,26 @@ pub(super) struct Handle {
     trouble: Arc<Mutex<Option<String>>>,
 }
 
+/// The database file, which must be there, and be a file that is not empty.
+pub(super) fn file(place: &Place, write: bool) -> Result<File, StateDirError> {
+    let damaged = |what: &str| place.fail(Kind::Damaged, format!("`{DATABASE_FILE}` {what}"));
+    let path = place.file(DATABASE_FILE);
+    match std::fs::metadata(&path) {
+        Ok(meta) if !meta.is_file() => return Err(damaged("is not a file")),
+        Ok(meta) if meta.len() == 0 => return Err(damaged("is empty")),
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(damaged("is missing"));
+        }
+        Err(error) => return Err(place.io(&format!("`{DATABASE_FILE}` cannot be read"), &error)),
+    }
+    let file = OpenOptions::new().read(true).write(write).open(&path);
+    file.map_err(|error| place.io(&format!("`{DATABASE_FILE}` cannot be opened"), &error))
+}
+
 /// Opens the database file, which must be there.
 pub(super) fn open(place: &Place) -> Result<redb::Database, StateDirError> {
-    let path = place.file(DATABASE_FILE);
-    let file = std::fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(&path)
-        .map_err(|error| place.io(&format!("`{DATABASE_FILE}` cannot be opened"), &error))?;
-    if file.metadata().is_ok_and(|meta| meta.len() == 0) {
-        let message = format!("`{DATABASE_FILE}` is empty; restore it from a backup");
-        return Err(place.fail(Kind::Damaged, message));
-    }
+    let file = file(place, true)?;
     let backend = FileBackend::new(file).map_err(|error| place.database(&error.into()))?;
     with_backend(place, backend)
 }
@@ -99,7 +106,7 @@ impl Database {
         place: Place,
         open: impl Fn() -> Result<redb::Database, StateDirError> + Send + 'static,
     ) -> Result<Self, StateDirError> {
-        let database = open()?;
+        let database = guarded(&place, &open)?;
         let (orders, queue) = sync_channel(QUEUE);
         let trouble: Arc<Mutex<Option<String>>> = Arc::default();
         let mut keeper = Keeper {
@@ -107,10 +114,14 @@ impl Database {
             trouble: Arc::clone(&trouble),
             open: Box::new(open),
             database: Some(database),
+            damage: None,
         };
         let thread = std::thread::Builder::new()
             .name("deodar-state".to_owned())
-            .spawn(move || keeper.run(&queue))
+            .spawn(move || {
+                keeper.run(&queue);
+                keeper.close();
+            })
             .map_err(|error| place.io("no thread to write with", &error))?;
         Ok(Self {
             handle: Handle {
@@ -184,11 +195,14 @@ impl Handle {
         &self,
         work: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error> + Send + 'static,
     ) -> Result<T, StateDirError> {
-        let place = self.place.clone();
-        self.on_thread(move |database| {
-            let database = database?;
-            let read = || work(&database.begin_read()?);
-            read().map_err(|error| place.database(&error))
+        self.on_thread(move |keeper| {
+            let read = keeper.with(|database| work(&database.begin_read()?));
+            if let Err(error) = &read
+                && error.is_damage()
+            {
+                keeper.tell(Some(error));
+            }
+            read
         })?
     }
 
@@ -203,12 +217,12 @@ impl Handle {
 
     fn on_thread<T: Send + 'static>(
         &self,
-        work: impl FnOnce(Result<&redb::Database, StateDirError>) -> T + Send + 'static,
+        work: impl FnOnce(&mut Keeper) -> T + Send + 'static,
     ) -> Result<T, StateDirError> {
         let (answer, answered) = sync_channel(1);
-        self.give(Order::Read(Box::new(move |database| {
+        self.give(Order::Read(Box::new(move |keeper| {
             // Fails only when nobody waits any more.
-            let _ = answer.send(work(database));
+            let _ = answer.send(work(keeper));
         })))?;
         answered.recv().map_err(|_| self.ended())
     }
@@ -261,6 +275,8 @@ struct Keeper {
     open: Box<dyn Fn() -> Result<redb::Database, StateDirError> + Send>,
     /// `None` after an error, until the next order.
     database: Option<redb::Database>,
+    /// What is wrong with the file; it is not used any more then.
+    damage: Option<StateDirError>,
 }
 
 impl Keeper {
@@ -273,7 +289,7 @@ impl Keeper {
                     Order::Write(write) => writes.push(write),
                     Order::Read(work) => {
                         self.commit(std::mem::take(&mut writes));
-                        work(self.database());
+                        work(self);
                     }
                     Order::Stop => return self.commit(writes),
                 }
@@ -289,29 +305,50 @@ impl Keeper {
         if writes.is_empty() {
             return;
         }
-        let end = self.transact(&mut writes);
-        let trouble = end.as_ref().err().map(ToString::to_string);
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+        let end = self.with(|database| {
+            let transaction = begin(database)?;
+            for write in &mut writes {
+                write.run(&transaction)?;
+            }
+            transaction.commit()?;
+            Ok(())
+        });
+        self.tell(end.as_ref().err());
         if let Err(error) = &end {
             tracing::error!(%error, "nothing was written");
-            self.database = None;
+            self.close();
         }
         for write in writes {
             write.done(end.clone());
         }
     }
 
-    fn transact(&mut self, writes: &mut [Box<dyn Write>]) -> Result<(), StateDirError> {
-        let database = self.database()?;
-        let mut transact = || {
-            let transaction = begin(database)?;
-            for write in writes.iter_mut() {
-                write.run(&transaction)?;
-            }
-            transaction.commit()?;
-            Ok(())
-        };
-        transact().map_err(|error: redb::Error| self.place.database(&error))
+    /// Why writing fails, for readiness.
+    fn tell(&self, error: Option<&StateDirError>) {
+        let trouble = error.map(ToString::to_string);
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+
+    /// Runs `work` on the database. Every use of the database passes here: damage is noted, and ends it.
+    fn with<T>(
+        &mut self,
+        work: impl FnOnce(&redb::Database) -> Result<T, redb::Error>,
+    ) -> Result<T, StateDirError> {
+        if let Some(damage) = &self.damage {
+            return Err(damage.clone());
+        }
+        let place = self.place.clone();
+        let end = guarded(&place, || {
+            work(self.database()?).map_err(|error| place.database(&error))
+        });
+        if let Err(error) = &end
+            && error.is_damage()
+        {
+            tracing::error!(%error, "the state directory is not used any more");
+            self.damage = Some(error.clone());
+            self.close();
+        }
+        end
     }
 
     fn database(&mut self) -> Result<&redb::Database, StateDirError> {
@@ -320,5 +357,17 @@ impl Keeper {
             None => (self.open)()?,
         };
         Ok(self.database.insert(database))
+    }
+
+    /// Closes the database, which may find that it is damaged.
+    fn close(&mut self) {
+        let database = self.database.take();
+        let closed = guarded(&self.place, || {
+            drop(database);
+            Ok(())
+        });
+        if let Err(error) = closed {
+            tracing::error!(%error, "not closed");
+        }
     }
 }

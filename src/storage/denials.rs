@@ -4,7 +4,7 @@ use redb::{ReadableTable, TableDefinition};
 use serde_json::Value;
 
 use super::Store;
-use super::error::StateDirError;
+use super::error::{Kind, StateDirError};
 use super::revisions::open;
 use crate::timestamp::Timestamp;
 
@@ -26,9 +26,9 @@ pub(crate) struct Denial {
 impl Store {
     /// Every entry that has not expired, in the order of ids.
     pub(crate) fn denials(&self, now: Timestamp) -> Result<Vec<Denial>, StateDirError> {
-        self.handle().read(move |read| {
+        let read = self.handle().read(move |read| {
             let Some(table) = open(read, DENIALS)? else {
-                return Ok(Vec::new());
+                return Ok(Ok(Vec::new()));
             };
             let mut all = Vec::new();
             for entry in table.iter()? {
@@ -36,14 +36,21 @@ impl Store {
                 let (expires, json) = stored.value();
                 let expires = Timestamp::from_millis(expires);
                 if expires > now {
+                    let Ok(json) = serde_json::from_str(json) else {
+                        return Ok(Err(id.value().to_owned()));
+                    };
                     all.push(Denial {
                         id: id.value().to_owned(),
                         expires,
-                        json: serde_json::from_str(json).unwrap_or_default(),
+                        json,
                     });
                 }
             }
-            Ok(all)
+            Ok(Ok(all))
+        })?;
+        read.map_err(|id| {
+            let message = format!("the entry `{id}` of the deny-list is damaged");
+            self.inner.place.fail(Kind::Damaged, message)
         })
     }
 

@@ -15,6 +15,9 @@ pub(super) const VERSION_FILE: &str = "version";
 /// The database.
 pub(super) const DATABASE_FILE: &str = "state.redb";
 
+/// Longest file that [`read_small`] reads, in bytes.
+const SMALL: u64 = 4_096;
+
 /// Where a state directory is, for messages and for files in it.
 #[derive(Debug, Clone)]
 pub(super) struct Place(PathBuf);
@@ -77,7 +80,7 @@ pub(super) fn own(place: &Place) -> Result<Owner, StateDirError> {
             return Err(place.io("cannot be locked", &error));
         }
         let mut name = String::new();
-        let _ = owner.read_to_string(&mut name);
+        let _ = owner.take(200).read_to_string(&mut name);
         let name = match name.trim() {
             "" => "another process",
             name => name,
@@ -91,6 +94,25 @@ pub(super) fn own(place: &Place) -> Result<Owner, StateDirError> {
         .and_then(|()| owner.write_all(name.as_bytes()))
         .map_err(|error| place.io("cannot be written", &error))?;
     Ok(Owner(owner))
+}
+
+/// The text of a small file. Anything but a file is refused.
+///
+/// # Errors
+/// `InvalidData` for what is not a file, is too long, or is not UTF-8.
+pub(super) fn read_small(place: &Place, name: &str) -> io::Result<String> {
+    let refused = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
+    let path = place.file(name);
+    if !fs::metadata(&path)?.is_file() {
+        return Err(refused("is not a file"));
+    }
+    let file = File::open(path)?;
+    let mut bytes = Vec::new();
+    file.take(SMALL + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > SMALL {
+        return Err(refused("is too long"));
+    }
+    String::from_utf8(bytes).map_err(|_| refused("is not text"))
 }
 
 /// This machine's name, as far as it is known.

@@ -2,9 +2,14 @@
 
 use std::io;
 
-/// Why a state directory cannot be opened, read or written.
+/// What to do about a damaged directory.
+const DAMAGED: &str = "restore the directory from a backup, or move it away and start with an empty one: \
+     policies, schema and entities of files are read again, but API keys, webhooks, denied tokens, entities \
+     written through the API, signals and earlier revisions are lost";
+
+/// Why a state directory cannot be opened, read or written. The text says what to do.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("state directory `{path}`: {message}")]
+#[error("{}: state directory `{path}`: {message}{}", self.code(), self.advice())]
 pub struct StateDirError {
     path: String,
     kind: Kind,
@@ -50,6 +55,20 @@ impl StateDirError {
     }
 }
 
+impl StateDirError {
+    /// Whether what is in the directory is not what was written.
+    pub(crate) fn is_damage(&self) -> bool {
+        self.kind == Kind::Damaged
+    }
+
+    fn advice(&self) -> String {
+        match self.kind {
+            Kind::Damaged => format!("; {DAMAGED}"),
+            _ => String::new(),
+        }
+    }
+}
+
 impl Kind {
     /// What the system says.
     pub(super) fn of_io(error: &io::Error) -> Self {
@@ -62,7 +81,10 @@ impl Kind {
     /// What the database says.
     pub(super) fn of_database(error: &redb::Error) -> Self {
         match error {
-            redb::Error::Io(error) => Self::of_io(error),
+            redb::Error::Io(error) => match error.kind() {
+                io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => Self::Damaged,
+                _ => Self::of_io(error),
+            },
             redb::Error::DatabaseAlreadyOpen => Self::InUse,
             redb::Error::UpgradeRequired(_) => Self::Format,
             redb::Error::PreviousIo | redb::Error::DatabaseClosed => Self::Io,

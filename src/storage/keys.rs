@@ -2,11 +2,16 @@
 //!
 //! Authentication reads an index in memory and does no I/O; changes are on disk before they are in the
 //! index. When a key was last used is written to the hour, by the way.
+//!
+//! A key that another caller made is bound to it: its rights and its time are within its maker's, what it
+//! asks counts for its maker too, and it is revoked with its maker.
 
+mod bounds;
+mod family;
 mod record;
 mod token;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,31 +25,45 @@ use super::StateDirError;
 use super::database::Handle;
 use super::error::Kind;
 use super::revisions::open;
-use crate::caller::Caller;
+use crate::caller::{Caller, folded};
 use crate::hex::hex;
 use crate::timestamp::Timestamp;
 
+use family::{check_room, made_by, makers};
 pub(crate) use record::{ApiKey, KeyLimits, NewKey};
-use record::{Stored, check};
+use record::{Maker, Stored, check};
 
 /// JSON by id.
 const API_KEYS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("api_keys");
 
 /// Uses are written down at most so often, in milliseconds.
 const USED_EVERY: i64 = 3_600_000;
-/// A key that was presented and is good.
+/// Keys that are kept, those that have ended among them.
+pub(crate) const MOST_KEYS: usize = 10_000;
+/// A key that was presented and holds.
 #[derive(Debug, Clone)]
 pub(crate) struct KeyMatch {
     #[allow(dead_code, reason = "for records, which so far name callers only")]
     pub(crate) key: Arc<ApiKey>,
-    /// The caller it stands for.
+    /// The caller it stands for, within what the keys above it may do.
     pub(crate) caller: Caller,
+    /// The caller of the configuration that made it, or the first key above it. It bounds the key too.
+    pub(crate) root: Option<Arc<str>>,
+}
+
+/// What becomes of the keys that a revoked key has made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Made {
+    /// They are revoked with it, and so is what they made.
+    Revoke,
+    /// They stay, within the bounds that they have.
+    Keep,
 }
 
 /// Why a presented key is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum KeyRefused {
-    /// There is no such key; nothing else is told to who does not know its secret.
+    /// No key has this id and secret.
     #[error("the key is not known")]
     Unknown,
     /// The key, or the secret that was rotated out, is past its end.
@@ -61,9 +80,21 @@ pub(crate) enum KeyError {
     /// What was asked for makes no key.
     #[error("{0}")]
     Invalid(String),
-    /// A live key has the name.
-    #[error("the key `{0}` has this name already; callers are told apart by it")]
+    /// A key has the name, or had it.
+    #[error(
+        "the key `{0}` has this name already, or one that differs in case only; the name of a key that has \
+         ended is free again once `deodar keys purge` has forgotten it"
+    )]
     NameTaken(String),
+    /// The configuration gives the name a meaning.
+    #[error("the name is reserved: {0}")]
+    Reserved(&'static str),
+    /// The key has, or would have, more than the caller who asks.
+    #[error("{0}")]
+    Exceeds(String),
+    /// There is no room.
+    #[error("{0}; `deodar keys purge` forgets keys that have ended")]
+    Full(String),
     /// There is no key of this id.
     #[error("there is no key `{0}`")]
     Unknown(String),
@@ -80,7 +111,9 @@ impl KeyError {
     pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::Invalid(_) => "invalid_key",
-            Self::NameTaken(_) => "key_name_taken",
+            Self::NameTaken(_) | Self::Reserved(_) => "key_name_taken",
+            Self::Exceeds(_) => "scope_required",
+            Self::Full(_) => "too_many_keys",
             Self::Unknown(_) => "unknown_key",
             Self::Revoked(_) => "key_revoked",
             Self::State(error) => error.code(),
@@ -94,6 +127,7 @@ struct Entry {
     stored: Stored,
     key: Arc<ApiKey>,
     caller: Caller,
+    root: Option<Arc<str>>,
     /// When its use was noted last, in milliseconds since the Unix epoch.
     used: AtomicI64,
 }
@@ -122,14 +156,19 @@ impl Keys {
             }
             Ok(all)
         })?;
-        let mut index = Index::new();
+        let mut known: HashMap<String, Stored> = HashMap::new();
         for (id, stored) in all {
             let stored = serde_json::from_slice(&stored).map_err(|error| {
                 let message = format!("the API key `{id}` is damaged: {error}");
                 handle.place().fail(Kind::Damaged, message)
             })?;
-            index.insert(id, Entry::new(stored));
+            known.insert(id, stored);
         }
+        let entry = |(id, stored): (&String, &Stored)| {
+            let entry = Entry::new(stored, |id| known.get(id).map(|maker| &maker.key));
+            (id.clone(), entry)
+        };
+        let index: Index = known.iter().map(entry).collect();
         Ok(Self {
             handle,
             index: ArcSwap::from_pointee(index),
@@ -166,6 +205,7 @@ impl Keys {
         Ok(KeyMatch {
             key: Arc::clone(&entry.key),
             caller: entry.caller.clone(),
+            root: entry.root.clone(),
         })
     }
 
@@ -177,17 +217,91 @@ impl Keys {
         keys
     }
 
-    /// Makes a key. The second value is its text, which nobody can tell again.
+    /// How many keys are kept.
+    pub(crate) fn count(&self) -> usize {
+        self.index.load().len()
+    }
+
+    /// Keys that hold and whose names satisfy a condition, by id and name.
+    pub(crate) fn named(&self, now: Timestamp, is: impl Fn(&str) -> bool) -> Vec<(String, String)> {
+        let index = self.index.load();
+        let holds = |key: &ApiKey| key.revoked.is_none() && !key.is_expired(now);
+        let keys = index.values().map(|entry| &entry.key);
+        keys.filter(|key| is(&key.name) && holds(key))
+            .map(|key| (key.id.clone(), key.name.clone()))
+            .collect()
+    }
+
+    /// Keys that hold and whose maker of the configuration is not there, by id and the maker's name.
+    pub(crate) fn without_maker(
+        &self,
+        now: Timestamp,
+        is_there: impl Fn(&str) -> bool,
+    ) -> Vec<(String, Arc<str>)> {
+        let index = self.index.load();
+        let holds = |key: &ApiKey| key.revoked.is_none() && !key.is_expired(now);
+        let entries = index.values().filter(|entry| holds(&entry.key));
+        let roots = entries.filter_map(|entry| Some((entry.key.id.clone(), entry.root.clone()?)));
+        roots.filter(|(_, root)| !is_there(root)).collect()
+    }
+
+    /// Checks that a caller may have the secret of a key, or end the key: it is the key's own caller, or it
+    /// has all that the key has and was not made by it. One with limits of its own may do so only with keys that count for it,
+    /// since each other key is further room.
+    ///
+    /// # Errors
+    /// [`KeyError::Exceeds`] where it may not, [`KeyError::Unknown`] where there is no such key.
+    pub(crate) fn may_change(&self, caller: &Caller, id: &str) -> Result<(), KeyError> {
+        let index = self.index.load();
+        let entry = index
+            .get(id)
+            .ok_or_else(|| KeyError::Unknown(id.to_owned()))?;
+        if caller.is_owner() || entry.caller.id() == caller.id() {
+            return Ok(());
+        }
+        if caller.bound_as().any(|maker| maker == entry.caller.id()) {
+            let message = "the key is above yours: what it made does not change it".to_owned();
+            return Err(KeyError::Exceeds(message));
+        }
+        bounds::covers(caller, &entry.key)?;
+        if caller.is_bounded() && !made_by(&index, &entry.key, caller.id()) {
+            return Err(KeyError::Exceeds(
+                "a caller with limits of its own changes only keys that it made".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Makes a key for the owner of the state directory. The second value is its text, which is kept nowhere.
     pub(crate) fn create(&self, new: NewKey, now: Timestamp) -> Result<(ApiKey, String), KeyError> {
+        self.make(new, None, now)
+    }
+
+    /// Makes a key for a caller, within what that caller may do.
+    pub(crate) fn create_by(
+        &self,
+        new: NewKey,
+        maker: &Caller,
+        now: Timestamp,
+    ) -> Result<(ApiKey, String), KeyError> {
+        self.make(bounds::within(maker, new)?, Some(maker.id()), now)
+    }
+
+    fn make(
+        &self,
+        new: NewKey,
+        made_by: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(ApiKey, String), KeyError> {
         let _one_at_a_time = self.change();
         check(&new, now)?;
         let index = self.index.load_full();
-        let live = |entry: &&Arc<Entry>| {
-            entry.key.name == new.name && entry.key.revoked.is_none() && !entry.key.is_expired(now)
-        };
-        if let Some(taken) = index.values().find(live) {
+        let name = folded(&new.name);
+        let same = |entry: &&Arc<Entry>| folded(&entry.key.name) == name;
+        if let Some(taken) = index.values().find(same) {
             return Err(KeyError::NameTaken(taken.key.id.clone()));
         }
+        check_room(&index, made_by, now)?;
         let mut id = token::new_id().map_err(|error| self.no_random(error))?;
         while index.contains_key(&id) {
             id = token::new_id().map_err(|error| self.no_random(error))?;
@@ -205,6 +319,7 @@ impl Keys {
             expires: new.expires,
             last_used: None,
             revoked: None,
+            made_by: made_by.map(str::to_owned),
         };
         self.put(Stored {
             key: key.clone(),
@@ -237,28 +352,57 @@ impl Keys {
         Ok((key, token::spell(id, &secret)))
     }
 
-    /// Ends a key for good, at once.
-    pub(crate) fn revoke(&self, id: &str, now: Timestamp) -> Result<ApiKey, KeyError> {
+    /// Ends a key for good, at once, with the keys that it made unless those are to stay; the ids of those
+    /// that ended with it.
+    pub(crate) fn revoke(
+        &self,
+        id: &str,
+        made: Made,
+        now: Timestamp,
+    ) -> Result<(ApiKey, Vec<String>), KeyError> {
         let _one_at_a_time = self.change();
-        let mut stored = self.live(id)?;
-        stored.key.revoked = Some(now);
-        stored.previous = None;
-        let key = stored.key.clone();
-        self.put(stored)?;
-        Ok(key)
+        let mut first = self.live(id)?;
+        first.key.revoked = Some(now);
+        first.previous = None;
+        let key = first.key.clone();
+        let mut changed = vec![first];
+        if made == Made::Revoke {
+            let index = self.index.load();
+            let identity = key.identity();
+            let entries = index.values().filter(|entry| entry.key.revoked.is_none());
+            for entry in entries.filter(|entry| made_by(&index, &entry.key, &identity)) {
+                let mut stored = Stored {
+                    key: entry.known(),
+                    previous: None,
+                    ..entry.stored.clone()
+                };
+                stored.key.revoked = Some(now);
+                changed.push(stored);
+            }
+        }
+        let ended = changed.iter().skip(1).map(|stored| stored.key.id.clone());
+        let ended = ended.collect();
+        self.put_all(changed)?;
+        Ok((key, ended))
     }
 
     /// Forgets keys that were revoked or expired before an instant; how many. Nobody else does: a clock
-    /// that runs ahead must not lose keys.
+    /// that runs ahead must not lose keys. A key that made one that stays stays too, because it bounds it.
     pub(crate) fn purge(&self, before: Timestamp) -> Result<usize, KeyError> {
         let _one_at_a_time = self.change();
         let is_gone = |key: &ApiKey| {
             let ends = [key.revoked, key.expires];
             ends.into_iter().flatten().any(|end| end < before)
         };
-        let (gone, kept): (Index, Index) = Index::clone(&self.index.load())
+        let index = self.index.load();
+        let stays = index.values().filter(|entry| !is_gone(&entry.key));
+        let needed: HashSet<String> = stays
+            .flat_map(|entry| makers(&entry.key, |id| index.get(id).map(|maker| &*maker.key)))
+            .map(|maker| maker.id.clone())
+            .collect();
+        let (gone, kept): (Index, Index) = Index::clone(&index)
             .into_iter()
-            .partition(|(_, entry)| is_gone(&entry.key));
+            .partition(|(id, entry)| is_gone(&entry.key) && !needed.contains(id));
         let purged = gone.len();
         self.handle.write(move |write| {
             let mut table = write.open_table(API_KEYS)?;
@@ -292,10 +436,19 @@ impl Keys {
 
     /// To disk first, then into the index.
     fn put(&self, stored: Stored) -> Result<(), StateDirError> {
-        let written = stored.clone();
-        self.handle.write(move |write| insert(write, &written))?;
+        self.put_all(vec![stored])
+    }
+
+    fn put_all(&self, all: Vec<Stored>) -> Result<(), StateDirError> {
+        let written = all.clone();
+        self.handle
+            .write(move |write| written.iter().try_for_each(|stored| insert(write, stored)))?;
         let mut index = Index::clone(&self.index.load());
-        index.insert(stored.key.id.clone(), Entry::new(stored));
+        for stored in all {
+            let id = stored.key.id.clone();
+            let entry = Entry::new(&stored, |id| index.get(id).map(|maker| &*maker.key));
+            index.insert(id, entry);
+        }
         self.index.store(Arc::new(index));
         Ok(())
     }
@@ -336,14 +489,32 @@ impl Keys {
 }
 
 impl Entry {
-    fn new(stored: Stored) -> Arc<Self> {
+    fn new<'a>(stored: &'a Stored, find: impl Fn(&str) -> Option<&'a ApiKey>) -> Arc<Self> {
         let key = &stored.key;
         let used = key.last_used.map_or(i64::MIN, Timestamp::as_millis);
+        let makers: Vec<&ApiKey> = makers(key, find).collect();
+        let first = makers.last().copied().unwrap_or(key);
+        let root = match first.maker() {
+            Maker::Configured(name) => Some(name.into()),
+            _ => None,
+        };
+        let above = makers.iter().rev().fold(None, |above, maker| {
+            let caller = maker.caller();
+            Some(match &above {
+                Some(above) => caller.under(above),
+                None => caller,
+            })
+        });
+        let caller = match &above {
+            Some(above) => key.caller().under(above),
+            None => key.caller(),
+        };
         Arc::new(Self {
             key: Arc::new(key.clone()),
-            caller: key.caller(),
+            caller,
+            root,
             used: AtomicI64::new(used),
-            stored,
+            stored: stored.clone(),
         })
     }
 
@@ -375,6 +546,7 @@ fn insert(write: &WriteTransaction, stored: &Stored) -> Result<(), redb::Error> 
 #[cfg(test)]
 mod tests {
     use super::super::{Store, StoreSettings};
+    use super::family::DEEPEST;
     use super::*;
     use crate::caller::{Handles, InlineRule, Scope};
 
@@ -442,14 +614,15 @@ mod tests {
         let other = token::spell("aaaaaaaaaaaa", &[0; 32]);
         assert_eq!(keys.find(&other, at(1)).unwrap_err(), KeyRefused::Unknown);
         assert_eq!(keys.find("", at(1)).unwrap_err(), KeyRefused::Unknown);
-        keys.revoke(&key.id, at(2)).unwrap();
+        keys.revoke(&key.id, Made::Revoke, at(2)).unwrap();
         assert_eq!(keys.find(&guess, at(3)).unwrap_err(), KeyRefused::Unknown);
         assert_eq!(keys.find(&text, at(3)).unwrap_err(), KeyRefused::Revoked);
         assert!(matches!(
-            keys.revoke(&key.id, at(4)),
+            keys.revoke(&key.id, Made::Revoke, at(4)),
             Err(KeyError::Revoked(_))
         ));
-        assert!(matches!(keys.revoke("x", at(4)), Err(KeyError::Unknown(_))));
+        let unknown = keys.revoke("x", Made::Revoke, at(4));
+        assert!(matches!(unknown, Err(KeyError::Unknown(_))));
     }
 
     #[test]
@@ -478,9 +651,11 @@ mod tests {
                 .rotate(&key.id, Duration::ZERO, at(100))
                 .is_err()
         );
-        // Its name is free again, and it can be forgotten.
-        store.keys().create(new("a"), at(100)).unwrap();
+        // Its name is free again once it is forgotten.
+        let taken = store.keys().create(new("A"), at(100)).unwrap_err();
+        assert!(matches!(taken, KeyError::NameTaken(_)), "{taken}");
         assert_eq!(store.keys().purge(at(101)).unwrap(), 1);
+        store.keys().create(new("a"), at(100)).unwrap();
         drop(store);
         let store = open(dir.path());
         assert_eq!(
@@ -516,8 +691,17 @@ mod tests {
             let error = store.keys().create(new, at(10)).unwrap_err().to_string();
             assert!(error.contains(expect), "{error}");
         };
-        check(new(" "), "a name");
-        check(new(&"x".repeat(201)), "200 bytes");
+        for name in [
+            " ",
+            "a ",
+            "\u{430}",
+            "a\u{200b}",
+            "Owner",
+            "key:a",
+            &"x".repeat(129),
+        ] {
+            check(new(name), "name");
+        }
         let scopes = |names: &[&str]| names.iter().map(ToString::to_string).collect();
         check(
             NewKey {
@@ -538,10 +722,110 @@ mod tests {
                 expires: Some(at(10)),
                 ..new("a")
             },
-            "expired already",
+            "in the past",
         );
         let (key, _) = store.keys().create(new("a"), at(10)).unwrap();
         check(new("a"), &key.id);
+    }
+
+    fn made(keys: &Keys, name: &str, maker: &Caller) -> (ApiKey, Caller) {
+        let (key, text) = keys.create_by(new(name), maker, at(1)).unwrap();
+        (key, keys.find(&text, at(1)).unwrap().caller)
+    }
+
+    #[test]
+    fn a_key_counts_for_its_makers_and_ends_with_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        let keys = store.keys();
+        let (first, text) = keys.create(new("first"), at(0)).unwrap();
+        let caller = keys.find(&text, at(1)).unwrap().caller;
+        let (second, by_second) = made(keys, "second", &caller);
+        let (third, by_third) = made(keys, "third", &by_second);
+        assert_eq!(second.made_by, Some(first.identity()));
+        let above: Vec<_> = by_third.bounded_makers().iter().map(|(id, _)| id).collect();
+        assert_eq!(above, [&second.identity(), &first.identity()]);
+        // Also after a restart.
+        drop(store);
+        let store = open(dir.path());
+        let keys = store.keys();
+        let index = keys.index.load();
+        assert_eq!(index[&third.id].caller, by_third);
+        let (other, _) = keys.create(new("other"), at(1)).unwrap();
+        // It may not change what is above it or beside it, as it has limits of its own.
+        assert!(keys.may_change(&by_second, &third.id).is_ok());
+        assert!(keys.may_change(&by_second, &second.id).is_ok());
+        let (_, text) = keys
+            .create(
+                NewKey {
+                    limits: None,
+                    ..new("free")
+                },
+                at(1),
+            )
+            .unwrap();
+        let free = keys.find(&text, at(1)).unwrap().caller;
+        let (child, _) = made(keys, "child", &free);
+        let unlimited = NewKey {
+            limits: None,
+            ..new("unlimited")
+        };
+        let (_, text) = keys.create_by(unlimited, &free, at(1)).unwrap();
+        let unlimited = keys.find(&text, at(1)).unwrap().caller;
+        assert!(keys.may_change(&unlimited, &child.id).is_ok());
+        assert!(
+            keys.may_change(&unlimited, &free.id()["key:".len()..])
+                .is_err()
+        );
+        for id in [&first.id, &other.id] {
+            let error = keys.may_change(&by_second, id).unwrap_err();
+            assert!(matches!(error, KeyError::Exceeds(_)), "{error}");
+        }
+        let (_, ended) = keys.revoke(&first.id, Made::Revoke, at(2)).unwrap();
+        assert_eq!(ended.len(), 2);
+        let index = keys.index.load();
+        assert!(index[&third.id].key.revoked.is_some() && index[&other.id].key.revoked.is_none());
+        let late = keys.create_by(new("late"), &by_third, at(3)).unwrap_err();
+        assert!(matches!(late, KeyError::Revoked(_)), "{late}");
+    }
+
+    #[test]
+    fn keys_may_stay_when_their_maker_is_revoked_and_are_bounded_as_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        let keys = store.keys();
+        let (first, text) = keys.create(new("first"), at(0)).unwrap();
+        let caller = keys.find(&text, at(1)).unwrap().caller;
+        let (second, by_second) = made(keys, "second", &caller);
+        let (_, ended) = keys.revoke(&first.id, Made::Keep, at(2)).unwrap();
+        assert!(ended.is_empty());
+        // What bounds a key that stays is not forgotten.
+        assert_eq!(keys.purge(at(10)).unwrap(), 0);
+        drop(store);
+        let store = open(dir.path());
+        let index = store.keys().index.load();
+        assert_eq!(index[&second.id].caller, by_second);
+        assert_eq!(by_second.bounded_makers().len(), 1);
+    }
+
+    #[test]
+    fn keys_of_one_maker_are_bounded_in_depth() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        let keys = store.keys();
+        let (_, text) = keys.create(new("k0"), at(0)).unwrap();
+        let mut caller = keys.find(&text, at(1)).unwrap().caller;
+        let mut depth = 0;
+        let error = loop {
+            depth += 1;
+            match keys.create_by(new(&format!("k{depth}")), &caller, at(1)) {
+                Ok((_, text)) => caller = keys.find(&text, at(1)).unwrap().caller,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(error, KeyError::Exceeds(_)), "{error}");
+        assert_eq!(depth, DEEPEST);
+        assert_eq!(caller.bounded_makers().len(), DEEPEST - 1);
     }
 
     #[test]

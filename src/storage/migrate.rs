@@ -14,10 +14,11 @@ use serde::Deserialize;
 use super::FORMAT;
 use super::database::{begin, with_backend};
 use super::dir::{
-    DATABASE_FILE, FORMAT_FILE, Place, VERSION_FILE, copy_file, make_private_dir, private, rename,
-    sync, write_whole,
+    DATABASE_FILE, FORMAT_FILE, Place, VERSION_FILE, copy_file, make_private_dir, private,
+    read_small, rename, sync, write_whole,
 };
 use super::error::{Kind, StateDirError};
+use super::integrity;
 use super::revisions::{self, META};
 use crate::policy::source::{Form, SourceFile};
 use crate::timestamp::Timestamp;
@@ -48,11 +49,12 @@ pub(super) fn to_present_format(place: &Place) -> Result<(), StateDirError> {
     let database = place.file(DATABASE_FILE).exists();
     match read_format(place)? {
         Some(FORMAT) if database => {
+            check_database(place)?;
             // What the migration left when it was cut short after its last step.
             remove(place, LAST_GOOD_FILE)
         }
         Some(FORMAT) => {
-            let message = format!("`{DATABASE_FILE}` is missing; restore it from a backup");
+            let message = format!("`{DATABASE_FILE}` is missing");
             Err(place.fail(Kind::Damaged, message))
         }
         Some(1) => {
@@ -65,24 +67,11 @@ pub(super) fn to_present_format(place: &Place) -> Result<(), StateDirError> {
             tracing::info!(from = 1, to = FORMAT, "state directory migrated");
             Ok(())
         }
-        Some(found) => Err(place.fail(Kind::Format, too_new(place, found))),
+        Some(found) => Err(place.fail(Kind::Format, too_new(place, found.into()))),
         // The number is written last: a database without one was made whole, and holds its own.
         None if database => {
-            let message = format!("`{FORMAT_FILE}` is missing; restore it from a backup");
-            let known = super::database::open(place).and_then(|database| {
-                let format = || {
-                    use redb::ReadableDatabase;
-                    let transaction = database.begin_read()?;
-                    let meta = transaction.open_table(META)?;
-                    Ok(meta.get("format")?.map(|format| format.value()))
-                };
-                format().map_err(|error: redb::Error| place.database(&error))
-            })?;
-            if known == Some(u64::from(FORMAT)) {
-                write_format(place)
-            } else {
-                Err(place.fail(Kind::Format, message))
-            }
+            check_database(place)?;
+            write_format(place)
         }
         None => {
             make_database(place, None)?;
@@ -91,27 +80,47 @@ pub(super) fn to_present_format(place: &Place) -> Result<(), StateDirError> {
     }
 }
 
+/// Refuses a database that is damaged, another program's, or of another format.
+fn check_database(place: &Place) -> Result<(), StateDirError> {
+    match integrity::check(place)? {
+        Some(found) if found == u64::from(FORMAT) => Ok(()),
+        Some(found) if found > u64::from(FORMAT) => {
+            Err(place.fail(Kind::Format, too_new(place, found)))
+        }
+        _ => {
+            let message = format!("`{DATABASE_FILE}` is no database of deodar");
+            Err(place.fail(Kind::Damaged, message))
+        }
+    }
+}
+
 fn read_format(place: &Place) -> Result<Option<u32>, StateDirError> {
-    match fs::read_to_string(place.file(FORMAT_FILE)) {
-        Ok(text) => text.trim().parse().map(Some).map_err(|_| {
-            let message = format!("`{FORMAT_FILE}` is no format number");
-            place.fail(Kind::Damaged, message)
-        }),
+    let damaged = |what: &str| Err(place.fail(Kind::Damaged, format!("`{FORMAT_FILE}` {what}")));
+    match read_small(place, FORMAT_FILE) {
+        Ok(text) => match text.trim().parse() {
+            Ok(format) => Ok(Some(format)),
+            Err(_) => damaged("is no format number"),
+        },
         // The number may have been lost; what only format 1 has tells it too.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let last_good = place.file(LAST_GOOD_FILE).exists();
             Ok((last_good && !place.file(DATABASE_FILE).exists()).then_some(1))
         }
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => damaged(&error.to_string()),
         Err(error) => Err(place.io(&format!("`{FORMAT_FILE}` cannot be read"), &error)),
     }
 }
 
-fn too_new(place: &Place, found: u32) -> String {
+fn too_new(place: &Place, found: u64) -> String {
     let ours = env!("CARGO_PKG_VERSION");
-    let needed = fs::read_to_string(place.file(VERSION_FILE)).unwrap_or_default();
-    let needed = match needed.trim() {
-        "" => "a newer version is needed".to_owned(),
-        version => format!("deodar {version} or newer is needed"),
+    let needed = read_small(place, VERSION_FILE).unwrap_or_default();
+    let is_version = |version: &&str| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-+".contains(&byte);
+        (1..=32).contains(&version.len()) && version.bytes().all(allowed)
+    };
+    let needed = match Some(needed.trim()).filter(is_version) {
+        None => "a newer version is needed".to_owned(),
+        Some(version) => format!("deodar {version} or newer is needed"),
     };
     format!(
         "has format {found}; this is deodar {ours}, which reads up to format {FORMAT}: {needed}"

@@ -34,7 +34,7 @@ impl Store {
             Ok(Ok(()))
         })?;
         read.map_err(|message| {
-            let message = format!("signals: {message}; restore it from a backup");
+            let message = format!("signals: {message}");
             self.inner.place.fail(Kind::Damaged, message)
         })
     }

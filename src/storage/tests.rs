@@ -15,7 +15,7 @@ use redb::backends::FileBackend;
 use serde_json::json;
 
 use super::dir::{self, DATABASE_FILE, Place};
-use super::keys::NewKey;
+use super::keys::{Made, NewKey};
 use super::*;
 use crate::timestamp::Timestamp;
 use crate::{EntityChange, InlineRule, Pdp};
@@ -68,7 +68,10 @@ fn child() {
                     let (key, text) = store.keys().create(key(&name), Timestamp::now()).unwrap();
                     say(format!("key {text}"));
                     if n % 3 == 0 {
-                        store.keys().revoke(&key.id, Timestamp::now()).unwrap();
+                        store
+                            .keys()
+                            .revoke(&key.id, Made::Revoke, Timestamp::now())
+                            .unwrap();
                         say(format!("revoked {text}"));
                     }
                 }
@@ -311,12 +314,11 @@ impl StorageBackend for Disk {
     }
 }
 
-#[test]
-fn a_full_disk_refuses_writes_until_there_is_room() {
-    let directory = tempfile::tempdir().unwrap();
-    drop(open(directory.path()).unwrap());
+/// A store on a disk that is full while the switch is set.
+pub(crate) fn on_a_disk(directory: &Path) -> (Store, Arc<AtomicBool>) {
+    drop(open(directory).unwrap());
     let full = Arc::new(AtomicBool::new(false));
-    let place = Place::new(directory.path());
+    let place = Place::new(directory);
     let owner = dir::own(&place).unwrap();
     let (at, is_full) = (place.clone(), Arc::clone(&full));
     // A database that is closed must be gone before it is opened again.
@@ -335,6 +337,13 @@ fn a_full_disk_refuses_writes_until_there_is_room() {
         database::with_backend(&at, disk)
     };
     let store = Store::start(place, owner, StoreSettings::default(), disk).unwrap();
+    (store, full)
+}
+
+#[test]
+fn a_full_disk_refuses_writes_until_there_is_room() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, full) = on_a_disk(directory.path());
     let now = Timestamp::now();
     let (_, before) = store.keys().create(key("a"), now).unwrap();
     full.store(true, Ordering::SeqCst);

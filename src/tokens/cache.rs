@@ -7,13 +7,13 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use lru::LruCache;
 use sha2::{Digest, Sha256};
 
 use super::claims::later;
 use super::denied::Denied;
 use super::error::TokenError;
 use super::{Usage, Verified};
+use crate::hash::{self, Lru};
 use crate::timestamp::Timestamp;
 
 /// Parts that are locked apart.
@@ -22,6 +22,8 @@ const SHARDS: usize = 16;
 const MOST: NonZeroUsize = NonZeroUsize::new(512).unwrap();
 /// Bad signatures remembered in each.
 const MOST_BAD: NonZeroUsize = NonZeroUsize::new(128).unwrap();
+/// Entities of verified tokens kept in each: a token may list a thousand groups.
+const MOST_ENTITIES: usize = 8_192;
 /// How long a bad signature is remembered.
 const BAD_FOR: Duration = Duration::from_secs(10);
 
@@ -52,8 +54,10 @@ struct Entry {
 
 #[derive(Debug)]
 struct Shard {
-    good: LruCache<CacheKey, Entry>,
-    bad: LruCache<CacheKey, (Timestamp, TokenError)>,
+    good: Lru<CacheKey, Entry>,
+    /// Entities of those.
+    entities: usize,
+    bad: Lru<CacheKey, (Timestamp, TokenError)>,
 }
 
 /// The cache of all issuers.
@@ -62,12 +66,21 @@ pub(super) struct Cache {
     shards: Vec<Mutex<Shard>>,
 }
 
+impl Shard {
+    /// Counts an entry that is kept no longer.
+    fn forget(&mut self, gone: Option<Entry>) {
+        let entities = gone.map_or(0, |gone| gone.verified.entities.len());
+        self.entities = self.entities.saturating_sub(entities);
+    }
+}
+
 impl Cache {
     pub(super) fn new() -> Self {
         let shard = || {
             Mutex::new(Shard {
-                good: LruCache::new(MOST),
-                bad: LruCache::new(MOST_BAD),
+                good: hash::lru(MOST),
+                entities: 0,
+                bad: hash::lru(MOST_BAD),
             })
         };
         Self {
@@ -91,7 +104,8 @@ impl Cache {
         let mut shard = self.shard(key)?;
         if let Some(entry) = shard.good.get_mut(key) {
             if now >= entry.until {
-                shard.good.pop(key);
+                let gone = shard.good.pop(key);
+                shard.forget(gone);
                 return None;
             }
             let generation = denied.generation();
@@ -126,7 +140,14 @@ impl Cache {
                 until,
                 clean,
             };
-            shard.good.put(key, entry);
+            shard.entities += entry.verified.entities.len();
+            let gone = shard.good.push(key, entry).map(|(_, gone)| gone);
+            shard.forget(gone);
+            while shard.entities > MOST_ENTITIES
+                && let Some((_, gone)) = shard.good.pop_lru()
+            {
+                shard.forget(Some(gone));
+            }
         }
     }
 

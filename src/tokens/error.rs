@@ -1,44 +1,44 @@
-//! Why a token is not taken: one sentence for whoever sent it, another for the log.
+//! Why a token is refused: one sentence for the sender, and details for the log.
 
-/// Why a token is not taken.
+/// Why a token is refused.
 ///
-/// The `Display` form is for whoever sent the token and says nothing that the token and a public
-/// directory do not. [`TokenError::detail`] is for the log; it never holds the token.
+/// The `Display` form is for the sender. It says nothing that the sender cannot know from the token and from
+/// public documents. [`TokenError::detail`] is for the log; it never holds the token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TokenError {
-    /// It is no compact JWT, or lacks what every token has.
+    /// It is not a compact JWT, or a claim that every token has is missing.
     #[error("the token is malformed")]
     Malformed(Detail),
-    /// It is longer than any token that is read.
+    /// It is longer than the longest token that is read.
     #[error("the token is too large")]
     TooLarge(Detail),
-    /// No issuer of this name is believed for this use.
+    /// No issuer of this name is configured for this use.
     #[error("the token's issuer is not accepted here")]
     UnknownIssuer(Detail),
-    /// The signature, the key or the algorithm is not right.
+    /// The signature, the key or the algorithm is wrong.
     #[error("the token's signature is not valid")]
     BadSignature(Detail),
-    /// Its time is over.
+    /// `exp` is past.
     #[error("the token has expired")]
     Expired(Detail),
-    /// Its time has not come.
+    /// `nbf` or `iat` is in the future.
     #[error("the token is not valid yet")]
     NotYetValid(Detail),
-    /// It is meant for others.
+    /// `aud` names other services.
     #[error("the token is not meant for this service")]
     WrongAudience(Detail),
-    /// It is genuine, but not of the kind that is asked for.
+    /// It is genuine, but not of the kind that is accepted, or its claims cannot be read.
     #[error("the token is not of the kind accepted here")]
     Unsuitable(Detail),
     /// It was revoked: deny-list, introspection or status list.
     #[error("the token has been revoked")]
     Denied(Detail),
-    /// It cannot be told: the issuer cannot be reached. A 503, and worth trying again.
-    #[error("the token cannot be verified at present")]
+    /// The issuer does not answer. The sender may try again.
+    #[error("the token cannot be verified now: its issuer does not answer")]
     Unavailable(Detail),
 }
 
-/// What the log learns beyond the message.
+/// What the log says beyond the message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Detail(String);
 
@@ -65,12 +65,12 @@ impl TokenError {
         }
     }
 
-    /// Whether the fault is not the token's: it may be taken later.
+    /// Whether the issuer does not answer, so that the token may be accepted later.
     pub(crate) fn is_unavailable(&self) -> bool {
         matches!(self, Self::Unavailable(_))
     }
 
-    /// For the log: what exactly is wrong. Outside text in it is quoted and cut.
+    /// For the log: what exactly is wrong. Text from outside is quoted and cut.
     pub(crate) fn detail(&self) -> &str {
         let (Self::Malformed(detail)
         | Self::TooLarge(detail)

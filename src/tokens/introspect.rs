@@ -66,20 +66,22 @@ impl Introspection {
             .header("accept", "application/json")
             .timeout(self.timeout);
         let reply = send(&self.fetch, call).await.and_then(Reply::ok);
-        let active = reply
+        let answer = reply
             .map_err(|error| error.to_string())
-            .and_then(|body| json::read(&body, 32).map_err(|_| "not JSON".to_owned()))
-            .and_then(|value| {
-                let active = value.get("active").and_then(Value::as_bool);
-                active.ok_or_else(|| "the answer has no `active`".to_owned())
-            });
-        match active {
-            Ok(active) => {
+            .and_then(|body| json::read(&body, 32).map_err(|_| "not JSON".to_owned()));
+        match answer {
+            Ok(answer) => {
                 self.pace.succeeded(now, Duration::ZERO);
-                if active {
-                    Standing::Valid(later(now, self.cache))
-                } else {
-                    Standing::Revoked("the issuer says that it is not active".to_owned())
+                match answer.get("active").and_then(Value::as_bool) {
+                    Some(true) => Standing::Valid(later(now, self.cache)),
+                    Some(false) => {
+                        Standing::Revoked("the issuer says that it is not active".to_owned())
+                    }
+                    // An answer that does not say so is not the same as none: `on_failure` is not for it.
+                    None => Standing::Revoked(format!(
+                        "introspection at {}: the answer does not say whether it is active",
+                        self.url
+                    )),
                 }
             }
             Err(reason) => {

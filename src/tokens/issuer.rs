@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Verified;
-use super::claims::{check, instant, later, text_at, texts};
+use super::claims::{check, instant, later};
 use super::error::TokenError;
+use super::find::Claims;
 use super::introspect::Introspection;
 use super::jws::Jws;
 use super::map::Mapping;
@@ -95,29 +96,34 @@ impl Issuer {
             claims,
             now,
         )?;
+        let read = Claims::new(claims)?;
         let (principal, entities, caller) = match &self.mapping {
             Mapping::Principal(table) => {
-                let read = table.read(claims)?;
+                let read = table.read(&read)?;
                 (Some(read.entity), read.entities, None)
             }
-            Mapping::Caller(table) => (None, Vec::new(), Some(table.read(claims)?)),
+            Mapping::Caller(table) => (None, Vec::new(), Some(table.read(&read)?)),
         };
+        let mut sid = None;
+        for place in self.shape.session {
+            if let Some(found) = read.text(place)? {
+                sid.get_or_insert(found);
+            }
+        }
+        // A date that is kept elsewhere is not one that is missing.
+        read.at("/auth_time")?;
         Ok(Verified {
             issuer: Arc::clone(&self.name),
             audience: standard.audience,
-            subject: text_at(claims, "/sub"),
+            subject: read.text("/sub")?,
             expires: standard.expires,
             issued: standard.issued,
-            acr: text_at(claims, "/acr"),
-            amr: claims.get("amr").map(texts).unwrap_or_default(),
+            acr: read.text("/acr")?,
+            amr: read.list("/amr", Some(" "))?,
             auth_time: instant(claims, "auth_time")?,
-            issued_at: instant(claims, "iat")?,
-            sid: self
-                .shape
-                .session
-                .iter()
-                .find_map(|place| text_at(claims, place)),
-            jti: text_at(claims, "/jti"),
+            issued_at: standard.issued,
+            sid,
+            jti: read.text("/jti")?,
             claims: jws.claims.clone(),
             principal,
             entities: entities.into(),

@@ -10,6 +10,8 @@ use crate::json;
 
 /// Keys of one set that are looked at; an issuer has a handful.
 const MOST: usize = 100;
+/// Keys that one signature is tried with.
+const MOST_TRIED: usize = 8;
 /// Shortest RSA modulus taken, in bits (NIST SP 800-131A).
 const SHORTEST_RSA: usize = 2_048;
 /// Longest RSA modulus that the signature library reads.
@@ -75,34 +77,57 @@ impl KeySet {
 
     /// Whether one of the keys made the token's signature.
     ///
-    /// A key is only ever used with an algorithm of its own kind, so what a token says about its
-    /// algorithm cannot make a public key into a shared secret.
+    /// A key is only ever used with an algorithm of its own kind, so what a token says about its algorithm
+    /// cannot make a public key into a shared secret. A key that has a name is used for tokens that say this
+    /// name, and for those that say none where no other key fits; keys without a name are used for tokens
+    /// whose name no key has. No token is tried with a key of another name.
     pub(super) fn verdict(&self, jws: &Jws<'_>) -> Verdict {
         let fits = |key: &&Key| key.algorithms.contains(&jws.algorithm);
-        let candidates: Vec<&Key> = match &jws.kid {
-            Some(kid) => {
-                let named = |key: &&Key| key.kid.as_ref() == Some(kid);
-                if !self.keys.iter().any(|key| named(&key)) {
-                    return Verdict::UnknownKey;
+        let nameless = || {
+            self.keys
+                .iter()
+                .filter(fits)
+                .filter(|key| key.kid.is_none())
+        };
+        let made_it = |keys: &[&Key]| keys.iter().take(MOST_TRIED).any(|key| key.verifies(jws));
+        let named = |kid: &String| {
+            let keys = self.keys.iter();
+            keys.filter(|key| key.kid.as_ref() == Some(kid))
+                .collect::<Vec<_>>()
+        };
+        match jws.kid.as_ref().map(named) {
+            Some(named) if !named.is_empty() => {
+                let fitting: Vec<&Key> = named.into_iter().filter(fits).collect();
+                if fitting.is_empty() {
+                    Verdict::Bad("the key is not for this algorithm")
+                } else if made_it(&fitting) {
+                    Verdict::Good
+                } else {
+                    Verdict::Bad("the signature is not of this key")
                 }
-                self.keys.iter().filter(named).filter(fits).collect()
+            }
+            Some(_) => {
+                if made_it(&nameless().collect::<Vec<_>>()) {
+                    Verdict::Good
+                } else {
+                    Verdict::UnknownKey
+                }
             }
             None => {
-                let all: Vec<_> = self.keys.iter().filter(fits).collect();
-                match all.len() {
+                let all: Vec<&Key> = self.keys.iter().filter(fits).collect();
+                let tried = match all.len() {
                     0 => return Verdict::UnknownKey,
                     1 => all,
-                    _ => return Verdict::Bad("no `kid`, and several keys fit"),
+                    _ => nameless().collect(),
+                };
+                if tried.is_empty() {
+                    Verdict::Bad("no `kid`, and several keys fit")
+                } else if made_it(&tried) {
+                    Verdict::Good
+                } else {
+                    Verdict::Bad("the signature is of no key without a name")
                 }
             }
-        };
-        if candidates.is_empty() {
-            return Verdict::Bad("the key is not for this algorithm");
-        }
-        if candidates.iter().any(|key| key.verifies(jws)) {
-            Verdict::Good
-        } else {
-            Verdict::Bad("the signature is not of this key")
         }
     }
 }

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::claims::{at, text_at, texts};
 use super::error::TokenError;
+use super::find::Claims;
 use super::preset::{List, Place, Shape};
+use crate::caller::is_token_name;
 use crate::config::{GroupClaim, IssuerConfig, TokenUsage};
 use crate::request::EntityRef;
 
@@ -119,28 +120,36 @@ impl PrincipalMapping {
     }
 
     /// The principal that these claims describe.
-    pub(super) fn read(&self, claims: &Map<String, Value>) -> Result<TokenPrincipal, TokenError> {
-        let id = text_at(claims, &self.id).ok_or_else(|| {
-            TokenError::Unsuitable(
-                format!("claim `{}`, the principal's id, is no text", self.id).into(),
-            )
-        })?;
+    ///
+    /// # Errors
+    /// When a claim that the table names is there and cannot be read, or is kept elsewhere.
+    pub(super) fn read(&self, claims: &Claims<'_>) -> Result<TokenPrincipal, TokenError> {
+        let id = claims
+            .text(&self.id)?
+            .ok_or_else(|| missing(&self.id, "the principal's id"))?;
         let entity = EntityRef::of(&self.type_name, &format!("{}{id}", self.id_prefix))
             .map_err(|error| TokenError::Unsuitable(error.to_string().into()))?;
         let mut attributes = self.constants.clone();
         for (name, places) in &self.attributes {
-            let mut found = places.iter().filter_map(|place| at(claims, place));
-            if let Some(value) = found.next().and_then(held) {
-                attributes.entry(name).or_insert(value);
+            for place in places {
+                if let Some(value) = claims.at(place)? {
+                    let held = held(value).ok_or_else(|| unheld(place))?;
+                    attributes.entry(name).or_insert(held);
+                    break;
+                }
             }
         }
         let mut parents = BTreeSet::new();
         for (of_type, list) in &self.parents {
-            for id in list.ids(claims) {
+            for id in list.ids(claims)? {
                 // No entity is its own parent.
                 if (of_type.as_str(), id.as_str()) != (entity.type_name(), entity.id()) {
                     parents.insert((of_type.as_str(), id));
                 }
+            }
+            if parents.len() > MOST_PARENTS {
+                let detail = format!("it lists more than {MOST_PARENTS} groups and roles");
+                return Err(TokenError::Unsuitable(detail.into()));
             }
         }
         let uid = |of_type: &str, id: &str| json!({"type": of_type, "id": id});
@@ -163,30 +172,36 @@ fn list(claim: &GroupClaim) -> List {
     List {
         place: Place::Pointer(pointer.to_owned()),
         prefix: prefix.to_owned(),
+        split: claim.split().map(str::to_owned),
     }
 }
 
-/// Longest name of a caller, in bytes.
-const LONGEST_CALLER: usize = 128;
+/// Groups and roles of one token.
+const MOST_PARENTS: usize = 1_000;
 
 impl CallerMapping {
     /// The caller that these claims describe.
-    pub(super) fn read(&self, claims: &Map<String, Value>) -> Result<TokenCaller, TokenError> {
-        let name = text_at(claims, &self.name).ok_or_else(|| {
-            TokenError::Unsuitable(
-                format!("claim `{}`, the caller's name, is no text", self.name).into(),
-            )
-        })?;
-        if name.len() > LONGEST_CALLER || name.chars().any(char::is_control) {
-            let detail = "the caller's name is too long or has control characters";
+    ///
+    /// # Errors
+    /// When its name or its scopes are there and cannot be read, or are kept elsewhere.
+    pub(super) fn read(&self, claims: &Claims<'_>) -> Result<TokenCaller, TokenError> {
+        let name = claims
+            .text(&self.name)?
+            .ok_or_else(|| missing(&self.name, "the caller's name"))?;
+        if !is_token_name(&name) {
+            let detail = format!(
+                "claim `{}`, the caller's name, is not 1 to 128 visible ASCII characters other than `#`",
+                self.name
+            );
             return Err(TokenError::Unsuitable(detail.into()));
         }
-        let listed = self.scopes.iter().find_map(|place| at(claims, place));
-        let scopes = match listed {
-            Some(Value::String(text)) => text.split_ascii_whitespace().map(str::to_owned).collect(),
-            Some(list) => texts(list),
-            None => Vec::new(),
-        };
+        let mut scopes = Vec::new();
+        for place in &self.scopes {
+            if claims.at(place)?.is_some() {
+                scopes = claims.list(place, Some(" "))?;
+                break;
+            }
+        }
         let scopes = scopes
             .iter()
             .filter_map(|scope| scope.strip_prefix(self.prefix.as_str()))
@@ -196,14 +211,25 @@ impl CallerMapping {
     }
 }
 
-/// A claim's value in Cedar's JSON form; what Cedar cannot hold (null, fractions, numbers beyond 64
-/// bits) is left out, member by member.
+fn missing(pointer: &str, what: &str) -> TokenError {
+    TokenError::Unsuitable(format!("claim `{pointer}`, {what}, is missing").into())
+}
+
+fn unheld(pointer: &str) -> TokenError {
+    let detail = format!(
+        "claim `{pointer}` holds what Cedar cannot hold (null, a fraction, a number beyond 64 bits) or an \
+         object with `__entity`, `__extn` or `__expr`; map the members that you need"
+    );
+    TokenError::Unsuitable(detail.into())
+}
+
+/// A claim's value in Cedar's JSON form; none where Cedar cannot hold all of it.
 fn held(value: &Value) -> Option<Value> {
     match value {
         Value::Null => None,
         Value::Bool(_) | Value::String(_) => Some(value.clone()),
         Value::Number(number) => number.as_i64().map(Value::from),
-        Value::Array(items) => Some(items.iter().filter_map(held).collect()),
+        Value::Array(items) => items.iter().map(held).collect(),
         Value::Object(members) => {
             // In Cedar's JSON these name an entity, or call a function: a claim is never more than data.
             if ["__entity", "__extn", "__expr"]
@@ -213,8 +239,8 @@ fn held(value: &Value) -> Option<Value> {
                 return None;
             }
             let members = members.iter();
-            let members = members.filter_map(|(name, value)| Some((name.clone(), held(value)?)));
-            Some(Value::Object(members.collect()))
+            let members = members.map(|(name, value)| Some((name.clone(), held(value)?)));
+            members.collect::<Option<_>>().map(Value::Object)
         }
     }
 }
@@ -224,16 +250,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_claim_is_never_more_than_data() {
-        let value = json!({
-            "a": null, "b": 1.5, "c": [1, null, 2.5, "x"], "d": {"e": null, "f": true},
-            "g": {"__entity": {"type": "User", "id": "root"}},
-            "h": [{"__extn": {"fn": "ip", "arg": "10.0.0.1"}}],
-            "i": 18446744073709551615_u64, "j": -9223372036854775808_i64,
+    fn a_claim_is_data_and_whole() {
+        let good = json!({
+            "c": [1, "x"], "d": {"f": true}, "h": [], "j": -9223372036854775808_i64,
         });
-        assert_eq!(
-            held(&value).unwrap(),
-            json!({"c": [1, "x"], "d": {"f": true}, "h": [], "j": -9223372036854775808_i64})
-        );
+        assert_eq!(held(&good).unwrap(), good);
+        for bad in [
+            json!(null),
+            json!(1.5),
+            json!([1, null]),
+            json!([2.5, "x"]),
+            json!({"e": null}),
+            json!({"g": {"__entity": {"type": "User", "id": "root"}}}),
+            json!([{"__extn": {"fn": "ip", "arg": "10.0.0.1"}}]),
+            json!([[{"__expr": "1"}]]),
+            json!(18446744073709551615_u64),
+        ] {
+            assert_eq!(held(&bad), None, "{bad}");
+        }
     }
 }

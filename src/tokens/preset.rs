@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::claims::{at, texts};
 use super::error::TokenError;
+use super::find::Claims;
 use crate::config::{IssuerConfig, Preset};
 
 /// Google's keys for Firebase tokens.
@@ -15,6 +15,8 @@ const FIREBASE_KEYS: &str =
 pub(super) struct List {
     pub(super) place: Place,
     pub(super) prefix: String,
+    /// What divides several in one text.
+    pub(super) split: Option<String>,
 }
 
 /// Where a claim is.
@@ -22,7 +24,7 @@ pub(super) struct List {
 pub(super) enum Place {
     /// At a JSON pointer.
     Pointer(String),
-    /// At the top, in any namespace: `https://../<name>`.
+    /// At the top, in any namespace: `https://../<name>`, `http://../<name>`.
     Namespaced(&'static str),
 }
 
@@ -31,26 +33,36 @@ impl List {
         Self {
             place: Place::Pointer(pointer.into()),
             prefix: String::new(),
+            split: None,
         }
     }
 
     /// The listed ids, each with the prefix.
-    pub(super) fn ids(&self, claims: &Map<String, Value>) -> Vec<String> {
+    ///
+    /// # Errors
+    /// When what is there cannot be read, or is kept elsewhere.
+    pub(super) fn ids(&self, claims: &Claims<'_>) -> Result<Vec<String>, TokenError> {
+        let split = self.split.as_deref();
         let listed = match &self.place {
-            Place::Pointer(pointer) => at(claims, pointer).map(texts).unwrap_or_default(),
-            Place::Namespaced(name) => claims
-                .iter()
-                .filter(|(claim, _)| {
-                    claim.starts_with("https://")
+            Place::Pointer(pointer) => claims.list(pointer, split)?,
+            Place::Namespaced(name) => {
+                let is = |claim: &str| {
+                    let namespace = ["https://", "http://"];
+                    namespace.iter().any(|scheme| claim.starts_with(scheme))
                         && claim
                             .rsplit_once('/')
                             .is_some_and(|(_, last)| last == *name)
-                })
-                .flat_map(|(_, value)| texts(value))
-                .collect(),
+                };
+                let mut ids = Vec::new();
+                for claim in claims.names().filter(|claim| is(claim)) {
+                    let pointer = claim.replace('~', "~0").replace('/', "~1");
+                    ids.extend(claims.list(&format!("/{pointer}"), split)?);
+                }
+                ids
+            }
         };
         let prefixed = listed.into_iter();
-        prefixed.map(|id| format!("{}{id}", self.prefix)).collect()
+        Ok(prefixed.map(|id| format!("{}{id}", self.prefix)).collect())
     }
 }
 
@@ -159,8 +171,10 @@ impl Shape {
                 .iter()
                 .map(|item| item.as_str().map(str::to_owned))
                 .collect::<Option<_>>()
-                .ok_or_else(|| TokenError::malformed("`aud` is no list of texts")),
-            Some(_) => Err(TokenError::malformed("`aud` is no text")),
+                .ok_or_else(|| {
+                    TokenError::malformed("`aud` is a list of something else than texts")
+                }),
+            Some(_) => Err(TokenError::malformed("`aud` is neither a text nor a list")),
             None => Err(TokenError::malformed("it has no `aud`")),
         }
     }
@@ -170,6 +184,7 @@ fn namespaced(name: &'static str) -> List {
     List {
         place: Place::Namespaced(name),
         prefix: String::new(),
+        split: None,
     }
 }
 
@@ -182,6 +197,7 @@ fn keycloak_roles(audience: &[String]) -> Vec<List> {
         lists.push(List {
             place: Place::Pointer(format!("/resource_access/{name}/roles")),
             prefix: format!("{client}:"),
+            split: None,
         });
     }
     lists

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::claims::{instant, later, texts};
+use super::claims::{instant, later};
 use super::error::{TokenError, quoted};
 use super::jws::Jws;
 use super::source::{KeyError, Keys, check_file};
@@ -139,8 +139,16 @@ impl SetVerifier {
                     SetError::Unavailable(format!("the keys of the issuer: {reason}"))
                 }
             })?;
-        let audience = jws.claims.get("aud").map(texts).unwrap_or_default();
-        if !audience.iter().any(|name| self.audience.contains(name)) {
+        let audience = match jws.claims.get("aud") {
+            Some(Value::String(one)) => vec![one.as_str()],
+            Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).collect(),
+            _ => Vec::new(),
+        };
+        if !self
+            .audience
+            .iter()
+            .any(|own| audience.contains(&own.as_str()))
+        {
             return Err(SetError::Audience(
                 "its `aud` does not name this receiver".to_owned(),
             ));

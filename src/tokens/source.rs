@@ -1,5 +1,6 @@
 //! Where an issuer's keys come from, and when they are fetched: once when first needed, again when they
-//! are old or a token names an unknown one, by one request at a time, ever less often while that fails.
+//! are old, when a token names an unknown one, or when a signature does not fit the key of its name; by one
+//! request at a time, and less often while that fails.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -181,7 +182,9 @@ impl Keys {
             }
             match held.set.verdict(jws) {
                 Verdict::Good => return Ok(()),
-                Verdict::Bad(reason) => return Err(KeyError::Bad(reason)),
+                Verdict::Bad(reason) if fetched || (!self.pace.may(now) && !self.is_fetching()) => {
+                    return Err(KeyError::Bad(reason));
+                }
                 Verdict::UnknownKey if fetched || (!self.pace.may(now) && !self.is_fetching()) => {
                     return Err(match self.pace.failures() {
                         0 => KeyError::Unknown,
@@ -189,7 +192,9 @@ impl Keys {
                         _ => KeyError::Unavailable(self.why()),
                     });
                 }
-                Verdict::UnknownKey => {
+                // The issuer may have put another key under the same name: one more look, as often as for a
+                // key that is not known.
+                Verdict::Bad(_) | Verdict::UnknownKey => {
                     self.fetch_now(number, now).await;
                     fetched = true;
                 }
@@ -397,10 +402,8 @@ fn read_file(
     if before == Some(stamp) {
         return Ok(None);
     }
-    if data.len() > LONGEST_BODY as u64 {
-        return Err(format!("`{place}`: longer than {LONGEST_BODY} bytes"));
-    }
-    Ok(Some((std::fs::read(path).map_err(fault)?, stamp)))
+    let bytes = crate::files::read(path, LONGEST_BODY as u64).map_err(fault)?;
+    Ok(Some((bytes, stamp)))
 }
 
 /// Reads a key file at the start, to say at once what is wrong with it.

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use flate2::read::ZlibDecoder;
-use lru::LruCache;
 use serde_json::{Map, Value};
 
 use super::claims::{instant, later};
@@ -17,6 +16,7 @@ use super::pace::Pace;
 use super::source::{KeyError, Keys, send};
 use crate::config::{OnFailure, StatusListConfig, TokenAlgorithm};
 use crate::fetch::{Call, Fetch, LONGEST_BODY, Reply, may_follow};
+use crate::hash::{self, Lru};
 use crate::timestamp::Timestamp;
 
 /// Lists kept for one issuer.
@@ -52,7 +52,7 @@ pub(super) struct StatusLists {
     pub(super) on_failure: OnFailure,
     fetch: Arc<dyn Fetch>,
     keys: Arc<Keys>,
-    slots: Mutex<LruCache<String, Arc<Slot>>>,
+    slots: Mutex<Lru<String, Arc<Slot>>>,
 }
 
 /// One list, or the place for it.
@@ -94,7 +94,7 @@ impl StatusLists {
             on_failure: config.on_failure,
             fetch,
             keys,
-            slots: Mutex::new(LruCache::new(MOST)),
+            slots: Mutex::new(hash::lru(MOST)),
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod attacks;
 mod fetching;
+mod forms;
 pub(crate) mod issuer;
 mod presets;
 mod revoked;
@@ -78,7 +79,7 @@ async fn a_token_becomes_a_principal_with_its_groups() {
         &issuer.url,
         r#"
         id_prefix = "acme|"
-        attributes = {email = "/email", address = "/address", missing = "/missing", none = "/none", score = "/score"}
+        attributes = {email = "/email", address = "/address", missing = "/missing"}
         constants = {tenant = "acme"}
         groups = ["/groups", {claim = "/teams", prefix = "team:"}]
         group_type = "Group"
@@ -87,8 +88,8 @@ async fn a_token_becomes_a_principal_with_its_groups() {
     let token = Signer::ed("k1", 1).token(&claims(
         &issuer.url,
         json!({
-            "email": "ada@example.com", "address": {"city": "Turin", "lat": 45.07, "none": null}, "score": 0.5,
-            "groups": ["staff", "staff", "", 7], "teams": "blue", "aud": ["other", "app"],
+            "email": "ada@example.com", "address": {"city": "Turin"},
+            "groups": ["staff", "staff", 7], "teams": "blue", "aud": ["other", "app"],
             "acr": "aal2", "amr": ["pwd", "otp"], "auth_time": NOW - 120, "sid": "s1", "jti": "t1",
         }),
     ));
@@ -130,7 +131,7 @@ async fn the_entities_of_a_token_are_what_cedar_reads() {
         &issuer.url,
         "attributes = {address = \"/address\"}\ngroup_type = \"Group\"",
     )]);
-    let over = json!({"groups": ["staff"], "address": {"city": "Turin", "zip": [10121, null]}});
+    let over = json!({"groups": ["staff"], "address": {"city": "Turin", "zip": [10121]}});
     let token = Signer::ed("k1", 1).token(&claims(&issuer.url, over));
     let verified = verify(&issuers, &token).await.unwrap();
     let pdp = crate::Pdp::builder()

@@ -12,6 +12,7 @@ use super::networks::Networks;
 use crate::entities::{EntityVersion, Uid, Value, field};
 use crate::fault::{Fault, Faults};
 use crate::hex::hex;
+use crate::meter::Meter;
 use crate::request::{EntityRef, Request};
 use crate::score::{Assurances, Country, Listed, Lists, Model, Target};
 
@@ -133,31 +134,57 @@ impl Trust {
     }
 
     /// Whether the principal is an administrator, and whether it is privileged, by its stored roles.
-    pub(crate) fn roles(&self, version: &EntityVersion, principal: Option<Uid>) -> (bool, bool) {
-        let is = |roles: &[EntityRef]| principal.is_some_and(|uid| within(version, uid, roles));
+    pub(crate) fn roles(
+        &self,
+        version: &EntityVersion,
+        principal: Option<Uid>,
+        meter: &Meter,
+    ) -> (bool, bool) {
+        let is =
+            |roles: &[EntityRef]| principal.is_some_and(|uid| within(version, uid, roles, meter));
         (is(&self.parts.admin), is(&self.parts.privileged))
     }
 
-    /// What becomes of an unmet floor of this request: the first rule that fits says.
-    pub(crate) fn mode(&self, request: &Request, version: &EntityVersion) -> Enforcement {
-        let fits = |enforce: &&Enforce| {
-            let rule = &enforce.rule;
-            one_of(&rule.callers, request.caller().name())
-                && one_of(&rule.resource_types, request.resource().type_name())
-                && one_of(&rule.principal_types, request.principal().type_name())
-                && (enforce.actions.is_empty() || is_action(version, request, &enforce.actions))
+    /// What becomes of an unmet floor of this request: the first rule that fits says. A rule names a caller
+    /// by its id. Where it names a maker of the caller, or the name of its API key, it can only make this
+    /// stricter: neither copying a key nor choosing a name is a way out of a rule or into an exemption.
+    pub(crate) fn mode(
+        &self,
+        request: &Request,
+        version: &EntityVersion,
+        meter: &Meter,
+    ) -> Enforcement {
+        let rule = |caller: &str| {
+            let mut rules = self.parts.enforce.iter();
+            rules.find(|enforce| {
+                let rule = &enforce.rule;
+                one_of(&rule.callers, caller)
+                    && one_of(&rule.resource_types, request.resource().type_name())
+                    && one_of(&rule.principal_types, request.principal().type_name())
+                    && (enforce.actions.is_empty()
+                        || is_action(version, request, &enforce.actions, meter))
+            })
         };
-        let rule = self.parts.enforce.iter().find(fits);
-        let mode = rule.and_then(|enforce| enforce.rule.mode);
-        mode.unwrap_or(self.config.enforcement)
+        let mode = rule(request.caller().id()).and_then(|enforce| enforce.rule.mode);
+        let mode = mode.unwrap_or(self.config.enforcement);
+        let bound = request.caller().bound_as().filter_map(rule);
+        let named = bound.filter(|enforce| !enforce.rule.callers.is_empty());
+        named
+            .filter_map(|enforce| enforce.rule.mode)
+            .fold(mode, Enforcement::max)
     }
 
     /// What the request's resource and action demand, by the stored resource.
-    pub(crate) fn target(&self, request: &Request, version: &EntityVersion) -> Target {
+    pub(crate) fn target(
+        &self,
+        request: &Request,
+        version: &EntityVersion,
+        meter: &Meter,
+    ) -> Target {
         let resource = request.resource();
         let levels = self.parts.sensitivity.iter().filter(|sensitivity| {
             one_of(&sensitivity.rule.resource_types, resource.type_name())
-                && is_action(version, request, &sensitivity.actions)
+                && is_action(version, request, &sensitivity.actions, meter)
         });
         let mut target = Target {
             base_level: levels.map(|sensitivity| sensitivity.rule.level).max(),
@@ -402,20 +429,25 @@ fn one_of(list: &[String], name: &str) -> bool {
 }
 
 /// Whether the request's action is one of these, or in one of them.
-fn is_action(version: &EntityVersion, request: &Request, actions: &[EntityRef]) -> bool {
+fn is_action(
+    version: &EntityVersion,
+    request: &Request,
+    actions: &[EntityRef],
+    meter: &Meter,
+) -> bool {
     let action = request.action();
     actions.contains(action)
         || version
             .find(action.type_name(), action.id())
-            .is_some_and(|uid| within(version, uid, actions))
+            .is_some_and(|uid| within(version, uid, actions, meter))
 }
 
 /// Whether the entity is one of these, or has one of them above it.
-fn within(version: &EntityVersion, uid: Uid, groups: &[EntityRef]) -> bool {
+fn within(version: &EntityVersion, uid: Uid, groups: &[EntityRef], meter: &Meter) -> bool {
     if groups.is_empty() {
         return false;
     }
-    version.any_above(uid, |above| {
+    version.any_above(uid, meter, |above| {
         version.id_text(above).is_some_and(|(ty, id)| {
             let mut groups = groups.iter();
             groups.any(|group| group.id() == id && group.type_name() == ty)

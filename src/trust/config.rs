@@ -74,7 +74,7 @@ impl Enforcement {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EnforceRule {
-    /// Names of callers.
+    /// Callers: names of the configuration, `key:` and the id of an API key, or `<issuer>#<name>`.
     pub callers: Vec<String>,
     /// Actions, or groups of actions that they are in: `Action::"read"`.
     pub actions: Vec<String>,

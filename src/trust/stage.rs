@@ -85,7 +85,7 @@ impl<'a> Scored<'a> {
     /// Milliseconds since the principal was authenticated, as far as a level rests on it.
     pub(crate) fn authentication_age(&self) -> Option<i64> {
         let at = self.assessment()?.level.at?;
-        Some((self.now.as_millis() - at.as_millis()).max(0))
+        Some((self.now.as_millis().saturating_sub(at.as_millis())).max(0))
     }
 }
 

@@ -12,10 +12,10 @@ use std::sync::Arc;
 
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+use ureq::unversioned::transport::NextTimeout;
 
 use super::address::{check_url, may_connect};
-use crate::fetch::{Call, Fetch, FetchError, Reply, failed, trusting};
+use crate::fetch::{Call, Fetch, FetchError, Reply, connector, failed, tls, trusting};
 
 /// Bytes that are read of a reply's body, and taken of its headers.
 const READ: u64 = 16 << 10;
@@ -38,7 +38,6 @@ impl Receivers {
         names: Option<Names>,
     ) -> Result<Self, String> {
         let config = ureq::Agent::config_builder()
-            .tls_config(trusting(authorities)?)
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
@@ -53,7 +52,8 @@ impl Receivers {
             system: DefaultResolver::default(),
             allow_private,
         };
-        let agent = ureq::Agent::with_parts(config, DefaultConnector::default(), resolver);
+        let tls = tls::config(trusting(authorities)?)?;
+        let agent = ureq::Agent::with_parts(config, connector(tls), resolver);
         Ok(Self {
             agent,
             allow_private,

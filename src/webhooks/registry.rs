@@ -150,7 +150,11 @@ impl Webhooks {
         let hook = Hook::registered(name, settings, Ok(secrets), shared.config.queue);
         let hook = Arc::new(hook);
         store.put_webhook(name, hook.kept().unwrap_or_default())?;
-        self.deliver(&hook).map_err(WebhookError::Failed)?;
+        if let Err(message) = self.deliver(&hook) {
+            // What is refused is not there after a restart either.
+            store.remove_webhook(name)?;
+            return Err(WebhookError::Failed(message));
+        }
         let json = with_secret(&hook.to_json(now), &key);
         shared.change_hooks(|hooks| {
             hooks.insert(name.to_owned(), hook);
@@ -234,8 +238,13 @@ impl Webhooks {
         });
         hook.lane.remove();
         let left: Vec<u64> = hook.lane.drain().iter().map(|left| left.number).collect();
-        store.remove_deliveries(left)?;
-        store.remove_secret(&secret_name(name))?;
+        // It is removed. What is left of it on disk is sent to nobody.
+        if let Err(error) = store.remove_deliveries(left) {
+            tracing::warn!(%error, webhook = name, "deliveries of a removed webhook are left on disk");
+        }
+        if let Err(error) = store.remove_secret(&secret_name(name)) {
+            tracing::warn!(%error, webhook = name, "the secret of a removed webhook is left on disk");
+        }
         Ok(())
     }
 

@@ -105,7 +105,7 @@ fn contexts() {
     );
     check(
         |b| b["context"]["ip"] = "300.0.0.1".into(),
-        &[("/context", "300.0.0.1")],
+        &[("/context/ip", "`300.0.0.1` is not the text of a `ipaddr`")],
     );
     check(
         |b| b["context"]["tags"] = json!(["a", 1.5]),
@@ -218,7 +218,7 @@ fn inline_entities() {
     let entity = |ty: &str, id: &str, parents: Value| json!({"uid": {"type": ty, "id": id}, "attrs": {}, "parents": parents});
     check(
         |b| b["entities"] = json!([entity("Nope", "x", json!([]))]),
-        &[("/entities/0", "Nope")],
+        &[("/entities/0/uid", "no entity type `Nope`")],
     );
     check(
         |b| b["entities"] = json!([entity("Action", "read", json!([]))]),
@@ -230,13 +230,143 @@ fn inline_entities() {
     );
     check(
         |b| b["entities"] = json!([{"uid": {"type": "User", "id": "a"}, "attrs": {"age": "old"}}]),
-        &[("/entities/0", "age")],
+        &[(
+            "/entities/0/attrs/age",
+            "expected a whole number, found a string",
+        )],
     );
+    let group = json!({"type": "Group", "id": "g"});
     let twice = json!([
-        entity("Group", "g", json!([])),
-        entity("Group", "g", json!([]))
+        {"uid": {"type": "User", "id": "n"}, "attrs": {"age": 1}},
+        {"uid": {"type": "User", "id": "n"}, "attrs": {"age": 1}, "parents": [group]},
     ]);
     check(|b| b["entities"] = twice, &[("/entities/1", "given twice")]);
+    check(
+        |b| {
+            b["entities"] = json!([{
+                "uid": {"type": "User", "id": "n"},
+                "attrs": {"age": null, "boss": {"type": "Doc", "id": "x"}, "aeg": 1},
+                "parents": [{"type": "Doc", "id": "d"}], "tags": {"t": 1},
+            }]);
+        },
+        &[
+            ("/entities/0/attrs/age", "null is no Cedar value"),
+            (
+                "/entities/0/attrs/boss",
+                "an entity of type `User`, found `Doc`",
+            ),
+            ("/entities/0/attrs/aeg", "did you mean `age`?"),
+            ("/entities/0/tags", "no tags"),
+            ("/entities/0/parents/0", "lets no `User` be in a `Doc`"),
+        ],
+    );
+}
+
+/// What clients write that leave members empty, and what programs put before a text.
+#[test]
+fn null_for_no_member_marks_and_the_same_entity_twice() {
+    let router = router(pdp(), None);
+    let allows = |text: Vec<u8>| {
+        let (status, answer) = block_on(post(&router, text));
+        assert_eq!(
+            (status.as_u16(), &answer["decision"]),
+            (200, &json!("Allow")),
+            "{answer}"
+        );
+    };
+    let mut body = good();
+    for member in [
+        "entities",
+        "requestId",
+        "client",
+        "obligations",
+        "signals",
+        "explain",
+        "purpose",
+        "atLeast",
+    ] {
+        body[member] = Value::Null;
+    }
+    allows(body.to_string().into_bytes());
+    let marked = |text: String| [b"\xef\xbb\xbf".as_slice(), text.as_bytes()].concat();
+    allows(marked(good().to_string()));
+    allows(marked(body.to_string()));
+    let mut body = good();
+    let new = json!({"uid": {"type": "User", "id": "n"}, "attrs": {"age": 1}, "parents": null, "tags": null});
+    body["entities"] = json!([new, new]);
+    allows(body.to_string().into_bytes());
+    let utf16: Vec<u8> = good()
+        .to_string()
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    let (status, problem) = block_on(post(&router, [b"\xff\xfe".as_slice(), &utf16].concat()));
+    assert_eq!(status, 400);
+    assert!(problem.to_string().contains("byte order mark"), "{problem}");
+}
+
+/// Inline entities of a caller that may only add, under many stored groups, cost what they are.
+#[test]
+fn inline_entities_under_many_groups_are_bounded() {
+    let group = |n: usize| json!({"type": "Group", "id": n.to_string()});
+    let name = |n: usize| json!({"type": "User", "id": n.to_string()});
+    let mut entities: Vec<Value> = (1..=1_000)
+        .map(|n| json!({"uid": name(n), "attrs": {"age": 1}, "parents": [group(0)]}))
+        .collect();
+    let all: Vec<Value> = (1..=20_000).map(group).collect();
+    entities.push(json!({"uid": group(0), "attrs": {}, "parents": all}));
+    let pdp = Pdp::builder()
+        .policies_text("p.cedar", "permit(principal, action, resource);")
+        .entities_text("e.json", &json!(entities).to_string())
+        .build()
+        .unwrap();
+    let ask = |entities: Vec<Value>| {
+        let caller = deodar::Caller::new(
+            "adds",
+            [deodar::Scope::Decide],
+            deodar::InlineRule::Add,
+            deodar::Handles::Any,
+        );
+        let mut body = good();
+        body["principal"] = name(1);
+        body["entities"] = entities.into();
+        let began = std::time::Instant::now();
+        let request =
+            deodar::Request::from_json(body.to_string().as_bytes(), &pdp.limits().0, caller);
+        let answer = pdp.authorize(&request.unwrap());
+        assert!(
+            began.elapsed() < std::time::Duration::from_secs(5),
+            "{:?}",
+            began.elapsed()
+        );
+        answer
+    };
+    let users = |with: Value| -> Vec<Value> {
+        let user = |n| {
+            let mut user = json!({"uid": name(n)});
+            user.as_object_mut()
+                .unwrap()
+                .extend(with.as_object().unwrap().clone());
+            user
+        };
+        (1..=1_000).map(user).collect()
+    };
+    assert!(ask(users(json!({}))).unwrap().is_allow());
+    assert!(
+        ask(users(json!({"parents": [group(0)]})))
+            .unwrap()
+            .is_allow()
+    );
+    let mut faulty = users(json!({}));
+    faulty[999]["attrs"] = json!({"x": {"__extn": {"fn": "ip", "arg": "bad"}}});
+    let error = ask(faulty).unwrap_err();
+    assert_eq!(
+        error.faults()[0].pointer,
+        "/entities/999/attrs/x",
+        "{error}"
+    );
+    let error = ask(users(json!({"parents": [group(20_000)]}))).unwrap_err();
+    assert_eq!(error.code(), "budget_exhausted");
 }
 
 proptest! {

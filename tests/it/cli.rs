@@ -63,6 +63,64 @@ fn exit_codes() {
     check(&unknown, 1, "/action: the schema declares no action");
 }
 
+/// The first request of the README: what a newcomer sees.
+#[test]
+fn every_command_scores_the_sample_alike() {
+    let own = [&ALICE[..], &["Workspace::Profile::\"alice\"", "--json"]].concat();
+    let own: Vec<_> = own
+        .into_iter()
+        .filter(|argument| *argument != "authorize")
+        .collect();
+    let with = |command: &str| {
+        let ran = run(deodar().args([command, "--sample"]).args(&own));
+        assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
+        ran.json()
+    };
+    let (authorized, scored) = (with("authorize"), with("score"));
+    let tree = Tree::new(&[]);
+    let served = crate::support::Served::start(&["--sample"], tree.path());
+    let asked = serde_json::json!({
+        "principal": {"type": "Workspace::User", "id": "alice"},
+        "action": {"type": "Workspace::Action", "id": "readProfile"},
+        "resource": {"type": "Workspace::Profile", "id": "alice"},
+    });
+    let (_, answered) = served.client().post("/authorize", &asked);
+    for answer in [&authorized, &scored, &answered] {
+        assert_eq!(answer["decision"], "Allow", "{answer}");
+        assert!(answer.get("wouldBe").is_none(), "{answer}");
+        assert_eq!(answer["trust"]["risk"], "MEDIUM", "{answer}");
+        let missing = serde_json::json!(["device", "location", "behavior", "network"]);
+        assert_eq!(answer["trust"]["missing"], missing, "{answer}");
+        for member in [
+            "score",
+            "required",
+            "level",
+            "requiredLevel",
+            "configuration",
+            "enforcement",
+        ] {
+            assert_eq!(
+                answer["trust"][member], authorized["trust"][member],
+                "{member}"
+            );
+        }
+    }
+    let told = run(deodar()
+        .args(["authorize", "--sample"])
+        .args(own.iter().filter(|a| **a != "--json")));
+    assert!(
+        told.err.contains("scored by the sample's [trust]"),
+        "{}",
+        told.err
+    );
+    assert!(
+        told.out
+            .contains("not known: device, location, behavior, network"),
+        "{}",
+        told.out
+    );
+}
+
 #[test]
 fn a_score_is_explained_and_compared() {
     let tree = Tree::new(&[(

@@ -276,19 +276,54 @@ fn who_takes_no_answers_over_http_2_is_cut() {
     assert_eq!(served.client().get("/healthz").0, 200);
 }
 
+/// The head of a request whose body of so many bytes is still to come.
+fn head(bytes: usize) -> String {
+    format!(
+        "POST /authorize HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {bytes}\r\n\r\n"
+    )
+}
+
+/// Begins a request over HTTP/2 whose body does not come.
+fn begin(
+    requests: &mut SendRequest<Bytes>,
+) -> Result<(h2::client::ResponseFuture, h2::SendStream<Bytes>), h2::Error> {
+    let request = axum::http::Request::post(AUTHORIZE)
+        .header("content-type", "application/json")
+        .body(())
+        .unwrap();
+    requests.send_request(request, false)
+}
+
+/// What a metric of this server is.
+fn metric(served: &Served, name: &str) -> u64 {
+    let mut client = TcpStream::connect(served.ops.as_ref().unwrap_or(&served.address)).unwrap();
+    client
+        .write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        .unwrap();
+    let mut text = String::new();
+    client.read_to_string(&mut text).unwrap();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("{name}: {text}"))
+        .parse()
+        .unwrap()
+}
+
 #[test]
 fn both_protocols_share_one_bound_and_probes_have_their_own() {
     let (_tree, served) =
         serve("[limits]\nconnections = 2\n[server]\nops_listen = \"127.0.0.1:0\"");
+    let body = body().to_string();
     let mut first = served.client();
-    assert_eq!(first.get("/healthz").0, 200);
+    first.write(head(body.len()).as_bytes()).unwrap();
     block_on(async {
         let mut second = open_tcp(&served).await;
-        let url = "http://localhost/healthz";
-        assert_eq!(ask(&mut second, url, None).await.unwrap().0, 200);
+        let (response, mut stream) = begin(&mut second).unwrap();
+        tokio::time::sleep(Duration::from_millis(200)).await;
         let mut third = raw(&served);
         third
-            .set_read_timeout(Some(Duration::from_millis(500)))
+            .set_read_timeout(Some(Duration::from_millis(200)))
             .unwrap();
         third
             .write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
@@ -296,41 +331,336 @@ fn both_protocols_share_one_bound_and_probes_have_their_own() {
         assert!(third.read(&mut [0; 1]).is_err(), "there are two already");
         let mut probe = Client::new(served.ops.as_ref().unwrap());
         assert_eq!(probe.get("/readyz").0, 200);
-        drop(first);
+        first.write(body.as_bytes()).unwrap();
+        assert_eq!(first.read().unwrap().0, 200, "a request is finished");
+        // It is idle now, and gives way.
         third
             .set_read_timeout(Some(Duration::from_secs(20)))
             .unwrap();
         third.read_exact(&mut [0; 1]).unwrap();
-        assert_eq!(ask(&mut second, url, None).await.unwrap().0, 200);
+        assert!(first.read().is_err());
+        stream.send_data(Bytes::from(body.clone()), true).unwrap();
+        assert_eq!(response.await.unwrap().status(), 200);
+    });
+    assert!(metric(&served, "deodar_connections_evicted_total") >= 1);
+    assert_eq!(metric(&served, "deodar_connections_limit"), 2);
+}
+
+#[test]
+fn idle_and_silent_clients_shut_nobody_out() {
+    let (_tree, served) =
+        serve("[limits]\nconnections = 8\n[server]\nops_listen = \"127.0.0.1:0\"");
+    for address in [&served.address, served.ops.as_ref().unwrap()] {
+        // More than there may be, on the listener for probes too.
+        let mut held = Vec::new();
+        for turn in 0..80 {
+            let mut client = Client::new(address);
+            match turn % 3 {
+                0 => assert_eq!(client.get("/healthz").0, 200),
+                1 => {}
+                _ => client.write(PREFACE).unwrap(),
+            }
+            held.push(client);
+        }
+        let began = Instant::now();
+        for _ in 0..5 {
+            assert_eq!(Client::new(address).get("/healthz").0, 200);
+        }
+        assert!(began.elapsed() < Duration::from_secs(2));
+    }
+    assert!(metric(&served, "deodar_connections") <= 8);
+}
+
+#[test]
+fn clients_that_stall_give_way_and_one_that_makes_progress_does_not() {
+    let (_tree, served) = serve("[limits]\nconnections = 4\naddress_percent = 100");
+    let mut steady = served.client();
+    let padded = format!("{}{}", " ".repeat(30_000), body());
+    steady.write(head(padded.len()).as_bytes()).unwrap();
+    let mut held = Vec::new();
+    for beginning in [head(100), "GET /hea".to_owned(), head(9)] {
+        let mut client = raw(&served);
+        client.write_all(beginning.as_bytes()).unwrap();
+        held.push(client);
+    }
+    // At 12 KiB a second, while the others send nothing.
+    for part in padded.as_bytes().chunks(600) {
+        steady.write(part).unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let began = Instant::now();
+    for _ in 0..3 {
+        let mut client = served.client();
+        client.write(head(5).as_bytes()).unwrap();
+        held.push(raw(&served));
+    }
+    assert_eq!(steady.read().unwrap().0, 200);
+    assert_eq!(served.client().post("/authorize", &body()).0, 200);
+    assert!(
+        began.elapsed() < Duration::from_secs(8),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+#[test]
+fn an_address_has_a_share_of_connections() {
+    let (_tree, served) = serve(
+        "[limits]\nconnections = 4\naddress_percent = 50\n[server]\nops_listen = \"127.0.0.1:0\"",
+    );
+    let begun = || {
+        let mut client = raw(&served);
+        let head = head(100).replace("content-length", "expect: 100-continue\r\ncontent-length");
+        client.write_all(head.as_bytes()).unwrap();
+        client
+    };
+    let mut held = [begun(), begun()];
+    for client in &mut held {
+        // Now the body is waited for.
+        let mut answer = [0; 12];
+        client.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 100");
+    }
+    let took = until_closed(&mut begun());
+    assert!(took < Duration::from_secs(5), "refused at once: {took:?}");
+    assert_eq!(metric(&served, "deodar_connections_refused_total"), 1);
+    // Another address of this machine is another client.
+    block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        let stream = socket.connect(served.address.parse().unwrap()).await;
+        let mut requests = open(stream.unwrap()).await.unwrap();
+        let answer = ask(&mut requests, AUTHORIZE, Some(&body())).await.unwrap();
+        assert_eq!(answer.0, 200);
     });
 }
 
 #[test]
-fn requests_that_share_connections_are_bounded_too() {
-    let (_tree, served) = serve("[limits]\nconnections = 2\nqueue_timeout = \"1ms\"");
-    block_on(async {
-        let mut requests = open_tcp(&served).await;
-        let mut open = Vec::new();
-        for _ in 0..2 {
-            let request = axum::http::Request::post(AUTHORIZE)
-                .header("content-type", "application/json")
-                .body(())
-                .unwrap();
-            open.push(requests.send_request(request, false).unwrap());
-        }
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        let url = "http://localhost/healthz";
-        let (status, problem) = ask(&mut requests, url, None).await.unwrap();
-        assert_eq!((status, &problem["code"]), (503, &json!("overloaded")));
-        // Connections that are not shared have their own bound.
-        assert_eq!(served.client().post("/authorize", &body()).0, 200);
-        for (response, mut stream) in open {
-            let body = Bytes::from(body().to_string());
-            stream.send_data(body, true).unwrap();
-            assert_eq!(response.await.unwrap().status(), 200);
-        }
-        assert_eq!(ask(&mut requests, url, None).await.unwrap().0, 200);
+fn unfinished_bodies_share_a_budget_and_small_requests_go_on() {
+    let (_tree, served) = serve(
+        "[limits]\nbody_bytes = 262144\nbodies_bytes = 1048576\naddress_percent = 100\n[server]\nops_listen = \"127.0.0.1:0\"",
+    );
+    let mut held = Vec::new();
+    for _ in 0..40 {
+        let mut client = raw(&served);
+        client
+            .set_write_timeout(Some(Duration::from_millis(200)))
+            .unwrap();
+        let _ = client.write_all(head(200_000).as_bytes());
+        let _ = client.write_all(&vec![b' '; 190_000]);
+        held.push(client);
+    }
+    let used = metric(&served, "deodar_body_bytes");
+    assert!(used <= 1_048_576 && used > 300_000, "{used}");
+    let mut small = served.client();
+    for _ in 0..20 {
+        assert_eq!(small.post("/authorize", &body()).0, 200);
+    }
+    // A large body that comes in one go takes the place of those that do not come on.
+    std::thread::sleep(Duration::from_millis(300));
+    let padded = format!("{}{}", " ".repeat(200_000), body());
+    let (status, answer) = small.send("POST", "/authorize", Some(padded)).unwrap();
+    assert_eq!((status, &answer["decision"]), (200, &json!("Allow")));
+    let gone = metric(&served, "deodar_bodies_evicted_total");
+    assert!(
+        gone + metric(&served, "deodar_bodies_refused_total") >= 30,
+        "{gone}"
+    );
+    let answered = held.iter_mut().filter_map(|client| {
+        client
+            .set_read_timeout(Some(Duration::from_millis(20)))
+            .unwrap();
+        let mut answer = [0; 12];
+        client.read_exact(&mut answer).ok()?;
+        Some(answer)
     });
+    let answered: Vec<_> = answered.collect();
+    assert!(!answered.is_empty());
+    assert!(answered.iter().all(|answer| answer == b"HTTP/1.1 503"));
+    drop(held);
+    wait_until("everything is given back", || {
+        metric(&served, "deodar_body_bytes") == 0
+    });
+}
+
+#[test]
+fn heads_without_bodies_over_http_2_shut_nobody_out() {
+    let (_tree, served) =
+        serve("[limits]\nconnections = 16\n[server]\nops_listen = \"127.0.0.1:0\"");
+    block_on(async {
+        let mut held = Vec::new();
+        for _ in 0..4 {
+            let mut requests = open_tcp(&served).await;
+            for _ in 0..40 {
+                requests = requests.ready().await.unwrap();
+                held.push(begin(&mut requests).unwrap());
+            }
+            held.last().unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let began = Instant::now();
+        for _ in 0..5 {
+            let mut victim = open_tcp(&served).await;
+            let answer = ask(&mut victim, AUTHORIZE, Some(&body())).await.unwrap();
+            assert_eq!((answer.0, &answer.1["decision"]), (200, &json!("Allow")));
+        }
+        assert!(began.elapsed() < Duration::from_secs(3));
+    });
+    assert_eq!(served.client().post("/authorize", &body()).0, 200);
+    assert!(metric(&served, "deodar_bodies_evicted_total") > 5);
+}
+
+#[test]
+fn answers_that_are_not_taken_over_http_2_shut_nobody_out() {
+    let (_tree, served) = serve("[limits]\nconnections = 8");
+    block_on(async {
+        let mut held = Vec::new();
+        for _ in 0..2 {
+            let stream = tokio::net::TcpStream::connect(&served.address)
+                .await
+                .unwrap();
+            let (mut requests, connection) = h2::client::Builder::new()
+                .initial_window_size(0)
+                .handshake::<_, Bytes>(stream)
+                .await
+                .unwrap();
+            tokio::spawn(connection);
+            for _ in 0..8 {
+                let request = axum::http::Request::get("http://localhost/healthz")
+                    .body(())
+                    .unwrap();
+                held.push(requests.send_request(request, true).unwrap());
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(800)).await;
+        let mut victim = open_tcp(&served).await;
+        let latest = Instant::now() + Duration::from_secs(3);
+        while ask(&mut victim, AUTHORIZE, Some(&body())).await.unwrap().0 != 200 {
+            assert!(Instant::now() < latest, "shut out");
+        }
+    });
+}
+
+#[test]
+fn a_flood_of_control_frames_ends_the_connection() {
+    let (_tree, served) = serve("");
+    for frame in [
+        // A ping, settings, data without bytes, a frame of an unknown kind.
+        &b"\0\0\x08\x06\0\0\0\0\0........"[..],
+        b"\0\0\0\x04\0\0\0\0\0",
+        b"\0\0\0\x77\0\0\0\0\0",
+    ] {
+        let mut client = raw(&served);
+        client.write_all(PREFACE).unwrap();
+        let flood = frame.repeat(3_000);
+        // Fails once the other end has closed.
+        let _ = client.write_all(&flood);
+        let took = until_closed(&mut client);
+        assert!(took < Duration::from_secs(5), "{took:?}");
+        let mut calm = raw(&served);
+        calm.write_all(PREFACE).unwrap();
+        calm.write_all(&frame.repeat(50)).unwrap();
+        calm.set_read_timeout(Some(Duration::from_millis(50)))
+            .unwrap();
+        let mut rest = Vec::new();
+        let end = calm.read_to_end(&mut rest).unwrap_err();
+        assert_eq!(end.kind(), std::io::ErrorKind::WouldBlock, "still open");
+    }
+}
+
+#[test]
+fn tiny_chunks_extensions_and_trailers_are_bounded() {
+    let (_tree, served) = serve("[limits]\nbody_bytes = 4096");
+    let head = "POST /authorize HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+    for (beginning, part) in [
+        ("", "1\r\n \r\n".repeat(100)),
+        ("", format!("1;x={}\r\n \r\n", "y".repeat(2_000))),
+        ("1\r\n \r\n0\r\n", format!("x: {}\r\n", "y".repeat(1_000))),
+    ] {
+        let mut client = raw(&served);
+        client
+            .set_write_timeout(Some(Duration::from_secs(2)))
+            .unwrap();
+        client.write_all(head.as_bytes()).unwrap();
+        client.write_all(beginning.as_bytes()).unwrap();
+        for _ in 0..1_000 {
+            if client.write_all(part.as_bytes()).is_err() {
+                break;
+            }
+        }
+        let mut answer = Vec::new();
+        // The other end closes with bytes unread, which may be told as a reset.
+        let _ = client.read_to_end(&mut answer);
+        let status = String::from_utf8_lossy(&answer)
+            .chars()
+            .skip(9)
+            .take(3)
+            .collect::<String>();
+        assert!(["413", "400", ""].contains(&status.as_str()), "{status}");
+    }
+    assert_eq!(served.client().post("/authorize", &body()).0, 200);
+}
+
+/// A body that takes long to parse and to refuse.
+fn hostile() -> String {
+    let mut members = String::new();
+    while members.len() < 1_000_000 {
+        members.push_str(&format!(
+            "\"k{}\":[[[[{}]]]],",
+            members.len(),
+            members.len()
+        ));
+    }
+    format!(
+        "{{\"principal\":\"U::\\\"a\\\"\",\"action\":\"Action::\\\"x\\\"\",\"resource\":\"R::\\\"r\\\"\",\"context\":{{{members}\"z\":1}}}}"
+    )
+}
+
+#[test]
+fn large_bodies_hold_up_neither_probes_nor_small_requests() {
+    let (_tree, served) = serve("[server]\nops_listen = \"127.0.0.1:0\"");
+    let asked = |rounds: usize| {
+        let mut probe = Client::new(served.ops.as_ref().unwrap());
+        let mut small = served.client();
+        let mut times: Vec<_> = (0..rounds)
+            .map(|_| {
+                let began = Instant::now();
+                assert_eq!(probe.get("/healthz").0, 200);
+                assert_eq!(small.post("/authorize", &body()).0, 200);
+                std::thread::sleep(Duration::from_millis(5));
+                began.elapsed()
+            })
+            .collect();
+        times.sort_unstable();
+        times[rounds * 95 / 100]
+    };
+    let idle = asked(100);
+    let hostile = hostile();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let ordering = std::sync::atomic::Ordering::Relaxed;
+    let (mut busy, mut decided) = (Duration::ZERO, 0);
+    std::thread::scope(|scope| {
+        let large: Vec<_> = (0..6)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut decided = 0;
+                    while !done.load(ordering) {
+                        let mut client = served.client();
+                        let asked = client.send("POST", "/authorize", Some(hostile.clone()));
+                        decided += u32::from(asked.is_ok_and(|(status, _)| status == 200));
+                    }
+                    decided
+                })
+            })
+            .collect();
+        std::thread::sleep(Duration::from_millis(200));
+        busy = asked(100);
+        done.store(true, ordering);
+        decided = large.into_iter().map(|one| one.join().unwrap()).sum();
+    });
+    assert!(decided > 0, "large bodies are decided all the same");
+    let bound = (idle * 20).max(Duration::from_millis(400));
+    assert!(busy < bound, "idle {idle:?}, busy {busy:?}");
 }
 
 #[test]
@@ -397,7 +727,7 @@ fn a_socket_in_the_file_system_is_a_way_too() {
         let (status, answer) = client.post("/admin/reload", &json!({}));
         assert_eq!((status, &answer["result"]), (200, &json!("unchanged")));
     }
-    let (status, problem) = over_socket(&tree, "attacker.example").get("/healthz");
+    let (status, problem) = over_socket(&tree, "attacker.example").post("/authorize", &body());
     assert_eq!((status, &problem["code"]), (421, &json!("unknown_host")));
     block_on(async {
         let stream = tokio::net::UnixStream::connect(tree.join("d.sock")).await;

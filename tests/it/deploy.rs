@@ -11,7 +11,7 @@ use deodar::config::Config;
 use serde_json::Value;
 use tower::ServiceExt;
 
-use crate::support::{block_on, config, deodar, root, run};
+use crate::support::{Tree, block_on, config, deodar, root, run};
 
 fn path(name: &str) -> PathBuf {
     root().join(name)
@@ -66,15 +66,27 @@ fn named(text: &str) -> BTreeSet<&str> {
 fn every_metric_that_is_named_exists() {
     let families = families();
     let samples: BTreeSet<_> = families.iter().flat_map(|(_, samples)| samples).collect();
-    for file in [
-        "deploy/grafana/deodar.json",
-        "deploy/prometheus/alerts.yaml",
-        "docs/deploy.md",
-        "docs/operations.md",
-    ] {
+    let names: BTreeSet<_> = families.iter().map(|(family, _)| family).collect();
+    let mut files = vec![
+        "README.md".to_owned(),
+        "deodar.toml".to_owned(),
+        "deploy/grafana/deodar.json".to_owned(),
+        "deploy/prometheus/alerts.yaml".to_owned(),
+    ];
+    for file in std::fs::read_dir(path("docs")).unwrap() {
+        let name = file.unwrap().file_name().into_string().unwrap();
+        // The table names families; a test of its own holds it to them.
+        if name.ends_with(".md") && name != "metrics.md" {
+            files.push(format!("docs/{name}"));
+        }
+    }
+    for file in &files {
         let text = text(file);
         for name in named(&text) {
-            assert!(samples.contains(&name.to_owned()), "{file}: {name}");
+            let name = name.to_owned();
+            // Prose may name a histogram as a whole, a query its samples only.
+            let known = samples.contains(&name) || file.ends_with(".md") && names.contains(&name);
+            assert!(known, "{file}: {name}");
         }
     }
     assert!(named(&text("deploy/grafana/deodar.json")).len() > 25);
@@ -156,6 +168,67 @@ fn duration(text: &str) -> Duration {
     Duration::from_secs(text.strip_suffix('s').unwrap().parse().unwrap())
 }
 
+/// Memory that a server takes before anybody asks it anything, with policies and entities of usual size.
+const BASE: usize = 64 << 20;
+/// File descriptors besides connections: those of probes, files, calls to other services.
+const OTHER_FILES: usize = 64 + 128;
+
+/// A size such as `512Mi`, `1G` or `512m`.
+fn bytes(text: &str) -> usize {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap();
+    let (number, unit) = text.split_at(end);
+    let shift = match unit.to_ascii_lowercase().as_str() {
+        "m" | "mi" => 20,
+        "g" | "gi" => 30,
+        unit => panic!("{unit}"),
+    };
+    number.parse::<usize>().unwrap() << shift
+}
+
+#[track_caller]
+fn fits(memory: &str, config: &Config) {
+    let most = deodar::server::most_memory(&config.limits) + BASE;
+    assert!(most <= bytes(memory), "{memory} for {} MiB", most >> 20);
+}
+
+#[test]
+fn memory_and_files_of_the_manifests_are_enough_for_their_limits() {
+    for (workload, limits) in [
+        ("deployment/deployment.yaml", "deployment/deodar.toml"),
+        ("statefulset/statefulset.yaml", "statefulset/deodar.toml"),
+    ] {
+        let manifest = yaml(&format!("deploy/kubernetes/{workload}"));
+        let container = &manifest["spec"]["template"]["spec"]["containers"][0];
+        let memory = container["resources"]["limits"]["memory"].as_str().unwrap();
+        let file = path(&format!("deploy/kubernetes/{limits}"));
+        fits(memory, &Config::load(Some(&file), &[]).unwrap());
+    }
+    let defaults = config();
+    let most_files = defaults.limits.connections + OTHER_FILES;
+    let unit = text("deploy/systemd/deodar.service");
+    let value = |name: &str| {
+        unit.lines()
+            .find_map(|line| line.strip_prefix(name))
+            .unwrap()
+    };
+    fits(value("#MemoryMax="), &defaults);
+    assert!(value("LimitNOFILE=").parse::<usize>().unwrap() >= most_files);
+    // The command of the documentation.
+    let guide = text("docs/deploy.md");
+    let option = |name: &str| {
+        let after = guide.split_once(name).unwrap_or_else(|| panic!("{name}")).1;
+        after.split_whitespace().next().unwrap().to_owned()
+    };
+    let image = Config::load(Some(&path("deploy/docker/deodar.toml")), &[]).unwrap();
+    fits(&option("--memory "), &image);
+    assert!(option("--ulimit nofile=").parse::<usize>().unwrap() >= most_files);
+    // A larger limit would not fit: the check can fail.
+    let more = Config::load(Some(&path("deploy/docker/deodar.toml")), &[]).unwrap();
+    let mut limits = more.limits;
+    limits.connections *= 2;
+    assert!(deodar::server::most_memory(&limits) + BASE > bytes(&option("--memory ")));
+}
+
 #[test]
 fn the_unit_of_systemd_fits_the_defaults() {
     let unit = text("deploy/systemd/deodar.service");
@@ -179,6 +252,42 @@ fn the_unit_of_systemd_fits_the_defaults() {
     assert!(given.contains(&("DEODAR_STATE_DIR".to_owned(), state)));
     assert!(value("ExecStart").contains(" serve --config /etc/deodar/"));
     assert!(value("ExecReload").contains("-HUP"));
+}
+
+/// What the image of the documentation's command would find when it starts: the mounted directories, its own
+/// configuration and the variables of the command.
+#[test]
+fn the_documented_container_loads_the_sample() {
+    let guide = text("docs/deploy.md");
+    let command = guide.split_once("docker run").unwrap().1;
+    let words: Vec<_> = command
+        .split("```")
+        .next()
+        .unwrap()
+        .split_whitespace()
+        .collect();
+    let after = |option: &'static str| {
+        let pairs = words.windows(2).filter(move |pair| pair[0] == option);
+        pairs.map(|pair| pair[1].trim_matches('"'))
+    };
+    let image = Tree::new(&[("deodar.toml", &text("deploy/docker/deodar.toml"))]);
+    let mut mounted = 0;
+    for volume in after("-v") {
+        let (from, to) = volume.strip_suffix(":ro").unwrap().split_once(':').unwrap();
+        let from = from.strip_prefix("$PWD/").unwrap();
+        let to = to.strip_prefix("/etc/deodar/").unwrap();
+        std::os::unix::fs::symlink(path(from), image.join(to)).unwrap();
+        mounted += 1;
+    }
+    assert_eq!(mounted, 3);
+    let mut command = deodar();
+    command.args([
+        "validate",
+        "--config",
+        image.join("deodar.toml").to_str().unwrap(),
+    ]);
+    let ran = run(command.envs(after("-e").map(|pair| pair.split_once('=').unwrap())));
+    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use deodar::Pdp;
+use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -283,4 +284,89 @@ fn reloading_and_metrics_take_a_key_and_probes_answer() {
             assert!(text.contains(line), "{line}\n{text}");
         }
     });
+}
+
+#[test]
+fn probes_are_answered_under_any_host_name_and_nothing_else_is() {
+    let asked = |method: &str, path: &str, host: Option<&str>| {
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(host) = host {
+            request = request.header("host", host);
+        }
+        let (status, _, answer) = block_on(send(request.body(Body::empty()).unwrap()));
+        (status.as_u16(), answer)
+    };
+    for host in [
+        Some("10.244.0.5:8180"),
+        Some("[fd00::5]:8180"),
+        Some("evil.example"),
+        None,
+    ] {
+        for (path, known) in [("/healthz", 1), ("/readyz", 1)] {
+            let (status, answer) = asked("GET", path, host);
+            assert_eq!(status, 200, "{path} {host:?}");
+            // Reasons, revision and sequence are for configured names.
+            assert_eq!(answer.as_object().unwrap().len(), known, "{answer}");
+            assert_eq!(asked("HEAD", path, host).0, 200);
+            assert_eq!(asked("POST", path, host).0, 421);
+        }
+        for path in ["/metrics", "/whoami", "/policies", "/healthz/", "/none"] {
+            assert_eq!(asked("GET", path, host).0, 421, "{path} {host:?}");
+        }
+    }
+    let (_, full) = asked("GET", "/readyz", Some("localhost"));
+    assert!(full["capacity"]["connections"]["limit"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn metrics_come_in_the_format_that_is_accepted() {
+    let asked = |accept: Option<&str>| {
+        let mut request = Request::get("/metrics").header("host", "localhost");
+        if let Some(accept) = accept {
+            request = request.header("accept", accept);
+        }
+        let request = request.body(Body::empty()).unwrap();
+        let pdp = pdp();
+        block_on(async {
+            let clock = Box::new(deodar::Timestamp::now);
+            let (_, ops) = deodar::server::routers(&config(), pdp, clock).unwrap();
+            let response = ops.oneshot(request).await.unwrap();
+            assert_eq!(response.status(), 200);
+            let kind = response.headers()["content-type"]
+                .to_str()
+                .unwrap()
+                .to_owned();
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            (kind, String::from_utf8(body.to_vec()).unwrap())
+        })
+    };
+    let (kind, open) = asked(None);
+    assert!(kind.starts_with("application/openmetrics-text; version=1.0.0"));
+    assert!(open.ends_with("# EOF\n") && open.contains("# TYPE deodar_shed counter"));
+    for accept in [
+        "text/plain",
+        "text/plain;version=0.0.4;q=0.3,*/*;q=0.1",
+        "image/png",
+    ] {
+        let (kind, plain) = asked(Some(accept));
+        assert!(
+            kind.starts_with("text/plain; version=0.0.4"),
+            "{accept}: {kind}"
+        );
+        assert!(!plain.contains("# EOF") && !plain.contains("# UNIT"));
+        // Every sample belongs to the family that was announced last.
+        let mut family = String::new();
+        for line in plain.lines() {
+            if let Some(rest) = line.strip_prefix("# TYPE ") {
+                rest.split(' ').next().unwrap().clone_into(&mut family);
+            } else if !line.starts_with('#') {
+                let name = line.split(['{', ' ']).next().unwrap();
+                let suffix = name.strip_prefix(&family).unwrap_or("another family");
+                assert!(
+                    ["", "_bucket", "_sum", "_count"].contains(&suffix),
+                    "{name} in {family}"
+                );
+            }
+        }
+    }
 }

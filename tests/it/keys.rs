@@ -96,7 +96,7 @@ fn keys_are_made_and_changed_in_the_state_directory() {
     assert_eq!(offline(&tree, &["purge", "--json"]).json()["purged"], 0);
     assert_eq!(
         offline(&tree, &["purge", "--ended", "0s"]).err,
-        "1 keys forgotten\n"
+        "1 key forgotten\n"
     );
     assert_eq!(offline(&tree, &["list"]).out.lines().count(), 1);
 }
@@ -212,7 +212,7 @@ fn a_server_is_asked_with_the_callers_key() {
         "{head}"
     );
     let body: Value = serde_json::from_str(&body).unwrap();
-    let expected = json!({"name": "billing", "scopes": ["decide", "keys:write"], "inline": "add",
+    let expected = json!({"name": "billing", "scopes": ["decide", "keys:write"], "inline": null,
         "handles": [], "limits": null, "expires": null});
     assert_eq!(body, expected);
 

@@ -10,7 +10,9 @@
 mod allocations;
 mod audit;
 mod bad_input;
+mod callers;
 mod cases;
+mod changes;
 mod cli;
 mod conformance;
 mod connections;

@@ -1,6 +1,7 @@
 //! Hot reload: what changes is published whole, what is faulty or looks like an accident is not.
 
 use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -253,6 +254,71 @@ fn parsed_cedar_values_and_texts_make_a_state_too() {
 }
 
 /// 300 reloads, every third one invalid, while clients ask without pause.
+/// One fault that takes the place of another is told, also where files are only polled.
+#[test]
+fn a_fault_that_replaces_another_is_told() {
+    let tree = Tree::new(&[("a.cedar", &permit("a"))]);
+    let pdp = Pdp::builder()
+        .policies(tree.path())
+        .watch(
+            WatchMode::Poll,
+            Duration::from_millis(5),
+            Duration::from_millis(20),
+        )
+        .build()
+        .unwrap();
+    let says = |wanted: &str| pdp.health().reasons.join(" ").contains(wanted);
+    let link = tree.join("b.cedar");
+    std::os::unix::fs::symlink(tree.join("nothing"), &link).unwrap();
+    wait_until("a link to nothing", || says("No such file"));
+    std::fs::remove_file(&link).unwrap();
+    std::fs::create_dir(tree.join("c")).unwrap();
+    let pipe = Command::new("mkfifo").arg(tree.join("c/c.cedar")).status();
+    assert!(pipe.unwrap().success());
+    wait_until("a pipe", || says("not a regular file"));
+    std::fs::remove_file(tree.join("c/c.cedar")).unwrap();
+    wait_until("nothing", || pdp.health().reasons.is_empty());
+}
+
+/// A file that a writer truncates and fills again holds, for a while, a beginning that parses.
+#[test]
+fn a_beginning_that_parses_is_not_published() {
+    let forbids: String = (0..40)
+        .map(|n| format!("@id(\"f{n}\") forbid(principal == U::\"{n}\", action, resource);\n"))
+        .collect();
+    let whole = format!("{}\n{forbids}", permit("a"));
+    let tree = Tree::new(&[("a.cedar", &whole)]);
+    let pdp = Pdp::builder()
+        .policies(tree.path())
+        .guard(false)
+        .watch(
+            WatchMode::Auto,
+            Duration::from_millis(150),
+            Duration::from_millis(20),
+        )
+        .build()
+        .unwrap();
+    let changes = pdp.subscribe();
+    for n in 0..10 {
+        let text = format!("// {n}\n{whole}");
+        let mut file = std::fs::File::create(tree.join("a.cedar")).unwrap();
+        for line in text.lines() {
+            use std::io::Write as _;
+            writeln!(file, "{line}").unwrap();
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        // Reloads that are asked for wait as well.
+        let _ = pdp.reload();
+        assert_eq!(pdp.state().snapshot().policies().policies().count(), 41);
+    }
+    while let Some(change) = changes.try_next() {
+        assert!(
+            matches!(change, StateChange::Published { .. }),
+            "{change:?}"
+        );
+    }
+}
+
 #[test]
 fn reloads_under_load() {
     const RELOADS: usize = 300;
@@ -274,7 +340,7 @@ fn reloads_under_load() {
     std::fs::write(
         &off,
         format!(
-            "reload.watch = \"off\"\nlimits.manage_per_second = 100000\n{}",
+            "reload.watch = \"off\"\nreload.debounce = \"1ms\"\nlimits.manage_per_second = 100000\n{}",
             administrator()
         ),
     )

@@ -535,3 +535,65 @@ fn health_and_reload_speak_tls() {
     assert_eq!(ran.code, 1, "the machine does not know the authority");
     drop(served);
 }
+
+/// A certificate that calls itself an authority, as `openssl req -x509` makes it by default.
+fn self_signed(name: &str, year: i32) -> Pair {
+    let mut parameters = CertificateParams::default();
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    parameters.subject_alt_names = vec![SanType::DnsName(name.try_into().unwrap())];
+    parameters.distinguished_name.push(DnType::CommonName, name);
+    parameters.not_after = rcgen::date_time_ymd(year, 1, 1);
+    let key = KeyPair::generate().unwrap();
+    Pair {
+        certificate: parameters.self_signed(&key).unwrap().pem(),
+        key: key.serialize_pem(),
+    }
+}
+
+#[test]
+fn a_certificate_that_calls_itself_an_authority_is_trusted_when_it_is_given() {
+    let (good, other) = (
+        self_signed("localhost", 2100),
+        self_signed("localhost", 2100),
+    );
+    let tree = tree(&good, "");
+    tree.write("other.crt", &other.certificate);
+    let elsewhere = Tree::new(&[
+        ("own.crt", &good.certificate),
+        ("other.crt", &other.certificate),
+    ]);
+    let served = Served::start(&[], tree.path());
+    let port = served.address.rsplit(':').next().unwrap().to_owned();
+    let health = |url: &str, ca: &str| {
+        deodar_in(
+            elsewhere.path(),
+            &["health", &format!("https://{url}:{port}"), "--ca", ca],
+        )
+    };
+    let ran = health("localhost", "own.crt");
+    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
+    // Another certificate of the same name and another name of the same certificate are refused.
+    assert_eq!(health("localhost", "other.crt").code, 1);
+    let ran = health("127.0.0.1", "own.crt");
+    assert!(
+        ran.code == 1 && ran.err.contains("ertificate"),
+        "{}",
+        ran.err
+    );
+    drop(served);
+
+    // A certificate whose time is over is refused, too.
+    let over = self_signed("localhost", 2020);
+    write(&tree, &over);
+    elsewhere.write("own.crt", &over.certificate);
+    let served = Served::start(&[], tree.path());
+    let port = served.address.rsplit(':').next().unwrap();
+    let url = format!("https://localhost:{port}");
+    let ran = deodar_in(elsewhere.path(), &["health", &url, "--ca", "own.crt"]);
+    assert!(
+        ran.code == 1 && ran.err.contains("xpired"),
+        "{}{}",
+        ran.out,
+        ran.err
+    );
+}

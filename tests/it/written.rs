@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::Duration;
 
 use deodar::{
     EntityChange, EntityOrigin, EntityRef, EntityWriteError, Pdp, PdpBuilder, ReadLimits,
-    ReloadError, Request, StateChange,
+    ReloadError, Request, StateChange, WatchMode,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -61,6 +62,8 @@ fn builder(tree: &Tree) -> PdpBuilder {
         .schema(tree.join("s"))
         .entities(tree.join("e"))
         .guard(false)
+        // Files are renamed into place here, so that there is nothing to wait for.
+        .watch(WatchMode::Off, Duration::ZERO, Duration::from_secs(3600))
 }
 
 fn stateful(tree: &Tree) -> Pdp {
@@ -156,6 +159,7 @@ impl Model {
             let name = match change {
                 EntityChange::Upsert(json) => name(json),
                 EntityChange::Delete(of) => (of.type_name().to_owned(), of.id().to_owned()),
+                other => panic!("not generated: {other:?}"),
             };
             if self.files.contains_key(&name) {
                 return Err("managed_by_file");
@@ -172,6 +176,7 @@ impl Model {
                         }
                     }
                 }
+                other => panic!("not generated: {other:?}"),
             }
         }
         if next.has_cycle() {
@@ -461,12 +466,75 @@ fn faults(pdp: &Pdp) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
+#[track_caller]
+fn check_degraded(pdp: &Pdp, wanted: &[&str]) {
+    let reasons = pdp.health().reasons.join("\n");
+    for wanted in wanted {
+        assert!(reasons.contains(wanted), "no `{wanted}` in: {reasons}");
+    }
+    assert_eq!(wanted.is_empty(), reasons.is_empty(), "{reasons}");
+}
+
+/// Whoever may write entities must not be able to keep a policy from being published.
 #[test]
-fn a_reload_that_written_entities_do_not_fit_is_refused_and_names_them() {
+fn a_file_wins_over_a_written_entity_of_its_id_and_policies_are_published() {
     let tree = tree(&[]);
     let pdp = stateful(&tree);
-    pdp.write_entities(vec![upsert("U", 7, 1, &[]), upsert("G", 1, 1, &[])])
+    pdp.write_entities(vec![upsert("G", 1, 1, &[]), upsert("U", 0, 3, &[1])])
         .unwrap();
+    assert!(decisions(&pdp)[1].0);
+    tree.write("e/e.json", &json!([entity("G", 1, 9, &[])]).to_string());
+    tree.write(
+        "p/urgent.cedar",
+        "@id(\"urgent\") forbid(principal == U::\"0\", action, resource);",
+    );
+    pdp.reload().unwrap();
+    assert_eq!(decisions(&pdp)[1], (false, vec!["urgent".to_owned()]));
+    let g1 = EntityRef::new("G", "1").unwrap();
+    let (json, origin) = pdp.entity(&g1).unwrap();
+    assert_eq!(
+        (json["attrs"]["n"].as_i64(), origin),
+        (Some(9), EntityOrigin::File)
+    );
+    let place = format!("{}:1:2", tree.join("e/e.json").display());
+    check_degraded(&pdp, &["`G::\"1\"` was written through the API", &place]);
+    check_refused(
+        &pdp,
+        vec![upsert("G", 1, 2, &[])],
+        "managed_by_file",
+        "in a file",
+    );
+
+    // A restart finds the same.
+    drop(pdp);
+    let pdp = stateful(&tree);
+    assert_eq!(pdp.entity(&g1).unwrap(), (json, EntityOrigin::File));
+    check_degraded(&pdp, &["`G::\"1\"` was written through the API"]);
+
+    // What was written under the id can be deleted; the file's entity stays.
+    assert_eq!(
+        pdp.write_entities(vec![delete("G", "1")]).unwrap().deleted,
+        1
+    );
+    assert_eq!(pdp.entity(&g1).unwrap().1, EntityOrigin::File);
+    check_degraded(&pdp, &[]);
+    tree.write("e/e.json", "[]");
+    pdp.reload().unwrap();
+    assert!(pdp.entity(&g1).is_none());
+}
+
+/// Without its memberships an entity could slip past a forbid, so it is kept as it was written.
+#[test]
+fn a_written_entity_that_does_not_fit_a_new_schema_is_kept_and_named() {
+    let tree = tree(&[]);
+    let pdp = stateful(&tree);
+    pdp.write_entities(vec![
+        upsert("G", 0, 5, &[]),
+        upsert("G", 1, 5, &[]),
+        upsert("U", 0, 3, &[0, 1]),
+    ])
+    .unwrap();
+    assert_eq!(decisions(&pdp)[0], (false, vec!["g1".to_owned()]));
     let narrower = SCHEMA.replace(
         "entity U in [G] = { n: Long,",
         "entity U in [G] = { n: String,",
@@ -474,38 +542,55 @@ fn a_reload_that_written_entities_do_not_fit_is_refused_and_names_them() {
     tree.write("s/s.cedarschema", &narrower);
     tree.write(
         "p/p.cedar",
+        "@id(\"all\") permit(principal, action, resource);
+         @id(\"g1\") forbid(principal in G::\"1\", action, resource == G::\"0\");",
+    );
+    pdp.reload().unwrap();
+    assert_eq!(decisions(&pdp)[0], (false, vec!["g1".to_owned()]));
+    assert_eq!(decisions(&pdp)[1], (true, vec!["all".to_owned()]));
+    check_degraded(
+        &pdp,
+        &["`U::\"0\"`, which was written through the API, does not fit the schema"],
+    );
+    drop(pdp);
+    let pdp = stateful(&tree);
+    assert_eq!(decisions(&pdp)[0], (false, vec!["g1".to_owned()]));
+    let fitting = json!({"uid": {"type": "U", "id": "0"}, "attrs": {"n": "x"}, "parents": []});
+    pdp.write_entities(vec![EntityChange::Upsert(fitting)])
+        .unwrap();
+    pdp.reload().unwrap();
+    drop(pdp);
+    check_degraded(&stateful(&tree), &[]);
+}
+
+#[test]
+fn a_cycle_across_files_and_written_entities_costs_the_written_ones_their_parents() {
+    let tree = tree(&[entity("G", 0, 1, &[])]);
+    let pdp = stateful(&tree);
+    pdp.write_entities(vec![upsert("G", 1, 1, &[0]), upsert("G", 2, 1, &[1])])
+        .unwrap();
+    let files = json!([entity("G", 0, 1, &[2]), entity("G", 3, 1, &[])]);
+    tree.write("e/e.json", &files.to_string());
+    tree.write(
+        "p/all.cedar",
         "@id(\"all\") permit(principal, action, resource);",
     );
-    let text = faults(&pdp);
-    assert!(
-        text.contains(r#"`U::\"7\"`, which was written through the API, does not fit"#),
-        "{text}"
-    );
-    assert!(
-        text.contains("delete it through the API first") && !text.contains("G::"),
-        "{text}"
-    );
-    pdp.write_entities(vec![delete("U", "7")]).unwrap();
     pdp.reload().unwrap();
-    assert!(pdp.entity(&EntityRef::new("G", "1").unwrap()).is_some());
-
-    tree.write(
-        "e/e.json",
-        &json!([entity("G", 0, 1, &[]), entity("G", 1, 1, &[])]).to_string(),
-    );
-    let text = faults(&pdp);
     assert!(
-        text.contains("managed_by_api") && text.contains(r#"`G::\"1\"` is in a file"#),
-        "{text}"
+        decisions(&pdp)
+            .iter()
+            .all(|(_, by)| by.contains(&"all".to_owned()) || !by.is_empty())
     );
-    assert!(
-        text.contains("e.json") && text.contains("\"line\":1"),
-        "{text}"
+    let (json, origin) = pdp.entity(&EntityRef::new("G", "0").unwrap()).unwrap();
+    assert_eq!(
+        (&json["parents"][0]["id"], origin),
+        (&json!("2"), EntityOrigin::File)
     );
-    pdp.write_entities(vec![delete("G", "1")]).unwrap();
-    pdp.reload().unwrap();
-    let found = pdp.entity(&EntityRef::new("G", "1").unwrap()).unwrap();
-    assert_eq!(found.1, EntityOrigin::File);
+    check_degraded(&pdp, &["would be its own ancestor"]);
+    // A cycle of the files' own is a fault of theirs.
+    let files = json!([entity("G", 0, 1, &[3]), entity("G", 3, 1, &[0])]);
+    tree.write("e/e.json", &files.to_string());
+    assert!(faults(&pdp).contains("own ancestors"));
 }
 
 #[test]
@@ -591,4 +676,63 @@ fn backups(state: &Path) -> usize {
     names
         .filter(|name| name.to_str().unwrap().starts_with("backup-format-1-"))
         .count()
+}
+
+#[test]
+fn entities_and_their_names_have_a_limit() {
+    let tree = Tree::new(&[("p/p.cedar", "permit(principal, action, resource);")]);
+    let limits = ReadLimits {
+        entities: 3,
+        entity_names: 6,
+        entity_bytes: 200,
+        ..ReadLimits::default()
+    };
+    let build = |limits| {
+        let builder = Pdp::builder().policies(tree.join("p")).guard(false);
+        builder
+            .read_limits(limits)
+            .state_dir(tree.join("state"))
+            .build()
+            .unwrap()
+    };
+    let pdp = build(limits);
+    let write = |id: usize, attrs: Value| {
+        let json =
+            json!({"uid": {"type": "U", "id": id.to_string()}, "attrs": attrs, "parents": []});
+        pdp.write_entities(vec![EntityChange::Upsert(json)])
+    };
+    for id in 0..3 {
+        write(id, json!({"a": 1})).unwrap();
+    }
+    let error = write(3, json!({})).unwrap_err();
+    assert_eq!(error.code(), "entities_full");
+    assert!(error.to_string().contains("limits.entities"), "{error}");
+    // Names that change again and again are given back.
+    for round in 0..50 {
+        write(0, json!({ format!("n{round}"): 1 })).unwrap();
+        assert!(pdp.state().entity_name_count() <= 4);
+    }
+    let many: serde_json::Map<String, Value> =
+        (0..9).map(|n| (format!("m{n}"), json!(1))).collect();
+    let error = write(0, Value::Object(many)).unwrap_err();
+    assert_eq!(error.code(), "entities_full");
+    assert!(error.to_string().contains("limits.entity_names"), "{error}");
+    let error = write(0, json!({"a": "x".repeat(200)})).unwrap_err();
+    assert_eq!(error.code(), "entity_too_large");
+    assert_eq!(pdp.state().entity_count(), 3);
+    // Files have the same limit.
+    drop(pdp);
+    tree.write(
+        "e.json",
+        &json!([entity("U", 8, 1, &[]), entity("U", 9, 1, &[])]).to_string(),
+    );
+    let builder = Pdp::builder()
+        .policies(tree.join("p"))
+        .entities(tree.join("e.json"));
+    let limits = ReadLimits {
+        entities: 1,
+        ..limits
+    };
+    let error = builder.read_limits(limits).build().unwrap_err();
+    assert!(error.to_string().contains("limits.entities"), "{error}");
 }

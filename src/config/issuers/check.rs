@@ -42,6 +42,12 @@ impl IssuerConfig {
     }
 
     fn check_source(&self, notes: &mut Notes<'_>) {
+        if self.usage == TokenUsage::Caller && self.issuer.contains('#') {
+            notes.note(
+                "an `issuer` of callers with a `#`",
+                "its callers are named `<issuer>#<name>`, and it must be clear where the name begins",
+            );
+        }
         if self.issuer.is_empty() {
             notes.note("`issuer` is empty", "write the `iss` of its tokens");
         }
@@ -187,7 +193,7 @@ impl IssuerConfig {
                 );
             }
             for claim in list.iter().flatten() {
-                notes.pointer(key, claim.parts().0);
+                notes.list_pointer(key, claim.parts().0);
             }
         }
         if let Some(pointer) = &self.principal_id {
@@ -278,8 +284,18 @@ impl Notes<'_> {
         }
     }
 
-    /// RFC 6901: a pointer begins with `/`, and `~` is written `~0`, `/` within a name `~1`.
     fn pointer(&mut self, key: &str, pointer: &str) {
+        self.list_pointer(key, pointer);
+        if pointer.split('/').any(|step| step == "*") {
+            self.note(
+                format!("`{key}`: `{pointer}` names many places"),
+                "`*` stands for each element in `groups` and `roles` only",
+            );
+        }
+    }
+
+    /// RFC 6901: a pointer begins with `/`, and `~` is written `~0`, `/` within a name `~1`.
+    fn list_pointer(&mut self, key: &str, pointer: &str) {
         let mut after = pointer.split('~').skip(1);
         if !pointer.starts_with('/') || after.any(|rest| !rest.starts_with(['0', '1'])) {
             self.note(

@@ -9,11 +9,10 @@
 
 use super::index::Range;
 use super::ir::{Ix, NO_NODE, Node, Program, SetOp, Var};
+use super::ops::hash_of;
 use super::scope::{Row, Shape};
 use crate::entities::{Table, Value};
-use std::collections::HashMap;
-
-type Map<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
+use std::collections::{BTreeMap, HashMap};
 
 /// Groups of fewer rows than this are not worth asking.
 const GROUPED: usize = 3;
@@ -63,7 +62,7 @@ pub(crate) struct Group {
     pub(crate) whole: Range,
     /// Positions in `keys`, by the hash of the constant.
     pub(crate) table: Table,
-    /// Constants and the rows they find, in [`Guards::keyed`].
+    /// Constants in ascending order and the rows they find, in [`Guards::keyed`].
     pub(crate) keys: Box<[(Value, Range)]>,
 }
 
@@ -112,7 +111,7 @@ impl Guards {
         shapes: &[Shape],
         program: &Program,
     ) -> (Vec<Vec<Row>>, Vec<Row>) {
-        let mined: Map<Ix, Vec<(Skeleton, Vec<Value>)>> = rows
+        let mined: HashMap<Ix, Vec<(Skeleton, Vec<Value>)>> = rows
             .iter()
             .filter_map(|row| shapes.get(row.shape as usize).map(|shape| shape.body))
             .map(|body| (body, mine(program, body)))
@@ -124,13 +123,13 @@ impl Guards {
                 .map_or(&[][..], Vec::as_slice)
         };
         // How many rows a request that meets the constant would still look at.
-        let mut load: Map<(&Skeleton, u64), usize> = Map::default();
-        let mut size: Map<&Skeleton, usize> = Map::default();
+        let mut load: HashMap<(&Skeleton, u64), usize> = HashMap::default();
+        let mut size: HashMap<&Skeleton, usize> = HashMap::default();
         for row in &rows {
             for (skeleton, keys) in bounds(row) {
                 *size.entry(skeleton).or_default() += 1;
                 keys.iter()
-                    .for_each(|key| *load.entry((skeleton, key.content_hash())).or_default() += 1);
+                    .for_each(|key| *load.entry((skeleton, hash_of(key.into()))).or_default() += 1);
                 if keys.is_empty() {
                     *load.entry((skeleton, 0)).or_default() += 1;
                 }
@@ -141,10 +140,10 @@ impl Guards {
             if keys.is_empty() {
                 of(0)
             } else {
-                keys.iter().map(|key| of(key.content_hash())).sum()
+                keys.iter().map(|key| of(hash_of(key.into()))).sum()
             }
         };
-        let mut groups: Map<&Skeleton, Vec<(Row, &[Value])>> = Map::default();
+        let mut groups: HashMap<&Skeleton, Vec<(Row, &[Value])>> = HashMap::default();
         let mut rest = Vec::new();
         for row in &rows {
             let usable = bounds(row)
@@ -170,18 +169,12 @@ impl Guards {
     }
 
     fn add(&mut self, skeleton: &Skeleton, rows: &[(Row, &[Value])]) {
-        let mut by_key: Map<u64, Vec<(&Value, Vec<Row>)>> = Map::default();
+        let mut by_key: BTreeMap<&Value, Vec<Row>> = BTreeMap::new();
         for (row, keys) in rows {
             for key in *keys {
-                let same = by_key.entry(key.content_hash()).or_default();
-                match same.iter_mut().find(|(known, _)| *known == key) {
-                    Some((_, rows)) => rows.push(*row),
-                    None => same.push((key, vec![*row])),
-                }
+                by_key.entry(key).or_default().push(*row);
             }
         }
-        let mut by_key: Vec<(&Value, Vec<Row>)> = by_key.into_values().flatten().collect();
-        by_key.sort_by_key(|(key, _)| *key);
         let mut group = Group {
             bound: Some(skeleton.bound),
             needs: skeleton.needs.clone().into(),
@@ -190,7 +183,8 @@ impl Guards {
         };
         let mut keys = Vec::with_capacity(by_key.len());
         for (key, rows) in by_key {
-            group.table.insert(key.content_hash(), number(keys.len()));
+            // What finds no cell is found by halves.
+            let _ = group.table.insert(hash_of(key.into()), number(keys.len()));
             keys.push((
                 key.clone(),
                 Range {

@@ -11,8 +11,7 @@ use super::ir::Program;
 use super::scope::{DIMENSIONS, Dimension, Kind, Row, Shape};
 use crate::entities::{Sym, Table, Uid};
 use std::collections::HashMap;
-
-type Map<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
+use std::hash::Hasher;
 
 /// A bucket with more rows than this is split, if a second key splits it.
 const SPLIT: usize = 32;
@@ -90,8 +89,10 @@ pub(crate) struct Index {
     /// By type of principal and of resource.
     pub(crate) by_type: [Vec<(Sym, u32)>; 2],
     pub(crate) open: Option<u32>,
-    pub(crate) subs: Table,
-    pub(crate) sub_rows: Vec<(u32, Uid, Range)>,
+    /// Positions in `sub_rows`, by the hash of bucket and entity.
+    subs: Table,
+    /// Rows by bucket and entity, in ascending order.
+    sub_rows: Vec<(u32, Uid, Range)>,
     pub(crate) guards: Guards,
 }
 
@@ -108,8 +109,10 @@ fn number(len: usize) -> u32 {
 
 /// The hash of a second key.
 #[inline]
-pub(crate) fn sub_hash(bucket: u32, uid: Uid) -> u64 {
-    ((u64::from(bucket) << 32) | u64::from(uid.raw())).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20
+fn sub_hash(bucket: u32, uid: Uid) -> u64 {
+    let mut hasher = crate::hash::hasher(0);
+    hasher.write_u64((u64::from(bucket) << 32) | u64::from(uid.raw()));
+    hasher.finish()
 }
 
 impl Index {
@@ -119,7 +122,7 @@ impl Index {
             shapes,
             ..Self::default()
         };
-        let mut load: Map<(usize, Uid), u32> = Map::default();
+        let mut load: HashMap<(usize, Uid), u32> = HashMap::default();
         for row in rows {
             for (at, dimension) in DIMENSIONS.into_iter().enumerate() {
                 index
@@ -128,7 +131,7 @@ impl Index {
                     .for_each(|uid| *load.entry((at, *uid)).or_default() += 1);
             }
         }
-        let mut filed: Map<Key, Vec<Row>> = Map::default();
+        let mut filed: HashMap<Key, Vec<Row>> = HashMap::default();
         for row in rows {
             for key in index.best_keys(row, &load) {
                 filed.entry(key).or_default().push(*row);
@@ -167,7 +170,7 @@ impl Index {
             .map_or(&[], |shape| shape.keys(row, dimension))
     }
 
-    fn best_keys(&self, row: &Row, load: &Map<(usize, Uid), u32>) -> Vec<Key> {
+    fn best_keys(&self, row: &Row, load: &HashMap<(usize, Uid), u32>) -> Vec<Key> {
         let rarest = DIMENSIONS
             .into_iter()
             .enumerate()
@@ -200,7 +203,7 @@ impl Index {
             && let Some(dimension) = self.second_key(key, &rows)
         {
             filled.split = Some(dimension);
-            let mut subs: Map<Uid, Vec<Row>> = Map::default();
+            let mut subs: HashMap<Uid, Vec<Row>> = HashMap::default();
             let mut rest = Vec::new();
             for row in rows {
                 let keys = self.keys(&row, dimension).to_vec();
@@ -214,8 +217,9 @@ impl Index {
             subs.sort_unstable_by_key(|(uid, _)| *uid);
             for (uid, rows) in subs {
                 let range = self.store(rows);
-                self.subs
-                    .insert(sub_hash(bucket, uid), number(self.sub_rows.len()));
+                // What finds no cell is found by halves.
+                let hash = sub_hash(bucket, uid);
+                let _ = self.subs.insert(hash, number(self.sub_rows.len()));
                 self.sub_rows.push((bucket, uid, range));
             }
             rows = rest;
@@ -260,7 +264,7 @@ impl Index {
             usize::MAX
         };
         let left = |dimension: Dimension| {
-            let mut load: Map<Uid, usize> = Map::default();
+            let mut load: HashMap<Uid, usize> = HashMap::default();
             let mut without = 0;
             for row in rows {
                 let keys = self.keys(row, dimension);
@@ -278,6 +282,26 @@ impl Index {
             .map(|(_, dimension)| (left(dimension), dimension))
             .min_by_key(|(left, _)| *left)?;
         (best.0 * 2 <= rows.len()).then_some(best.1)
+    }
+
+    /// The rows of a split bucket under a second key.
+    #[inline]
+    pub(crate) fn sub_rows(&self, bucket: u32, uid: Uid) -> Option<Range> {
+        let key = |at: usize| {
+            self.sub_rows
+                .get(at)
+                .map(|(bucket, uid, _)| (*bucket, *uid))
+        };
+        let is = |at: u32| key(at as usize) == Some((bucket, uid));
+        let at = match self.subs.find(sub_hash(bucket, uid), is) {
+            None if self.subs.is_crowded() => {
+                let rows = &self.sub_rows;
+                let found = rows.binary_search_by_key(&(bucket, uid), |row| (row.0, row.1));
+                found.ok()?
+            }
+            at => at? as usize,
+        };
+        self.sub_rows.get(at).map(|(_, _, range)| *range)
     }
 
     /// Rows of a range.

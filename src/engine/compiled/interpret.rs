@@ -391,8 +391,9 @@ impl<'a, O: Observer> Interpreter<'a, O> {
         };
         let (above, targets) = (closure.list().len(), targets.items());
         if above <= targets.len() {
+            let rounds = 1 + u64::from(targets.len().checked_ilog2().unwrap_or(0));
             let found = closure.list().iter().any(|seen| is(*seen));
-            self.meter.spend(above as u64)?;
+            self.meter.spend(above as u64 * rounds)?;
             return Ok(found);
         }
         let found = targets

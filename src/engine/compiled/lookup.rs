@@ -4,7 +4,7 @@
 //! principal, action and resource, or on the entities that policies name, whichever are fewer, and on the
 //! rows met; not on how many policies there are.
 
-use super::index::{Index, Range, sub_hash};
+use super::index::{Index, Range};
 use super::interpret::Closures;
 use super::ops::{Fault, Meter};
 use super::prune::Reached;
@@ -106,17 +106,9 @@ impl Lookup<'_> {
         let closure = self.closures.of(dimension);
         self.meter.spend(closure.list().len() as u64)?;
         for uid in closure.list() {
-            let is = |sub: u32| {
-                index
-                    .sub_rows
-                    .get(sub as usize)
-                    .is_some_and(|(bucket, key, _)| *bucket == at && key == uid)
-            };
-            if let Some(sub) = index.subs.find(sub_hash(at, *uid), is)
-                && let Some((_, _, range)) = index.sub_rows.get(sub as usize)
-            {
+            if let Some(range) = index.sub_rows(at, *uid) {
                 self.rows(
-                    *range,
+                    range,
                     if dimension == Dimension::Action {
                         Some(*uid)
                     } else {

@@ -12,10 +12,8 @@ use super::ops::{self, Meter};
 use super::runtime::V;
 use crate::entities::{Interning, Record, SetValue, Sym, Uid, Value};
 use cedar_policy::pst::{BinaryOp, EntityUID, Expr, Literal, PatternElem, UnaryOp};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-
-type Map<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
 
 /// Expressions nested deeper than this are refused.
 pub(crate) const DEPTH: u32 = 200;
@@ -39,11 +37,11 @@ pub(crate) struct Origin {
 pub(crate) struct Lowering<'s> {
     pub(crate) program: Program,
     pub(crate) symbols: &'s mut dyn Interning,
-    nodes: Map<Node, Ix>,
-    lists: Map<Vec<Ix>, List>,
-    paths: Map<Vec<Sym>, List>,
-    consts: Map<u64, Vec<u32>>,
-    patterns: Map<Vec<PatternElem>, u32>,
+    nodes: HashMap<Node, Ix>,
+    lists: HashMap<Vec<Ix>, List>,
+    paths: HashMap<Vec<Sym>, List>,
+    consts: BTreeMap<Value, u32>,
+    patterns: HashMap<Vec<PatternElem>, u32>,
     origins: Vec<Origin>,
     clause: u16,
     position: u32,
@@ -59,11 +57,11 @@ impl<'s> Lowering<'s> {
         Self {
             program,
             symbols,
-            nodes: Map::default(),
-            lists: Map::default(),
-            paths: Map::default(),
-            consts: Map::default(),
-            patterns: Map::default(),
+            nodes: HashMap::new(),
+            lists: HashMap::new(),
+            paths: HashMap::new(),
+            consts: BTreeMap::new(),
+            patterns: HashMap::new(),
             origins: Vec::new(),
             clause: 0,
             position: 0,
@@ -145,16 +143,9 @@ impl<'s> Lowering<'s> {
             return self.node(Node::Bool(value));
         }
         let consts = &mut self.program.consts;
-        let same = self.consts.entry(value.content_hash()).or_default();
-        let known = same
-            .iter()
-            .copied()
-            .find(|at| consts.get(*at as usize) == Some(&value));
-        let at = known.unwrap_or_else(|| {
-            let at = number(consts.len());
-            consts.push(value);
-            same.push(at);
-            at
+        let at = *self.consts.entry(value).or_insert_with_key(|value| {
+            consts.push(value.clone());
+            number(consts.len() - 1)
         });
         self.node(Node::Const(at))
     }

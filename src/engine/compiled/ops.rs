@@ -5,9 +5,10 @@
 use super::ir::{Method, Method2, Order, SetOp};
 use super::outcome::ErrorCode;
 use super::runtime::V;
-use crate::entities::{
-    SetValue, Value, hash_fields, hash_ip, hash_scalar, hash_str, mix, to_date, to_time,
-};
+use crate::entities::{SEARCHED, SetValue, Value, to_date, to_time};
+use crate::hash;
+use std::cmp::Ordering;
+use std::hash::{Hash, Hasher};
 
 /// Why an expression has no value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,25 +83,63 @@ fn equal_items(meter: &mut Meter, left: &[Value], right: &[Value]) -> Result<boo
     Ok(true)
 }
 
-/// The hash of a value, as sets and groups file it.
+/// The hash of a value, as groups file it; equal values have equal hashes.
 pub(crate) fn hash_of(value: V<'_>) -> u64 {
+    let mut hasher = hash::hasher(0);
+    feed(value, &mut hasher);
+    hasher.finish()
+}
+
+fn feed(value: V<'_>, hasher: &mut impl Hasher) {
+    hasher.write_u8(rank(value));
     match value {
-        V::Bool(v) => hash_scalar(1, u64::from(v)),
-        V::Long(v) => hash_scalar(2, v.cast_unsigned()),
-        V::Str(v) => hash_str(v),
-        V::Entity(v) => hash_scalar(4, u64::from(v.raw())),
-        V::Decimal(v) => hash_scalar(5, v.cast_unsigned()),
-        V::Datetime(v) => hash_scalar(6, v.cast_unsigned()),
-        V::Duration(v) => hash_scalar(7, v.cast_unsigned()),
-        V::Ip(v) => hash_ip(v),
-        V::Set(v) => v.items().iter().fold(hash_scalar(9, 0), |hash, item| {
-            mix(hash, item.content_hash())
+        V::Bool(v) => hasher.write_u8(u8::from(v)),
+        V::Long(v) | V::Decimal(v) | V::Datetime(v) | V::Duration(v) => hasher.write_i64(v),
+        V::Str(v) => hasher.write(v.as_bytes()),
+        V::Entity(v) => hasher.write_u32(v.raw()),
+        V::Ip(v) => v.hash(hasher),
+        V::Set(v) => v.items().iter().for_each(|item| feed(item.into(), hasher)),
+        V::Record(v) => v.fields().iter().for_each(|(name, value)| {
+            name.hash(hasher);
+            feed(value.into(), hasher);
         }),
-        V::Record(v) => hash_fields(v.fields()),
     }
 }
 
-/// What hashing a value costs: everything inside it.
+/// The order of kinds, which is that of the variants of [`Value`].
+const fn rank(value: V<'_>) -> u8 {
+    match value {
+        V::Bool(_) => 0,
+        V::Long(_) => 1,
+        V::Str(_) => 2,
+        V::Entity(_) => 3,
+        V::Set(_) => 4,
+        V::Record(_) => 5,
+        V::Decimal(_) => 6,
+        V::Datetime(_) => 7,
+        V::Duration(_) => 8,
+        V::Ip(_) => 9,
+    }
+}
+
+/// How two values stand in the order in which sets keep them: the derived one of [`Value`].
+pub(crate) fn order(left: V<'_>, right: V<'_>) -> Ordering {
+    match (left, right) {
+        (V::Bool(a), V::Bool(b)) => a.cmp(&b),
+        (V::Long(a), V::Long(b))
+        | (V::Decimal(a), V::Decimal(b))
+        | (V::Datetime(a), V::Datetime(b))
+        | (V::Duration(a), V::Duration(b)) => a.cmp(&b),
+        (V::Str(a), V::Str(b)) => a.cmp(b),
+        (V::Entity(a), V::Entity(b)) => a.cmp(&b),
+        (V::Set(a), V::Set(b)) => a.cmp(b),
+        (V::Record(a), V::Record(b)) => a.cmp(b),
+        (V::Ip(a), V::Ip(b)) => a.cmp(b),
+        (a, b) => rank(a).cmp(&rank(b)),
+    }
+}
+
+/// What comparing or hashing a value costs: everything inside it.
 pub(crate) fn weight(meter: &mut Meter, value: V<'_>) -> Result<(), Fault> {
     meter.spend(1 + value.width())?;
     match value {
@@ -124,22 +163,23 @@ fn is_nested(value: &Value) -> bool {
 
 /// Whether `value` is an element of `set`.
 pub(crate) fn contains(meter: &mut Meter, set: &SetValue, value: V<'_>) -> Result<bool, Fault> {
+    let items = set.items();
+    let before = meter.left;
     weight(meter, value)?;
-    let mut fault = None;
-    let found = set.find(
-        || hash_of(value),
-        |item| match meter
-            .spend(1)
-            .and_then(|()| equal(meter, item.into(), value))
-        {
-            Ok(is) => is,
-            Err(found) => {
-                fault = Some(found);
-                true
+    if items.len() <= SEARCHED {
+        for item in items {
+            meter.spend(1)?;
+            if equal(meter, item.into(), value)? {
+                return Ok(true);
             }
-        },
-    );
-    fault.map_or(Ok(found), Err)
+        }
+        return Ok(false);
+    }
+    // One comparison a round, none of which looks at more than the whole value.
+    let rounds = u64::from(items.len().ilog2());
+    meter.spend((before - meter.left).saturating_mul(rounds))?;
+    let found = items.binary_search_by(|item| order(item.into(), value));
+    Ok(found.is_ok())
 }
 
 /// `left.contains(right)`, `containsAll`, `containsAny`.

@@ -164,12 +164,20 @@ impl<'a, O: Observer> Interpreter<'a, O> {
             }
         });
         self.meter = meter;
-        match fault {
-            Some(fault) => Err(fault),
-            None => Ok(at
-                .and_then(|at| group.keys.get(at as usize))
-                .map(|(_, range)| *range)),
+        if let Some(fault) = fault {
+            return Err(fault);
         }
+        let at = match at {
+            None if group.table.is_crowded() => {
+                let keys = &group.keys;
+                let found = keys.binary_search_by(|(key, _)| ops::order(key.into(), value));
+                found.ok()
+            }
+            at => at.map(|at| at as usize),
+        };
+        Ok(at
+            .and_then(|at| group.keys.get(at))
+            .map(|(_, range)| *range))
     }
 }
 

@@ -41,15 +41,22 @@ impl EngineRequest {
         self.resource = symbols.entity(resource.0, resource.1);
     }
 
-    /// Sets one attribute of the context.
-    pub(crate) fn set_context(&mut self, version: &EntityVersion, name: &str, value: RawValue) {
+    /// Adds one attribute to the context, which is in order once [`Record::settle`] was called.
+    pub(crate) fn add_context(&mut self, version: &EntityVersion, name: &str, value: RawValue) {
         let mut symbols = RequestSymbols {
             version,
             locals: &mut self.locals,
         };
         let name = symbols.name(name);
         let value = value.into_value(&mut symbols);
-        self.context.set(name, value);
+        self.context.push(name, value);
+    }
+
+    /// Sets one attribute of the context.
+    #[cfg(test)]
+    pub(crate) fn set_context(&mut self, version: &EntityVersion, name: &str, value: RawValue) {
+        self.add_context(version, name, value);
+        self.context.settle();
     }
 
     /// The number of a name.

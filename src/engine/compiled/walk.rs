@@ -5,7 +5,7 @@
 
 use super::ops::{Fault, Meter};
 use super::request::EngineRequest;
-use crate::entities::{EntityRef, EntityVersion, Overlay, Sym, Table, Uid};
+use crate::entities::{EntityRef, EntityVersion, Marks, Overlay, Sym, Uid};
 
 /// Everything a decision reads about entities.
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +45,7 @@ impl<'a> World<'a> {
     }
 }
 
-/// Up to this many ids a list is searched; beyond, a table.
+/// Up to this many ids a list is searched; beyond, marks are looked at.
 const LISTED: usize = 24;
 
 /// An entity and what is above it, nearest first; its room is used again.
@@ -54,15 +54,11 @@ pub(crate) struct Closure {
     list: Vec<Uid>,
     /// One bit of every id listed: most ids that are not listed are told apart by it alone.
     bits: u64,
-    table: Table,
+    marks: Marks,
 }
 
 const fn bit(uid: Uid) -> u64 {
     1 << (uid.raw() & 63)
-}
-
-fn spread(uid: Uid) -> u64 {
-    u64::from(uid.raw()).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 16
 }
 
 impl Closure {
@@ -88,13 +84,16 @@ impl Closure {
         if self.list.len() <= LISTED {
             self.list.contains(&uid)
         } else {
-            self.table.find(spread(uid), |at| at == uid.raw()).is_some()
+            self.marks.has(uid)
         }
     }
 
     fn begin(&mut self, start: Uid) {
+        if self.list.len() > LISTED {
+            let marks = &mut self.marks;
+            self.list.iter().for_each(|uid| marks.unset(*uid));
+        }
         self.list.clear();
-        self.table.clear();
         self.list.push(start);
         self.bits = bit(start);
     }
@@ -107,11 +106,10 @@ impl Closure {
         self.list.push(uid);
         self.bits |= bit(uid);
         if self.list.len() == LISTED + 1 {
-            self.list
-                .iter()
-                .for_each(|uid| self.table.insert(spread(*uid), uid.raw()));
+            let marks = &mut self.marks;
+            self.list.iter().for_each(|uid| _ = marks.set(*uid));
         } else if self.list.len() > LISTED {
-            self.table.insert(spread(uid), uid.raw());
+            self.marks.set(uid);
         }
     }
 

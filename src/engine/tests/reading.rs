@@ -6,12 +6,13 @@
 use super::super::compiled::EngineRequest;
 use super::super::read::read;
 use super::super::resolve::resolve;
+use super::super::spelled;
 use super::generate::{Gen, Ty};
 use crate::caller::{Caller, Handles, InlineRule, Scope};
 use crate::enrich::enrich;
-use crate::entities::{Exporter, NewEntity, RawValue};
+use crate::entities::{EntityRef, Exporter, NewEntity, RawValue};
 use crate::pdp::Pdp;
-use crate::request::{EntityRef, Limits, Request};
+use crate::request::{EntityRef as Name, Limits, Request};
 use crate::timestamp::Timestamp;
 use cedar_policy::Entity;
 use proptest::prelude::*;
@@ -231,13 +232,13 @@ fn request(g: &mut Gen) -> Request {
             g.pick(types)
         };
         let id = g.pick(&["0", "1", "9", "red", "blue"]);
-        EntityRef::new(ty, id).unwrap()
+        Name::new(ty, id).unwrap()
     };
     let strict = g.one_in(4);
     let action = match g.below(20) {
-        0 => EntityRef::new("Action", "bare").unwrap(),
-        1 => EntityRef::new("User", "0").unwrap(),
-        _ => EntityRef::new("Action", if strict { "strict" } else { "read" }).unwrap(),
+        0 => Name::new("Action", "bare").unwrap(),
+        1 => Name::new("User", "0").unwrap(),
+        _ => Name::new("Action", if strict { "strict" } else { "read" }).unwrap(),
     };
     let context = if strict {
         members(g, &["n", "r", "s"], &["n", "r"])
@@ -251,11 +252,15 @@ fn request(g: &mut Gen) -> Request {
         0 => odd(g, 2).as_object().cloned().unwrap_or_default(),
         _ => context,
     };
-    let entities = if g.one_in(2) {
+    let mut entities: Vec<Json> = if g.one_in(2) {
         (0..=g.below(3)).map(|_| inline(g)).collect()
     } else {
         Vec::new()
     };
+    // The same entity twice is one.
+    if g.one_in(8) {
+        entities.extend(entities.first().cloned());
+    }
     let facts = g
         .one_in(5)
         .then(|| (0..=g.below(2)).map(|_| inline(g)).collect());
@@ -329,7 +334,7 @@ fn canonical(entity: &Entity) -> Option<String> {
 fn same(pdp: &Pdp, request: &Request) -> Result<bool, TestCaseError> {
     let state = pdp.state();
     let now = Timestamp::from_millis(1_700_000_000_000);
-    let enriched = crate::trust::Scored::new(enrich(request, &state, now), None);
+    let enriched = crate::trust::Scored::new(enrich(request, &state, now, u64::MAX), None);
     let limits = Limits::default();
     let mut bound = EngineRequest::default();
     let ours = read(&enriched, &limits, &mut bound);
@@ -365,7 +370,33 @@ fn same(pdp: &Pdp, request: &Request) -> Result<bool, TestCaseError> {
         ours.extend(canonical(&entity));
     }
     let cedars: BTreeSet<String> = resolved.inline().iter().filter_map(canonical).collect();
-    prop_assert_eq!(ours, cedars, "{:?}", request);
+    prop_assert_eq!(&ours, &cedars, "{:?}", request);
+    // Spelled out, what Cedar read is what we read.
+    let mut again = EngineRequest::default();
+    if let Ok(overlay) = spelled::bind(&enriched, &resolved, &mut again) {
+        let exporter = Exporter {
+            version,
+            locals: Some(&again.locals),
+        };
+        let entities = overlay.iter().flat_map(|overlay| overlay.entities());
+        let spelled = entities.filter_map(|(uid, e)| canonical(&exporter.entity(uid, e)?));
+        prop_assert_eq!(spelled.collect::<BTreeSet<_>>(), cedars, "{:?}", request);
+        let context = |bound: &EngineRequest| {
+            let exporter = Exporter {
+                version,
+                locals: Some(&bound.locals),
+            };
+            let fields = EntityRef {
+                attrs: bound.context.fields(),
+                tags: &[],
+                parents: &[],
+            };
+            exporter
+                .entity(bound.principal, fields)
+                .and_then(|e| canonical(&e))
+        };
+        prop_assert_eq!(context(&again), context(&bound), "{:?}", request);
+    }
     Ok(true)
 }
 

@@ -106,9 +106,9 @@ fn same(model: &Model, version: &EntityVersion, spread: usize) {
                 );
                 assert_eq!(
                     version
-                        .ancestors(uid, usize::MAX)
-                        .unwrap()
+                        .above(uid, &crate::meter::Meter::new(u64::MAX))
                         .into_iter()
+                        .chain([uid])
                         .map(name)
                         .collect::<BTreeSet<Id>>(),
                     model.ancestors(&id)

@@ -4,8 +4,7 @@
 mod mmdb;
 
 use std::fmt;
-use std::fs::{File, Metadata};
-use std::io::Read;
+use std::fs::Metadata;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -17,6 +16,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Visitor};
 
 use super::{GeoAnswer, GeoSource};
+use crate::files;
 use crate::score::{Country, Point};
 
 /// Largest file that is read into memory.
@@ -299,18 +299,9 @@ fn fault(path: &Path, error: &dyn fmt::Display) -> String {
 }
 
 fn read(path: &Path) -> Result<Loaded, String> {
-    let file = File::open(path).map_err(|error| fault(path, &error))?;
-    let metadata = file.metadata().map_err(|error| fault(path, &error))?;
-    if !metadata.is_file() {
-        return Err(fault(path, &"is no file"));
-    }
-    if metadata.len() > LARGEST {
-        return Err(fault(path, &format_args!("larger than {LARGEST} bytes")));
-    }
-    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
-    let mut file = file.take(LARGEST);
-    file.read_to_end(&mut bytes)
-        .map_err(|error| fault(path, &error))?;
+    // Before reading: what changes meanwhile is read again.
+    let metadata = std::fs::metadata(path).map_err(|error| fault(path, &error))?;
+    let bytes = files::read(path, LARGEST).map_err(|error| fault(path, &error))?;
     let reader = Reader::from_source(bytes).map_err(|error| {
         fault(
             path,
@@ -545,7 +536,7 @@ mod tests {
         let changed = [one("NO"), Vec::new()].concat();
         let put = |bytes: &[u8], seconds: u64| {
             std::fs::write(&path, bytes).unwrap();
-            let file = File::options().write(true).open(&path).unwrap();
+            let file = std::fs::File::options().write(true).open(&path).unwrap();
             let time = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
             file.set_modified(time).unwrap();
         };

@@ -7,13 +7,12 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use foldhash::fast::RandomState;
 use serde_json::{Map, Value};
 
 use crate::entities::ExtFn;
 
 /// Looked up for every request.
-type HashMap<K, V> = std::collections::HashMap<K, V, RandomState>;
+type HashMap<K, V> = std::collections::HashMap<K, V, crate::hash::Keyed>;
 
 /// A declared type.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,7 +66,7 @@ pub(crate) struct ActionModel {
 pub(crate) struct EntityModel {
     attrs: Type,
     pub(crate) tags: Option<Type>,
-    /// The ids there are, for an enumerated type.
+    /// The ids there are, in order, for an enumerated type.
     pub(crate) ids: Option<Vec<String>>,
     /// The types an entity of this type may have above it, at any distance.
     pub(crate) above: HashSet<String>,
@@ -273,7 +272,9 @@ impl Names<'_> {
         let ids = declared.get("enum").and_then(Value::as_array);
         let ids = ids.map(|ids| {
             let texts = ids.iter().filter_map(Value::as_str);
-            texts.map(str::to_owned).collect()
+            let mut ids: Vec<String> = texts.map(str::to_owned).collect();
+            ids.sort_unstable();
+            ids
         });
         let known = self.is_known_record(&attrs)
             && tags.as_ref().is_none_or(|tags| self.is_known(tags))

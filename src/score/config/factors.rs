@@ -223,7 +223,7 @@ pub struct BehaviorConfig {
     pub clean: Score,
     /// See `clean`.
     pub clean_days: u32,
-    /// Below so many decisions of history the factor is missing.
+    /// Below so many distinct days with a decision, before today, the factor is missing.
     pub history: u32,
     /// How far the factor is believed.
     pub confidence: Score,

@@ -38,7 +38,8 @@ pub(in crate::score) fn measure(model: &Model, identity: &Identity, now: Timesta
             || identity.mfa_verified.is_some()
             || identity.phishing_resistant.is_some()
             || identity.account_created.is_some()
-            || identity.suspicious.is_some(),
+            // What speaks against the account makes it no better known.
+            || identity.suspicious == Some(false),
         evident: &identity.evident,
         max_age: config.max_age_seconds.identity,
         rule: config.on_missing.identity,

@@ -79,7 +79,7 @@ pub(in crate::score) fn standing(
 /// What one evidence is worth; `None` for nothing.
 fn worth(model: &Model, evidence: &Evidence, now: Timestamp) -> Option<Worth> {
     let config = model.config();
-    let age = now.as_millis() - evidence.at.as_millis();
+    let age = now.as_millis().saturating_sub(evidence.at.as_millis());
     if age < -i64::from(config.clock_skew_seconds) * 1_000
         || evidence.until.is_some_and(|until| now >= until)
         || evidence.method.is_some_and(|m| !model.authenticates(m))
@@ -87,7 +87,10 @@ fn worth(model: &Model, evidence: &Evidence, now: Timestamp) -> Option<Worth> {
         return None;
     }
     let lasting = |level: u8, seconds: u32| {
-        let end = evidence.at.as_millis() + i64::from(seconds) * 1_000;
+        let end = evidence
+            .at
+            .as_millis()
+            .saturating_add(i64::from(seconds) * 1_000);
         let until = Timestamp::from_millis(end);
         (level > 0 && age <= i64::from(seconds) * 1_000).then(|| Worth {
             level,

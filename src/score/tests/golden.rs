@@ -36,18 +36,20 @@ fn perfect_calibrated() {
         "secret",
         "\
 identity ok score 1.0 confidence 0.9 weight 0.25 contribution 0.2639
-  mfa_enrolled: a second factor is enrolled: factor +0.20, composite +0.025
-  mfa_verified: a second factor was verified in this session: factor +0.10, composite 0.00
-  phishing_resistant: the method was phishing-resistant: factor +0.10, composite 0.00
-  account_age: the account is old enough: factor +0.10, composite 0.00
-  no_suspicious_activity: no suspicious activity on record: factor +0.10, composite 0.00
+  mfa_enrolled: a second factor is enrolled: factor +0.20, composite +0.05 before the cap
+  mfa_verified: a second factor was verified in this session: factor +0.10, composite +0.025 before the cap
+  phishing_resistant: the method was phishing-resistant: factor +0.10, composite +0.025 before the cap
+  account_age: the account is old enough: factor +0.10, composite +0.025 before the cap
+  no_suspicious_activity: no suspicious activity on record: factor +0.10, composite +0.025 before the cap
+  capped: the factor comes to 1.10, and at most 1.00 counts: factor -0.10, composite -0.025
 device ok score 1.0 confidence 0.9 weight 0.2 contribution 0.2111
-  registered: device registered: factor +0.30, composite 0.00
-  trust_high: device trust high: factor +0.20, composite 0.00
-  scan_recent: device scanned recently: factor +0.10, composite 0.00
-  current_os: operating system current: factor +0.10, composite 0.00
-  managed: device managed: factor +0.20, composite 0.00
-  certificate: device certificate shown: factor +0.10, composite 0.00
+  registered: device registered: factor +0.30, composite +0.06 before the cap
+  trust_high: device trust high: factor +0.20, composite +0.04 before the cap
+  scan_recent: device scanned recently: factor +0.10, composite +0.02 before the cap
+  current_os: operating system current: factor +0.10, composite +0.02 before the cap
+  managed: device managed: factor +0.20, composite +0.04 before the cap
+  certificate: device certificate shown: factor +0.10, composite +0.02 before the cap
+  capped: the factor comes to 1.30, and at most 1.00 counts: factor -0.30, composite -0.06
 location ok score 1.0 confidence 0.9 weight 0.15 contribution 0.1583
   known_place: known place: factor +0.40, composite +0.06
   country_allowed: country on the allow list: factor +0.10, composite +0.015
@@ -72,18 +74,20 @@ fn perfect_literal() {
         "secret",
         "\
 identity ok score 1.0 confidence 0.9 weight 0.25 contribution 0.225
-  mfa_enrolled: a second factor is enrolled: factor +0.20, composite +0.0225
-  mfa_verified: a second factor was verified in this session: factor +0.10, composite 0.00
-  phishing_resistant: the method was phishing-resistant: factor +0.10, composite 0.00
-  account_age: the account is old enough: factor +0.10, composite 0.00
-  no_suspicious_activity: no suspicious activity on record: factor +0.10, composite 0.00
+  mfa_enrolled: a second factor is enrolled: factor +0.20, composite +0.045 before the cap
+  mfa_verified: a second factor was verified in this session: factor +0.10, composite +0.0225 before the cap
+  phishing_resistant: the method was phishing-resistant: factor +0.10, composite +0.0225 before the cap
+  account_age: the account is old enough: factor +0.10, composite +0.0225 before the cap
+  no_suspicious_activity: no suspicious activity on record: factor +0.10, composite +0.0225 before the cap
+  capped: the factor comes to 1.10, and at most 1.00 counts: factor -0.10, composite -0.0225
 device ok score 1.0 confidence 0.9 weight 0.2 contribution 0.18
-  registered: device registered: factor +0.30, composite 0.00
-  trust_high: device trust high: factor +0.20, composite 0.00
-  scan_recent: device scanned recently: factor +0.10, composite 0.00
-  current_os: operating system current: factor +0.10, composite 0.00
-  managed: device managed: factor +0.20, composite 0.00
-  certificate: device certificate shown: factor +0.10, composite 0.00
+  registered: device registered: factor +0.30, composite +0.054 before the cap
+  trust_high: device trust high: factor +0.20, composite +0.036 before the cap
+  scan_recent: device scanned recently: factor +0.10, composite +0.018 before the cap
+  current_os: operating system current: factor +0.10, composite +0.018 before the cap
+  managed: device managed: factor +0.20, composite +0.036 before the cap
+  certificate: device certificate shown: factor +0.10, composite +0.018 before the cap
+  capped: the factor comes to 1.30, and at most 1.00 counts: factor -0.30, composite -0.054
 location ok score 1.0 confidence 0.9 weight 0.15 contribution 0.135
   known_place: known place: factor +0.40, composite +0.054
   country_allowed: country on the allow list: factor +0.10, composite +0.0135
@@ -115,8 +119,9 @@ identity ok score 1.0 confidence 0.9 weight 0.25 contribution 0.2639
   no_suspicious_activity: no suspicious activity on record: factor +0.10, composite +0.025
   admin_role: administrative role: factor -0.10, composite 0.00
 device ok score 0.0 confidence 0.6 weight 0.2 contribution 0.0
-  not_registered: device not registered: factor -0.20, composite 0.00
-  jailbroken_unknown: not known whether the device is jailbroken, counted as if it were: factor -0.30, composite -0.0222
+  not_registered: device not registered: factor -0.20, composite -0.0444 before the cap
+  jailbroken_unknown: not known whether the device is jailbroken, counted as if it were: factor -0.30, composite -0.0667 before the cap
+  capped: the factor comes to -0.20, and at least 0.00 counts: factor +0.20, composite +0.0444
 location ok score 0.3 confidence 0.9 weight 0.15 contribution 0.05
   new_country: country never seen for this user: factor -0.20, composite -0.0333
 behavior ok score 0.37 confidence 0.9 weight 0.2 contribution 0.0822
@@ -203,8 +208,9 @@ device missing score 0.0 confidence 0.6 weight 0.2 contribution 0.0
 location missing score 0.0 confidence 0.5 weight 0.15 contribution 0.0
   missing: location: nothing is known, counted as 0.00: factor -0.50, composite -0.0834
 behavior missing score 0.5 confidence 0.9 weight 0.2 contribution 0.1111
-  missing: behavior: fewer than 20 decisions of history, counted as 0.50: factor 0.00, composite 0.00
-  hour_unknown: too short a history to know the hour, counted as an unusual one: factor -0.10, composite 0.00
+  missing: behavior: decisions on fewer than 20 days, counted as 0.50: factor 0.00, composite 0.00
+  hour_unknown: too short a history to know the hour, counted as an unusual one: factor -0.10, composite -0.0222 before the cap
+  capped: the factor comes to 0.60, and at most 0.50 counts: factor -0.10, composite -0.0222
 network missing score 0.1 confidence 0.6 weight 0.1 contribution 0.0111
   missing: network: nothing is known, counted as 0.10: factor -0.40, composite -0.0445
 resource_sensitivity unavailable score 0.0 confidence 0.0 weight 0.0 contribution 0.0

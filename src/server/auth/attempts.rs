@@ -7,18 +7,19 @@ use std::time::{Duration, Instant};
 
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use lru::LruCache;
+
+use crate::hash::{self, Lru};
 
 /// Failed attempts that an address has at once, and again one each second.
 const BURST: NonZeroU32 = NonZeroU32::new(20).unwrap();
-/// How long a good token speaks for the address that it came from.
+/// How long a good token from an address lets further new tokens from there be verified.
 const GOOD: Duration = Duration::from_secs(600);
-/// Addresses that are remembered; the longest quiet one is forgotten first.
+/// Addresses that are remembered; the least recently used one is forgotten first.
 const ADDRESSES: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 
 /// Counts failed attempts by address.
 #[derive(Debug)]
-pub(super) struct Attempts(Mutex<LruCache<IpAddr, Known>>);
+pub(super) struct Attempts(Mutex<Lru<IpAddr, Known>>);
 
 /// What an address did.
 #[derive(Debug)]
@@ -26,13 +27,13 @@ struct Known {
     rate: DefaultDirectRateLimiter,
     /// Until when it has had too many.
     over_until: Instant,
-    /// Until when it is given the benefit of a good token that came from it.
+    /// Until when a good token from it lets further new tokens be verified.
     good_until: Option<Instant>,
 }
 
 impl Attempts {
     pub(super) fn new() -> Self {
-        Self(Mutex::new(LruCache::new(ADDRESSES)))
+        Self(Mutex::new(hash::lru(ADDRESSES)))
     }
 
     /// Whether the next failed attempt of an address would be too many; counts nothing.

@@ -1,6 +1,6 @@
 //! The configured callers, by what each is recognised by.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -18,7 +18,7 @@ pub(super) struct Table {
     sans: HashMap<String, Caller>,
     uids: HashMap<u32, Caller>,
     tokens: HashMap<(String, String), Caller>,
-    names: HashSet<String>,
+    names: HashMap<String, Caller>,
 }
 
 impl Table {
@@ -26,7 +26,7 @@ impl Table {
         let callers = check_callers(configs)?;
         let mut table = Self::default();
         for (config, caller) in configs.iter().zip(callers) {
-            table.names.insert(config.name.clone());
+            table.names.insert(config.name.clone(), caller.clone());
             for hash in config.key_sha256.iter().filter_map(|hash| digits(hash)) {
                 let same = table.keys.entry(first(&hash)).or_default();
                 same.push((hash, caller.clone()));
@@ -45,9 +45,9 @@ impl Table {
         Ok(table)
     }
 
-    /// Whether one of them has this name.
-    pub(super) fn names(&self, name: &str) -> bool {
-        self.names.contains(name)
+    /// The caller of this name.
+    pub(super) fn named(&self, name: &str) -> Option<Caller> {
+        self.names.get(name).cloned()
     }
 
     /// The caller of an API key.

@@ -91,8 +91,8 @@ closed! {
         NotReady = "not_ready",
         /// The decision log is full, and a full log denies.
         LogFull = "log_full",
-        /// No more connections are taken.
-        Connections = "connections",
+        /// The body found no room in `limits.bodies_bytes`, or gave way to another.
+        Bodies = "bodies",
     }
 }
 

@@ -94,16 +94,6 @@ impl fmt::Debug for Watched {
 pub(super) fn declared() -> Vec<Watched> {
     [
         (
-            "requests_under_way",
-            "Requests that hold a place among `limits.concurrent_requests`",
-            Kind::Gauge,
-        ),
-        (
-            "connections",
-            "Places among `limits.connections` that are taken, one by each listener that waits",
-            Kind::Gauge,
-        ),
-        (
             "audit_queue",
             "Records of the decision log that wait to be written",
             Kind::Gauge,

@@ -39,10 +39,11 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, pdp: &Pdp, state: &Sta
     encode_counter(
         encoder,
         "engine_fallbacks",
-        "Decisions by the reference because only Cedar's reader took the request",
+        "Requests that only Cedar's reader took",
         pdp.engine_fallbacks(),
     )?;
     let (policies, forbids) = state.snapshot().counts();
+    let limits = pdp.limits().1;
     for (name, help, value) in [
         (
             "sequence",
@@ -64,6 +65,21 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, pdp: &Pdp, state: &Sta
             "entities",
             "Stored entities, the actions of the schema among them",
             state.entity_count() as u64,
+        ),
+        (
+            "entities_limit",
+            "Entities that may be stored",
+            limits.entities as u64,
+        ),
+        (
+            "entity_names",
+            "Different names of attributes, tags and types in stored entities and policies",
+            state.entity_name_count() as u64,
+        ),
+        (
+            "entity_names_limit",
+            "Different names that may be used",
+            limits.entity_names as u64,
         ),
     ] {
         encode_gauge(encoder, name, help, value)?;

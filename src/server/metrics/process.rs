@@ -60,6 +60,11 @@ impl Process {
     }
 }
 
+/// The most files that the process may open, where the system says.
+pub(in crate::server) fn most_files() -> Option<u64> {
+    linux::most_files()
+}
+
 /// From `/proc/self`; elsewhere there is none, and nothing is said.
 mod linux {
     use std::fs;

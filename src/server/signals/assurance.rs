@@ -13,7 +13,7 @@ use super::super::app::App;
 use super::super::body;
 use super::super::problem::Problem;
 use super::fields::{Fields, LONGEST_ID, problem};
-use super::{change, store};
+use super::{change, store, types};
 use crate::caller::Caller;
 use crate::json::{InputFault, shown};
 use crate::score::{Evidence, Method};
@@ -45,6 +45,7 @@ pub(in crate::server) async fn record(
     store(&app)?;
     let body: Value = body::read(&app, http).await?;
     let record = read(body, &app, (app.clock)()).map_err(problem)?;
+    types::check(&app, Some(&record.user), "/user")?;
     let shown = json!({
         "session": record.session,
         "user": {"type": record.user.type_name(), "id": record.user.id()},

@@ -12,7 +12,7 @@ use super::super::body::{self, Params, blocking, invalid, missing};
 use super::super::problem::Problem;
 use super::fields::{Fields, LONGEST_ID, problem};
 use super::subjects::{described, is_known, log};
-use super::{change, store};
+use super::{change, store, types};
 use crate::caller::Caller;
 use crate::json::InputFault;
 use crate::score::{DeviceTrust, Indicators};
@@ -41,6 +41,7 @@ pub(in crate::server) async fn register(
     store(&app)?;
     let body: Value = body::read(&app, http).await?;
     let record = read(body).map_err(problem)?;
+    types::check(&app, record.user.as_ref(), "/user")?;
     let device = record.id.clone();
     let user = record.user.as_ref().map(ToString::to_string);
     change(&app, Change::Device(record)).await?;

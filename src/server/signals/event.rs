@@ -121,11 +121,10 @@ pub(super) fn needs(kind: &EventKind) -> Option<Scope> {
         | EventKind::RiskLevelChange {
             level: Band::Low | Band::Medium,
         } => Some(Scope::SubjectsWrite),
-        EventKind::CredentialChange { change, .. } => match change {
-            CredentialChange::Create => None,
-            CredentialChange::Update | CredentialChange::Revoke | CredentialChange::Delete => {
-                Some(Scope::SubjectsWrite)
-            }
+        // A method that is enrolled speaks for the account.
+        EventKind::CredentialChange { method, change } => match (method, change) {
+            (None, CredentialChange::Create) => None,
+            _ => Some(Scope::SubjectsWrite),
         },
         _ => None,
     }

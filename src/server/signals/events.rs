@@ -13,9 +13,11 @@ use super::super::body::{self, blocking};
 use super::super::metrics::EventResult;
 use super::super::problem::Problem;
 use super::fields::problem;
+use super::types::unknown_type;
 use super::{event, kinds, store};
 use crate::caller::{Caller, Scope};
 use crate::json::{InputFault, MAX_FAULTS, kind, shown};
+use crate::request::EntityRef;
 use crate::signals::{ChangeError, Event, EventAnswer};
 
 /// Most events of one request.
@@ -29,7 +31,8 @@ pub(in crate::server) async fn report(
 ) -> Result<Response, Problem> {
     let store = store(&app)?;
     let body: Value = body::read(&app, http).await?;
-    let read = read(body, caller.name()).map_err(|faults| {
+    let unknown = |user: &EntityRef| unknown_type(&app, user);
+    let read = read(body, caller.name(), &unknown).map_err(|faults| {
         app.metrics.event(None, EventResult::Refused);
         problem(faults)
     })?;
@@ -86,18 +89,37 @@ fn beyond(event: &Event, kind: &str, scope: Scope) -> Value {
     })
 }
 
+/// Says what is wrong with the type of a user, if anything is.
+type Unknown<'a> = dyn Fn(&EntityRef) -> Option<String> + 'a;
+
+/// Reads one event, whose user must be of a known type.
+fn read_one(
+    value: Value,
+    at: &str,
+    source: &str,
+    unknown: &Unknown<'_>,
+) -> Result<Event, Vec<InputFault>> {
+    let event = event::read(value, at, source)?;
+    match event.subject.user.as_ref().and_then(unknown) {
+        Some(detail) => Err(vec![InputFault::new(format!("{at}/subject/user"), detail)]),
+        None => Ok(event),
+    }
+}
+
 /// The events of a body, or the answers to those that cannot be read.
 type Read = Vec<Result<Event, Value>>;
 
 /// Reads a body: an event, or `{"events": [..]}`. Faults of one event among several are answered in its
 /// place; those of a single one are those of the request.
-fn read(body: Value, source: &str) -> Result<Read, Vec<InputFault>> {
+///
+/// `unknown` says what is wrong with the type of a user.
+fn read(body: Value, source: &str, unknown: &Unknown<'_>) -> Result<Read, Vec<InputFault>> {
     let Value::Object(mut members) = body else {
         let detail = format!("expected an object, found {}", kind(&body));
         return Err(vec![InputFault::new("", detail)]);
     };
     let Some(events) = members.remove("events") else {
-        return event::read(members.into(), "", source).map(|event| vec![Ok(event)]);
+        return read_one(members.into(), "", source, unknown).map(|event| vec![Ok(event)]);
     };
     let mut faults = Vec::new();
     for name in members.keys().take(MAX_FAULTS) {
@@ -127,7 +149,7 @@ fn read(body: Value, source: &str) -> Result<Read, Vec<InputFault>> {
     }
     let read = events.into_iter().enumerate().map(|(at, value)| {
         let id = value.get("id").and_then(Value::as_str).map(shown);
-        event::read(value, &format!("/events/{at}"), source).map_err(|faults| {
+        read_one(value, &format!("/events/{at}"), source, unknown).map_err(|faults| {
             let detail = match faults.as_slice() {
                 [one] => one.to_string(),
                 many => format!("the event has {} faults", many.len()),
@@ -160,9 +182,12 @@ impl Unkept {
             }
             EventAnswer::Refused(error) => {
                 let (code, detail) = match &error {
-                    ChangeError::Full(_) => ("signals_full", error.to_string()),
+                    ChangeError::Full(_) | ChangeError::Share(_) => {
+                        ("signals_full", error.to_string())
+                    }
                     _ => {
-                        let detail = "the event could not be made durable; send it again";
+                        let detail =
+                            "the event could not be made durable and has no effect; send it again";
                         ("signals_not_kept", detail.to_owned())
                     }
                 };
@@ -193,11 +218,17 @@ impl Unkept {
         if self.answered > 0 {
             return Ok(());
         }
-        let code = match error {
-            ChangeError::Full(_) => "signals_full",
+        let code = match &error {
+            ChangeError::Full(_) | ChangeError::Share(_) => "signals_full",
             _ => "signals_not_kept",
         };
-        let detail = "no event could be kept; send them again later";
+        let detail = match &error {
+            ChangeError::State(_) => {
+                "no event could be made durable, and none has an effect; send them again later"
+                    .to_owned()
+            }
+            full => format!("no event could be kept: {full}"),
+        };
         Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).retry_after(5))
     }
 }

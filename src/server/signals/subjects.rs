@@ -15,6 +15,7 @@ use super::super::body::{self, Params, blocking, invalid, missing};
 use super::super::problem::Problem;
 use super::event::methods;
 use super::fields::{Fields, LONGEST_ID, LONGEST_REASON, problem};
+use super::types::unknown_type;
 use super::{change, store};
 use crate::audit::SubjectChange;
 use crate::caller::Caller;
@@ -59,10 +60,28 @@ pub(in crate::server) async fn get(
     Params(name): Params<(String, String)>,
 ) -> Result<Response, Problem> {
     let subject = subject(&name)?;
-    match described(&app, subject).await? {
+    match described(&app, subject.clone()).await? {
         Some(known) => Ok(Json(known).into_response()),
-        None => Err(missing("nothing is known of this subject")),
+        None => Err(nothing_known(&app, &subject)),
     }
+}
+
+/// The answer where nothing is known; it says so where the schema does not know the type either.
+fn nothing_known(app: &App, subject: &SubjectKind) -> Problem {
+    let wrong = match subject {
+        SubjectKind::User(user) => unknown_type(app, user),
+        _ => None,
+    };
+    match wrong {
+        Some(detail) => missing(format!("nothing is known of this subject: {detail}")),
+        None => missing("nothing is known of this subject"),
+    }
+}
+
+/// Refuses to say something of a user whose type the schema does not know. What was said before can still be
+/// looked at, ended and forgotten.
+fn check_type(app: &App, user: &EntityRef) -> Result<(), Problem> {
+    unknown_type(app, user).map_or(Ok(()), |detail| Err(invalid(detail)))
 }
 
 /// Ends findings, incidents, lock-outs, blocks and supplied risk levels.
@@ -84,6 +103,12 @@ pub(in crate::server) async fn remediate(
         reason: reason.clone(),
         by: caller.name().to_owned(),
     };
+    if let SubjectKind::User(user) = &subject
+        && unknown_type(&app, user).is_some()
+        && described(&app, subject.clone()).await?.is_none()
+    {
+        return Err(nothing_known(&app, &subject));
+    }
     change(&app, order).await?;
     log(&app, &caller, &subject, "remediated", Some(&reason), None);
     answer(&app, subject).await
@@ -98,6 +123,7 @@ pub(in crate::server) async fn set_override(
 ) -> Result<Response, Problem> {
     let user = user(&name)?;
     store(&app)?;
+    check_type(&app, &user)?;
     let body: Value = body::read(&app, http).await?;
     let mut fields = Fields::of(body, "", &["until", "reason"]).map_err(problem)?;
     let until = fields.time("until");
@@ -153,6 +179,7 @@ pub(in crate::server) async fn account(
 ) -> Result<Response, Problem> {
     let user = user(&name)?;
     store(&app)?;
+    check_type(&app, &user)?;
     let body: Value = body::read(&app, http).await?;
     let mut fields = Fields::of(body, "", &["created", "enrolled"]).map_err(problem)?;
     let created = fields.time("created");
@@ -185,7 +212,7 @@ pub(in crate::server) async fn erase(
     let (store, now) = (store(&app)?, (app.clock)());
     let sought = subject.clone();
     if !blocking(move || is_known(&*store, &sought, now)).await? {
-        return Err(missing("nothing is known of this subject"));
+        return Err(nothing_known(&app, &subject));
     }
     let order = Change::Erase {
         subject: subject.clone(),

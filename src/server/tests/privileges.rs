@@ -104,7 +104,25 @@ async fn nobody_from_this_machine_may_decide_and_search_and_nothing_else() {
 async fn a_proxy_on_this_machine_makes_nobody_local() {
     let app = app("");
     let router = routes::main(Arc::clone(&app));
-    for name in ["forwarded", "x-forwarded-for", "x-real-ip", "via"] {
+    for name in [
+        "forwarded",
+        "x-forwarded-for",
+        "x-forwarded-port",
+        "x-forwarded-server",
+        "x-real-ip",
+        "via",
+        "x-client-ip",
+        "x-cluster-client-ip",
+        "fastly-client-ip",
+        "cf-connecting-ipv6",
+        "x-original-forwarded-for",
+        "x-original-uri",
+        "x-envoy-original-path",
+        "x-proxyuser-ip",
+        "x-amzn-trace-id",
+        "x-azure-clientip",
+        "cdn-loop",
+    ] {
         let mut request = request(Method::POST, "/authorize", None);
         let here: Arc<Peer> = Arc::new(Peer::at("[::1]:5000".parse().unwrap()));
         request.extensions_mut().insert(here);
@@ -243,6 +261,72 @@ async fn a_credential_that_is_not_good_is_not_made_good_by_another() {
         ask(&app, &router, twice).await.status(),
         StatusCode::UNAUTHORIZED
     );
+}
+
+#[tokio::test]
+async fn a_credential_in_another_place_is_not_answered_as_if_none_were_shown() {
+    for more in ["", "[server]\ndanger_allow_anonymous = true\n"] {
+        let app = app(more);
+        let router = routes::main(Arc::clone(&app));
+        let here: Arc<Peer> = Arc::new(Peer::at("127.0.0.1:5000".parse().unwrap()));
+        let owner = Arc::new(Peer {
+            unix: Some(UnixPeer {
+                uid: 0,
+                gid: 0,
+                pid: None,
+            }),
+            ..Peer::default()
+        });
+        let elsewhere: Arc<Peer> = Arc::new(Peer::at("192.0.2.7:5000".parse().unwrap()));
+        for peer in [here, owner, elsewhere] {
+            for (name, value, seen) in [
+                ("x-api-key", "dk_secret", "`x-api-key`"),
+                ("x-auth-token", "dk_secret", "`x-auth-token`"),
+                ("x-forwarded-user", "dk_secret", "`x-forwarded-user`"),
+                ("x-remote-user", "dk_secret", "`x-remote-user`"),
+                (
+                    "proxy-authorization",
+                    "Basic dk_secret",
+                    "`proxy-authorization`",
+                ),
+                ("authorization", "Basic dk_secret", "`Basic`"),
+                ("authorization", "ApiKey dk_secret", "`ApiKey`"),
+                ("authorization", "dk_secret", "`Bearer`"),
+            ] {
+                let mut request = request(Method::POST, "/authorize", None);
+                request.extensions_mut().insert(Arc::clone(&peer));
+                request.headers_mut().insert(name, value.parse().unwrap());
+                let response = ask(&app, &router, request).await;
+                assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{name}");
+                let challenge = response.headers()[header::WWW_AUTHENTICATE].clone();
+                assert_eq!(challenge, "Bearer error=\"invalid_request\"", "{name}");
+                let answer = body(response).await.to_string();
+                assert!(answer.contains(seen), "{answer}");
+                assert!(
+                    answer.contains("Bearer") && !answer.contains("secret"),
+                    "{answer}"
+                );
+            }
+            for path in [
+                "/authorize?access_token=dk_secret",
+                "/authorize?a=1&api_key=dk_secret",
+            ] {
+                let mut request = request(Method::POST, path, None);
+                request.extensions_mut().insert(Arc::clone(&peer));
+                let response = ask(&app, &router, request).await;
+                assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{path}");
+                let answer = body(response).await.to_string();
+                assert!(!answer.contains("secret"), "{answer}");
+            }
+        }
+        // Who shows a good credential where it is read may send others for other services.
+        let mut request = request(Method::POST, "/authorize", Some(&key_of(Scope::Decide)));
+        let headers = request.headers_mut();
+        headers.insert("x-api-key", "for-another".parse().unwrap());
+        headers.insert("x-forwarded-user", "ada".parse().unwrap());
+        let status = ask(&app, &router, request).await.status();
+        assert_eq!(status, StatusCode::OK);
+    }
 }
 
 #[tokio::test]

@@ -162,6 +162,11 @@ async fn events_alone_better_nothing() {
         ("risk-level-change", json!({"level": "MEDIUM"}), subjects),
         ("risk-level-change", json!({"level": "HIGH"}), None),
         ("credential-change", json!({"change": "create"}), None),
+        (
+            "credential-change",
+            json!({"change": "create", "method": "webauthn"}),
+            subjects,
+        ),
         ("credential-change", json!({"change": "update"}), subjects),
         ("credential-change", json!({"change": "revoke"}), subjects),
         ("credential-change", json!({"change": "delete"}), subjects),

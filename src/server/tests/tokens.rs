@@ -186,3 +186,28 @@ async fn bad_tokens_from_one_address_are_bounded_and_known_good_ones_are_not() {
     assert_eq!(last, StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(scene.whoami(&good).await.0, StatusCode::OK);
 }
+
+#[tokio::test]
+async fn groups_that_cannot_be_read_are_not_no_groups() {
+    let scene = Scene::new();
+    for over in [
+        json!({"aud": "app", "groups": [{"name": "banned"}]}),
+        json!({"aud": "app", "groups": {"banned": ["x"]}}),
+        json!({"aud": "app", "groups": null}),
+        json!({"aud": "app", "hasgroups": true}),
+        json!({"aud": "app", "_claim_names": {"groups": "src1"}, "_claim_sources": {"src1": {}}}),
+        json!({"aud": "app", "level": 0.5}),
+    ] {
+        let (status, problem) = scene
+            .decide(json!({"token": scene.token(over.clone())}))
+            .await;
+        assert_eq!(
+            (status, &problem["code"]),
+            (StatusCode::BAD_REQUEST, &json!("token_unsuitable")),
+            "{over}: {problem}"
+        );
+    }
+    let object = json!({"aud": "app", "groups": {"editors": {"312": "acme.example.com"}}});
+    let (status, _) = scene.decide(json!({"token": scene.token(object)})).await;
+    assert_eq!(status, StatusCode::OK);
+}

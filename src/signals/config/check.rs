@@ -169,6 +169,7 @@ impl SignalsConfig {
             }
         };
         within("bounds.max_subjects", bounds.max_subjects, 1, 10_000_000);
+        within("bounds.max_strangers", bounds.max_strangers, 0, 10_000_000);
         within("bounds.max_windows", bounds.max_windows, 1, 10_000_000);
         let groups = self.correlation.many.max(self.correlation.min_events);
         within("bounds.events", bounds.events.into(), groups.into(), 1_000);

@@ -129,6 +129,7 @@ impl Default for BoundsConfig {
     fn default() -> Self {
         Self {
             max_subjects: 100_000,
+            max_strangers: 10_000,
             max_windows: 50_000,
             events: 100,
             window_events: 32,

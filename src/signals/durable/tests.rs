@@ -120,7 +120,11 @@ fn a_restart_changes_nothing() {
         describe(&signals),
         signals.held(at(20), 99).len(),
     );
-    assert!(before.0.known && before.0.behavior.history == 1 && before.0.evidence.len() == 1);
+    assert!(
+        before.0.known
+            && standing(&signals, "ada", 24 * HOUR).behavior.history == 1
+            && before.0.evidence.len() == 1
+    );
     assert!(before.1.iter().all(Option::is_some));
     drop(signals);
     let signals = open(dir.path());
@@ -170,6 +174,118 @@ fn what_is_answered_is_on_disk() {
     assert_eq!(standing(&signals, "ada", 20).knock_outs, before.knock_outs);
     assert_eq!(standing(&signals, "ada", 20).risk, before.risk);
     assert_eq!(standing(&signals, "ada", 20).device, before.device);
+}
+
+#[test]
+fn what_cannot_be_written_is_not_there() {
+    use std::sync::atomic::Ordering;
+    let dir = tempfile::tempdir().unwrap();
+    let (store, full) = crate::storage::tests::on_a_disk(dir.path());
+    let told = Arc::new(Mutex::new(0));
+    let count = Arc::clone(&told);
+    let sink: NoticeSink = Arc::new(move |_| *count.lock().unwrap() += 1);
+    let signals = DurableSignals::open(SignalsConfig::default(), Some(sink), store).unwrap();
+    fill(&signals);
+    let subjects = [
+        SubjectKind::User(user("ada")),
+        SubjectKind::User(user("bob")),
+        SubjectKind::Session("s".to_owned()),
+        SubjectKind::Session("t".to_owned()),
+        SubjectKind::Device("d".to_owned()),
+        SubjectKind::Device("e".to_owned()),
+        SubjectKind::Ip(ip(HERE)),
+    ];
+    let described = || {
+        let all = subjects.iter();
+        let all = all.map(|subject| signals.describe(subject, at(HOUR)));
+        all.collect::<Vec<_>>()
+    };
+    let before = (described(), signals.core.ids.len(), *told.lock().unwrap());
+    full.store(true, Ordering::SeqCst);
+    let both = about().user("ada").ip(HERE).session("s").device("d");
+    let other = about().user("bob").ip(HERE).session("t").device("e");
+    let kinds = [
+        EventKind::AccountDisabled,
+        EventKind::AccountEnabled,
+        EventKind::CredentialCompromise,
+        EventKind::SessionRevoked,
+        EventKind::SessionEstablished,
+        EventKind::DeviceComplianceChange { compliant: true },
+        EventKind::PrivilegeEscalation,
+        EventKind::LoginFailed,
+    ];
+    let events: Vec<_> = kinds
+        .into_iter()
+        .enumerate()
+        .flat_map(|(n, kind)| {
+            let one = event(&format!("a{n}"), kind.clone(), 20, &both);
+            [one, event(&format!("b{n}"), kind, 20, &other)]
+        })
+        .collect();
+    let answers = signals.report(events.clone(), at(30));
+    let state =
+        |answer: &EventAnswer| matches!(answer, EventAnswer::Refused(ChangeError::State(_)));
+    assert!(answers.iter().all(state), "{answers:?}");
+    let reason = || ("why".to_owned(), "ops".to_owned());
+    let device = |id: &str, user: Option<EntityRef>| DeviceRecord {
+        id: id.to_owned(),
+        user,
+        compliant: Some(true),
+        ..DeviceRecord::default()
+    };
+    let changes = [
+        Change::Device(device("d", None)),
+        Change::Device(device("e", Some(user("bob")))),
+        Change::RemoveDevice("d".to_owned()),
+        Change::Assurance(AssuranceRecord {
+            session: "t".to_owned(),
+            user: user("bob"),
+            evidence: Evidence {
+                method: Some(Method::Totp),
+                level: None,
+                user_verified: false,
+                at: at(20),
+                until: None,
+            },
+        }),
+        Change::Account {
+            user: user("ada"),
+            created: Some(at(-HOUR)),
+            enrolled: None,
+        },
+        Change::Remediate {
+            subject: SubjectKind::User(user("ada")),
+            reason: reason().0,
+            by: reason().1,
+        },
+        Change::Override {
+            user: user("ada"),
+            until: Some(at(HOUR)),
+            reason: reason().0,
+            by: reason().1,
+        },
+        Change::Erase {
+            subject: SubjectKind::User(user("ada")),
+            by: reason().1,
+        },
+    ];
+    for change in changes {
+        let error = signals.change(change.clone(), at(30)).unwrap_err();
+        assert!(matches!(error, ChangeError::State(_)), "{change:?} {error}");
+        assert_eq!(described(), before.0, "{change:?}");
+    }
+    let after = (described(), signals.core.ids.len(), *told.lock().unwrap());
+    assert_eq!(after, before);
+    // Once there is room the same events count.
+    full.store(false, Ordering::SeqCst);
+    let answers = signals.report(events, at(40));
+    assert!(
+        answers
+            .iter()
+            .all(|answer| *answer == EventAnswer::Accepted),
+        "{answers:?}"
+    );
+    assert_ne!(described(), before.0);
 }
 
 #[test]

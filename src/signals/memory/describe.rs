@@ -251,7 +251,7 @@ impl User {
                 "disabled": self.disabled.said().then_some(self.disabled.value),
                 "disabledChanged": shown(self.disabled.at),
             },
-            "risk": held.risk,
+            "subjectRisk": held.risk,
             "demandedLevel": held.level,
             "riskLevel": self.level(),
             "suspiciousSince": shown(self.suspicious()),
@@ -271,7 +271,7 @@ impl User {
             "history": self.profile.describe(now, config),
             "lastDecision": shown(self.profile.last()),
             "lastSighting": sighting,
-            "lastBand": self.band,
+            "lastRequestRisk": self.band,
             "rates": rates.collect::<Vec<_>>(),
         })
     }

@@ -45,6 +45,7 @@ impl Work<'_> {
             return EventAnswer::Refused(error);
         }
         event.subject.ip = event.subject.ip.map(|ip| ip.to_canonical());
+        self.by = self.core.ids.reporter(&event.source);
         let user = match self.user_of(&event) {
             Ok(user) => user,
             Err(error) => return EventAnswer::Refused(error),

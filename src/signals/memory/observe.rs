@@ -4,6 +4,7 @@ use super::super::event::EventSubject;
 use super::super::finding::{Finding, Grown};
 use super::super::rates::Rate;
 use super::super::record::User;
+use super::super::shard::{Reporter, Room};
 use super::super::store::{FindingKind, Seen, SubjectKind};
 use super::super::track::News;
 use super::super::window::{Millis, NEVER};
@@ -21,23 +22,8 @@ impl Core {
         let mut news = News::new();
         let note = |user: &mut User| user.note(seen, now, &config, &mut news);
         let known = self.users.with(seen.ask.user, note);
-        if known.is_none() && seen.allowed {
-            let mut gone = Vec::new();
-            let most = usize::try_from(config.bounds.max_subjects).unwrap_or(usize::MAX);
-            let spare = |user: &User| user.spare(now, &config);
-            // Where there is no room, nothing is learned of the user.
-            self.users
-                .with_or_make(seen.ask.user, most, spare, &mut gone, |user| {
-                    user.note(seen, now, &config, &mut news);
-                });
-            for (user, mut state) in gone {
-                state.events().for_each(|kept| {
-                    if let Some(label) = &kept.label {
-                        self.ids.forget(label);
-                    }
-                });
-                self.mark([SubjectKind::User(user)]);
-            }
+        if known.is_none() && seen.allowed && (seen.named || seen.impossible_speed.is_some()) {
+            self.first_seen(seen, now, &config, &mut news);
         }
         if !news.is_empty() {
             let mut work = Work::new(self, &config, seen.ask.now);
@@ -46,7 +32,42 @@ impl Core {
                 ..EventSubject::default()
             };
             work.tell(news, &subject);
-            work.finish();
+            self.tell(work.done().notices);
+        }
+    }
+
+    /// Takes note of a user of whom nothing is known. Where there is no room, nothing is learned of it:
+    /// history takes no other's place but a stranger's.
+    fn first_seen(&self, seen: &Seen<'_>, now: Millis, config: &SignalsConfig, news: &mut News) {
+        let limit = |bound: u32| usize::try_from(bound).unwrap_or(usize::MAX);
+        let stranger = !seen.vouched;
+        if stranger && !self.room_for_stranger(limit(config.bounds.max_strangers)) {
+            return;
+        }
+        let most = limit(config.bounds.max_subjects).saturating_add(self.strangers.len());
+        let room = Room {
+            most: most.saturating_add(usize::from(stranger)),
+            by: Reporter::NOBODY,
+        };
+        let mut gone = Vec::new();
+        let spare = |user: &User| !user.stranger && user.spare(now, config);
+        let user = seen.ask.user;
+        let made = self
+            .users
+            .with_or_make(user, room, spare, &mut gone, |state| {
+                // Somebody else may have made it since.
+                let new = stranger && !state.known && state.touched == NEVER;
+                state.stranger |= new;
+                state.note(seen, now, config, news);
+                new
+            });
+        if made == Some(true) {
+            self.strangers.add(user.clone(), now);
+        }
+        for (user, mut state) in gone {
+            let events: Vec<_> = state.events().map(|kept| kept.clone()).collect();
+            self.forget_events(events);
+            self.mark([SubjectKind::User(user)]);
         }
     }
 }
@@ -62,16 +83,23 @@ impl User {
             }
             return;
         }
+        if seen.impossible_speed.is_some() {
+            self.unsaved = true;
+            self.touched = self.touched.max(now);
+            self.travelled(now, config, news);
+        }
+        // Nobody in particular asked: it speaks neither for the user nor against it.
+        if !seen.named {
+            return;
+        }
         self.unsaved = true;
         self.known = true;
+        self.stranger &= !seen.vouched;
         self.touched = self.touched.max(now);
         self.band = Some(seen.band);
         self.profile.add(now, config);
         if let Some(country) = seen.ask.country {
             self.places.add(country, seen.ask.ip, now, config);
-        }
-        if seen.impossible_speed.is_some() {
-            self.travelled(now, config, news);
         }
         if let Some(point) = seen.point {
             self.see(point, now);

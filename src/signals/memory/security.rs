@@ -5,7 +5,7 @@ use super::super::kind::Sort;
 use super::super::store::{ChangeError, SubjectKind};
 use super::super::track::{News, Track, Whose};
 use super::super::window::{Kept, Millis};
-use super::entries::windows;
+use super::entries::{all_sessions, subjects, windows};
 use super::events::refused;
 use super::{DeviceState, IpState, SessionState, Work};
 use crate::request::EntityRef;
@@ -31,7 +31,7 @@ impl Work<'_> {
             counts,
             label: first.then(|| work.label(&event)),
         };
-        let (mut taken, mut counted) = (false, false);
+        let (mut taken, mut counted, mut no_room) = (false, false, None);
         let (mut session, mut device) = (subject.session.as_deref(), subject.device.as_deref());
         if let Some(user) = &user {
             let own_session = session.filter(|id| self.owns_session(user, id));
@@ -40,13 +40,19 @@ impl Work<'_> {
                 session = own_session;
                 device = device.filter(|id| self.owns_device(user, id));
             }
-            counted = own || subject.ip.is_some();
-            self.of_user(user, subject, kept(self, counted, true), own)?;
-            taken = true;
+            let counts = own || subject.ip.is_some();
+            match self.of_user(user, subject, kept(self, counts, true), own) {
+                Ok(()) => (taken, counted) = (true, counts),
+                // There is no room for the user: it counts for the address, the session and the device.
+                Err(error @ (ChangeError::Full(_) | ChangeError::Share(_))) => {
+                    no_room = Some(error);
+                }
+                Err(error) => return Err(error),
+            }
         }
         let may = |work: &mut Self| match &user {
-            Some(user) => work.may_add(user),
-            None => true,
+            Some(user) if no_room.is_none() => work.may_add(user),
+            _ => true,
         };
         if let Some(ip) = subject.ip {
             let took = self.of_ip(ip, kept(self, !counted, !taken), may);
@@ -59,9 +65,14 @@ impl Work<'_> {
         if let Some(device) = device {
             taken |= self.of_device(device, kept(self, !counted, !taken), may);
         }
-        match taken {
-            true => Ok(()),
-            false => {
+        match (taken, no_room) {
+            (true, None) => Ok(()),
+            (true, Some(error)) => {
+                tracing::warn!(%error, "a security event counts for its address, and not for its user");
+                Ok(())
+            }
+            (false, Some(error)) => Err(error),
+            (false, None) => {
                 let most = self.config.bounds.max_windows;
                 let message = format!(
                     "{most} addresses, sessions or devices are held already; raise \
@@ -162,12 +173,12 @@ impl Work<'_> {
         let inserted = match there {
             Some(out) => Some(out),
             None if may(self) => {
-                let most = windows(config);
                 let spare = |state: &IpState| state.spare(now, config);
                 let work = |state: &mut IpState| insert(&mut state.track);
+                let room = self.room(windows(config));
                 self.core
                     .ips
-                    .with_or_make(&ip, most, spare, &mut gone, work)
+                    .with_or_make(&ip, room, spare, &mut gone, work)
             }
             None => None,
         };
@@ -201,7 +212,7 @@ impl Work<'_> {
             return false;
         }
         let mut news = News::new();
-        let made = self.session(session, windows(config), |state| {
+        let made = self.session(session, all_sessions(config), |state| {
             state.touched = state.touched.max(now);
             let most = config.bounds.window_events;
             state
@@ -227,7 +238,7 @@ impl Work<'_> {
             return false;
         }
         let mut news = News::new();
-        let made = self.device(device, windows(config), |state| {
+        let made = self.device(device, subjects(config), |state| {
             let most = config.bounds.window_events;
             state
                 .track

@@ -190,6 +190,8 @@ pub(in crate::signals) fn seen<'a>(user: &'a EntityRef, address: &str, offset: i
             now: at(offset),
         },
         allowed: true,
+        named: true,
+        vouched: true,
         by_trust: false,
         point: None,
         band: Band::Low,

@@ -35,6 +35,9 @@ pub(in super::super) struct User {
     /// Whether it is known by more than what strangers did in its name.
     #[serde(rename = "k", default)]
     pub(in super::super) known: bool,
+    /// Whether it is in the room of users of whom only decisions are known and for whom nothing vouches.
+    #[serde(rename = "sg", default, skip_serializing_if = "std::ops::Not::not")]
+    pub(in super::super) stranger: bool,
     #[serde(rename = "ac", default, skip_serializing_if = "Option::is_none")]
     pub(in super::super) created: Option<Millis>,
     /// Whether all its methods were said.
@@ -129,6 +132,7 @@ impl Default for User {
             pairs: Vec::new(),
             states: Window::default(),
             known: false,
+            stranger: false,
             created: None,
             enrolled_said: false,
             methods: Vec::new(),
@@ -331,6 +335,14 @@ impl User {
                 .iter()
                 .any(|session| session.alive(now, limits))
             && !self.is_held(now, config)
+    }
+
+    /// Whether nothing would be lost with it but history: nothing was said of its account either.
+    pub(in super::super) fn only_history(&self, now: Millis, config: &SignalsConfig) -> bool {
+        self.created.is_none()
+            && !self.enrolled_said
+            && self.methods.is_empty()
+            && self.idle(now, config)
     }
 
     /// Whether it may be forgotten for another: nothing is held against it, and either only strangers

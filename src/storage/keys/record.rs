@@ -5,12 +5,16 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::KeyError;
-use crate::caller::{Caller, CallerLimits, Handles, InlineRule, RESERVED, Scope};
+use crate::caller::{
+    Caller, CallerLimits, Handles, InlineRule, KEY_PREFIX, OWNER, Scope, check_name,
+};
 use crate::nearest::nearest;
 use crate::timestamp::Timestamp;
 
-/// Longest name of a key, in bytes.
-const LONGEST_NAME: usize = 200;
+/// Most names of obligations that a key handles.
+const MOST_HANDLES: usize = 100;
+/// Longest name of an obligation, in bytes.
+const LONGEST_OBLIGATION: usize = 200;
 
 /// What is known of an API key; its secret is not.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,6 +44,22 @@ pub(crate) struct ApiKey {
     pub(crate) last_used: Option<Timestamp>,
     #[serde(default, serialize_with = "write_some", deserialize_with = "read_some")]
     pub(crate) revoked: Option<Timestamp>,
+    /// The id of the caller that made it; none where it was made in the state directory itself.
+    #[serde(default)]
+    pub(crate) made_by: Option<String>,
+}
+
+/// Who made a key, as far as it bounds the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Maker<'a> {
+    /// Nobody with bounds: the owner of the state directory.
+    Owner,
+    /// The key of this id.
+    Key(&'a str),
+    /// A caller of the configuration, by its name.
+    Configured(&'a str),
+    /// A token's caller. Its scopes and its end were those of the key from the start.
+    Token,
 }
 
 /// How much a key's caller may ask for; zero is no bound.
@@ -81,7 +101,9 @@ impl ApiKey {
         let scopes = self.scopes.iter();
         let scopes = scopes.filter_map(|name| Scope::from_name(name));
         let handles = Handles::Only(self.handles.clone());
-        let caller = Caller::new(self.name.clone(), scopes, self.inline, handles);
+        let caller = Caller::new(self.name.clone(), scopes, self.inline, handles)
+            .of_key(self.identity())
+            .until(self.expires);
         match self.limits {
             None => caller,
             Some(limits) => caller.with_limits(CallerLimits {
@@ -89,6 +111,23 @@ impl ApiKey {
                 burst: limits.burst,
                 concurrent: limits.concurrent,
             }),
+        }
+    }
+
+    /// The id of its caller.
+    pub(crate) fn identity(&self) -> String {
+        format!("{KEY_PREFIX}{}", self.id)
+    }
+
+    /// Who made it.
+    pub(super) fn maker(&self) -> Maker<'_> {
+        match self.made_by.as_deref() {
+            None | Some(OWNER) => Maker::Owner,
+            Some(id) => match id.strip_prefix(KEY_PREFIX) {
+                Some(key) => Maker::Key(key),
+                None if id.contains('#') => Maker::Token,
+                None => Maker::Configured(id),
+            },
         }
     }
 
@@ -103,17 +142,15 @@ impl ApiKey {
     }
 }
 
-/// Whether there can be such a key.
+/// Checks that there can be such a key.
 pub(super) fn check(new: &NewKey, now: Timestamp) -> Result<(), KeyError> {
     let invalid = |message: String| Err(KeyError::Invalid(message));
-    if new.name.trim().is_empty() || new.name.chars().any(char::is_control) {
-        return invalid("a key needs a name without control characters".to_owned());
-    }
-    if new.name.len() > LONGEST_NAME {
-        return invalid(format!("a key's name has at most {LONGEST_NAME} bytes"));
-    }
-    if RESERVED.contains(&new.name.as_str()) || new.name.contains('#') {
-        return invalid(format!("`{}` is a caller of its own", new.name));
+    check_name(&new.name).map_err(KeyError::Invalid)?;
+    let too_long = |name: &String| name.is_empty() || name.len() > LONGEST_OBLIGATION;
+    if new.handles.len() > MOST_HANDLES || new.handles.iter().any(too_long) {
+        return invalid(format!(
+            "a key handles at most {MOST_HANDLES} obligations, with names of 1 to {LONGEST_OBLIGATION} bytes"
+        ));
     }
     if new.scopes.is_empty() {
         return invalid("a key needs a scope, such as `decide`".to_owned());
@@ -128,11 +165,12 @@ pub(super) fn check(new: &NewKey, now: Timestamp) -> Result<(), KeyError> {
                     format!("scopes are {}", all.join(", "))
                 }
             };
-            return invalid(format!("unknown scope `{}`; {help}", scope.escape_debug()));
+            let shown: String = scope.chars().take(40).collect();
+            return invalid(format!("unknown scope `{}`; {help}", shown.escape_debug()));
         }
     }
     if new.expires.is_some_and(|expires| expires <= now) {
-        return invalid("the key would have expired already".to_owned());
+        return invalid("`expires` is in the past".to_owned());
     }
     Ok(())
 }

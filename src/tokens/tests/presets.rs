@@ -207,14 +207,18 @@ async fn claims_do_not_become_entities() {
     let url = "https://id.example.com";
     let table = "attributes = {profile = \"/profile\", note = \"/note\"}\ngroup_type = \"User\"";
     let issuers = believing(principals(url, table), "https://id.example.com/keys");
-    let token = claims(
-        url,
-        json!({
-            "profile": {"__entity": {"type": "Role", "id": "admin"}},
-            "note": [{"__extn": {"fn": "ip", "arg": "10.0.0.1"}}, "x"],
-            "groups": ["ada", "bob"],
-        }),
-    );
+    for over in [
+        json!({"profile": {"__entity": {"type": "Role", "id": "admin"}}}),
+        json!({"note": [{"__extn": {"fn": "ip", "arg": "10.0.0.1"}}, "x"]}),
+    ] {
+        let token = Signer::ed("k1", 1).token(&claims(url, over));
+        refused(
+            verify(&issuers, &token).await,
+            "token_unsuitable",
+            "__entity",
+        );
+    }
+    let token = claims(url, json!({"note": ["x"], "groups": ["ada", "bob"]}));
     assert_eq!(
         entities(&issuers, &token).await,
         json!([

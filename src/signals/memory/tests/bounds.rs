@@ -91,27 +91,144 @@ fn users_that_strangers_name_make_room_for_others() {
         );
     }
     assert_eq!(bench.signals.core.users.len(), 100);
-    for n in 0..10 {
-        bench.happens(
-            PrivilegeEscalation,
-            0,
-            &about().user(&format!("more{n}")).of(Severity::High),
-        );
-    }
-    let event = bench.event(PrivilegeEscalation, 0, &about().user("last"));
-    let full = EventAnswer::Refused(ChangeError::Full(100));
-    assert_eq!(bench.signals.report(vec![event.clone()], at(0)), [full]);
     for n in 0..90 {
         assert!(bench.standing(&format!("known{n}"), HERE, 0).known, "{n}");
     }
-    // Those that were not seen for as long as anything is kept make room; the event was not lost in
-    // between.
-    let mut event = event;
-    event.at = at(91 * DAY);
-    assert_eq!(
-        bench.signals.report(vec![event], at(91 * DAY)),
-        [EventAnswer::Accepted]
+}
+
+#[test]
+fn security_events_take_the_place_of_mere_history() {
+    let bench = Bench::with(|config| config.bounds.max_subjects = 10);
+    for n in 0..10 {
+        bench
+            .signals
+            .observe(&seen(&user(&format!("known{n}")), HERE, n));
+    }
+    let account = Change::Account {
+        user: user("known0"),
+        created: Some(at(-DAY)),
+        enrolled: None,
+    };
+    bench.change(account, 20);
+    for n in 0..8 {
+        let one = about().user(&format!("held{n}")).of(Severity::High);
+        bench.happens(EventKind::CredentialCompromise, 30, &one);
+    }
+    assert_eq!(bench.signals.core.users.len(), 10);
+    // The one that was seen longest ago went first, and one of whom more is known stays longest.
+    assert!(!bench.standing("known1", HERE, 40).known);
+    assert!(bench.standing("known0", HERE, 40).known);
+    assert!(bench.standing("known9", HERE, 40).known);
+}
+
+#[test]
+fn an_event_without_room_for_its_user_counts_for_its_address() {
+    let bench = Bench::with(|config| config.bounds.max_subjects = 10);
+    for n in 0..10 {
+        let mut event = bench.event(
+            EventKind::AccountDisabled,
+            0,
+            &about().user(&format!("u{n}")),
+        );
+        event.source = format!("source{}", n % 2);
+        assert_eq!(
+            bench.signals.report(vec![event], at(0)),
+            [EventAnswer::Accepted]
+        );
+    }
+    for n in 0..5 {
+        bench.happens(LoginFailed, n, &about().user("new").ip(THERE));
+    }
+    assert_eq!(bench.standing("new", THERE, 10).demanded_level, 2);
+    assert!(!bench.standing("new", HERE, 10).known);
+    let event = bench.event(LoginFailed, 10, &about().user("new"));
+    let full = EventAnswer::Refused(ChangeError::Full(10));
+    assert_eq!(bench.signals.report(vec![event], at(10)), [full]);
+}
+
+#[test]
+fn one_reporter_leaves_room_for_others() {
+    let bench = Bench::with(|config| config.bounds.max_subjects = 100);
+    let report = |source: &str, n: u32, kind: EventKind| {
+        let about = about()
+            .user(&format!("{source}{n}"))
+            .session(&format!("{source}-{n}"));
+        let mut event = bench.event(kind, 0, &about);
+        event.source = source.to_owned();
+        bench.signals.report(vec![event], at(0)).remove(0)
+    };
+    for n in 0..100 {
+        let answer = report("loud", n, EventKind::AccountDisabled);
+        let share = EventAnswer::Refused(ChangeError::Share(100));
+        assert_eq!(
+            answer,
+            if n < 80 { EventAnswer::Accepted } else { share },
+            "{n}"
+        );
+    }
+    for n in 0..20 {
+        assert_eq!(
+            report("idp", n, EventKind::AccountDisabled),
+            EventAnswer::Accepted
+        );
+    }
+    let usage = bench.signals.usage();
+    let subjects = usage.iter().find(|usage| usage.room == "subjects").unwrap();
+    assert_eq!((subjects.used, subjects.limit), (100, 100));
+    assert!(
+        subjects
+            .runs_full()
+            .unwrap()
+            .contains("100 of 100 subjects")
     );
+}
+
+#[test]
+fn whoever_decides_about_anybody_fills_a_room_of_his_own() {
+    let bench = Bench::with(|config| {
+        config.bounds.max_subjects = 100;
+        config.bounds.max_strangers = 20;
+    });
+    let stranger = |n: u32, offset: i64| {
+        let user = user(&format!("ghost{n}"));
+        let mut seen = seen(&user, HERE, offset);
+        seen.vouched = false;
+        bench.signals.observe(&seen);
+    };
+    for n in 0..1_000 {
+        stranger(n, i64::from(n));
+    }
+    let room = |name: &str| {
+        let usage = bench.signals.usage();
+        usage.into_iter().find(|usage| usage.room == name).unwrap()
+    };
+    assert_eq!((room("strangers").used, room("strangers").limit), (20, 20));
+    assert_eq!(
+        (room("subjects").used, room("strangers").runs_full()),
+        (0, None)
+    );
+    assert!(bench.standing("ghost999", HERE, 1_000).known);
+    assert!(!bench.standing("ghost0", HERE, 1_000).known);
+    // Others are kept, as many as there is room for.
+    for n in 0..100 {
+        bench
+            .signals
+            .observe(&seen(&user(&format!("known{n}")), HERE, 2_000));
+    }
+    for n in 0..100 {
+        stranger(2_000 + n, 3_000);
+    }
+    for n in 0..100 {
+        assert!(bench.standing(&format!("known{n}"), HERE, 0).known, "{n}");
+    }
+    assert!(bench.signals.core.users.len() <= 120);
+    // One of whom something is said is a stranger no more.
+    let one = about().user("ghost2099").of(Severity::High);
+    bench.happens(PrivilegeEscalation, 3_000, &one);
+    for n in 0..100 {
+        stranger(4_000 + n, 4_000);
+    }
+    assert!(bench.standing("ghost2099", HERE, 5_000).known);
 }
 
 #[test]
@@ -120,8 +237,17 @@ fn what_is_held_makes_no_room() {
         config.bounds.max_subjects = 10;
         config.bounds.max_windows = 10;
     });
+    let report = |n: u32, kind, offset, about: &About| {
+        let mut event = bench.event(kind, offset, about);
+        event.source = format!("source{}", n % 2);
+        assert_eq!(
+            bench.signals.report(vec![event], at(offset)),
+            [EventAnswer::Accepted]
+        );
+    };
     for n in 0..10 {
-        bench.happens(
+        report(
+            n,
             EventKind::AccountDisabled,
             0,
             &about().user(&format!("u{n}")),
@@ -133,12 +259,17 @@ fn what_is_held_makes_no_room() {
     assert_eq!(bench.signals.report(vec![event], at(late)), [full]);
     // Addresses that nothing is held against make room; those that are locked do not.
     for n in 0..100 {
-        bench.happens(LoginFailed, n, &about().ip(&format!("10.0.0.{n}")));
+        report(
+            n,
+            LoginFailed,
+            i64::from(n),
+            &about().ip(&format!("10.0.0.{n}")),
+        );
     }
     assert_eq!(bench.signals.core.ips.len(), 10);
     for n in 0..10 {
         for _ in 0..5 {
-            bench.happens(LoginFailed, 200, &about().ip(&format!("10.0.1.{n}")));
+            report(n, LoginFailed, 200, &about().ip(&format!("10.0.1.{n}")));
         }
     }
     let event = bench.event(LoginFailed, 300, &about().ip("10.0.2.1"));
@@ -174,10 +305,7 @@ fn a_state_finds_room_in_a_full_store() {
     for n in [9, 4, 8, 5, 7, 6] {
         bench.signals.observe(&seen(&user(&name(n)), HERE, n));
     }
-    let event = bench.event(PrivilegeEscalation, 10, &about().user("more"));
     let full = EventAnswer::Refused(ChangeError::Full(10));
-    let answers = bench.signals.report(vec![event], at(10));
-    assert_eq!(answers, std::slice::from_ref(&full));
     let left = || {
         (0..10)
             .filter(|n| bench.standing(&name(*n), HERE, 10).known)

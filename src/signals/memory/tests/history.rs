@@ -38,7 +38,54 @@ fn only_what_was_allowed_becomes_history() {
     );
     assert_eq!(
         (standing.behavior.history, standing.behavior.hour_share),
-        (1, Score::ONE)
+        (0, Score::ZERO)
+    );
+    let next = bench.standing("ada", HERE, DAY).behavior;
+    assert_eq!((next.history, next.hour_share), (1, Score::ONE));
+}
+
+#[test]
+fn nothing_is_bought_in_a_hurry() {
+    let bench = Bench::new();
+    let ada = user("ada");
+    let before = bench.signals.standing(&seen(&ada, HERE, 0).ask);
+    for n in 0..10_000 {
+        bench.signals.observe(&seen(&ada, HERE, n));
+    }
+    let after = bench.signals.standing(&seen(&ada, HERE, 10_000).ask);
+    assert_eq!(after.behavior, before.behavior);
+    assert_eq!(after.place, before.place);
+    // It takes as many days as the history is asked for.
+    for day in 1..=20 {
+        assert_eq!(
+            bench.standing("ada", HERE, day * DAY).behavior.history,
+            day as u32
+        );
+        bench.signals.observe(&seen(&ada, HERE, day * DAY));
+    }
+}
+
+#[test]
+fn an_anonymous_caller_makes_no_history_and_changes_none() {
+    let bench = Bench::new();
+    let (ada, eve) = (user("ada"), user("eve"));
+    bench.signals.observe(&seen(&ada, HERE, 0));
+    let one = about().user("ada").session("s");
+    bench.happens(EventKind::SessionEstablished, 0, &one);
+    let known = SubjectKind::User(ada.clone());
+    let before = bench.signals.describe(&known, at(DAY));
+    for user in [&ada, &eve] {
+        let mut seen = seen(user, THERE, HOUR);
+        seen.named = false;
+        seen.ask.session = Some("s");
+        seen.band = Band::High;
+        (seen.unusual_hour, seen.unusual_rate) = (true, true);
+        bench.signals.observe(&seen);
+    }
+    assert_eq!(bench.signals.describe(&known, at(DAY)), before);
+    assert_eq!(
+        bench.signals.describe(&SubjectKind::User(eve), at(DAY)),
+        None
     );
 }
 
@@ -80,10 +127,10 @@ fn a_place_is_known_after_three_days() {
     assert_eq!(place("CH", HERE, 0), Some(Place::NewCountry));
     for day in 0..3 {
         bench.signals.observe(&seen(&ada, HERE, day * DAY));
-        let expect = if day < 2 {
-            Place::KnownCountry
-        } else {
-            Place::Known
+        let expect = match day {
+            0 => Place::NewCountry,
+            1 => Place::KnownCountry,
+            _ => Place::Known,
         };
         assert_eq!(place("CH", HERE, day * DAY), Some(expect), "{day}");
     }

@@ -1,0 +1,81 @@
+//! What the commands share that report signals to a server or ask it what it knows: one call and its answer.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::args::Args;
+use super::client::Server;
+use super::{Failure, client_key};
+
+/// How long a server may take for a change.
+const CHANGING: Duration = Duration::from_secs(30);
+
+/// One call of a server.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) method: &'static str,
+    pub(super) path: String,
+    pub(super) body: Option<Value>,
+    /// The scope that it takes, for the message where no key was given.
+    pub(super) scope: &'static str,
+}
+
+/// What a server answered.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// It did what it was asked for.
+    Done(Value),
+    /// Nothing is known of what was asked about.
+    NotFound(Value),
+}
+
+/// Asks the server at `server`, else that of the configuration.
+///
+/// # Errors
+/// [`Failure::CouldNotRun`] with the server's reason and every fault that it names.
+pub(super) fn ask(call: &Call, server: Option<&str>, args: &Args) -> Result<Answer, Failure> {
+    let config = args.load_config()?;
+    let key = client_key(args, &config)?;
+    let server = Server::find(server, &config, false, None)?;
+    let base = &server.base;
+    let (status, answer) = server.ask(CHANGING, |agent| {
+        let mut request = ureq::http::Request::builder()
+            .method(call.method)
+            .uri(format!("{base}{}", call.path));
+        if let Some(key) = &key {
+            request = request.header("authorization", format!("Bearer {}", key.reveal()));
+        }
+        if call.body.is_some() {
+            request = request.header("content-type", "application/json");
+        }
+        let body = call.body.as_ref().map(Value::to_string).unwrap_or_default();
+        agent.run(request.body(body)?)
+    })?;
+    if status == 404 && answer.get("code").and_then(Value::as_str) == Some("not_found") {
+        return Ok(Answer::NotFound(answer));
+    }
+    if (200..300).contains(&status) {
+        return Ok(Answer::Done(answer));
+    }
+    let detail = answer.get("detail").and_then(Value::as_str);
+    let mut message = format!("{base} answers {status}: {}", detail.unwrap_or("no reason"));
+    let errors = answer.get("errors").and_then(Value::as_array);
+    for error in errors.into_iter().flatten() {
+        let text = |member: &str| error.get(member).and_then(Value::as_str).unwrap_or("");
+        message.push_str(&format!("\n  {}: {}", text("pointer"), text("detail")));
+    }
+    if status == 401 && key.is_none() {
+        message.push_str(&format!(
+            "; give a key with the scope {} by --key-file or `client.key`",
+            call.scope
+        ));
+    }
+    Err(Failure::CouldNotRun(message))
+}
+
+/// The reason of an answer that nothing was found.
+pub(super) fn reason(answer: &Value) -> &str {
+    let detail = answer.get("detail").and_then(Value::as_str);
+    detail.unwrap_or("nothing is known of this subject")
+}

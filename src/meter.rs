@@ -1,0 +1,132 @@
+//! The work that one request may cause, counted in steps from its first byte to its answer.
+//!
+//! One [`Meter`] goes with a request through every stage, a refused request's included. Whatever grows with
+//! what a caller sends, or with what is stored for it, is charged before it is done: reading, merging with
+//! stored entities, walks up the hierarchy, evaluation, and Cedar's readers, whose message is the fault of a
+//! refused request.
+
+use std::cell::Cell;
+
+use serde_json::Value;
+
+use crate::request::RequestError;
+
+/// Counts the steps of one request down.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    budget: u64,
+    left: Cell<u64>,
+    ended: Cell<bool>,
+}
+
+/// What Cedar's own readers and conversions cost more than ours, for the same data.
+pub(crate) const BY_CEDAR: u64 = 16;
+
+impl Meter {
+    /// A budget of `steps` (`limits.decision_steps`).
+    pub(crate) fn new(steps: u64) -> Self {
+        Self {
+            budget: steps,
+            left: Cell::new(steps),
+            ended: Cell::new(false),
+        }
+    }
+
+    /// Takes `steps`; false when there are not so many left. Then nothing is left, and the request has no
+    /// answer ([`Meter::check`]), so a caller may stop with whatever result it likes.
+    #[inline]
+    #[must_use]
+    pub(crate) fn take(&self, steps: u64) -> bool {
+        match self.left.get().checked_sub(steps) {
+            Some(left) => {
+                self.left.set(left);
+                true
+            }
+            None => {
+                self.left.set(0);
+                self.ended.set(true);
+                false
+            }
+        }
+    }
+
+    /// Steps that are left.
+    pub(crate) fn left(&self) -> u64 {
+        self.left.get()
+    }
+
+    /// Steps that were taken.
+    #[cfg(test)]
+    pub(crate) fn taken(&self) -> u64 {
+        self.budget - self.left.get()
+    }
+
+    /// An error once more steps were asked for than there were.
+    pub(crate) fn check(&self) -> Result<(), RequestError> {
+        if self.ended.get() {
+            Err(self.exhausted())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The error of a request that needs more steps than it has.
+    pub(crate) fn exhausted(&self) -> RequestError {
+        RequestError::BudgetExhausted { steps: self.budget }
+    }
+}
+
+/// Values deeper than this are not weighed: no reader takes them.
+const DEEPEST: usize = 256;
+
+/// What a JSON value weighs: one for each value in it, and more for long texts.
+pub(crate) fn weight(json: &Value) -> u64 {
+    within(json, DEEPEST)
+}
+
+/// The same of the members of an object.
+pub(crate) fn weight_of<'a>(members: impl IntoIterator<Item = (&'a String, &'a Value)>) -> u64 {
+    let members = members.into_iter();
+    members
+        .map(|(name, json)| of_text(name) + weight(json))
+        .sum()
+}
+
+fn of_text(text: &str) -> u64 {
+    text.len() as u64 / 32
+}
+
+fn within(json: &Value, depth: usize) -> u64 {
+    let Some(inner) = depth.checked_sub(1) else {
+        return 1;
+    };
+    1 + match json {
+        Value::String(text) => of_text(text),
+        Value::Array(items) => items.iter().map(|item| within(item, inner)).sum(),
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, json)| of_text(name) + within(json, inner))
+            .sum(),
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Meter, weight};
+    use serde_json::json;
+
+    #[test]
+    fn what_is_used_up_stays_used_up() {
+        let meter = Meter::new(10);
+        assert!(meter.take(10) && meter.check().is_ok());
+        assert!(!meter.take(1) && meter.check().is_err());
+        assert!(meter.take(0) && meter.check().is_err());
+    }
+
+    #[test]
+    fn weight_counts_every_value_and_long_texts() {
+        assert_eq!(weight(&json!({"a": [1, 2, {"b": null}], "c": "x"})), 7);
+        assert_eq!(weight(&json!("x".repeat(64))), 3);
+    }
+}
