@@ -10,7 +10,7 @@ use cedar_policy::{Entities, PolicySet, SchemaFragment};
 use super::reading::Reading;
 use crate::entities::{self, EntityStore, Stored};
 use crate::fault::{Fault, Faults};
-use crate::policy::source::{Kind, Listing, ReadFiles, Roots, Settling, SourceFile};
+use crate::policy::source::{Kind, ReadFiles, Roots, Settling, SourceFile};
 use crate::policy::{Material, ReadLimits, ReadSchema, Settings, Snapshot, vocabulary};
 use crate::state::State;
 use crate::storage::{LastGood, Store};
@@ -87,7 +87,7 @@ impl Reloader {
 
     /// Which files there are, or why that cannot be said; one text for one reason.
     #[cfg(feature = "watch")]
-    pub(super) fn fingerprint(&self, limits: ReadLimits) -> Result<Listing, String> {
+    pub(super) fn fingerprint(&self, limits: ReadLimits) -> Result<crate::policy::source::Listing, String> {
         let roots = Arc::clone(&self.sources.roots);
         let listed = self
             .reading
