@@ -218,7 +218,7 @@ fn find(base: &Path, inner: &str) -> Option<PathBuf> {
         .find(|path| path.exists())
 }
 
-fn fault(file: &Path, message: impl Into<String>) -> Faults {
+fn fault(file: &Path, message: impl AsRef<str>) -> Faults {
     crate::fault::Fault::new("cases", message)
         .in_file(file.display().to_string())
         .into()

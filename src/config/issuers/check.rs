@@ -273,7 +273,7 @@ struct Notes<'a> {
 }
 
 impl Notes<'_> {
-    fn note(&mut self, message: impl AsRef<str>, help: impl Into<String>) {
+    fn note(&mut self, message: impl AsRef<str>, help: impl AsRef<str>) {
         self.faults
             .push(fault(self.issuer, message.as_ref()).help(help));
     }
