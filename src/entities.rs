@@ -150,7 +150,11 @@ impl Stored {
 
     /// The same entities in the present version of their store, which knows the names given since.
     pub(crate) fn refreshed(self) -> Self {
-        Self::new(self.store, self.hash)
+        Self {
+            version: self.store.version(),
+            orders: Arc::default(),
+            ..self
+        }
     }
 
     /// Whether both are versions of one store.

@@ -6,6 +6,7 @@
 
 mod snippet;
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -14,11 +15,12 @@ use miette::{Diagnostic, LabeledSpan, Severity, SourceCode};
 
 use snippet::{Snippet, floor, harmless};
 
-/// Characters of a message, of a help, and of a label.
-const LONGEST_MESSAGE: usize = 500;
-const LONGEST_LABEL: usize = 120;
+/// Bytes of a message or a help, of a label, and of a file's name as it is shown.
+const LONGEST_MESSAGE: usize = 400;
+const LONGEST_LABEL: usize = 80;
+const LONGEST_NAME: usize = 160;
 /// Places of one fault.
-const MOST_PLACES: usize = 8;
+const MOST_PLACES: usize = 4;
 /// Faults that are printed, logged or answered at once; of the others only the number is said.
 pub(crate) const MOST_SHOWN: usize = 100;
 
@@ -70,7 +72,7 @@ pub struct Fault {
     snippet: OnceLock<Option<Snippet>>,
 }
 
-/// A text of at most so many characters, without control characters but line ends.
+/// A text of at most so many bytes, without control characters but line ends.
 pub(crate) fn cut(text: &str, most: usize) -> String {
     let tame = |character| {
         if character == '\n' {
@@ -79,11 +81,30 @@ pub(crate) fn cut(text: &str, most: usize) -> String {
             harmless(character)
         }
     };
-    let mut short: String = text.chars().take(most).map(tame).collect();
-    if text.chars().nth(most).is_some() {
-        short.push('…');
+    let mut short = String::new();
+    for character in text.chars() {
+        if short.len() + character.len_utf8() > most {
+            short.push('…');
+            break;
+        }
+        short.push(tame(character));
     }
     short
+}
+
+/// A file's name as it is shown: its end, where it is long.
+fn shown_name(name: &str) -> String {
+    let mut from = name.len().saturating_sub(LONGEST_NAME);
+    while !name.is_char_boundary(from) {
+        from += 1;
+    }
+    let end: String = name
+        .get(from..)
+        .unwrap_or_default()
+        .chars()
+        .map(harmless)
+        .collect();
+    if from > 0 { format!("…{end}") } else { end }
 }
 
 impl Fault {
@@ -197,7 +218,7 @@ impl Fault {
     #[must_use]
     pub fn one_line(&self) -> String {
         let message = self.message.replace('\n', " ");
-        match (self.file(), self.position()) {
+        match (self.file().map(shown_name), self.position()) {
             (Some(file), Some((line, column))) => format!("{file}:{line}:{column}: {message}"),
             (Some(file), None) => format!("{file}: {message}"),
             _ => message,
@@ -212,7 +233,7 @@ impl Fault {
         object.insert("code".to_owned(), self.code.into());
         object.insert("message".to_owned(), self.message.clone().into());
         if let Some(file) = self.file() {
-            object.insert("file".to_owned(), file.into());
+            object.insert("file".to_owned(), shown_name(file).into());
         }
         let mut places = self.places.iter().map(place_json);
         if let Some(serde_json::Value::Object(first)) = places.next() {
@@ -232,7 +253,7 @@ impl Fault {
 fn place_json(place: &Place) -> serde_json::Value {
     let (line, column) = place.source.position(place.offset);
     let mut object = serde_json::Map::new();
-    object.insert("file".to_owned(), place.source.name.as_ref().into());
+    object.insert("file".to_owned(), shown_name(&place.source.name).into());
     object.insert("line".to_owned(), line.into());
     object.insert("column".to_owned(), column.into());
     object.insert(
@@ -263,7 +284,9 @@ pub(crate) fn chain(error: &dyn Error) -> String {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.file() {
-            Some(file) if self.places.is_empty() => write!(f, "{file}: {}", self.message),
+            Some(file) if self.places.is_empty() => {
+                write!(f, "{}: {}", shown_name(file), self.message)
+            }
             _ => f.write_str(&self.message),
         }
     }
@@ -282,7 +305,10 @@ impl Diagnostic for Fault {
             .map(|place| {
                 let (line, column) = place.source.position(place.offset);
                 let label = place.label.as_deref().unwrap_or("see also");
-                format!("{label}: {}:{line}:{column}", place.source.name)
+                format!(
+                    "{label}: {}:{line}:{column}",
+                    shown_name(&place.source.name)
+                )
             })
             .chain(self.help.clone())
             .collect();
@@ -374,18 +400,23 @@ impl Faults {
     /// many there are.
     pub(crate) fn merged(self, code: &str) -> Self {
         let mut merged: Vec<(Fault, usize)> = Vec::new();
+        let mut known: HashMap<String, usize> = HashMap::new();
         for fault in self.sorted().0 {
-            let known = merged
-                .iter_mut()
-                .find(|(known, _)| known.code == code && known.message == fault.message);
-            match known.filter(|_| fault.code == code) {
-                Some((known, times)) => {
+            if fault.code != code {
+                merged.push((fault, 1));
+                continue;
+            }
+            let at = known.get(&fault.message).copied();
+            match at.and_then(|at| merged.get_mut(at)) {
+                Some((first, times)) => {
                     *times += 1;
-                    for place in fault.places {
-                        *known = known.clone().at(place);
-                    }
+                    let room = MOST_PLACES.saturating_sub(first.places.len());
+                    first.places.extend(fault.places.into_iter().take(room));
                 }
-                None => merged.push((fault, 1)),
+                None => {
+                    known.insert(fault.message.clone(), merged.len());
+                    merged.push((fault, 1));
+                }
             }
         }
         let merged = merged.into_iter().map(|(mut fault, times)| {

@@ -6,7 +6,7 @@ use miette::{GraphicalReportHandler, GraphicalTheme};
 use serde_json::{Value, json};
 
 use super::Failure;
-use crate::fault::{Fault, Faults, MOST_SHOWN};
+use crate::fault::{Fault, Faults, MOST_SHOWN, cut};
 
 /// Where and how a command prints.
 #[derive(Debug, Clone, Copy)]
@@ -115,7 +115,7 @@ pub(super) fn report(faults: &Faults) {
         let mut text = String::new();
         let rendered = handler.render_report(&mut text, fault);
         if rendered.is_err() || text.len() > LONGEST_REPORT {
-            text = fault.one_line();
+            text = cut(&fault.one_line(), LONGEST_REPORT);
         }
         let _ = writeln!(std::io::stderr(), "{text}");
     }

@@ -149,7 +149,7 @@ impl SourceCode for Snippet {
             inner.column()
         };
         Ok(Box::new(MietteSpanContents::new_named(
-            super::cut(&self.name, 200),
+            super::shown_name(&self.name),
             inner.data(),
             *inner.span(),
             self.first_line + inner.line(),
@@ -177,7 +177,11 @@ fn line_start(text: &str, at: usize) -> usize {
 pub(super) fn harmless(character: char) -> char {
     match character {
         '\t' => ' ',
-        '\u{200b}'..='\u{200f}'
+        '\u{61c}'
+        | '\u{2028}'
+        | '\u{2029}'
+        | '\u{e0000}'..='\u{e007f}'
+        | '\u{200b}'..='\u{200f}'
         | '\u{202a}'..='\u{202e}'
         | '\u{2060}'..='\u{2069}'
         | '\u{feff}' => char::REPLACEMENT_CHARACTER,

@@ -19,12 +19,12 @@ pub(super) fn of(text: &str) -> Option<Content> {
     let text = text.trim_start();
     match text.as_bytes().first()? {
         b'[' => {
-            // Only the first element is looked at, and nothing of a list of a million is kept.
-            let first = serde_json::from_str::<First>(text).ok()?.0?;
-            if first.contains_key("uid") {
-                Some(Content::Entities)
-            } else if first.contains_key("template_id") || first.contains_key("link_id") {
+            // Only the names of members are looked at, and nothing of a list of a million is kept.
+            let List { uids, links, all } = serde_json::from_str(text).ok()?;
+            if links > 0 {
                 Some(Content::Links)
+            } else if all > 0 && uids == all {
+                Some(Content::Entities)
             } else {
                 None
             }
@@ -35,7 +35,7 @@ pub(super) fn of(text: &str) -> Option<Content> {
             let has_any = |names: &[&str]| names.iter().any(|name| has(name));
             if has_any(&["staticPolicies", "templates", "templateLinks", "effect"]) {
                 Some(Content::Policies)
-            } else if has("principal") && has("action") && has("resource") {
+            } else if is_request(&members) {
                 Some(Content::Request)
             } else if !members.is_empty() && members.values().all(|raw| is_namespace(raw)) {
                 Some(Content::Schema)
@@ -56,29 +56,90 @@ fn is_namespace(raw: &RawValue) -> bool {
         .is_ok_and(|members| members.contains_key("entityTypes") && members.contains_key("actions"))
 }
 
-/// The first element of a list, if it is an object; the others are passed over.
-struct First(Option<BTreeMap<String, serde::de::IgnoredAny>>);
+/// A request names three entities. A policy with a typo in `effect` has its scope under the same names, and must
+/// not be taken for one.
+fn is_request(members: &Members<'_>) -> bool {
+    let names_entity = |name: &str| {
+        members.get(name).is_some_and(|raw| {
+            let object: Result<Members<'_>, _> = serde_json::from_str(raw.get());
+            match object {
+                Ok(object) => {
+                    let is = |name: &str| object.contains_key(name);
+                    is("__entity") || (is("type") && is("id"))
+                }
+                Err(_) => raw.get().starts_with('"'),
+            }
+        })
+    };
+    let of_policy = ["conditions", "annotations"];
+    ["principal", "action", "resource"]
+        .into_iter()
+        .all(names_entity)
+        && !of_policy.iter().any(|name| members.contains_key(*name))
+}
 
-impl<'de> Deserialize<'de> for First {
+/// How many elements a list has, and how many of them have a member that only entities, or only links, have.
+#[derive(Default)]
+struct List {
+    uids: usize,
+    links: usize,
+    all: usize,
+}
+
+impl<'de> Deserialize<'de> for List {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Visitor;
         impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = First;
+            type Value = List;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("a list of objects")
             }
 
-            fn visit_seq<A: serde::de::SeqAccess<'de>>(
-                self,
-                mut seq: A,
-            ) -> Result<First, A::Error> {
-                let first = seq.next_element()?;
-                while seq.next_element::<serde::de::IgnoredAny>()?.is_some() {}
-                Ok(First(first))
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<List, A::Error> {
+                let mut list = List::default();
+                while let Some(Element { is_entity, is_link }) = seq.next_element()? {
+                    list.all += 1;
+                    list.uids += usize::from(is_entity && !is_link);
+                    list.links += usize::from(is_link);
+                }
+                Ok(list)
             }
         }
         deserializer.deserialize_seq(Visitor)
+    }
+}
+
+/// What the names of an object's members say.
+struct Element {
+    is_entity: bool,
+    is_link: bool,
+}
+
+impl<'de> Deserialize<'de> for Element {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Element;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(
+                self,
+                mut map: A,
+            ) -> Result<Element, A::Error> {
+                let (mut is_entity, mut is_link) = (false, false);
+                while let Some(name) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+                    is_entity |= name == "uid";
+                    is_link |= name == "template_id" || name == "link_id";
+                    map.next_value::<serde::de::IgnoredAny>()?;
+                }
+                Ok(Element { is_entity, is_link })
+            }
+        }
+        deserializer.deserialize_map(Visitor)
     }
 }
 
@@ -109,6 +170,14 @@ mod tests {
             ),
             // A typo must not hide a policy.
             (r#"{"staticPolicy": {}}"#, None),
+            (
+                r#"{"efect": "forbid", "principal": {"op": "All"}, "action": {"op": "All"}, "resource": {"op": "All"}}"#,
+                None,
+            ),
+            (
+                r#"{"principal": "a", "action": "b", "resource": "c", "conditions": []}"#,
+                None,
+            ),
             (r#"{"principal": {}, "action": {}}"#, None),
             ("{}", None),
             ("[]", None),

@@ -102,7 +102,9 @@ pub(crate) fn load(
         // What is used twice is said of the whole table below.
         let table = Table::gather(units.iter().map(|(unit, _)| Arc::clone(unit)).collect());
         // A template may be in a text that could not be read: then nothing is said of links to it.
-        let all_read = faults.is_empty();
+        let all_read = !faults
+            .iter()
+            .any(|fault| ["parse", "nesting"].contains(&fault.code()));
         for read in links {
             let read = read.unless(|unit| !known.as_ref().is_some_and(|k| k.keeps(unit, &table)));
             units.push(match read {

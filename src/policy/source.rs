@@ -3,6 +3,7 @@
 //! A tree is handed on only if its listing after reading equals the one before: a half-written
 //! deployment or a directory swapped under the reader is read again.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use crate::fault::{Fault, Faults, SourceText};
 use crate::files;
 
 /// What a tree is read for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Kind {
     Policies,
     Schema,
@@ -265,8 +266,10 @@ impl Roots {
             let after = self.list(limits, progress);
             match after {
                 Ok(after) if after == before && after.unsettled(settling.rest).is_none() => {
+                    let mut files = read?;
+                    tell_apart(&mut files);
                     return Ok(ReadFiles {
-                        files: read?,
+                        files,
                         restless: Vec::new(),
                         restless_entities: false,
                     });
@@ -323,7 +326,24 @@ fn restless_files(
             read.files.extend(settled.cloned());
         }
     }
+    tell_apart(&mut read.files);
     faults.or(read)
+}
+
+/// Where files of several roots have one path below their roots, the whole path takes its place: ids of unnamed
+/// policies begin with it.
+fn tell_apart(files: &mut [SourceFile]) {
+    let mut times: HashMap<(Kind, Arc<str>), usize> = HashMap::new();
+    for file in &*files {
+        let key = (file.form.kind(), Arc::clone(&file.relative));
+        *times.entry(key).or_default() += 1;
+    }
+    for file in files {
+        let key = (file.form.kind(), Arc::clone(&file.relative));
+        if times.get(&key).is_some_and(|times| *times > 1) {
+            file.relative = Arc::clone(&file.source.name);
+        }
+    }
 }
 
 fn shown(path: &Path) -> String {

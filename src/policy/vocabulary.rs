@@ -8,20 +8,24 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::annotations::Vocabulary;
-use super::load::json_fault;
 use super::source::{Form, SourceFile};
 use crate::fault::{Fault, Faults};
 
+/// Nesting of its JSON.
+const DEPTH: usize = 8;
 const HELP: &str = "a vocabulary is {\"obligations\": [\"name\", ..], \"advice\": [\"name\", ..]}";
 
 /// Adds the names of all vocabulary files.
 pub(crate) fn add(vocabulary: &mut Vocabulary, files: &[SourceFile]) -> Result<(), Faults> {
     let mut faults = Faults::new();
     for file in files.iter().filter(|file| file.form == Form::Vocabulary) {
-        let json: Value = match serde_json::from_str(&file.source.text) {
+        let json: Value = match crate::json::read(file.source.text.as_bytes(), DEPTH) {
             Ok(json) => json,
-            Err(error) => {
-                faults.push(json_fault("vocabulary", &error, file).help(HELP));
+            Err(found) => {
+                for found in found {
+                    let fault = Fault::new("vocabulary", found.to_string()).help(HELP);
+                    faults.push(fault.in_file(&*file.source.name));
+                }
                 continue;
             }
         };
