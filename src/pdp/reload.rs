@@ -87,7 +87,10 @@ impl Reloader {
 
     /// Which files there are, or why that cannot be said; one text for one reason.
     #[cfg(feature = "watch")]
-    pub(super) fn fingerprint(&self, limits: ReadLimits) -> Result<crate::policy::source::Listing, String> {
+    pub(super) fn fingerprint(
+        &self,
+        limits: ReadLimits,
+    ) -> Result<crate::policy::source::Listing, String> {
         let roots = Arc::clone(&self.sources.roots);
         let listed = self
             .reading
