@@ -72,11 +72,11 @@ fn unknown_keys_and_wrong_values_are_all_named() {
             ("DEODAR_PORT_80_TCP", "tcp://x"),
         ],
         &[
+            "unknown environment variable `DEODAR_SERVER_LISTNE` [did you mean `DEODAR_SERVER_LISTEN`?]",
             "/etc/deodar/deodar.toml:2:1: unknown key `limits.body_byte` [did you mean `limits.body_bytes`?]",
             "/etc/deodar/deodar.toml:3:1: `limits.json_depth`: expected a whole number from 1 to 127, found `1000`",
-            "/etc/deodar/deodar.toml:7:1: `log.format`: expected one of auto, human, json, found `jsn`; did you mean `json`?",
             "/etc/deodar/deodar.toml:4:2: unknown key `servr` [did you mean the section `server`?]",
-            "unknown environment variable `DEODAR_SERVER_LISTNE` [did you mean `DEODAR_SERVER_LISTEN`?]",
+            "/etc/deodar/deodar.toml:7:1: `log.format`: expected one of auto, human, json, found `jsn`; did you mean `json`?",
         ],
     );
 }

@@ -680,12 +680,31 @@ mod tests {
         );
     }
 
+    /// Dumps overlap: the same content is one entity, in whatever order it is written.
+    #[test]
+    fn the_same_entity_twice_is_one() {
+        let one = r#"{"uid":{"type":"G","id":"1"},"attrs":{"a":[1,2],"b":{"c":1,"d":2}},"parents":[{"type":"G","id":"2"},{"type":"G","id":"3"}]}"#;
+        let other = r#"{"parents":[{"type":"G","id":"3"},{"type":"G","id":"2"}],"uid":{"type":"G","id":"1"},"attrs":{"b":{"d":2,"c":1},"a":[2,1,2]}}"#;
+        let files = [file("a.json", &format!("[{one}]")), file("b.ndjson", other)];
+        let store = EntityStore::new();
+        read(&files, 100).unwrap().store(&store).unwrap();
+        assert_eq!(store.version().len(), 1);
+        let differs = other.replace("\"d\":2", "\"d\":3");
+        let files = [
+            file("a.json", &format!("[{one}]")),
+            file("b.ndjson", &differs),
+        ];
+        let faults = read(&files, 100).unwrap_err();
+        let help = miette::Diagnostic::help(faults.iter().next().unwrap());
+        assert!(help.unwrap().to_string().contains("a.json:1:2"));
+    }
+
     #[test]
     fn every_fault_is_placed() {
         let files = [
             file(
                 "a.ndjson",
-                &format!("{}\n{{\"uid\":1}}\n{}", entity(1, None), entity(1, None)),
+                &format!("{}\n{{\"uid\":1}}\n{}", entity(1, None), entity(1, Some(2))),
             ),
             file("b.json", "[{]"),
         ];

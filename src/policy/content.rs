@@ -159,9 +159,15 @@ mod tests {
                 r#" [{"template_id": "t", "link_id": "l", "args": {}}]"#,
                 Some(Content::Links),
             ),
-            (r#"[{"uid": {}}, 7]"#, Some(Content::Entities)),
+            (r#"[{"uid": {}}, {"uid": {}}]"#, Some(Content::Entities)),
             (
-                r#"{"principal": "", "action": "", "resource": "", "context": {}}"#,
+                r#"[{"uid": {}}, {"template_id": "t"}]"#,
+                Some(Content::Links),
+            ),
+            (r#"[{"uid": {}}, {}]"#, None),
+            (r#"[{"uid": {}}, 7]"#, None),
+            (
+                r#"{"principal": "A::\"a\"", "action": {"type": "A", "id": "x"}, "resource": {"__entity": {}}}"#,
                 Some(Content::Request),
             ),
             (

@@ -912,7 +912,7 @@ mod tests {
         let files = [
             file(
                 "a.cedar",
-                "permit(principal);\nforbid(principal, action, resource) when { 1 + };",
+                "@obligation(\"x\") permit(principal, action, resource);",
             ),
             file("b.json", "{}"),
             file(
@@ -933,6 +933,62 @@ mod tests {
                 "{start} in {lines:?}"
             );
         }
+    }
+
+    /// The template may be in the text that cannot be read.
+    #[test]
+    fn links_to_a_template_in_a_broken_text_are_no_faults_of_their_own() {
+        let links: Vec<_> = (0..50)
+            .map(|n| format!(r#"{{"template_id":"share","link_id":"l{n}","args":{{}}}}"#))
+            .collect();
+        let files = [
+            file(
+                "a.cedar",
+                &format!("permit(principal, action, resource)\n{TEMPLATE}"),
+            ),
+            file("c.links.json", &format!("[{}]", links.join(","))),
+        ];
+        let faults = load(&files, Ids::Named).unwrap_err();
+        let codes: Vec<_> = faults.iter().map(Fault::code).collect();
+        assert_eq!(codes, ["parse"], "{faults:?}");
+    }
+
+    #[test]
+    fn unnamed_policies_that_print_alike_are_numbered() {
+        let text = "permit(principal, action, resource);\n".repeat(1_200);
+        let loaded = load(&[file("a.cedar", &text)], Ids::Named).unwrap();
+        let mut got = ids(&loaded);
+        got.sort_by_key(|id| (id.len(), id.clone()));
+        assert_eq!(got.len(), 1_200);
+        assert_eq!(got[1], format!("{}.2", got[0]));
+        assert_eq!(got[1_199], format!("{}.1200", got[0]));
+    }
+
+    #[test]
+    fn one_policy_or_template_stands_alone_in_json() {
+        let one = r#"{"effect":"permit","principal":{"op":"All"},"action":{"op":"All"},"resource":{"op":"All"},"conditions":[],"annotations":{"id":"readers"}}"#;
+        let template = r#"{"effect":"permit","principal":{"op":"==","slot":"?principal"},"action":{"op":"All"},"resource":{"op":"All"},"conditions":[]}"#;
+        let links = r#"[{"template_id":"t.json","link_id":"l1","args":{"?principal":"U::\"a\""}}]"#;
+        let files = [
+            file("one.json", one),
+            file("t.json", template),
+            file("x.links.json", links),
+        ];
+        assert_eq!(ids(&load(&files, Ids::Named).unwrap()), ["l1", "readers"]);
+        let typo = one.replace("effect", "efect");
+        assert!(load(&[file("one.json", &typo)], Ids::Named).is_err());
+    }
+
+    #[test]
+    fn an_undeclared_name_is_one_fault_however_many_use_it() {
+        let text = "@obligation(\"log\") permit(principal, action, resource);\n".repeat(30);
+        let faults = load(&[file("a.cedar", &text)], Ids::Named).unwrap_err();
+        assert_eq!(faults.len(), 1);
+        let message = faults.iter().next().unwrap().message();
+        assert!(
+            message.contains("`log`") && message.contains("30 policies"),
+            "{message}"
+        );
     }
 
     #[test]
