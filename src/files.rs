@@ -32,6 +32,7 @@ pub(crate) fn open(path: &Path) -> Result<File> {
 ///
 /// # Errors
 /// As [`open`], and `FileTooLarge` for a longer one.
+#[cfg(feature = "server")]
 pub(crate) fn read(path: &Path, longest: u64) -> Result<Vec<u8>> {
     read_noting(path, longest, || {})
 }
@@ -64,6 +65,7 @@ const PART: u64 = 1 << 20;
 ///
 /// # Errors
 /// As [`read`], and `InvalidData` where it is not UTF-8.
+#[cfg(feature = "server")]
 pub(crate) fn read_text(path: &Path, longest: u64) -> Result<String> {
     let text = String::from_utf8(read(path, longest)?).map_err(|error| {
         let at = error.utf8_error().valid_up_to();

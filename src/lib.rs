@@ -57,7 +57,12 @@ mod request;
 pub mod score;
 pub mod signals;
 mod state;
+#[cfg(feature = "state-dir")]
 mod storage;
+#[cfg(not(feature = "state-dir"))]
+#[path = "storage/absent.rs"]
+mod storage;
+mod threads;
 mod timestamp;
 mod trust;
 
@@ -84,6 +89,9 @@ mod url;
 #[cfg(feature = "server")]
 mod webhooks;
 
+/// The Cedar crate that this one is built on, so that a value of the right version can be handed over.
+pub use cedar_policy;
+
 pub use caller::{Caller, CallerLimits, Handles, InlineRule, Scope};
 pub use decide::{
     Cause, Decision, Denied, Obligation, Outcome, PolicyAnnotations, PolicyFailure, Requirement,
@@ -99,9 +107,9 @@ pub use pdp::{
     EntityWriteError, FixedPdp, Health, Pdp, PdpBuilder, ReloadCounts, ReloadError, Reloaded,
     StateChange, Subscription,
 };
-pub use policy::{
-    Duty, EngineChoice, OnError, ReadLimits, Revision, Snapshot, Vocabulary, WatchMode,
-};
+#[cfg(feature = "watch")]
+pub use policy::WatchMode;
+pub use policy::{Duty, EngineChoice, OnError, ReadLimits, Revision, Snapshot, Vocabulary};
 pub use request::{
     Authentication, Client, DeviceSignals, EntityRef, InputFault, IntoEntityRef, Limits, Purpose,
     Request, RequestBuilder, RequestError, Signals,

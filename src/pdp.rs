@@ -7,11 +7,12 @@ mod health;
 mod reading;
 mod reload;
 mod scoring;
+#[cfg(feature = "watch")]
+mod watching;
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -21,10 +22,10 @@ use crate::caller::Scope;
 use crate::decide::{Outcome, decide};
 use crate::engine::{self, Engine, ShadowCounts, ShadowMismatch};
 use crate::enrich::enrich;
-use crate::fault::{Fault, Faults, MOST_SHOWN};
+use crate::fault::{Faults, MOST_SHOWN};
 use crate::hash::{self, Lru};
 use crate::policy::source::{ReadFiles, SourceFile};
-use crate::policy::{ReadLimits, Revision, Settings, Taken, Watch, Watcher};
+use crate::policy::{ReadLimits, Revision, Settings};
 use crate::request::{Limits, Request, RequestError};
 use crate::signals::SignalStore;
 use crate::state::State;
@@ -76,7 +77,8 @@ struct Inner {
     counts: Counts,
     subscribers: health::Subscribers,
     logged_errors: Mutex<Lru<PolicyId, Instant>>,
-    watcher: OnceLock<Watcher>,
+    #[cfg(feature = "watch")]
+    watcher: std::sync::OnceLock<crate::policy::Watcher>,
     engine: Engine,
     trust: Scoring,
 }
@@ -306,7 +308,8 @@ impl Pdp {
             counts: Counts::default(),
             subscribers: health::Subscribers::default(),
             logged_errors: Mutex::new(hash::lru(LOGGED_POLICIES)),
-            watcher: OnceLock::new(),
+            #[cfg(feature = "watch")]
+            watcher: std::sync::OnceLock::new(),
             engine,
             trust,
         };
@@ -315,42 +318,10 @@ impl Pdp {
         })
     }
 
-    fn watch(&self, watch: Watch) -> std::io::Result<()> {
-        let roots = &self.inner.reloader.sources.roots.0;
-        let paths: Vec<PathBuf> = roots.iter().map(|(_, path)| path.clone()).collect();
-        if paths.is_empty() || watch.mode == crate::policy::WatchMode::Off {
-            return Ok(());
-        }
-        let (list, reload) = (self.weak(), self.weak());
-        let fingerprint = move || {
-            let inner = list.upgrade()?;
-            let limits = inner.limits.load().1;
-            Some(inner.reloader.fingerprint(limits))
-        };
-        let changed = move || {
-            // What comes of it is logged, counted and told to subscribers.
-            let done = reload.upgrade().map(|inner| inner.reload(false));
-            match done {
-                Some(Err(ReloadError::Faulty(faults))) if faults.iter().any(is_passing) => {
-                    Taken::Retry
-                }
-                _ => Taken::Done,
-            }
-        };
-        let watcher = Watcher::spawn(paths, watch, fingerprint, changed)?;
-        // A second watcher is dropped again, which ends its thread.
-        let _ = self.inner.watcher.set(watcher);
-        Ok(())
-    }
-
     /// The state directory, where there is one.
     #[cfg(feature = "server")]
     pub(crate) fn store(&self) -> Option<Store> {
         self.inner.reloader.state_dir.clone()
-    }
-
-    fn weak(&self) -> Weak<Inner> {
-        Arc::downgrade(&self.inner)
     }
 
     fn log_errors(&self, request: &Request, outcome: &Outcome) {
@@ -375,11 +346,6 @@ impl Pdp {
             }
         }
     }
-}
-
-/// Whether a fault may pass without a change of any file: the files could not be read.
-fn is_passing(fault: &Fault) -> bool {
-    ["io", "unstable", reading::HANGS].contains(&fault.code())
 }
 
 /// Whether the request may be decided at all, on this state.

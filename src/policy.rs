@@ -19,6 +19,7 @@ mod statements;
 mod table;
 mod unit;
 pub(crate) mod vocabulary;
+#[cfg(feature = "watch")]
 mod watch;
 
 pub(crate) use annotations::Meaning;
@@ -31,7 +32,9 @@ pub use snapshot::{EngineChoice, Revision, Snapshot};
 pub(crate) use snapshot::{Material, ReadSchema, Settings};
 pub use source::ReadLimits;
 pub(crate) use table::PolicyInfo;
+#[cfg(feature = "watch")]
 pub use watch::WatchMode;
+#[cfg(feature = "watch")]
 pub(crate) use watch::{Taken, Watch, Watcher};
 
 /// The declared type of a context member that Deodar fills with facts of the decision itself.

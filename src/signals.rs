@@ -10,6 +10,7 @@ mod config;
 mod correlate;
 mod decay;
 mod dedup;
+#[cfg(feature = "state-dir")]
 mod durable;
 mod event;
 mod finding;
@@ -30,6 +31,7 @@ pub use config::{
     BlockConfig, BoundsConfig, CorrelationConfig, CountRule, OnceRule, PlacesConfig, RatesConfig,
     RetentionConfig, RulesConfig, SessionsConfig, SignalsConfig, Span,
 };
+#[cfg(feature = "state-dir")]
 pub(crate) use durable::DurableSignals;
 
 pub use event::{CredentialChange, Event, EventKind, EventSubject, Severity};

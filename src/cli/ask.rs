@@ -66,10 +66,7 @@ pub(super) fn ask(call: &Call, server: Option<&str>, args: &Args) -> Result<Answ
         message.push_str(&format!("\n  {}: {}", text("pointer"), text("detail")));
     }
     if status == 401 && key.is_none() {
-        message.push_str(&format!(
-            "; give a key with the scope {} by --key-file or `client.key`",
-            call.scope
-        ));
+        message.push_str(&format!("; the scope that it needs is {}", call.scope));
     }
     Err(Failure::CouldNotRun(message))
 }

@@ -24,7 +24,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 const LONGEST: u64 = 16 << 20;
 
 /// How to get rights on a server, for who was refused.
-const RIGHTS: &str = "show a key that has the scope with --key-file, or set `server.socket` in the \
+const RIGHTS: &str = "give a key by --key-file or `client.key`, or set `server.socket` in the \
      configuration that the server and this command read: over it the server's own user may do everything";
 
 /// A server to talk to.

@@ -189,7 +189,7 @@ fn online(command: &Keys, args: &Args, config: &Config) -> Result<Value, Failure
     let detail = answer.get("detail").and_then(Value::as_str);
     let mut message = format!("{base} answers {status}: {}", detail.unwrap_or("no reason"));
     if status == 401 && key.is_none() {
-        message.push_str("; give a key with the scope keys:write by --key-file or `client.key`");
+        message.push_str("; the scope that it needs is keys:write");
     }
     Err(Failure::CouldNotRun(message))
 }

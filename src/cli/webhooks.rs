@@ -97,8 +97,7 @@ fn ask(ask: &Ask, command: &Webhooks, args: &Args) -> Result<Value, Failure> {
     let detail = answer.get("detail").and_then(Value::as_str);
     let mut message = format!("{base} answers {status}: {}", detail.unwrap_or("no reason"));
     if status == 401 && key.is_none() {
-        message
-            .push_str("; give a key with the scope webhooks:write by --key-file or `client.key`");
+        message.push_str("; the scope that it needs is webhooks:write");
     }
     Err(Failure::CouldNotRun(message))
 }

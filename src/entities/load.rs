@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::ScopedJoinHandle;
 
 use cedar_policy::pst::SmolStr;
 use cedar_policy::{Entities, Entity};
@@ -23,6 +24,7 @@ use crate::policy::schema::SchemaSet;
 use crate::policy::source::Form;
 use crate::policy::source::SourceFile;
 use crate::policy::{json_fault, offset_in};
+use crate::threads::spawn;
 
 /// Faults reported for one load; a file of a million bad lines needs no million messages.
 const MAX_FAULTS: usize = 100;
@@ -32,6 +34,8 @@ const JSON_DEPTH: usize = 127;
 const AT_ONCE: usize = 50_000;
 /// Entities that are not worth another thread.
 const FEW: usize = 1_000;
+/// Stack of a reading thread, in bytes; it reads JSON of bounded depth.
+const STACK: usize = 2 << 20;
 
 /// Where entities come from.
 #[derive(Debug, Clone, Copy)]
@@ -244,12 +248,15 @@ impl Loader<'_> {
             let results: Vec<Vec<_>> = match parts.as_slice() {
                 [one] => vec![read(one)],
                 many => std::thread::scope(|scope| {
-                    let threads = many.iter().map(|part| scope.spawn(|| read(part)));
-                    let threads: Vec<_> = threads.collect();
+                    let start = |part| spawn(scope, "deodar-read", STACK, move || read(part));
+                    let threads: Vec<_> = many.iter().map(|part| start(*part)).collect();
                     let joined = threads.into_iter().zip(many);
-                    // A thread that panicked leaves its part to this one, which may as well.
+                    // This thread reads what no thread was started for or what made one panic.
                     joined
-                        .map(|(thread, part)| thread.join().unwrap_or_else(|_| read(part)))
+                        .map(|(thread, part)| match thread.map(ScopedJoinHandle::join) {
+                            Ok(Ok(done)) => done,
+                            Ok(Err(_)) | Err(_) => read(part),
+                        })
                         .collect()
                 }),
             };

@@ -16,10 +16,12 @@ use crate::fault::Faults;
 #[cfg(feature = "cli")]
 use crate::policy::Ids;
 use crate::policy::source::{Form, Kind, SourceFile};
-use crate::policy::{EngineChoice, OnError, ReadLimits, Settings, Watch, WatchMode};
+use crate::policy::{EngineChoice, OnError, ReadLimits, Settings};
+#[cfg(feature = "watch")]
+use crate::policy::{Watch, WatchMode};
 use crate::request::Limits;
-use crate::signals::{DurableSignals, MemorySignals, NoticeSink, SignalStore};
-use crate::storage::{Store, StoreSettings};
+use crate::signals::{MemorySignals, NoticeSink, SignalStore};
+use crate::storage::Store;
 use crate::trust::{Trust, TrustConfig};
 use arc_swap::ArcSwap;
 
@@ -55,9 +57,11 @@ pub struct PdpBuilder {
     limits: Limits,
     read_limits: ReadLimits,
     unguarded: bool,
+    #[cfg(feature = "state-dir")]
     state_dir: Option<PathBuf>,
     store: Option<Store>,
     strict_start: bool,
+    #[cfg(feature = "watch")]
     watch: Option<Watch>,
     shadow: ShadowSettings,
     trust: Option<TrustConfig>,
@@ -217,7 +221,8 @@ impl PdpBuilder {
     }
 
     /// What an evaluation error in a forbid means where its `@on_error` does not say;
-    /// [`OnError::Skip`] unless set, which is Cedar's semantics.
+    /// [`OnError::Deny`] unless set: a forbid that could not be evaluated denies. [`OnError::Skip`] is
+    /// what Cedar's own authorizer does.
     #[must_use]
     pub fn on_error(mut self, on_error: OnError) -> Self {
         self.settings.on_error = on_error;
@@ -297,6 +302,7 @@ impl PdpBuilder {
 
     /// A directory that keeps the last good sources and the entities that are written, and makes
     /// sequences last across restarts. One process owns it at a time.
+    #[cfg(feature = "state-dir")]
     #[must_use]
     pub fn state_dir(mut self, path: impl Into<PathBuf>) -> Self {
         self.state_dir = Some(path.into());
@@ -326,6 +332,7 @@ impl PdpBuilder {
     /// Watches the paths and reloads on change. A change is taken up once no file has changed for
     /// `debounce` (100 ms for reloads where nothing is watched); every `poll_interval` the files are
     /// compared in any case.
+    #[cfg(feature = "watch")]
     #[must_use]
     pub fn watch(mut self, mode: WatchMode, debounce: Duration, poll_interval: Duration) -> Self {
         self.watch = Some(Watch {
@@ -336,10 +343,11 @@ impl PdpBuilder {
         self
     }
 
-    /// Keeps Cedar's own policy ids, for Cedar's test formats.
+    /// Keeps Cedar's own policy ids and skips policies that fail, for Cedar's test formats.
     #[cfg(feature = "cli")]
     pub(crate) fn with_cedar_ids(mut self) -> Self {
         self.settings.ids = Ids::Cedar;
+        self.settings.on_error = OnError::Skip;
         self
     }
 
@@ -372,16 +380,17 @@ impl PdpBuilder {
             self.settings.trust = Some(trust);
         }
         let notices = self.notices.0.take();
-        let store = match (self.signals.take(), config) {
+        let store: Option<Arc<dyn SignalStore>> = match (self.signals.take(), config) {
             (Some(store), _) => Some(store),
             (None, None) => None,
             (None, Some(config)) => Some(match state_dir {
+                #[cfg(feature = "state-dir")]
                 Some(dir) => {
-                    let signals = config.signals;
-                    let store = DurableSignals::open(signals, notices.clone(), dir.clone())?;
-                    Arc::new(store) as Arc<dyn SignalStore>
+                    let (notices, dir) = (notices.clone(), dir.clone());
+                    let store = crate::signals::DurableSignals::open(config.signals, notices, dir)?;
+                    Arc::new(store)
                 }
-                None => Arc::new(MemorySignals::new(config.signals, notices.clone())),
+                _ => Arc::new(MemorySignals::new(config.signals, notices.clone())),
             }),
         };
         Ok(Scoring {
@@ -397,18 +406,25 @@ impl PdpBuilder {
     /// When the sources are faulty or hold no policy, and there is no last good state to fall back
     /// to; when the state directory cannot be used.
     pub fn build(mut self) -> Result<Pdp, BuildError> {
-        let state_dir = match (self.store.take(), &self.state_dir) {
-            (Some(store), _) => Some(store),
-            (None, Some(path)) => Some(Store::open(path, StoreSettings::default())?),
-            (None, None) => None,
+        let state_dir = self.store.take();
+        #[cfg(feature = "state-dir")]
+        let state_dir = match (state_dir, &self.state_dir) {
+            (None, Some(path)) => {
+                Some(Store::open(path, crate::storage::StoreSettings::default())?)
+            }
+            (opened, _) => opened,
         };
         let scoring = self.scoring(state_dir.as_ref())?;
+        #[cfg(feature = "watch")]
+        let rest = self.watch.map_or(REST, |watch| watch.debounce);
+        #[cfg(not(feature = "watch"))]
+        let rest = REST;
         let reloader = Reloader {
             sources: self.sources,
             settings: ArcSwap::from_pointee(self.settings),
             guard: !self.unguarded,
             state_dir,
-            rest: self.watch.map_or(REST, |watch| watch.debounce),
+            rest,
             reading: Reading::default(),
             last: Mutex::default(),
         };
@@ -424,6 +440,7 @@ impl PdpBuilder {
             strict,
             (engine, scoring),
         )?;
+        #[cfg(feature = "watch")]
         if let Some(watch) = self.watch {
             pdp.watch(watch).map_err(BuildError::Watch)?;
         }

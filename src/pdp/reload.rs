@@ -10,10 +10,11 @@ use cedar_policy::{Entities, PolicySet, SchemaFragment};
 use super::reading::Reading;
 use crate::entities::{self, EntityStore, Stored};
 use crate::fault::{Fault, Faults};
-use crate::policy::source::{Kind, Listing, ReadFiles, Roots, Settling, SourceFile};
+use crate::policy::source::{Kind, ReadFiles, Roots, Settling, SourceFile};
 use crate::policy::{Material, ReadLimits, ReadSchema, Settings, Snapshot, vocabulary};
 use crate::state::State;
 use crate::storage::{LastGood, Store};
+use crate::threads::spawn;
 use crate::timestamp::Timestamp;
 
 /// Where everything comes from.
@@ -85,7 +86,11 @@ impl Reloader {
     }
 
     /// Which files there are, or why that cannot be said; one text for one reason.
-    pub(super) fn fingerprint(&self, limits: ReadLimits) -> Result<Listing, String> {
+    #[cfg(feature = "watch")]
+    pub(super) fn fingerprint(
+        &self,
+        limits: ReadLimits,
+    ) -> Result<crate::policy::source::Listing, String> {
         let roots = Arc::clone(&self.sources.roots);
         let listed = self
             .reading
@@ -108,9 +113,11 @@ impl Reloader {
         *self.last_read() = Arc::new(files.cloned().collect());
     }
 
-    /// Builds a state from files read from the roots, and all that was handed over in memory; on a
-    /// stack of its own, because parsing recurses as deep as the texts nest. What says the same as
-    /// `before` is taken over from it.
+    /// Builds a state from files read from the roots, and all that was handed over in memory. What says
+    /// the same as `before` is taken over from it.
+    ///
+    /// Parsing recurses as deep as the texts nest (`policy::nesting` bounds it), so this runs on a thread
+    /// with a large stack. On a platform without threads, such as `wasm32`, it runs on the calling one.
     pub(super) fn build(
         &self,
         files: &ReadFiles,
@@ -118,17 +125,18 @@ impl Reloader {
         sequence: u64,
         before: Option<&State>,
     ) -> Result<State, Faults> {
-        std::thread::scope(|scope| {
-            std::thread::Builder::new()
-                .name("deodar-load".to_owned())
-                .stack_size(LOAD_STACK)
-                .spawn_scoped(scope, || self.build_here(files, limits, sequence, before))
-                .map_err(|error| {
-                    Faults::from(Fault::new("io", format!("no thread to load on: {error}")))
-                })?
-                .join()
-                .unwrap_or_else(|_| Err(Fault::new("internal", "loading panicked").into()))
-        })
+        let load = || self.build_here(files, limits, sequence, before);
+        std::thread::scope(
+            |scope| match spawn(scope, "deodar-load", LOAD_STACK, load) {
+                Ok(thread) => thread
+                    .join()
+                    .unwrap_or_else(|_| Err(Fault::new("internal", "loading panicked").into())),
+                Err(error) if error.kind() == std::io::ErrorKind::Unsupported => load(),
+                Err(error) => {
+                    Err(Fault::new("io", format!("no thread to load on: {error}")).into())
+                }
+            },
+        )
     }
 
     fn build_here(
@@ -377,4 +385,72 @@ fn hash(files: &[&SourceFile]) -> [u64; 2] {
         }
         hasher.finish()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use crate::threads::without_threads;
+    use crate::{Pdp, Request};
+
+    /// A tree that is large enough to be read on several threads where there are any.
+    fn build() -> Pdp {
+        let mut policies = String::new();
+        for n in 0..2_000 {
+            let _ = writeln!(
+                policies,
+                "@id(\"p{n}\") permit(principal == U::\"{n}\", action, resource);"
+            );
+        }
+        let entities: String = (0..5_000)
+            .map(|n| {
+                format!(
+                    "{{\"uid\":{{\"type\":\"U\",\"id\":\"{n}\"}},\"attrs\":{{}},\"parents\":[]}}\n"
+                )
+            })
+            .collect();
+        Pdp::builder()
+            .policies_text("p.cedar", &policies)
+            .entities_text("e.ndjson", &entities)
+            .build()
+            .unwrap()
+    }
+
+    #[test]
+    fn loading_needs_no_threads() {
+        let (with, without) = (build(), without_threads(build));
+        assert_eq!(with.state().revision(), without.state().revision());
+        assert_eq!(without.state().entity_count(), 5_000);
+        let request = Request::builder()
+            .principal(("U", "1999"))
+            .action(("Action", "read"))
+            .resource(("R", "r"))
+            .build()
+            .unwrap();
+        let outcome = without.authorize(&request).unwrap();
+        let reasons: Vec<_> = outcome
+            .determining_policies()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(reasons, ["p1999"]);
+        without_threads(|| without.reload()).unwrap();
+    }
+
+    #[test]
+    fn a_forbid_that_fails_denies_unless_the_builder_says_skip() {
+        let text = "permit(principal, action, resource);\n\
+                    forbid(principal, action, resource) when { context.missing == 1 };";
+        let request = Request::builder()
+            .principal(("U", "a"))
+            .action(("Action", "read"))
+            .resource(("R", "r"))
+            .build()
+            .unwrap();
+        let cause = |pdp: Pdp| pdp.authorize(&request).unwrap().cause();
+        let builder = || Pdp::builder().policies_text("p.cedar", text);
+        assert_eq!(cause(builder().build().unwrap()), crate::Cause::PolicyError);
+        let skip = builder().on_error(crate::OnError::Skip);
+        assert_eq!(cause(skip.build().unwrap()), crate::Cause::Permitted);
+    }
 }

@@ -46,9 +46,9 @@ impl std::fmt::Display for Duty {
 #[serde(rename_all = "lowercase")]
 pub enum OnError {
     /// The policy is skipped, as Cedar does.
-    #[default]
     Skip,
     /// The decision is Deny.
+    #[default]
     Deny,
 }
 

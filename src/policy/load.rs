@@ -31,6 +31,7 @@ use crate::engine::{Body, Code, CompiledPolicies, Compiler, UnitCode};
 use crate::entities::{EntityStore, Uid};
 use crate::fault::{Fault, Faults, Place};
 use crate::hex::hex;
+use crate::threads::spawn;
 
 /// How policies get their ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -462,9 +463,8 @@ impl Reader<'_> {
                         && results.send((n, self.read(task))).is_ok()
                     {}
                 };
-                let builder = std::thread::Builder::new().name("deodar-read".to_owned());
                 // Fewer threads read as well; without any, the loop below ends at once.
-                let _ = builder.stack_size(STACK).spawn_scoped(scope, work);
+                let _ = spawn(scope, "deodar-read", STACK, work);
             }
             drop(results);
             for (n, parsed) in received {

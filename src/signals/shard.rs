@@ -203,6 +203,10 @@ impl<K: Hash + Eq + Clone, V: Default> Sharded<K, V> {
     }
 
     /// Puts an entry in place of what is there.
+    #[cfg_attr(
+        not(feature = "state-dir"),
+        allow(dead_code, reason = "only what was kept is put back")
+    )]
     pub(super) fn put(&self, key: K, value: V) {
         if let Some(mut part) = self.lock(self.part(&key)) {
             let value = Box::new(value);

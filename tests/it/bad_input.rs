@@ -318,6 +318,10 @@ fn inline_entities_under_many_groups_are_bounded() {
     let pdp = Pdp::builder()
         .policies_text("p.cedar", "permit(principal, action, resource);")
         .entities_text("e.json", &json!(entities).to_string())
+        .limits(deodar::Limits {
+            decision_steps: 1_000_000,
+            ..deodar::Limits::default()
+        })
         .build()
         .unwrap();
     let ask = |entities: Vec<Value>| {

@@ -276,7 +276,8 @@ fn keys_are_asked_for_and_never_logged() {
     let ran = reload();
     assert_eq!(ran.code, 1);
     assert!(
-        ran.err.contains("the key or token is not good"),
+        ran.err
+            .contains("the API key or token is unknown, expired or revoked"),
         "{}",
         ran.err
     );

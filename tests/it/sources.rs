@@ -42,7 +42,7 @@ fn policies() {
     check(
         "b.cedar",
         "@obligation(\"undeclared\") permit(principal, action, resource);",
-        "not declared",
+        "which no vocabulary declares",
     );
     check(
         "b.cedar",
@@ -141,7 +141,7 @@ fn what_is_no_regular_file_is_not_read() {
     let Err(ReloadError::Faulty(faults)) = pdp.reload() else {
         panic!("a pipe was taken");
     };
-    assert!(faults.summary().contains("no regular file"), "{faults}");
+    assert!(faults.summary().contains("not a regular file"), "{faults}");
     std::fs::remove_file(pipe).unwrap();
     pdp.reload().unwrap();
 }
@@ -269,8 +269,6 @@ fn a_file_of_200_megabytes() {
 #[test]
 fn nothing_valid_at_the_start_is_an_error() {
     let empty = Tree::new(&[("readme.txt", "no policy here")]);
-    let faults = sources(Pdp::builder().policies(empty.path()).build());
-    assert!(faults.summary().contains("no policy in"), "{faults}");
     let faults = sources(Pdp::builder().build());
     assert!(
         faults.summary().contains("no policies to decide with"),
@@ -278,6 +276,44 @@ fn nothing_valid_at_the_start_is_an_error() {
     );
     let faults = sources(Pdp::builder().policies(empty.join("missing")).build());
     assert!(faults.summary().contains("missing"), "{faults}");
+}
+
+/// A fresh installation: it denies, says so, and takes the first policy up. Where there were policies before, an
+/// empty tree is an accident.
+#[test]
+fn a_tree_without_a_policy_yet_denies_everything_and_says_so() {
+    let tree = Tree::new(&[("p/a.cedar", "// to be filled\n")]);
+    let pdp = Pdp::builder()
+        .policies(tree.join("p"))
+        .state_dir(tree.join("state"))
+        .build()
+        .unwrap();
+    let request = deodar::Request::builder()
+        .principal(("U", "a"))
+        .action(("Action", "x"))
+        .resource(("R", "r"))
+        .build()
+        .unwrap();
+    assert!(!pdp.authorize(&request).unwrap().is_allow());
+    let reasons = pdp.health().reasons;
+    assert!(
+        reasons
+            .iter()
+            .any(|reason| reason.contains("no policy yet")),
+        "{reasons:?}"
+    );
+    tree.write("p/a.cedar", GOOD);
+    pdp.reload().unwrap();
+    assert!(pdp.health().reasons.is_empty());
+    drop(pdp);
+    tree.write("p/a.cedar", "// emptied by accident\n");
+    let pdp = Pdp::builder()
+        .policies(tree.join("p"))
+        .state_dir(tree.join("state"))
+        .build()
+        .unwrap();
+    assert_eq!(pdp.state().snapshot().counts().0, 1);
+    assert!(pdp.health().is_degraded());
 }
 
 #[cfg(unix)]

@@ -208,11 +208,11 @@ fn requirements_do_not_stand_on_forbids_and_are_readable() {
         ),
         (
             "@requires_trust(\"1.1\") permit(principal, action, resource);",
-            "no score from 0 to 1",
+            "not a score from 0 to 1",
         ),
         (
             "@requires_auth_level(\"high\") permit(principal, action, resource);",
-            "no level",
+            "not a level",
         ),
     ] {
         let error = builder(policy).build().unwrap_err().to_string();
