@@ -67,7 +67,7 @@ pub struct Fault {
     message: String,
     file: Option<Arc<str>>,
     places: Vec<Place>,
-    help: Option<String>,
+    help: Option<Box<str>>,
     is_warning: bool,
     snippet: OnceLock<Option<Box<Snippet>>>,
 }
@@ -123,7 +123,7 @@ impl Fault {
     }
 
     /// The same as a warning: worth a look, and no reason to refuse.
-    pub(crate) fn as_warning(self) -> Self {
+    pub(crate) fn into_warning(self) -> Self {
         Self {
             is_warning: true,
             ..self
@@ -150,7 +150,7 @@ impl Fault {
 
     /// What to do about it.
     pub(crate) fn help(mut self, help: impl AsRef<str>) -> Self {
-        self.help = Some(cut(help.as_ref(), LONGEST_MESSAGE));
+        self.help = Some(cut(help.as_ref(), LONGEST_MESSAGE).into_boxed_str());
         self
     }
 
@@ -244,7 +244,7 @@ impl Fault {
             object.insert("related".to_owned(), related.into());
         }
         if let Some(help) = &self.help {
-            object.insert("help".to_owned(), help.clone().into());
+            object.insert("help".to_owned(), help.as_ref().into());
         }
         serde_json::Value::Object(object)
     }
@@ -310,7 +310,7 @@ impl Diagnostic for Fault {
                     shown_name(&place.source.name)
                 )
             })
-            .chain(self.help.clone())
+            .chain(self.help.as_deref().map(str::to_owned))
             .collect();
         if elsewhere.is_empty() {
             None
