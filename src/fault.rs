@@ -67,9 +67,9 @@ pub struct Fault {
     message: String,
     file: Option<Arc<str>>,
     places: Vec<Place>,
-    help: Option<String>,
+    help: Option<Box<str>>,
     is_warning: bool,
-    snippet: OnceLock<Option<Snippet>>,
+    snippet: OnceLock<Option<Box<Snippet>>>,
 }
 
 /// A text of at most so many bytes, without control characters but line ends.
@@ -123,7 +123,7 @@ impl Fault {
     }
 
     /// The same as a warning: worth a look, and no reason to refuse.
-    pub(crate) fn as_warning(self) -> Self {
+    pub(crate) fn into_warning(self) -> Self {
         Self {
             is_warning: true,
             ..self
@@ -150,7 +150,7 @@ impl Fault {
 
     /// What to do about it.
     pub(crate) fn help(mut self, help: impl AsRef<str>) -> Self {
-        self.help = Some(cut(help.as_ref(), LONGEST_MESSAGE));
+        self.help = Some(cut(help.as_ref(), LONGEST_MESSAGE).into());
         self
     }
 
@@ -244,7 +244,7 @@ impl Fault {
             object.insert("related".to_owned(), related.into());
         }
         if let Some(help) = &self.help {
-            object.insert("help".to_owned(), help.clone().into());
+            object.insert("help".to_owned(), help.to_string().into());
         }
         serde_json::Value::Object(object)
     }
@@ -310,7 +310,7 @@ impl Diagnostic for Fault {
                     shown_name(&place.source.name)
                 )
             })
-            .chain(self.help.clone())
+            .chain(self.help.as_deref().map(str::to_owned))
             .collect();
         if elsewhere.is_empty() {
             None
@@ -339,8 +339,10 @@ impl Diagnostic for Fault {
 impl Fault {
     /// What is shown of the text.
     fn snippet(&self) -> Option<&Snippet> {
-        let snippet = self.snippet.get_or_init(|| Snippet::of(&self.places));
-        snippet.as_ref()
+        let snippet = self
+            .snippet
+            .get_or_init(|| Snippet::of(&self.places).map(Box::new));
+        snippet.as_deref()
     }
 
     /// Whether it is a warning only.

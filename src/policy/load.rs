@@ -690,7 +690,7 @@ impl Reader<'_> {
         }
         for (message, help) in read.warnings {
             let message = format!("policy `{id}`: {message}");
-            let fault = Fault::new("annotation", message).help(help).as_warning();
+            let fault = Fault::new("annotation", message).help(help).into_warning();
             parsed.warnings.push(placed(fault));
         }
         Entry::new(id.clone(), effect, slots, span, read.meaning, kept)
@@ -727,7 +727,7 @@ impl Reader<'_> {
         }
         for warning in result.validation_warnings() {
             let fault = fault("warning", warning.policy_id(), warning);
-            parsed.warnings.push(fault.as_warning());
+            parsed.warnings.push(fault.into_warning());
         }
     }
 }

@@ -312,7 +312,7 @@ fn a_tree_without_a_policy_yet_denies_everything_and_says_so() {
         .state_dir(tree.join("state"))
         .build()
         .unwrap();
-    assert_eq!(pdp.state().snapshot().counts().0, 1);
+    assert_eq!(pdp.state().snapshot().policies().policies().count(), 1);
     assert!(pdp.health().is_degraded());
 }
 
