@@ -150,7 +150,7 @@ impl Fault {
 
     /// What to do about it.
     pub(crate) fn help(mut self, help: impl AsRef<str>) -> Self {
-        self.help = Some(cut(help.as_ref(), LONGEST_MESSAGE).into_boxed_str());
+        self.help = Some(cut(help.as_ref(), LONGEST_MESSAGE).into());
         self
     }
 
@@ -244,7 +244,7 @@ impl Fault {
             object.insert("related".to_owned(), related.into());
         }
         if let Some(help) = &self.help {
-            object.insert("help".to_owned(), help.as_ref().into());
+            object.insert("help".to_owned(), help.to_string().into());
         }
         serde_json::Value::Object(object)
     }
