@@ -453,6 +453,36 @@ impl Faults {
         self.0.is_empty()
     }
 
+    /// The faults as JSON: at most [`MOST_SHOWN`], then how many more there are.
+    pub(crate) fn to_json(&self) -> Vec<serde_json::Value> {
+        let shown = self.0.iter().take(MOST_SHOWN).map(Fault::to_json);
+        let more = self
+            .0
+            .len()
+            .checked_sub(MOST_SHOWN)
+            .filter(|more| *more > 0);
+        let more = more
+            .map(|more| serde_json::json!({"code": "more", "message": format!("and {more} more")}));
+        shown.chain(more).collect()
+    }
+
+    /// The first five faults on one line each, and how many more there are.
+    pub(crate) fn named(&self) -> String {
+        const NAMED: usize = 5;
+        let named: Vec<_> = self.0.iter().take(NAMED).map(Fault::one_line).collect();
+        let named = named.join("; ");
+        match self.0.len().checked_sub(NAMED) {
+            Some(more) if more > 0 => format!("{named} (and {more} more)"),
+            _ => named,
+        }
+    }
+
+    /// Whether the others are the same faults at the same places.
+    pub(crate) fn say_the_same(&self, others: &Self) -> bool {
+        let lines = |faults: &Self| faults.0.iter().map(Fault::one_line).collect::<Vec<_>>();
+        self.0.len() == others.0.len() && lines(self) == lines(others)
+    }
+
     /// The first fault on one line, and how many more there are.
     #[must_use]
     pub fn summary(&self) -> String {

@@ -12,7 +12,7 @@ mod watching;
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -22,9 +22,9 @@ use crate::caller::Scope;
 use crate::decide::{Outcome, decide};
 use crate::engine::{self, Engine, ShadowCounts, ShadowMismatch};
 use crate::enrich::enrich;
-use crate::fault::{Faults, MOST_SHOWN};
+use crate::fault::{Fault, Faults, MOST_SHOWN};
 use crate::hash::{self, Lru};
-use crate::policy::source::{ReadFiles, SourceFile};
+use crate::policy::source::SourceFile;
 use crate::policy::{ReadLimits, Revision, Settings};
 use crate::request::{Limits, Request, RequestError};
 use crate::signals::SignalStore;
@@ -366,19 +366,6 @@ fn admit(request: &Request, state: &State) -> Result<(), RequestError> {
     }
 }
 
-/// What is to be said of files that kept changing while they were read.
-fn restless(files: &[String]) -> Option<String> {
-    let more = files.len().checked_sub(NAMED).filter(|more| *more > 0);
-    let more = more.map_or_else(String::new, |more| format!(" and {more} more"));
-    let named: Vec<_> = files.iter().take(NAMED).map(String::as_str).collect();
-    let named = named.join("`, `");
-    (!files.is_empty()).then(|| {
-        format!(
-            "`{named}`{more} kept changing; the last text that stood still decides, until they rest"
-        )
-    })
-}
-
 /// What is to be said of written entities that the sources are at odds with.
 fn held_back(state: &State) -> Option<String> {
     let held = state.store().held_back();
@@ -391,6 +378,10 @@ fn held_back(state: &State) -> Option<String> {
 
 /// Said of a state without policies.
 const NO_POLICY: &str = "there is no policy yet: every request is denied";
+
+/// How long a reload waits for another one to end, and how often it looks.
+const WAIT_FOR_RELOAD: Duration = Duration::from_secs(10);
+const LOOK_FOR_RELOAD: Duration = Duration::from_millis(10);
 
 /// What is named of many of one kind in a reason.
 const NAMED: usize = 5;
@@ -411,13 +402,17 @@ impl Inner {
 
     fn reload(&self, confirmed: bool) -> Result<Reloaded, ReloadError> {
         // Reading may take long, or hang; a write of entities does not wait for it.
-        let one_reload = self.reading_files.lock();
-        let _one_reload = one_reload.unwrap_or_else(PoisonError::into_inner);
+        let Some(_one_reload) = self.one_reload() else {
+            let message = "another reload has been running for a while";
+            let fault = Fault::new("reload_running", message)
+                .help("`/readyz` says what it reads; try again when it has ended");
+            return Err(ReloadError::Faulty(fault.into()));
+        };
         let limits = self.limits.load().1;
         let done = match self.reloader.read(limits, false) {
-            Ok(read) => {
+            Ok(files) => {
                 let _one_at_a_time = self.one_at_a_time();
-                self.next(read, &limits, confirmed)
+                self.next(&files, &limits, confirmed)
             }
             Err(faults) => Err(ReloadError::Faulty(faults)),
         };
@@ -429,9 +424,10 @@ impl Inner {
             }
             Err(ReloadError::Faulty(faults)) => {
                 let mut trouble = self.trouble();
-                let reason = format!("the sources are faulty: {faults}");
-                // A fault that stays is retried at every poll, and said once.
-                if trouble.reasons.first() != Some(&reason) {
+                let reason = format!("the sources are faulty: {}", faults.named());
+                // Faults that stay are met again at every poll, and logged once.
+                if trouble.reasons.first() != Some(&reason) || !trouble.faults.say_the_same(faults)
+                {
                     log_faults(faults);
                 }
                 trouble.reasons = vec![reason];
@@ -462,34 +458,28 @@ impl Inner {
     /// Builds and publishes what was read; on success all trouble is over.
     fn next(
         &self,
-        read: ReadFiles,
+        files: &[SourceFile],
         limits: &ReadLimits,
         confirmed: bool,
     ) -> Result<Reloaded, ReloadError> {
         let now = self.state.load_full();
         let next = self
             .reloader
-            .build(&read, limits, now.sequence() + 1, Some(&now))
+            .build(files, limits, now.sequence() + 1, Some(&now))
             .map_err(ReloadError::Faulty)?;
-        let files = &read.files;
-        let restless = restless(&read.restless);
         if next.revision() == now.revision() && next.store().hash() == now.store().hash() {
-            let mut trouble = if self.trouble().unsaved {
+            let trouble = if self.trouble().unsaved {
                 self.keep(&now, files)
             } else {
                 Trouble::default()
             };
-            trouble.reasons.extend(restless);
             *self.trouble() = trouble;
-            self.reloader.keep_last(files);
             return Ok(Reloaded::Unchanged);
         }
         if let Some(reason) = self.reloader.suspicious(&now, &next).filter(|_| !confirmed) {
             return Err(ReloadError::Held(reason));
         }
-        let mut trouble = self.keep(&next, files);
-        trouble.reasons.extend(restless);
-        self.reloader.keep_last(files);
+        let trouble = self.keep(&next, files);
         for warning in next.snapshot().warnings() {
             tracing::warn!(place = %warning.one_line(), "policy warning");
         }
@@ -500,6 +490,19 @@ impl Inner {
         *self.trouble() = trouble;
         self.publish(next);
         Ok(published)
+    }
+
+    /// The right to reload; `None` when another reload keeps it for too long.
+    fn one_reload(&self) -> Option<std::sync::MutexGuard<'_, ()>> {
+        let latest = Instant::now() + WAIT_FOR_RELOAD;
+        loop {
+            match self.reading_files.try_lock() {
+                Ok(held) => return Some(held),
+                Err(TryLockError::Poisoned(held)) => return Some(held.into_inner()),
+                Err(TryLockError::WouldBlock) if Instant::now() >= latest => return None,
+                Err(TryLockError::WouldBlock) => std::thread::sleep(LOOK_FOR_RELOAD),
+            }
+        }
     }
 
     fn one_at_a_time(&self) -> std::sync::MutexGuard<'_, ()> {

@@ -6,7 +6,7 @@ use miette::{GraphicalReportHandler, GraphicalTheme};
 use serde_json::{Value, json};
 
 use super::Failure;
-use crate::fault::{Fault, Faults, MOST_SHOWN, cut};
+use crate::fault::{Faults, MOST_SHOWN, cut};
 
 /// Where and how a command prints.
 #[derive(Debug, Clone, Copy)]
@@ -83,12 +83,7 @@ fn failure_json(failure: &Failure) -> Value {
 
 /// The faults in JSON, as many as are shown, and a last element for the others.
 pub(super) fn faults_json(faults: &Faults) -> Vec<Value> {
-    let mut shown: Vec<Value> = faults.iter().take(MOST_SHOWN).map(Fault::to_json).collect();
-    if faults.len() > MOST_SHOWN {
-        let more = format!("and {} more", faults.len() - MOST_SHOWN);
-        shown.push(json!({"code": "more", "message": more}));
-    }
-    shown
+    faults.to_json()
 }
 
 fn complain(message: &str) {

@@ -208,7 +208,7 @@ fn read(file: &Path) -> Result<Value, Failure> {
     let read = match file.as_os_str() == "-" {
         true => std::io::stdin().take(LONGEST + 1).read_to_string(&mut text),
         false => {
-            let file = std::fs::File::open(file).map_err(could_not)?;
+            let file = crate::files::open(file).map_err(could_not)?;
             file.take(LONGEST + 1).read_to_string(&mut text)
         }
     };

@@ -1,7 +1,7 @@
 //! Where a [`Pdp`]'s policies, schema and entities come from, and how it behaves.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cedar_policy::{Entities, PolicySet, SchemaFragment};
@@ -426,7 +426,6 @@ impl PdpBuilder {
             state_dir,
             rest,
             reading: Reading::default(),
-            last: Mutex::default(),
         };
         let engine = Engine {
             shadow: Shadow::start(self.shadow).map_err(BuildError::Shadow)?,

@@ -14,8 +14,8 @@ use crate::policy::Progress;
 
 /// A read that has not moved for this long is given up.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// A read that has not moved for this long is worth a word.
-const SLOW: Duration = Duration::from_secs(2);
+/// A read that takes longer than this is named by the readiness probe.
+const SLOW: Duration = Duration::from_secs(5);
 /// Threads that may be left behind.
 const MOST_LEFT: usize = 4;
 
@@ -93,17 +93,21 @@ impl Reading {
         waited
     }
 
-    /// What is to be said of the reads that stand still.
+    /// What is to be said of reads that take long.
     pub(super) fn trouble(&self) -> Option<String> {
         let running = self.running();
-        let stuck: Vec<_> = running.iter().map(|read| read.stands_still()).collect();
-        let (longest, path) = stuck.into_iter().max().filter(|(age, _)| *age >= SLOW)?;
-        Some(format!(
-            "reading the sources has stood still for {} s at `{}`; {} of at most {MOST_LEFT} reads are under way",
-            longest.as_secs(),
-            path.display(),
-            running.len(),
-        ))
+        let oldest = running.iter().max_by_key(|read| read.age())?;
+        let (still, path) = oldest.stands_still();
+        (oldest.age() >= SLOW).then(|| {
+            format!(
+                "reading the sources has taken {} s and is at `{}`, for {} s; {} of at most {MOST_LEFT} reads \
+                 are under way",
+                oldest.age().as_secs(),
+                path.display(),
+                still.as_secs(),
+                running.len(),
+            )
+        })
     }
 
     fn forget(&self, progress: &Arc<Progress>) {
@@ -167,6 +171,7 @@ mod tests {
         });
         assert_eq!(done.unwrap(), 7);
         assert_eq!(reading.running().len(), 0);
+        assert_eq!(reading.trouble(), None);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Sources to the next state, or the reasons why there is none.
 
 use std::hash::Hasher;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -10,7 +10,7 @@ use cedar_policy::{Entities, PolicySet, SchemaFragment};
 use super::reading::Reading;
 use crate::entities::{self, EntityStore, Stored};
 use crate::fault::{Fault, Faults};
-use crate::policy::source::{Kind, ReadFiles, Roots, Settling, SourceFile};
+use crate::policy::source::{Kind, Roots, Settling, SourceFile};
 use crate::policy::{Material, ReadLimits, ReadSchema, Settings, Snapshot, vocabulary};
 use crate::state::State;
 use crate::storage::{LastGood, Store};
@@ -40,10 +40,9 @@ pub(super) struct Reloader {
     /// How long a file must have been unchanged before a reload takes it.
     pub(super) rest: Duration,
     pub(super) reading: Reading,
-    pub(super) last: Mutex<Arc<Vec<SourceFile>>>,
 }
 
-/// A reload waits this long for files that go on changing, then takes their last settled texts.
+/// A reload waits this long for files that go on changing, then refuses them.
 const STORM_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Stack for loading, in bytes; only what is used of it takes memory.
@@ -67,21 +66,22 @@ impl Reloader {
     }
 
     /// Reads the files of all roots once they stand still. `first` waits for nothing.
-    pub(super) fn read(&self, limits: ReadLimits, first: bool) -> Result<ReadFiles, Faults> {
+    pub(super) fn read(&self, limits: ReadLimits, first: bool) -> Result<Vec<SourceFile>, Faults> {
         let roots = Arc::clone(&self.sources.roots);
         if roots.0.is_empty() {
-            return Ok(ReadFiles::default());
+            return Ok(Vec::new());
         }
-        let (last, rest) = (Arc::clone(&self.last_read()), self.rest);
-        let read = self.reading.run(move |progress| {
-            let settling = Settling {
-                rest,
+        let settling = if first {
+            Settling::FIRST
+        } else {
+            Settling {
+                rest: self.rest,
                 patience: STORM_PATIENCE,
-                last: Some(&last),
-            };
-            let settling = if first { Settling::FIRST } else { settling };
-            roots.read(&limits, settling, progress)
-        });
+            }
+        };
+        let read = self
+            .reading
+            .run(move |progress| roots.read(&limits, settling, progress));
         read.and_then(|read| read)
     }
 
@@ -96,21 +96,7 @@ impl Reloader {
             .reading
             .run(move |progress| roots.list(&limits, progress));
         let listed = listed.and_then(|listed| listed);
-        listed.map_err(|faults| faults.to_string())
-    }
-
-    /// The files of policies and schema that a state was made of last.
-    fn last_read(&self) -> MutexGuard<'_, Arc<Vec<SourceFile>>> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Keeps what a state was made of, for files that will not stand still at the next reload. Texts are
-    /// shared with the state; those of entities are not, and not kept.
-    pub(super) fn keep_last(&self, files: &[SourceFile]) {
-        let files = files
-            .iter()
-            .filter(|file| file.form.kind() != Kind::Entities);
-        *self.last_read() = Arc::new(files.cloned().collect());
+        listed.map_err(|faults| faults.named())
     }
 
     /// Builds a state from files read from the roots, and all that was handed over in memory. What says
@@ -120,7 +106,7 @@ impl Reloader {
     /// with a large stack. On a platform without threads, such as `wasm32`, it runs on the calling one.
     pub(super) fn build(
         &self,
-        files: &ReadFiles,
+        files: &[SourceFile],
         limits: &ReadLimits,
         sequence: u64,
         before: Option<&State>,
@@ -141,14 +127,13 @@ impl Reloader {
 
     fn build_here(
         &self,
-        read: &ReadFiles,
+        files: &[SourceFile],
         limits: &ReadLimits,
         sequence: u64,
         before: Option<&State>,
     ) -> Result<State, Faults> {
-        let files = &read.files;
         self.no_schema_lost(files)?;
-        let mut all = files.clone();
+        let mut all = files.to_vec();
         all.extend(self.sources.texts.iter().cloned());
         let material = Material {
             files: &all,
@@ -176,11 +161,7 @@ impl Reloader {
             }
         };
         let before = before.filter(|_| schema.is_the_same);
-        let entities = match before {
-            // Files of entities that keep changing say nothing yet.
-            Some(before) if read.restless_entities => Ok(before.store().clone()),
-            _ => self.entities(&all, &schema, limits, before),
-        };
+        let entities = self.entities(&all, &schema, limits, before);
         let (stored, faults) = match entities {
             Ok(stored) => (stored, Faults::new()),
             Err(faults) => (Stored::default(), faults),
@@ -302,8 +283,8 @@ impl Reloader {
             None => None,
         };
         let next_sequence = last.as_ref().map_or(1, |last| last.sequence + 1);
-        let built = self.read(*limits, true).and_then(|read| {
-            let state = self.build(&read, limits, next_sequence, None)?;
+        let built = self.read(*limits, true).and_then(|files| {
+            let state = self.build(&files, limits, next_sequence, None)?;
             // A fresh installation may have no policy yet: it denies everything, and says so. But where there
             // is nothing to read at all, or there were policies before, something is amiss.
             let named = self
@@ -316,8 +297,7 @@ impl Reloader {
             if state.snapshot().is_empty() && (!named || last.is_some()) {
                 return Err(nothing(&self.sources));
             }
-            self.keep_last(&read.files);
-            Ok((state, read.files))
+            Ok((state, files))
         });
         match built {
             Ok((state, files)) => match (&last, &self.state_dir) {
@@ -333,11 +313,7 @@ impl Reloader {
             },
             Err(faults) => match last {
                 Some(last) if !strict => {
-                    let kept = ReadFiles {
-                        files: last.files,
-                        ..ReadFiles::default()
-                    };
-                    match self.build(&kept, limits, last.sequence, None) {
+                    match self.build(&last.files, limits, last.sequence, None) {
                         Ok(state) => Ok((state, Some(faults))),
                         // What is to be mended are the present sources, not the kept ones.
                         Err(_) => Err(super::BuildError::Sources(faults)),

@@ -130,12 +130,14 @@ impl<'de> Deserialize<'de> for Element {
                 self,
                 mut map: A,
             ) -> Result<Element, A::Error> {
-                let (mut is_entity, mut is_link) = (false, false);
+                let (mut is_entity, mut is_link, mut is_policy) = (false, false, false);
                 while let Some(name) = map.next_key::<std::borrow::Cow<'de, str>>()? {
                     is_entity |= name == "uid";
+                    is_policy |= name == "effect" || name == "conditions";
                     is_link |= name == "template_id" || name == "link_id";
                     map.next_value::<serde::de::IgnoredAny>()?;
                 }
+                is_entity &= !is_policy;
                 Ok(Element { is_entity, is_link })
             }
         }
@@ -165,6 +167,7 @@ mod tests {
                 Some(Content::Links),
             ),
             (r#"[{"uid": {}}, {}]"#, None),
+            (r#"[{"uid": {}, "effect": "forbid"}]"#, None),
             (r#"[{"uid": {}}, 7]"#, None),
             (
                 r#"{"principal": "A::\"a\"", "action": {"type": "A", "id": "x"}, "resource": {"__entity": {}}}"#,

@@ -914,7 +914,6 @@ mod tests {
                 "a.cedar",
                 "@obligation(\"x\") permit(principal, action, resource);",
             ),
-            file("b.json", "{}"),
             file(
                 "c.links.json",
                 r#"[{"template_id":"shar","link_id":"l","args":{}}, {"template":1}]"#,

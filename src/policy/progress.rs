@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 /// Where a read is, and since when. Shared with the thread that reads.
 #[derive(Debug)]
 pub(crate) struct Progress {
+    began: Instant,
     last: Mutex<(Instant, PathBuf)>,
     ended: AtomicBool,
 }
@@ -15,6 +16,7 @@ pub(crate) struct Progress {
 impl Default for Progress {
     fn default() -> Self {
         Self {
+            began: Instant::now(),
             last: Mutex::new((Instant::now(), PathBuf::new())),
             ended: AtomicBool::new(false),
         }
@@ -43,6 +45,11 @@ impl Progress {
     /// Whether it is over.
     pub(crate) fn has_ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)
+    }
+
+    /// How long the read has taken.
+    pub(crate) fn age(&self) -> Duration {
+        self.began.elapsed()
     }
 
     /// How long nothing has moved, and the path that is being read.

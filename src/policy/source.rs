@@ -47,6 +47,8 @@ impl Form {
 
     /// The form of a file met in a directory that is read for `kind`; `None` when it is no such file.
     fn of_member(kind: Kind, name: &str) -> Option<Self> {
+        // A forbid in `LEAVERS.CEDAR` must not be passed by.
+        let name = name.to_ascii_lowercase();
         let ends = |suffix: &str| name.ends_with(suffix);
         let schema = ends(".cedarschema") || ends(".cedarschema.json");
         let cases = ends(".cases.json") || ends(".requests.json");
@@ -72,6 +74,7 @@ impl Form {
 
     /// The form of a file that was named by itself: any name will do, its ending decides the form.
     pub(crate) fn of_file(kind: Kind, name: &str) -> Self {
+        let name = &*name.to_ascii_lowercase();
         Self::of_member(kind, name).unwrap_or(match kind {
             Kind::Policies if name.ends_with(".json") => Self::PolicySetJson,
             Kind::Policies => Self::Cedar,
@@ -183,6 +186,10 @@ struct Entry {
 
 /// Directories below each other; a deeper tree is a mistake or a loop of links.
 const MAX_TREE_DEPTH: usize = 64;
+/// Members of directories that are looked at for each file that may be read.
+const MEMBERS_PER_FILE: usize = 2;
+/// All files of a kind together have at most as many times the bytes of one.
+const FILES_OF_MOST_BYTES: u64 = 4;
 /// Pause before a tree that changes is looked at again.
 const PAUSE: Duration = Duration::from_millis(25);
 /// Looks at a tree that cannot be listed: between two renames a second look finds it.
@@ -194,33 +201,20 @@ const LOOKS: usize = 3;
 /// once it has not changed for `rest`. A writer that pauses for longer than that cannot be told from one
 /// that has finished.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Settling<'a> {
+pub(crate) struct Settling {
     /// How long a file must have been unchanged.
     pub(crate) rest: Duration,
-    /// How long to wait for files that go on changing.
+    /// How long to wait for files that go on changing. Then the tree is refused as a whole: old texts of some
+    /// files beside new texts of others could lack a forbid that was never missing.
     pub(crate) patience: Duration,
-    /// What was read last; stands in for the files that go on changing.
-    pub(crate) last: Option<&'a [SourceFile]>,
 }
 
-impl Settling<'_> {
+impl Settling {
     /// For a first read: it waits for nothing, but for a tree that changes under it.
     pub(crate) const FIRST: Self = Self {
         rest: Duration::ZERO,
         patience: Duration::from_secs(1),
-        last: None,
     };
-}
-
-/// What was read of all trees.
-#[derive(Debug, Default)]
-pub(crate) struct ReadFiles {
-    pub(crate) files: Vec<SourceFile>,
-    /// Files that went on changing, by the names operators know them by: the last settled text stands in
-    /// for each. A file that has never settled is left out.
-    pub(crate) restless: Vec<String>,
-    /// Whether entities are among them; their texts are not kept, so the stored entities stand in.
-    pub(crate) restless_entities: bool,
 }
 
 impl Roots {
@@ -240,9 +234,9 @@ impl Roots {
     pub(crate) fn read(
         &self,
         limits: &ReadLimits,
-        settling: Settling<'_>,
+        settling: Settling,
         progress: &Progress,
-    ) -> Result<ReadFiles, Faults> {
+    ) -> Result<Vec<SourceFile>, Faults> {
         let latest = Instant::now() + settling.patience;
         let mut looks = 0;
         loop {
@@ -263,20 +257,14 @@ impl Roots {
                 continue;
             }
             let read = before.read(limits, progress);
-            let after = self.list(limits, progress);
-            match after {
+            match self.list(limits, progress) {
                 Ok(after) if after == before && after.unsettled(settling.rest).is_none() => {
                     let mut files = read?;
                     tell_apart(&mut files);
-                    return Ok(ReadFiles {
-                        files,
-                        restless: Vec::new(),
-                        restless_entities: false,
-                    });
+                    return Ok(files);
                 }
                 Ok(after) if out_of_patience => {
-                    let restless = after.restless(&before, settling.rest);
-                    return restless_files(&before, limits, settling.last, &restless, progress);
+                    return Err(unstable(&after.restless(&before, settling.rest)).into());
                 }
                 Err(faults) if out_of_patience => return Err(faults),
                 _ => std::thread::sleep(PAUSE),
@@ -285,49 +273,13 @@ impl Roots {
     }
 }
 
-/// Reads what stands still, and takes the last settled text for the files that do not.
-fn restless_files(
-    listing: &Listing,
-    limits: &ReadLimits,
-    last: Option<&[SourceFile]>,
-    restless: &[PathBuf],
-    progress: &Progress,
-) -> Result<ReadFiles, Faults> {
-    let unstable = || {
-        let names: Vec<_> = restless.iter().take(3).map(|path| shown(path)).collect();
-        let message = format!(
-            "the files kept changing while they were read: {}",
-            names.join(", ")
-        );
-        Fault::new("unstable", message).help("the change is taken up as soon as they stand still")
-    };
-    let Some(last) = last else {
-        return Err(unstable().into());
-    };
-    let mut faults = Faults::new();
-    let mut read = ReadFiles {
-        files: Vec::new(),
-        restless: restless.iter().map(|path| shown(path)).collect(),
-        restless_entities: false,
-    };
-    for entry in &listing.0 {
-        if !restless.contains(&entry.path) {
-            match read_file(entry, limits, progress) {
-                Ok(file) => read.files.extend(file.by_content(entry.is_named)),
-                Err(fault) => faults.push(fault),
-            }
-        } else if entry.form.kind() == Kind::Entities {
-            read.restless_entities = true;
-        } else {
-            let name = shown(&entry.path);
-            let settled = last
-                .iter()
-                .find(|file| file.form == entry.form && *file.source.name == *name);
-            read.files.extend(settled.cloned());
-        }
-    }
-    tell_apart(&mut read.files);
-    faults.or(read)
+fn unstable(restless: &[PathBuf]) -> Fault {
+    let names: Vec<_> = restless.iter().take(3).map(|path| shown(path)).collect();
+    let message = format!(
+        "the files kept changing while they were read: {}",
+        names.join(", ")
+    );
+    Fault::new("unstable", message).help("the change is taken up as soon as they stand still")
 }
 
 /// Where files of several roots have one path below their roots, the whole path takes its place: ids of unnamed
@@ -378,6 +330,24 @@ impl Listing {
 
     fn read(&self, limits: &ReadLimits, progress: &Progress) -> Result<Vec<SourceFile>, Faults> {
         let mut faults = Faults::new();
+        for (entities, one, setting) in [
+            (false, limits.policy_file_bytes, "limits.policy_file_bytes"),
+            (true, limits.entity_file_bytes, "limits.entity_file_bytes"),
+        ] {
+            let entries = self.0.iter();
+            let of_kind = entries.filter(|entry| (entry.form.kind() == Kind::Entities) == entities);
+            let all: u64 = of_kind
+                .map(|entry| entry.len.min(one.saturating_add(1)))
+                .sum();
+            let most = one.saturating_mul(FILES_OF_MOST_BYTES);
+            if all > most {
+                let message = format!("the files together are larger than {most} bytes");
+                faults.push(Fault::new("too_large", message).help(format!("raise `{setting}`")));
+            }
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
         let mut files = Vec::with_capacity(self.0.len());
         for entry in &self.0 {
             match read_file(entry, limits, progress) {
@@ -446,6 +416,7 @@ fn list_root(
         return Ok(());
     }
     let mut pending = vec![(root.to_owned(), 0)];
+    let mut seen = 0;
     // By their real names: a link that leads back up, or twice to one place, is followed once.
     let mut visited = std::collections::HashSet::new();
     while let Some((directory, depth)) = pending.pop() {
@@ -467,6 +438,13 @@ fn list_root(
             .collect::<Result<Vec<_>, _>>()
             .map_err(cannot_list)?;
         members.sort_by_key(fs::DirEntry::file_name);
+        seen += members.len();
+        if seen > limits.files.saturating_mul(MEMBERS_PER_FILE) {
+            let message = format!("more than {seen} members in all directories");
+            return Err(Fault::new("too_many_files", message)
+                .in_file(root.display().to_string())
+                .help("name a directory that holds sources, or raise `limits.source_files`"));
+        }
         for member in members {
             let name = member.file_name();
             let name = name.to_string_lossy();
@@ -590,7 +568,7 @@ mod tests {
     fn each_kind_takes_its_own_files_of_a_shared_directory() {
         let dir = tempfile::tempdir().unwrap();
         for name in [
-            "b.cedar",
+            "b.CEDAR",
             "a/c.cedar",
             "s.links.json",
             "set.json",
@@ -615,12 +593,11 @@ mod tests {
                     &Progress::default(),
                 )
                 .unwrap()
-                .files
         };
         assert_eq!(
             names(&read(Kind::Policies)),
             [
-                ("b.cedar", Form::Cedar),
+                ("b.CEDAR", Form::Cedar),
                 ("s.links.json", Form::Links),
                 ("set.json", Form::PolicySetJson),
                 ("a/c.cedar", Form::Cedar),
@@ -678,17 +655,16 @@ mod tests {
                 Settling::FIRST,
                 &Progress::default(),
             );
-            assert_eq!(read.unwrap().files.len(), 1);
+            assert_eq!(read.unwrap().len(), 1);
         }
     }
 
     const REST: Duration = Duration::from_millis(100);
 
-    fn settled<'a>(last: Option<&'a [SourceFile]>, patience: Duration) -> Settling<'a> {
+    fn settled(patience: Duration) -> Settling {
         Settling {
             rest: REST,
             patience,
-            last,
         }
     }
 
@@ -709,56 +685,76 @@ mod tests {
                     std::thread::sleep(REST / 3);
                 }
             });
-            let settling = settled(None, Duration::from_secs(5));
+            let settling = settled(Duration::from_secs(5));
             let read = roots.read(&ReadLimits::default(), settling, &Progress::default());
             let read = read.unwrap();
             assert_eq!(
-                &*read.files[0].source.text,
+                &*read[0].source.text,
                 "permit(principal, action, resource);"
             );
         });
     }
 
-    /// A file that is rewritten for ever must not keep another one's change from being taken.
+    /// A forbid that moves from one file to another, while the other is written to all the time, must not be
+    /// lost from both: no mix of old and new texts is taken.
     #[test]
-    fn the_last_settled_text_stands_in_for_a_file_that_never_rests() {
+    fn a_tree_with_a_file_that_never_rests_is_refused_as_a_whole() {
         use std::sync::atomic::{AtomicBool, Ordering};
 
         let dir = tempfile::tempdir().unwrap();
-        let (storm, other) = (
-            dir.path().join("storm.cedar"),
-            dir.path().join("other.cedar"),
-        );
+        let storm = dir.path().join("storm.cedar");
         fs::write(&storm, "settled").unwrap();
-        fs::write(&other, "1").unwrap();
+        fs::write(dir.path().join("other.cedar"), "1").unwrap();
         let roots = Roots(vec![(Kind::Policies, dir.path().to_owned())]);
-        let limits = ReadLimits::default();
-        let read = |last| {
-            let settling = settled(last, Duration::from_millis(400));
-            roots.read(&limits, settling, &Progress::default())
+        let read = || {
+            let settling = settled(Duration::from_millis(400));
+            roots.read(&ReadLimits::default(), settling, &Progress::default())
         };
-        let first = read(None).unwrap().files;
         let done = AtomicBool::new(false);
-        std::thread::scope(|scope| {
+        let refused = std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
                     fs::write(&storm, "half").unwrap();
                     std::thread::sleep(Duration::from_millis(5));
                 }
             });
-            fs::write(&other, "2").unwrap();
             std::thread::sleep(REST);
-            let second = read(Some(&first));
-            let refused = read(None);
+            let refused = read();
             done.store(true, Ordering::Relaxed);
-            let second = second.unwrap();
-            let texts: Vec<_> = second.files.iter().map(|file| &*file.source.text).collect();
-            assert_eq!(texts, ["2", "settled"]);
-            assert_eq!(second.restless, [storm.display().to_string()]);
-            assert_eq!(
-                refused.unwrap_err().iter().next().unwrap().code(),
-                "unstable"
-            );
+            refused
         });
+        let faults = refused.unwrap_err();
+        let fault = faults.iter().next().unwrap();
+        assert_eq!(fault.code(), "unstable");
+        assert!(fault.message().contains("storm.cedar"), "{fault}");
+        assert_eq!(read().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn all_files_together_and_all_members_have_a_bound() {
+        let dir = tempfile::tempdir().unwrap();
+        for n in 0..5 {
+            let file = fs::File::create(dir.path().join(format!("{n}.cedar"))).unwrap();
+            file.set_len(90).unwrap();
+        }
+        let roots = Roots(vec![(Kind::Policies, dir.path().to_owned())]);
+        let read = |limits: &ReadLimits| {
+            let read = roots.read(limits, Settling::FIRST, &Progress::default());
+            read.map_err(|faults| faults.iter().next().map(Fault::code))
+        };
+        let bytes = |policy_file_bytes| ReadLimits {
+            policy_file_bytes,
+            ..ReadLimits::default()
+        };
+        assert_eq!(read(&bytes(100)).unwrap_err(), Some("too_large"));
+        assert_eq!(read(&bytes(120)).unwrap().len(), 5);
+        for n in 0..20 {
+            fs::write(dir.path().join(format!("{n}.txt")), "").unwrap();
+        }
+        let few = ReadLimits {
+            files: 10,
+            ..ReadLimits::default()
+        };
+        assert_eq!(read(&few).unwrap_err(), Some("too_many_files"));
     }
 }

@@ -62,8 +62,7 @@ pub(super) async fn reload(
         )
             .into_response(),
         Err(ReloadError::Faulty(faults)) => {
-            let faults: Vec<_> = faults.iter().map(crate::fault::Fault::to_json).collect();
-            let body = json!({"result": "faulty", "faults": faults});
+            let body = json!({"result": "faulty", "faults": faults.to_json()});
             (StatusCode::UNPROCESSABLE_ENTITY, Json(body)).into_response()
         }
     })

@@ -278,6 +278,14 @@ fn a_fault_that_replaces_another_is_told() {
     wait_until("a pipe", || says("not a regular file"));
     std::fs::remove_file(tree.join("c/c.cedar")).unwrap();
     wait_until("nothing", || pdp.health().reasons.is_empty());
+    // One of two faults changes, and the first stays.
+    tree.write("b.cedar", "permit(");
+    tree.write("d.cedar", "forbid(");
+    wait_until("two faults", || says("b.cedar") && says("d.cedar"));
+    tree.write("d.cedar", &permit("a"));
+    wait_until("another second fault", || {
+        says("b.cedar") && says("used twice")
+    });
 }
 
 /// A file that a writer truncates and fills again holds, for a while, a beginning that parses.

@@ -47,7 +47,7 @@ fn policies() {
     check(
         "b.cedar",
         "@requires_trust(\"1.5\") permit(principal, action, resource);",
-        "is no score from 0 to 1",
+        "is not a score from 0 to 1",
     );
     check(
         "b.cedar",

@@ -101,7 +101,11 @@ fn exit_codes_say_what_came_of_it() {
     let refused = json!({"code": "unauthenticated", "detail": "who are you"});
     let (ran, ..) = asked("401 Unauthorized", refused, &["list"]);
     assert_eq!(ran.code, 1);
-    assert!(ran.err.contains("the scope subjects:read"), "{}", ran.err);
+    assert!(
+        ran.err.contains("the scope that it needs is subjects:read"),
+        "{}",
+        ran.err
+    );
     for arguments in [
         &["show", "alice"][..],
         &["override", "User/a", "--reason", "x"],
