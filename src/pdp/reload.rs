@@ -259,15 +259,15 @@ impl Reloader {
         let (policies, forbids) = now.snapshot().counts();
         let (next_policies, next_forbids) = next.snapshot().counts();
         if policies > 0 && next_policies == 0 {
-            Some(format!("all {policies} policies would be gone"))
+            Some(format!("no policy would be left of {policies}"))
         } else if forbids > 0 && next_forbids == 0 {
-            Some(format!("all {forbids} forbids would be gone"))
+            Some(format!("no forbid would be left of {forbids}"))
         } else if now.has_own_entities() && !next.has_own_entities() {
-            Some("all entities would be gone".to_owned())
+            Some("no entity would be left".to_owned())
         } else {
             let lost = now.snapshot().lost_in(next.snapshot());
             (policies > 0 && lost * 2 >= policies)
-                .then(|| format!("{lost} of {policies} policies would be gone"))
+                .then(|| format!("{lost} of {policies} policies would be removed"))
         }
     }
 

@@ -152,12 +152,12 @@ fn what_looks_like_an_accident_waits_for_a_word() {
     }
     let pdp = start();
     tree.remove("p/f.cedar");
-    check(&pdp, "all 1 forbids would be gone");
+    check(&pdp, "no forbid would be left of 1");
     tree.remove("p/a.cedar");
     tree.remove("p/b.cedar");
-    check(&pdp, "all 3 policies would be gone");
+    check(&pdp, "no policy would be left of 3");
     tree.write("p/f.cedar", forbid);
-    check(&pdp, "2 of 3 policies would be gone");
+    check(&pdp, "2 of 3 policies would be removed");
     let done = pdp.reload_confirmed().unwrap();
     assert!(matches!(done, Reloaded::Published { sequence: 2, .. }));
     assert!(!pdp.health().is_degraded());

@@ -19,6 +19,7 @@ fn a_record_says_who_asked_for_what_and_what_came_of_it() {
              @id(\"fails\") forbid(principal, action, resource) when { context.missing };",
         )
         .obligations(["log"])
+        .on_error(crate::OnError::Skip)
         .build()
         .unwrap();
     let now: Timestamp = "2026-03-10T10:00:00Z".parse().unwrap();
@@ -52,7 +53,7 @@ fn a_record_says_who_asked_for_what_and_what_came_of_it() {
         r#"{"kind":"decision","sequence":3,"time":"2026-03-10T10:00:00.000Z","#,
         r#""id":"01890a5d-ac96-774b-bcce-b302099a8057","requestId":"r-1","caller":"library","#,
         r#""inline":"override","handles":"any","route":"authorize","revision":"REVISION","#,
-        r#""stateSequence":1,"engine":"compiled","onError":"deny","enforcement":"off","#,
+        r#""stateSequence":1,"engine":"compiled","onError":"skip","enforcement":"off","#,
         r#""now":"2026-03-10T10:00:00.000Z","request":{"principal":{"type":"User","id":"alice"},"#,
         r#""action":{"type":"Action","id":"read"},"resource":{"type":"Doc","id":"plan \"B\""},"#,
         r#""client":{"session":"s-1","ip":"10.0.0.1"},"obligations":["log"],"purpose":"enforce"},"#,
