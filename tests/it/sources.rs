@@ -70,7 +70,7 @@ fn policies() {
     check(
         "b.cedar",
         "@obligation(\"x\") permit(principal == ?principal, action, resource);",
-        "not declared",
+        "which no vocabulary declares",
     );
 }
 
