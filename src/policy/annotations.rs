@@ -63,7 +63,8 @@ impl OnError {
     }
 }
 
-/// The names of obligations and advice that policies may use; see [`super::vocabulary`].
+/// The names of obligations and advice that policies may use. Files named `vocabulary.json` beside the policies add
+/// to it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Vocabulary {
     /// Names that `@obligation` may use.
