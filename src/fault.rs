@@ -454,6 +454,7 @@ impl Faults {
     }
 
     /// The faults as JSON: at most [`MOST_SHOWN`], then how many more there are.
+    #[cfg(feature = "server")]
     pub(crate) fn to_json(&self) -> Vec<serde_json::Value> {
         let shown = self.0.iter().take(MOST_SHOWN).map(Fault::to_json);
         let more = self
@@ -468,13 +469,7 @@ impl Faults {
 
     /// The first five faults on one line each, and how many more there are.
     pub(crate) fn named(&self) -> String {
-        const NAMED: usize = 5;
-        let named: Vec<_> = self.0.iter().take(NAMED).map(Fault::one_line).collect();
-        let named = named.join("; ");
-        match self.0.len().checked_sub(NAMED) {
-            Some(more) if more > 0 => format!("{named} (and {more} more)"),
-            _ => named,
-        }
+        first_of(self.0.iter().map(Fault::one_line), 5)
     }
 
     /// Whether the others are the same faults at the same places.
@@ -486,12 +481,28 @@ impl Faults {
     /// The first fault on one line, and how many more there are.
     #[must_use]
     pub fn summary(&self) -> String {
-        match (self.0.first(), self.0.len()) {
-            (None, _) => "no fault".to_owned(),
-            (Some(first), 1) => first.one_line(),
-            (Some(first), n) => format!("{} (and {} more)", first.one_line(), n - 1),
+        match self.is_empty() {
+            true => "no fault".to_owned(),
+            false => first_of(self.0.iter().map(Fault::one_line), 1),
         }
     }
+}
+
+/// The first `most` of these, and how many more there are.
+pub(crate) fn first_of(
+    items: impl ExactSizeIterator<Item = impl AsRef<str>>,
+    most: usize,
+) -> String {
+    let more = items.len().saturating_sub(most);
+    let mut text = String::new();
+    for item in items.take(most) {
+        text.push_str(if text.is_empty() { "" } else { "; " });
+        text.push_str(item.as_ref());
+    }
+    if more > 0 {
+        text.push_str(&format!(" (and {more} more)"));
+    }
+    text
 }
 
 impl FromIterator<Fault> for Faults {
@@ -545,6 +556,7 @@ mod tests {
     }
 
     /// The text as the command line prints it.
+    #[cfg(feature = "cli")]
     fn rendered(fault: &Fault) -> String {
         let mut text = String::new();
         let theme = miette::GraphicalTheme::unicode_nocolor();
@@ -556,6 +568,7 @@ mod tests {
         text
     }
 
+    #[cfg(feature = "cli")]
     fn at(text: &str, offset: usize, length: usize) -> Fault {
         Fault::new("parse", "wrong").at(Place {
             source: source("a.json", text),

@@ -67,7 +67,15 @@ const PART: u64 = 1 << 20;
 /// As [`read`], and `InvalidData` where it is not UTF-8.
 #[cfg(feature = "server")]
 pub(crate) fn read_text(path: &Path, longest: u64) -> Result<String> {
-    let text = String::from_utf8(read(path, longest)?).map_err(|error| {
+    text(read(path, longest)?)
+}
+
+/// The text of a file, without its byte order mark.
+///
+/// # Errors
+/// `InvalidData` where it is not UTF-8.
+pub(crate) fn text(bytes: Vec<u8>) -> Result<String> {
+    let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         Error::new(
             ErrorKind::InvalidData,
@@ -80,7 +88,11 @@ pub(crate) fn read_text(path: &Path, longest: u64) -> Result<String> {
     })
 }
 
-fn regular(meta: &std::fs::Metadata) -> Result<()> {
+/// Refuses what is no regular file: reading a pipe or a device may never end.
+///
+/// # Errors
+/// `InvalidInput`.
+pub(crate) fn regular(meta: &std::fs::Metadata) -> Result<()> {
     if meta.is_file() {
         return Ok(());
     }

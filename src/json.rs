@@ -15,9 +15,7 @@ use serde_json::{Map, Value};
 
 pub use fault::InputFault;
 pub(crate) use fault::pointer;
-#[cfg(feature = "server")]
-pub(crate) use path::shown_within;
-pub(crate) use path::{Path, shown};
+pub(crate) use path::{Path, shown, shown_within};
 
 /// Reads one JSON value from `bytes`, which must be UTF-8 and nothing else besides. A byte order mark at the
 /// beginning is ignored, as RFC 8259 section 8.1 allows.

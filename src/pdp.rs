@@ -22,7 +22,7 @@ use crate::caller::Scope;
 use crate::decide::{Outcome, decide};
 use crate::engine::{self, Engine, ShadowCounts, ShadowMismatch};
 use crate::enrich::enrich;
-use crate::fault::{Fault, Faults, MOST_SHOWN};
+use crate::fault::{Fault, Faults, MOST_SHOWN, first_of};
 use crate::hash::{self, Lru};
 use crate::policy::source::SourceFile;
 use crate::policy::{ReadLimits, Revision, Settings};
@@ -369,11 +369,7 @@ fn admit(request: &Request, state: &State) -> Result<(), RequestError> {
 /// What is to be said of written entities that the sources are at odds with.
 fn held_back(state: &State) -> Option<String> {
     let held = state.store().held_back();
-    let more = held.len().checked_sub(NAMED).filter(|more| *more > 0);
-    let more = more.map_or_else(String::new, |more| format!("; and {more} more"));
-    let any = held.len() > 0;
-    let named: Vec<_> = held.take(NAMED).collect();
-    any.then(|| format!("{}{more}", named.join("; ")))
+    (held.len() > 0).then(|| first_of(held, NAMED))
 }
 
 /// Said of a state without policies.

@@ -93,11 +93,15 @@ impl Head {
     /// # Errors
     /// When it cannot be read, or is none.
     pub(crate) fn read(path: &Path) -> Result<Option<Self>, String> {
-        let text = match fs::metadata(path) {
-            Ok(meta) if meta.len() > LONGEST => return Err("is no head of a log".to_owned()),
-            Ok(_) => crate::files::read(path, LONGEST).map_err(|error| error.to_string())?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error.to_string()),
+        let text = match crate::files::read(path, LONGEST) {
+            Ok(text) => text,
+            Err(error) => {
+                return match error.kind() {
+                    io::ErrorKind::NotFound => Ok(None),
+                    io::ErrorKind::FileTooLarge => Err("is no head of a log".to_owned()),
+                    _ => Err(error.to_string()),
+                };
+            }
         };
         let head: Self =
             serde_json::from_slice(&text).map_err(|_| "is no head of a log".to_owned())?;

@@ -141,7 +141,11 @@ pub(super) fn read(path: &Path, text: &str, sources: &Sources) -> Result<Suite, 
     let default_now = file.defaults.now;
     let mut faults = Faults::new();
     let mut cases = Vec::with_capacity(file.cases.len());
-    let mut from = 0;
+    let mut lines = Lines {
+        text,
+        at: 0,
+        line: 1,
+    };
     for case in file.cases {
         let now = match case.given.now.as_ref().or(default_now.as_ref()) {
             None => None,
@@ -160,7 +164,7 @@ pub(super) fn read(path: &Path, text: &str, sources: &Sources) -> Result<Suite, 
         });
         let mut entities = shared.clone();
         entities.extend(case.given.entities);
-        let line = line_of(text, &case.name, &mut from);
+        let line = lines.of(&case.name);
         cases.push(Case {
             name: case.name,
             line,
@@ -184,12 +188,24 @@ pub(super) fn read(path: &Path, text: &str, sources: &Sources) -> Result<Suite, 
     })
 }
 
-/// The line of a case by its name, which follows those of the cases before it.
-fn line_of(text: &str, name: &str, from: &mut usize) -> Option<usize> {
-    let rest = text.get(*from..)?;
-    let at = *from + rest.find(name).filter(|_| !name.is_empty())?;
-    *from = at + name.len();
-    Some(text.get(..at)?.matches('\n').count() + 1)
+/// Finds the lines of cases, which follow each other, in one pass.
+struct Lines<'a> {
+    text: &'a str,
+    /// What follows the case that was found last, and its line.
+    at: usize,
+    line: usize,
+}
+
+impl Lines<'_> {
+    /// The line of the next case of this name.
+    fn of(&mut self, name: &str) -> Option<usize> {
+        let rest = self.text.get(self.at..)?;
+        let before = rest.get(..rest.find(name).filter(|_| !name.is_empty())?)?;
+        let line = self.line + before.matches('\n').count();
+        self.at += before.len() + name.len();
+        self.line = line + name.matches('\n').count();
+        Some(line)
+    }
 }
 
 impl Paths {

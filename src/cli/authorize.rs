@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::args::{Args, Authorize, Decide};
 use super::client::Server;
-use super::output::Output;
+use super::output::{Output, count};
 use super::{Done, Exit, Failure, sample, stored};
 use crate::cases;
 use crate::config::Config;
@@ -50,7 +50,7 @@ pub(super) fn run(command: &Decide, args: &Args, output: Output) -> Done {
             let written = written(dir, &config)?;
             state = format!(
                 "files, and {} that were written through the API, from `{}`",
-                counted(written.len(), "entity", "entities"),
+                count(written.len(), "entity"),
                 dir.display()
             );
             builder = builder.entities_text("written.ndjson", &written.join("\n"));
@@ -105,10 +105,6 @@ fn written(dir: &Path, config: &Config) -> Result<Vec<String>, Failure> {
     })?;
     let entities = store.map_or(Ok(Vec::new()), |store| store.entities());
     entities.map_err(|error| Failure::CouldNotRun(error.to_string()))
-}
-
-fn counted(number: usize, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 /// Has a server decide.

@@ -69,8 +69,8 @@ impl Output {
 fn failure_json(failure: &Failure) -> Value {
     match failure {
         Failure::CouldNotRun(message) => json!({"code": "could_not_run", "message": message}),
-        Failure::Faulty(faults) => json!({"code": "faulty", "faults": faults_json(faults)}),
-        Failure::Invalid(faults) => json!({"code": "invalid", "faults": faults_json(faults)}),
+        Failure::Faulty(faults) => json!({"code": "faulty", "faults": faults.to_json()}),
+        Failure::Invalid(faults) => json!({"code": "invalid", "faults": faults.to_json()}),
         Failure::Request(error) => json!({
             "code": error.code(),
             "message": error.to_string(),
@@ -79,11 +79,6 @@ fn failure_json(failure: &Failure) -> Value {
                 .collect::<Vec<_>>(),
         }),
     }
-}
-
-/// The faults in JSON, as many as are shown, and a last element for the others.
-pub(super) fn faults_json(faults: &Faults) -> Vec<Value> {
-    faults.to_json()
 }
 
 fn complain(message: &str) {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::args::{Args, Test};
-use super::output::{Output, count, faults_json, report};
+use super::output::{Output, count, report};
 use super::{Done, Exit, Failure};
 use crate::cases::{self, Sources, Suite, Verdict};
 use crate::fault::Faults;
@@ -104,7 +104,7 @@ impl Printer {
         let file = suite.file.display().to_string();
         if self.output.is_json() {
             self.invalid
-                .push(json!({"file": file, "faults": faults_json(faults)}));
+                .push(json!({"file": file, "faults": faults.to_json()}));
         } else {
             report(faults);
             let cases = count(suite.cases.len(), "case");

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::args::{Args, Validate};
-use super::output::{Output, count, faults_json, report};
+use super::output::{Output, count, report};
 use super::{Done, Exit, sample};
 use crate::fault::Faults;
 
@@ -23,7 +23,7 @@ pub(super) fn run(command: &Validate, args: &Args, output: Output) -> Done {
         output.value(&json!({
             "valid": !refused, "schema": checked, "policies": policies, "forbids": forbids,
             "templates": templates, "entities": entities,
-            "revision": snapshot.revision().as_str(), "warnings": faults_json(&warnings),
+            "revision": snapshot.revision().as_str(), "warnings": warnings.to_json(),
         }));
         return Ok(if refused { Exit::Invalid } else { Exit::Holds });
     }

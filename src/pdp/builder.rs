@@ -86,11 +86,8 @@ const REST: Duration = Duration::from_millis(100);
 impl PdpBuilder {
     /// Policies from a file or a directory tree.
     #[must_use]
-    pub fn policies(mut self, path: impl Into<PathBuf>) -> Self {
-        Arc::make_mut(&mut self.sources.roots)
-            .0
-            .push((Kind::Policies, path.into()));
-        self
+    pub fn policies(self, path: impl Into<PathBuf>) -> Self {
+        self.root(Kind::Policies, path.into())
     }
 
     /// Policies from Cedar text; `name` stands in messages and in the ids of unnamed policies.
@@ -121,11 +118,8 @@ impl PdpBuilder {
 
     /// Schema from a file or a directory tree.
     #[must_use]
-    pub fn schema(mut self, path: impl Into<PathBuf>) -> Self {
-        Arc::make_mut(&mut self.sources.roots)
-            .0
-            .push((Kind::Schema, path.into()));
-        self
+    pub fn schema(self, path: impl Into<PathBuf>) -> Self {
+        self.root(Kind::Schema, path.into())
     }
 
     /// A schema fragment in Cedar's schema syntax.
@@ -143,11 +137,8 @@ impl PdpBuilder {
 
     /// Entities from a file or a directory tree.
     #[must_use]
-    pub fn entities(mut self, path: impl Into<PathBuf>) -> Self {
-        Arc::make_mut(&mut self.sources.roots)
-            .0
-            .push((Kind::Entities, path.into()));
-        self
+    pub fn entities(self, path: impl Into<PathBuf>) -> Self {
+        self.root(Kind::Entities, path.into())
     }
 
     /// Entities from the text of a JSON array.
@@ -164,6 +155,11 @@ impl PdpBuilder {
     #[must_use]
     pub fn entity_set(mut self, entities: Entities) -> Self {
         self.sources.entities.push(entities);
+        self
+    }
+
+    fn root(mut self, kind: Kind, path: PathBuf) -> Self {
+        Arc::make_mut(&mut self.sources.roots).0.push((kind, path));
         self
     }
 

@@ -242,8 +242,9 @@ fn is_list_of_names(value: &str) -> bool {
     })
 }
 
+/// Outside text in a message.
 fn shown(text: &str) -> String {
-    crate::fault::cut(text, 60)
+    crate::json::shown_within(text, 60)
 }
 
 #[cfg(test)]

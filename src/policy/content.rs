@@ -19,7 +19,7 @@ pub(super) fn of(text: &str) -> Option<Content> {
     let text = text.trim_start();
     match text.as_bytes().first()? {
         b'[' => {
-            // Only the names of members are looked at, and nothing of a list of a million is kept.
+            // Only the names of members are looked at, and nothing is kept.
             let List { uids, links, all } = serde_json::from_str(text).ok()?;
             if links > 0 {
                 Some(Content::Links)

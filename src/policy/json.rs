@@ -16,10 +16,12 @@ const HELP: &str = "a policy set is {\"staticPolicies\": {..}, \"templates\": {.
 /// The policies of a file. One policy alone gets the id of its `@id`, else the file's path below its root.
 pub(crate) fn read_set(file: &SourceFile) -> Result<PolicySet, Fault> {
     let text = &file.source.text;
-    match single(text) {
+    let set = PolicySet::from_json_str(text);
+    // Sets are many and large, and one policy alone is none: only what is no set is looked at again.
+    set.or_else(|error| match single(text) {
         Some(json) => one(&file.relative, json),
-        None => PolicySet::from_json_str(text).map_err(|error| Box::new(error) as Cause),
-    }
+        None => Err(boxed(error)),
+    })
     .map_err(|error| {
         Fault::from_cedar("parse", error.as_ref(), None)
             .in_file(Arc::clone(&file.source.name))
@@ -31,10 +33,6 @@ type Cause = Box<dyn miette::Diagnostic + Send + Sync>;
 
 /// The JSON of a policy or template that stands alone.
 fn single(text: &str) -> Option<Value> {
-    // Sets are large; most are told by their first member.
-    if !text.contains("\"effect\"") {
-        return None;
-    }
     let json: Value = serde_json::from_str(text).ok()?;
     json.get("effect")?.is_string().then_some(json)
 }

@@ -125,7 +125,7 @@ pub(crate) fn load(
             (Ok(table), true) => table,
             (table, _) => {
                 faults.extend(table.err().unwrap_or_default());
-                return Err(faults.merged(UNDECLARED).sorted());
+                return Err(faults.merged(UNDECLARED));
             }
         };
         let rows = rows(&table, &codes);

@@ -112,7 +112,12 @@ impl SourceFile {
     /// file of a directory that is plainly of another kind. What cannot be told is left as it is, and is a
     /// fault where it cannot be read: a set of policies with a typo must not be passed by.
     fn by_content(self, is_named: bool) -> Option<Self> {
-        let form = match (self.form, content::of(&self.source.text)) {
+        let text = &*self.source.text;
+        // Most lists of entities are large, and all that such a list could be instead is one of links.
+        let is_plain = self.form == Form::EntitiesJson
+            && (is_named || text.trim_start().starts_with('[') && !text.contains("_id\""));
+        let found = if is_plain { None } else { content::of(text) };
+        let form = match (self.form, found) {
             (Form::Cedar | Form::PolicySetJson, Some(Content::Links)) => Form::Links,
             (Form::Cedar, Some(Content::Policies)) => Form::PolicySetJson,
             (Form::PolicySetJson, Some(Content::Entities | Content::Request | Content::Schema))
@@ -481,13 +486,11 @@ fn list_root(
     Ok(())
 }
 
-/// Refuses what is no file: reading a pipe or a device may never end.
 fn regular(path: &Path, meta: &fs::Metadata) -> Result<(), Fault> {
-    if meta.is_file() {
-        return Ok(());
-    }
-    let fault = Fault::new("io", "is not a regular file").in_file(path.display().to_string());
-    Err(fault.help("remove it, or give it a hidden name"))
+    files::regular(meta).map_err(|error| {
+        let fault = Fault::new("io", error.to_string()).in_file(path.display().to_string());
+        fault.help("remove it, or give it a hidden name")
+    })
 }
 
 fn entry(path: PathBuf, root: PathBuf, form: Form, meta: &fs::Metadata) -> Result<Entry, Fault> {
@@ -522,26 +525,21 @@ fn read_file(entry: &Entry, limits: &ReadLimits, progress: &Progress) -> Result<
         Kind::Entities => (limits.entity_file_bytes, "limits.entity_file_bytes"),
         Kind::Policies | Kind::Schema => (limits.policy_file_bytes, "limits.policy_file_bytes"),
     };
-    let too_large = || {
-        Fault::new("too_large", format!("larger than {longest} bytes"))
-            .in_file(name.as_str())
-            .help(format!("split the file or raise `{setting}`"))
-    };
-    let bytes = files::read_noting(&entry.path, longest, || progress.moved());
-    let bytes = bytes.map_err(|error| match error.kind() {
-        std::io::ErrorKind::FileTooLarge => too_large(),
-        _ => io_fault(&entry.path, "cannot read", &error),
-    })?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        Fault::new(
-            "encoding",
-            format!(
-                "not UTF-8: byte {} is invalid",
-                error.utf8_error().valid_up_to()
-            ),
-        )
-        .in_file(name.as_str())
-        .help("save the file as UTF-8")
+    let read = files::read_noting(&entry.path, longest, || progress.moved());
+    let text = read.and_then(files::text).map_err(|error| {
+        let fault = |code, help: String| {
+            let fault = Fault::new(code, error.to_string());
+            fault.in_file(name.as_str()).help(help)
+        };
+        match error.kind() {
+            std::io::ErrorKind::FileTooLarge => {
+                fault("too_large", format!("split the file or raise `{setting}`"))
+            }
+            std::io::ErrorKind::InvalidData => {
+                fault("encoding", "save the file as UTF-8".to_owned())
+            }
+            _ => io_fault(&entry.path, "cannot read", &error),
+        }
     })?;
     let relative = entry.path.strip_prefix(&entry.root).unwrap_or(&entry.path);
     let relative: Vec<_> = relative
@@ -551,7 +549,7 @@ fn read_file(entry: &Entry, limits: &ReadLimits, progress: &Progress) -> Result<
     Ok(SourceFile::new(
         &name,
         &relative.join("/"),
-        text.strip_prefix('\u{feff}').unwrap_or(&text),
+        &text,
         entry.form,
     ))
 }
