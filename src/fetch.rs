@@ -10,12 +10,10 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
 use ureq::http::{Method, Request};
 use ureq::unversioned::resolver::DefaultResolver;
 
-pub(crate) use tls::{Trust, connector};
+pub(crate) use tls::{LONGEST_FILE, Trust, certificates, connector};
 
 use crate::url::Url;
 
@@ -212,16 +210,12 @@ pub(crate) fn trusting(authorities: Option<&Path>) -> Result<Trust, String> {
         ..Trust::default()
     };
     if let Some(path) = authorities {
-        let place = path.display();
-        let file = CertificateDer::pem_file_iter(path).map_err(|e| format!("`{place}`: {e}"))?;
-        let before = trust.certificates.len();
-        for certificate in file {
-            let certificate = certificate.map_err(|e| format!("`{place}`: {e}"))?;
-            trust.certificates.push(certificate);
-        }
-        if trust.certificates.len() == before {
-            return Err(format!("`{place}`: holds no certificate"));
-        }
+        let named = |reason: String| format!("`{}`: {reason}", path.display());
+        let pem = crate::files::read(path, LONGEST_FILE);
+        let pem = pem.map_err(|error| named(error.to_string()))?;
+        trust
+            .certificates
+            .extend(certificates(&pem).map_err(named)?);
     }
     Ok(trust)
 }

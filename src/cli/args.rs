@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use clap_complete::Shell;
 
-use super::Failure;
+use super::{Failure, sample};
 use crate::config::{Config, Flag};
 
 /// A Cedar policy decision point: serve decisions, test and validate policies.
@@ -118,7 +118,7 @@ pub(super) struct Decide {
     #[command(flatten)]
     pub(super) request: Authorize,
     /// Have this server decide, on what it has
-    #[arg(long, value_name = "URL", conflicts_with_all = ["policies", "schema", "entities", "sample", "state_dir", "now"])]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["policies", "links", "schema", "entities", "sample", "state_dir", "now"])]
     pub(super) server: Option<String>,
     /// Decide on the entities, too, that were written through the API of the server that used this
     /// directory; while no server uses it
@@ -649,6 +649,20 @@ pub(super) struct AuditVerify {
     pub(super) complete: bool,
 }
 
+impl Command {
+    /// What the command decides on, where it decides.
+    fn sources(&self) -> Option<&Sources> {
+        Some(match self {
+            Self::Serve(command) => &command.sources,
+            Self::Authorize(command) => &command.request.sources,
+            Self::Score(command) => &command.request.sources,
+            Self::Validate(command) => &command.sources,
+            Self::Bench(command) => &command.sources,
+            _ => return None,
+        })
+    }
+}
+
 impl Sources {
     fn flags(&self) -> Vec<Flag> {
         // A file that is named is read for what it holds, links among others.
@@ -708,14 +722,16 @@ impl Keys {
 impl Args {
     /// The configuration under this command's flags.
     pub(super) fn load_config(&self) -> Result<Config, Failure> {
+        let sources = self.command.sources();
         let flags = match &self.command {
             Command::Serve(command) => command.flags(),
-            Command::Authorize(command) => command.request.sources.flags(),
-            Command::Validate(command) => command.sources.flags(),
-            Command::Bench(command) => command.sources.flags(),
             Command::Keys(command) => command.flags(),
-            _ => Vec::new(),
+            _ => sources.map(Sources::flags).unwrap_or_default(),
         };
-        Config::load(self.config.as_deref(), &flags).map_err(Failure::Faulty)
+        let config = Config::load(self.config.as_deref(), &flags).map_err(Failure::Faulty)?;
+        match sources {
+            Some(sources) => sample::configured(config, sources),
+            None => Ok(config),
+        }
     }
 }

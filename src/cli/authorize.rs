@@ -24,7 +24,7 @@ use crate::timestamp::Timestamp;
 const ASKING: Duration = Duration::from_secs(30);
 
 pub(super) fn run(command: &Decide, args: &Args, output: Output) -> Done {
-    let config = sample::configured(args.load_config()?, &command.request.sources)?;
+    let config = args.load_config()?;
     let body = body(&command.request, &config)?;
     if let Some(url) = &command.server {
         return asked(url, command, body, args, &config, output);

@@ -14,7 +14,7 @@ use ureq::unversioned::transport::NextTimeout;
 
 use super::{Failure, socket};
 use crate::config::Config;
-use crate::fetch::{self, Trust, connector};
+use crate::fetch::{self, LONGEST_FILE, Trust, certificates, connector};
 use crate::server::tls;
 use crate::url::Url;
 
@@ -179,40 +179,42 @@ fn address(config: &Config, probe: bool) -> SocketAddr {
     address
 }
 
-/// Longest certificate or key file, in bytes.
-const LONGEST_FILE: u64 = 16 << 20;
-
 fn read(path: &Path, key: &str) -> Result<Vec<u8>, Failure> {
     crate::files::read(path, LONGEST_FILE)
         .map_err(|error| Failure::CouldNotRun(format!("`{key}`: `{}`: {error}", path.display())))
 }
 
 fn trust(config: &Config, ca: Option<&Path>, own: &[u8]) -> Result<Trust, Failure> {
+    // Says so where this processor cannot do TLS.
+    tls::crypto().map_err(Failure::CouldNotRun)?;
     let faulty = |key: &str, message: String| Failure::CouldNotRun(format!("`{key}` {message}"));
     let authorities = match (ca, &config.client.ca) {
         (Some(path), _) => Some((path, "--ca")),
         (None, Some(path)) => Some((path.as_path(), "client.ca")),
         (None, None) => None,
     };
-    let certificates = match authorities {
+    let trusted = match authorities {
         Some((path, key)) => {
-            tls::certificates(&read(path, key)?).map_err(|message| faulty(key, message))?
+            certificates(&read(path, key)?).map_err(|message| faulty(key, message))?
         }
         None => {
             let mut roots = rustls_native_certs::load_native_certs().certs;
-            roots.extend(tls::certificates(own).unwrap_or_default());
+            roots.extend(certificates(own).unwrap_or_default());
             roots
         }
     };
     let mut own = None;
     if let (Some(certificate), Some(key)) = (&config.client.certificate, &config.client.key) {
-        let chain = tls::certificates(&read(certificate, "client.certificate")?)
+        let chain = certificates(&read(certificate, "client.certificate")?)
             .map_err(|message| faulty("client.certificate", message))?;
         let key = PrivateKeyDer::from_pem_slice(&read(key, "client.certificate_key")?)
             .map_err(|error| faulty("client.certificate_key", error.to_string()))?;
         own = Some((chain, key));
     }
-    Ok(Trust { certificates, own })
+    Ok(Trust {
+        certificates: trusted,
+        own,
+    })
 }
 
 /// Resolves every name to one address, if there is one, else as usual.

@@ -99,8 +99,7 @@ const VOCABULARY: (&str, &str) = (
 
 const CONFIG: &str = include_str!("../../policies/workspace/deodar.toml");
 
-/// The configuration with the sample's trust, where the sample is asked for and nothing else is configured. All
-/// commands that decide on the sample take it from here.
+/// The configuration with the sample's trust, where the sample is asked for and nothing else is configured.
 pub(super) fn configured(mut config: Config, sources: &Sources) -> Result<Config, Failure> {
     if sources.sample && config.trust.is_none() {
         config.trust = Some(trust()?);

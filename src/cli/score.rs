@@ -18,7 +18,7 @@ use crate::response::Answer;
 use crate::timestamp::Timestamp;
 
 pub(super) fn run(command: &Score, args: &Args, output: Output) -> Done {
-    let config = sample::configured(args.load_config()?, &command.request.sources)?;
+    let config = args.load_config()?;
     let depth = config.limits.request.json_depth;
     let bytes = body(&command.request, &config)?;
     let given = json::read(&bytes, depth).map_err(|faults| {

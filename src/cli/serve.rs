@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::server::{self, Bound, ServeError};
 
 pub(super) fn run(command: &Serve, args: &Args, output: Output) -> Done {
-    let config = sample::configured(args.load_config()?, &command.sources)?;
+    let config = args.load_config()?;
     let sampled = command.sources.sample;
     if sampled && !config.server.listen.ip().is_loopback() {
         return Err(Failure::CouldNotRun(
@@ -43,11 +43,7 @@ fn reread(command_line: &[std::ffi::OsString]) -> Result<Config, crate::fault::F
     use clap::Parser;
     let fault = |message: String| crate::fault::Fault::new("config", message).into();
     let args = Args::try_parse_from(command_line).map_err(|error| fault(error.to_string()))?;
-    let config = args.load_config().and_then(|config| match &args.command {
-        super::args::Command::Serve(command) => sample::configured(config, &command.sources),
-        _ => Ok(config),
-    });
-    config.map_err(|failure| match failure {
+    args.load_config().map_err(|failure| match failure {
         Failure::Faulty(faults) | Failure::Invalid(faults) => faults,
         Failure::CouldNotRun(message) => fault(message),
         Failure::Request(error) => fault(error.to_string()),

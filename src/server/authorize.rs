@@ -240,9 +240,10 @@ fn is_json(headers: &HeaderMap) -> bool {
     kinds.all(|kind| {
         let kind = kind.to_str().unwrap_or_default();
         let kind = kind.split(';').next().unwrap_or_default().trim();
-        let kind = kind.to_ascii_lowercase();
-        kind == "application/json"
-            || (kind.len() > 12 && kind.starts_with("application/") && kind.ends_with("+json"))
+        kind.eq_ignore_ascii_case("application/json") || {
+            let kind = kind.to_ascii_lowercase();
+            kind.len() > 12 && kind.starts_with("application/") && kind.ends_with("+json")
+        }
     })
 }
 

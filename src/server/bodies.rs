@@ -192,6 +192,8 @@ impl Inner {
         };
         if let Some(room) = listed.room.upgrade() {
             room.gone.store(true, Ordering::Relaxed);
+            // This may be the last reference. Its drop must not look for its entry, because the table is locked.
+            room.number.store(NOT_LISTED, Ordering::Relaxed);
             if let Some(waker) = room.waker().take() {
                 waker.wake();
             }
@@ -282,14 +284,13 @@ impl Room {
     fn charge(self: &Arc<Self>, bytes: usize) -> Result<(), Turned> {
         let mut table = self.bodies.table();
         let table = &mut *table;
-        let number = {
-            self.listed(table);
-            self.number.load(Ordering::Relaxed)
-        };
+        // A body gives way only while the table is locked, so this holds until the end.
+        if self.is_gone() {
+            return Err(Turned::GaveWay);
+        }
+        self.listed(table);
+        let number = self.number.load(Ordering::Relaxed);
         loop {
-            if self.is_gone() {
-                return Err(Turned::GaveWay);
-            }
             let own = table.origins.get(&self.origin).copied().unwrap_or_default();
             let victim = if own.saturating_add(bytes) > share(table.most, table.percent) {
                 table.heaviest(Some(self.origin))
@@ -384,6 +385,10 @@ where
         match Pin::new(&mut arriving.body).poll_frame(context) {
             Poll::Pending => {
                 *arriving.room.waker() = Some(context.waker().clone());
+                // It may have had to give way before there was anybody to wake.
+                if arriving.room.is_gone() {
+                    return Poll::Ready(Some(Err(Turned::GaveWay.into())));
+                }
                 if !arriving.waited {
                     arriving.waited = true;
                     arriving.room.wait();
@@ -441,6 +446,61 @@ mod tests {
         let mut table = bodies.0.table();
         let listed = table.rooms.get_mut(&number).unwrap();
         listed.began = listed.began.checked_sub(by).unwrap();
+    }
+
+    /// The task of a body that gives way may end at the same moment, and with it all other references.
+    #[test]
+    fn a_body_whose_last_reference_goes_while_it_gives_way_does_not_lock_the_table() {
+        /// Drops its room when it is woken.
+        struct Ends(Mutex<Option<Arc<Room>>>);
+
+        impl std::task::Wake for Ends {
+            fn wake(self: Arc<Self>) {
+                drop(self.0.lock().unwrap().take());
+            }
+        }
+
+        let bodies = Bodies::new(1_000, 100);
+        let first = room(&bodies, 1);
+        first.charge(900).unwrap();
+        age(&bodies, &first, Duration::from_secs(1));
+        let ends = Arc::new(Ends(Mutex::new(Some(Arc::clone(&first)))));
+        *first.waker() = Some(Waker::from(ends));
+        drop(first);
+        let (done, waited) = std::sync::mpsc::channel();
+        let theirs = bodies.clone();
+        std::thread::spawn(move || done.send(room(&theirs, 2).charge(500)));
+        let charged = waited.recv_timeout(Duration::from_secs(10));
+        assert_eq!(charged.expect("the table stays locked"), Ok(()));
+        assert_eq!(bodies.evicted(), 1);
+    }
+
+    /// One that had to give way before it waited is told so, although nobody could wake it.
+    #[test]
+    fn a_body_that_gave_way_before_it_waited_ends() {
+        /// Nothing comes, and the room goes at this very moment.
+        struct Silent(Arc<Room>);
+
+        impl HttpBody for Silent {
+            type Data = Bytes;
+            type Error = std::convert::Infallible;
+
+            fn poll_frame(
+                self: Pin<&mut Self>,
+                _: &mut Context<'_>,
+            ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+                self.0.gone.store(true, Ordering::Relaxed);
+                Poll::Pending
+            }
+        }
+
+        let room = room(&Bodies::new(1_000, 100), 1);
+        let mut arriving = Arriving::new(Silent(Arc::clone(&room)), room);
+        let mut context = Context::from_waker(Waker::noop());
+        let Poll::Ready(Some(Err(error))) = Pin::new(&mut arriving).poll_frame(&mut context) else {
+            panic!("it waits");
+        };
+        assert_eq!(Turned::of(&*error), Some(Turned::GaveWay));
     }
 
     #[test]

@@ -15,11 +15,11 @@ use super::problem::Problem;
 /// Passes requests under a configured name on, and probes under any: those come by the address of a
 /// container, or over HTTP/1.0 without a name, and what they learn is no secret.
 pub(super) async fn known(State(app): State<Arc<App>>, http: HttpRequest, next: Next) -> Response {
-    let peer = http.extensions().get::<Arc<Peer>>().cloned();
     if is_probe(&http) {
         return next.run(http).await;
     }
-    match unknown(&app, peer.as_deref(), &http) {
+    let peer = http.extensions().get::<Arc<Peer>>();
+    match unknown(&app, peer.map(Arc::as_ref), &http) {
         Some(refusal) => refusal,
         None => next.run(http).await,
     }

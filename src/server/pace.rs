@@ -378,6 +378,9 @@ pub(super) struct Paced {
 
 impl Paced {
     fn hold(&mut self, hold: bool) {
+        if !hold && self.held.is_none() {
+            return;
+        }
         let pace = &self.under_way.pace;
         let now = pace.now();
         let mut held = pace.held();
@@ -419,9 +422,7 @@ impl HttpBody for Paced {
 
 impl Drop for Paced {
     fn drop(&mut self) {
-        if self.held.is_some() {
-            self.hold(false);
-        }
+        self.hold(false);
     }
 }
 

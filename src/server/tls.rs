@@ -22,6 +22,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 
 use crate::config::{ClientAuth, TlsConfig, TlsVersion};
+use crate::fetch::{LONGEST_FILE, certificates};
 use crate::files;
 use crate::policy::{Taken, Watch, WatchMode, Watcher};
 use crate::timestamp::Timestamp;
@@ -42,16 +43,6 @@ pub(crate) fn crypto() -> Result<Arc<CryptoProvider>, String> {
         Err(format!(
             "this processor cannot do TLS here: {needs} are needed; leave TLS to a proxy on this machine"
         ))
-    }
-}
-
-/// The certificates of a PEM file.
-pub(crate) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    match read {
-        Ok(none) if none.is_empty() => Err("holds no certificate in PEM".to_owned()),
-        Ok(read) => Ok(read),
-        Err(error) => Err(format!("is no PEM: {error}")),
     }
 }
 
@@ -258,9 +249,6 @@ impl Tls {
         }
     }
 }
-
-/// Longest certificate or key file, in bytes.
-const LONGEST_FILE: u64 = 16 << 20;
 
 impl Files {
     fn read(config: &TlsConfig) -> Result<Self, String> {

@@ -63,6 +63,44 @@ fn exit_codes() {
     check(&unknown, 1, "/action: the schema declares no action");
 }
 
+/// Every command that decides takes the flags that name what it decides on; none is dropped in silence.
+#[test]
+fn sources_are_taken_by_every_command_that_decides() {
+    let tree = Tree::new(&[
+        (
+            "p.cedar",
+            "@id(\"all\") permit(principal, action, resource);",
+        ),
+        ("deodar.toml", "[trust]\nenforcement = \"report\"\n"),
+        ("links.json", "[]"),
+    ]);
+    let ask = [
+        "--principal",
+        "U::\"a\"",
+        "--action",
+        "Action::\"x\"",
+        "--resource",
+        "R::\"r\"",
+    ];
+    let policies = ["--policies", "p.cedar"];
+    for command in ["authorize", "score"] {
+        let mut deodar = deodar();
+        deodar.current_dir(tree.path()).arg(command);
+        let ran = run(deodar.args(policies).args(ask).arg("--json"));
+        assert_eq!(ran.code, 0, "{command}: {}{}", ran.out, ran.err);
+        assert_eq!(ran.json()["decision"], "Allow", "{command}");
+    }
+    let server = ["--server", "http://127.0.0.1:1", "--links", "links.json"];
+    let mut deodar = deodar();
+    deodar.current_dir(tree.path()).arg("authorize");
+    let ran = run(deodar.args(server).args(ask));
+    assert!(
+        ran.code == 1 && ran.err.contains("cannot be used with"),
+        "{}",
+        ran.err
+    );
+}
+
 /// The first request of the README: what a newcomer sees.
 #[test]
 fn every_command_scores_the_sample_alike() {

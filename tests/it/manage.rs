@@ -14,7 +14,8 @@ use crate::support::{Client, Ran, Served, Tree, deodar, run};
 
 const POLICIES: &str = "@id(\"member\") permit(principal in G::\"g\", action, resource);";
 const CONFIG: &str = "[state]\ndir = \"state\"\n[audit]\nfile = \"log/decisions.ndjson\"\nchain = \"hmac\"\n\
-    key = {file = \"audit.key\"}\ncheckpoint_interval = \"100ms\"\n";
+    key = {file = \"audit.key\"}\ncheckpoint_interval = \"100ms\"\n\
+    [limits]\nmanage_per_second = 100000\n";
 
 fn tree() -> Tree {
     let tree = Tree::new(&[
