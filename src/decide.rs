@@ -9,7 +9,7 @@ mod trust;
 use cedar_policy::Effect;
 
 use crate::caller::Handles;
-use crate::engine::{Evaluation, Places};
+use crate::engine::{Evaluation, Places, PolicyIndex};
 use crate::policy::{OnError, PolicyInfo};
 use crate::score::StepUp;
 use crate::trust::Enforcement;
@@ -112,7 +112,7 @@ fn policies(evaluation: &Evaluation<'_>) -> Result<(), Cause> {
 /// the resource's and the action's requirements where `floors` has them.
 fn permitted(evaluation: &Evaluation<'_>, floors: Floors) -> Found {
     let snapshot = evaluation.state.snapshot();
-    let info = |at: &usize| snapshot.policy(*at);
+    let info = |policy: &PolicyIndex| snapshot.policy(policy.index());
     let all = evaluation.determining.iter().copied();
     if floors.knocked_out {
         return Found::deny(Cause::KnockedOut);
@@ -157,7 +157,10 @@ fn unhandled(evaluation: &Evaluation<'_>, permits: &Places) -> Places {
     let snapshot = evaluation.state.snapshot();
     let permits = permits.iter().copied();
     permits
-        .filter(|at| snapshot.policy(*at).is_some_and(carries_unhandled))
+        .filter(|policy| {
+            let policy = snapshot.policy(policy.index());
+            policy.is_some_and(carries_unhandled)
+        })
         .collect()
 }
 

@@ -34,15 +34,15 @@ use crate::state::State;
 use crate::timestamp::Timestamp;
 use crate::trust::{Assessed, Scored};
 
-pub(crate) use compiled::{Body, Code, CompiledPolicies, Compiler, UnitCode};
+pub(crate) use compiled::{Body, Code, CompiledPolicies, Compiler, PolicyIndex, UnitCode};
 pub use error::PolicyErrorCode;
 #[cfg(feature = "server")]
 pub(crate) use replay::Slicer;
 pub(crate) use shadow::Shadow;
 pub use shadow::{EngineAnswer, ShadowCounts, ShadowMismatch, ShadowSettings};
 
-/// Places of policies in the snapshot's table; up to sixteen take no allocation.
-pub(crate) type Places = SmallVec<[usize; 16]>;
+/// Policies by their index in the snapshot's table; up to sixteen take no allocation.
+pub(crate) type Places = SmallVec<[PolicyIndex; 16]>;
 
 /// What evaluating all policies found, by their places in the snapshot's table, in rising order.
 #[derive(Debug)]

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use chrono::{DateTime, Datelike, Timelike, Utc};
 
@@ -25,7 +26,11 @@ impl Timestamp {
     /// The present instant of this machine's clock.
     #[must_use]
     pub fn now() -> Self {
-        Self::from_millis(Utc::now().timestamp_millis())
+        let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        Self::from_millis(match SystemTime::now().duration_since(UNIX_EPOCH) {
+            Ok(since) => millis(since),
+            Err(before) => -millis(before.duration()),
+        })
     }
 
     /// From milliseconds since the Unix epoch; clamped to the years 0000 to 9999.

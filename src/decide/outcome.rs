@@ -8,7 +8,7 @@ use arc_swap::Guard;
 use cedar_policy::PolicyId;
 
 use super::trust::{Requirement, TrustOutcome};
-use crate::engine::{Places, PolicyError, PolicyErrorCode};
+use crate::engine::{Places, PolicyError, PolicyErrorCode, PolicyIndex};
 use crate::policy::{Duty, PolicyInfo};
 use crate::score::{Model, Score};
 use crate::state::State;
@@ -378,9 +378,9 @@ impl Outcome {
             .map(|policy| PolicyAnnotations { policy })
     }
 
-    /// The determining policies by their places in the snapshot's table.
+    /// The determining policies by their index in the snapshot's table.
     #[cfg(feature = "server")]
-    pub(crate) fn determining_places(&self) -> &[usize] {
+    pub(crate) fn determining(&self) -> &[PolicyIndex] {
         &self.parts.determining
     }
 
@@ -453,9 +453,10 @@ impl Outcome {
         &self.state
     }
 
-    fn policies<'a>(&'a self, places: &'a [usize]) -> impl Iterator<Item = PolicyInfo<'a>> {
+    fn policies<'a>(&'a self, all: &'a [PolicyIndex]) -> impl Iterator<Item = PolicyInfo<'a>> {
         let snapshot = self.state.snapshot();
-        places.iter().filter_map(|at| snapshot.policy(*at))
+        all.iter()
+            .filter_map(|policy| snapshot.policy(policy.index()))
     }
 }
 

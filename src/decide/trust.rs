@@ -74,8 +74,8 @@ pub(super) fn step_up(evaluation: &Evaluation<'_>, floors: &Floors) -> Option<St
     };
     let snapshot = evaluation.state.snapshot();
     let permits = evaluation.determining.iter();
-    let wanted = permits.filter_map(|at| {
-        let meaning = snapshot.policy(*at)?.meaning;
+    let wanted = permits.filter_map(|policy| {
+        let meaning = snapshot.policy(policy.index())?.meaning;
         let level = meaning.requires_level.unwrap_or(0).max(floor_level);
         let trust = meaning.requires_trust.unwrap_or_default().max(floor_trust);
         Some((level, trust))
@@ -213,8 +213,8 @@ pub(super) fn outcome(
 fn restricted(evaluation: &Evaluation<'_>) -> bool {
     let snapshot = evaluation.state.snapshot();
     let mut permits = evaluation.determining.iter();
-    permits.any(|at| {
-        let policy = snapshot.policy(*at);
+    permits.any(|policy| {
+        let policy = snapshot.policy(policy.index());
         policy.is_some_and(|policy| {
             let mut obligations = policy.meaning.obligations.iter();
             obligations.any(|duty| duty.name() == "restricted_access")

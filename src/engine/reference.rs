@@ -6,7 +6,7 @@
 use cedar_policy::{AuthorizationError, Authorizer, Decision, Entities, PolicyId, Request};
 
 use super::resolve::{NoEntities, Resolved, resolve};
-use super::{Found, PolicyError, PolicyErrorCode};
+use super::{Found, PolicyError, PolicyErrorCode, PolicyIndex};
 use crate::meter::Meter;
 use crate::policy::Snapshot;
 use crate::request::{Limits, RequestError};
@@ -58,7 +58,8 @@ fn evaluate(snapshot: &Snapshot, request: &Request, entities: &Entities) -> Foun
     let response = Authorizer::new().is_authorized(request, snapshot.policies(), entities);
     let diagnostics = response.diagnostics();
     let position = |id: &PolicyId| snapshot.position(id);
-    let mut determining: super::Places = diagnostics.reason().filter_map(position).collect();
+    let index = |id: &PolicyId| u32::try_from(position(id)?).ok().map(PolicyIndex);
+    let mut determining: super::Places = diagnostics.reason().filter_map(index).collect();
     determining.sort_unstable();
     let mut errors: Vec<PolicyError> = diagnostics
         .errors()

@@ -77,7 +77,7 @@ fn evaluate_in(
     let determining = evaluation.determining_policies().iter();
     let mut found = Found {
         allow: evaluation.decision() == Decision::Allow,
-        determining: determining.map(|policy| policy.index()).collect(),
+        determining: determining.copied().collect(),
         errors: evaluation.errors().iter().map(error_of).collect(),
     };
     if scored.request.explain() && !found.errors.is_empty() {

@@ -228,7 +228,10 @@ fn answer(state: &State, found: &Found) -> EngineAnswer {
         let policy = snapshot.policy(place);
         policy.map_or_else(String::new, |policy| policy.id.to_string())
     };
-    let mut reasons: Vec<String> = found.determining.iter().map(|at| name(*at)).collect();
+    let mut reasons: Vec<String> = {
+        let all = found.determining.iter();
+        all.map(|policy| name(policy.index())).collect()
+    };
     let errors = found.errors.iter();
     let mut errors: Vec<_> = errors.map(|e| (name(e.policy), e.code)).collect();
     reasons.sort();

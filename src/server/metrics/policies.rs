@@ -50,15 +50,15 @@ impl PolicyCounts {
 
     /// Counts the determining policies of a decision.
     pub(super) fn add(&self, outcome: &Outcome) {
-        let places = outcome.determining_places();
-        if places.is_empty() {
+        let determining = outcome.determining();
+        if determining.is_empty() {
             return;
         }
         let state = outcome.state();
         let labelled = self.labelled.load();
         if labelled.is_of(state.revision()) {
-            for place in places {
-                count(labelled.at(*place));
+            for policy in determining {
+                count(labelled.at(policy.index()));
             }
             return;
         }
@@ -66,8 +66,8 @@ impl PolicyCounts {
         self.follow(state);
         // Another state may have come meanwhile, or the decision was made on one before it.
         let labelled = self.labelled.load();
-        for place in places {
-            match state.snapshot().policy(*place) {
+        for policy in determining {
+            match state.snapshot().policy(policy.index()) {
                 Some(policy) => count(labelled.of(policy.id)),
                 None => count(&labelled.other),
             }
