@@ -33,7 +33,7 @@ mod version;
 mod wire;
 
 pub(crate) use batch::{Batch, BatchError, NewEntity, Room, is_action};
-pub(crate) use convert::{RawValue, RequestSymbols, Symbols, resolve_fields};
+pub(crate) use convert::{RawValue, RequestSymbols, Symbols};
 pub(crate) use export::Exporter;
 pub(crate) use ext::{ExtFn, to_date, to_time};
 pub(crate) use graph::{GraphFault, check as check_graph};

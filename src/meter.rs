@@ -15,8 +15,8 @@ use crate::request::RequestError;
 #[derive(Debug)]
 pub(crate) struct Meter {
     budget: u64,
-    left: Cell<u64>,
-    ended: Cell<bool>,
+    /// `None` once more steps were asked for than there were.
+    left: Cell<Option<u64>>,
 }
 
 /// What Cedar's own readers and conversions cost more than ours, for the same data.
@@ -27,46 +27,36 @@ impl Meter {
     pub(crate) fn new(steps: u64) -> Self {
         Self {
             budget: steps,
-            left: Cell::new(steps),
-            ended: Cell::new(false),
+            left: Cell::new(Some(steps)),
         }
     }
 
-    /// Takes `steps`; false when there are not so many left. Then nothing is left, and the request has no
-    /// answer ([`Meter::check`]), so a caller may stop with whatever result it likes.
+    /// Takes `steps`; false when there are not so many left. From then on nothing is granted, not even no steps,
+    /// and the request has no answer ([`Meter::check`]): a caller may stop with whatever result it likes.
     #[inline]
     #[must_use]
     pub(crate) fn take(&self, steps: u64) -> bool {
-        match self.left.get().checked_sub(steps) {
-            Some(left) => {
-                self.left.set(left);
-                true
-            }
-            None => {
-                self.left.set(0);
-                self.ended.set(true);
-                false
-            }
-        }
+        let left = self.left.get().and_then(|left| left.checked_sub(steps));
+        self.left.set(left);
+        left.is_some()
     }
 
     /// Steps that are left.
     pub(crate) fn left(&self) -> u64 {
-        self.left.get()
+        self.left.get().unwrap_or(0)
     }
 
     /// Steps that were taken.
     #[cfg(test)]
     pub(crate) fn taken(&self) -> u64 {
-        self.budget - self.left.get()
+        self.budget - self.left()
     }
 
     /// An error once more steps were asked for than there were.
     pub(crate) fn check(&self) -> Result<(), RequestError> {
-        if self.ended.get() {
-            Err(self.exhausted())
-        } else {
-            Ok(())
+        match self.left.get() {
+            Some(_) => Ok(()),
+            None => Err(self.exhausted()),
         }
     }
 
@@ -121,7 +111,7 @@ mod tests {
         let meter = Meter::new(10);
         assert!(meter.take(10) && meter.check().is_ok());
         assert!(!meter.take(1) && meter.check().is_err());
-        assert!(meter.take(0) && meter.check().is_err());
+        assert!(!meter.take(0) && meter.check().is_err() && meter.left() == 0);
     }
 
     #[test]

@@ -9,9 +9,7 @@ use serde_json::Value;
 use super::compiled::EngineRequest;
 use super::read::bind as bind_names;
 use super::resolve::Resolved;
-use crate::entities::{
-    NewEntity, Overlay, RawValue, Record, RequestSymbols, Symbols, resolve_fields,
-};
+use crate::entities::{NewEntity, Overlay, RawValue, RequestSymbols};
 use crate::meter::{BY_CEDAR, weight};
 use crate::request::RequestError;
 use crate::trust::Scored;
@@ -66,13 +64,8 @@ fn add(
         return Err(scored.meter.exhausted());
     }
     let entity = NewEntity::from_json(0, &json).map_err(|error| no_form("/entities", &error))?;
-    let uid = symbols.entity(&entity.uid.0, &entity.uid.1);
-    let attrs = Record::new(resolve_fields(&entity.attrs, symbols));
-    let tags = Record::new(resolve_fields(&entity.tags, symbols));
-    let parents = entity.parents.iter();
-    let parents = parents.map(|(ty, id)| symbols.entity(ty, id)).collect();
     // Each is there once: Cedar's reader has seen to it.
-    let _ = overlay.insert(uid, attrs, tags, parents);
+    let _ = overlay.put(&entity, symbols);
     Ok(())
 }
 

@@ -17,7 +17,9 @@ use super::batch::is_action;
 use super::graph::{GraphFault, check, core};
 use super::json::{entity_has_unknown, entity_ref};
 use super::typed::Typed;
-use super::{Batch, EntityStore, NewEntity, RawValue, Room, wire};
+use super::{
+    Batch, EntityStore, EntityVersion, Locals, NewEntity, Overlay, RequestSymbols, Room, wire,
+};
 use crate::fault::{Fault, Faults, Place, chain};
 use crate::json;
 use crate::policy::schema::SchemaSet;
@@ -417,7 +419,7 @@ impl Loader<'_> {
         if let Some(first) = self.find(&entity.uid) {
             let known = self.entities.get(first);
             // Dumps overlap: the same content twice is one entity.
-            if known.is_some_and(|known| canonical(known) == canonical(&entity)) {
+            if known.is_some_and(|known| same(known, &entity)) {
                 return;
             }
             let name = format!("{ty}::\"{}\"", id.escape_debug());
@@ -502,36 +504,16 @@ impl Loader<'_> {
     }
 }
 
-/// What an entity says, whatever the order of its attributes, tags, parents and of the elements of sets.
-fn canonical(entity: &NewEntity) -> String {
-    let fields = |fields: &[(SmolStr, RawValue)]| {
-        let fields = fields.iter();
-        sorted(fields.map(|(name, value)| format!("{name:?}: {}", canonical_value(value))))
+/// Whether two entities of one id say the same, whatever the order of their attributes, tags, parents and of
+/// the elements of sets.
+fn same(one: &NewEntity, other: &NewEntity) -> bool {
+    let (version, mut locals) = (EntityVersion::default(), Locals::default());
+    let mut symbols = RequestSymbols {
+        version: &version,
+        locals: &mut locals,
     };
-    let parents = entity.parents.iter();
-    format!(
-        "{} {} {}",
-        fields(&entity.attrs),
-        fields(&entity.tags),
-        sorted(parents.map(|parent| format!("{parent:?}")))
-    )
-}
-
-fn canonical_value(value: &RawValue) -> String {
-    match value {
-        RawValue::Plain(value) => format!("{value:?}"),
-        RawValue::Entity(ty, id) => format!("{ty:?}::{id:?}"),
-        RawValue::Set(items) => sorted(items.iter().map(canonical_value)),
-        RawValue::Record(fields) => {
-            let fields = fields.iter();
-            sorted(fields.map(|(name, value)| format!("{name:?}: {}", canonical_value(value))))
-        }
-    }
-}
-
-fn sorted(items: impl Iterator<Item = String>) -> String {
-    let items: std::collections::BTreeSet<String> = items.collect();
-    format!("{items:?}")
+    let mut both = Overlay::begin(&version);
+    both.put(one, &mut symbols) && both.put(other, &mut symbols)
 }
 
 /// One entity from its text.
@@ -697,6 +679,31 @@ mod tests {
         let faults = read(&files, 100).unwrap_err();
         let help = miette::Diagnostic::help(faults.iter().next().unwrap());
         assert!(help.unwrap().to_string().contains("a.json:1:2"));
+    }
+
+    /// Equal is what Cedar holds for equal: an empty set is no empty record. The work follows the size.
+    #[test]
+    fn entities_are_compared_by_value_however_deep() {
+        let with = |value: &str| {
+            format!(r#"[{{"uid":{{"type":"G","id":"1"}},"attrs":{{"a":{value}}},"parents":[]}}]"#)
+        };
+        let twice = |one: &str, other: &str| {
+            read(
+                &[file("a.json", &with(one)), file("b.json", &with(other))],
+                100,
+            )
+        };
+        let deep = format!("{}\"x\"{}", "[{\"r\":".repeat(50), "}]".repeat(50));
+        assert!(twice(&deep, &deep).is_ok());
+        assert!(twice("[1,[2,3]]", "[[3,2,3],1]").is_ok());
+        for (one, other) in [
+            ("[]", "{}"),
+            ("[[]]", "[{}]"),
+            ("1", "\"1\""),
+            (r#"{"__entity":{"type":"G","id":"2"}}"#, r#""G::\"2\"""#),
+        ] {
+            assert!(twice(one, other).is_err(), "{one} is not {other}");
+        }
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! Enters: complete entities (what the caller may assert and how it merges with what is stored is decided
 //! before). Leaves: a small table that a decision asks first. Edges stay acyclic across both.
 
+use super::batch::NewEntity;
+use super::convert::{RequestSymbols, Symbols, resolve_fields};
 use super::symbol::{Sym, Uid};
 use super::value::{Record, Value};
 use super::version::{EntityRef, EntityVersion};
@@ -75,27 +77,14 @@ impl Overlay {
         }
     }
 
-    /// The overlay of these entities; a later one replaces an earlier one of the same id.
-    #[cfg(test)]
-    pub(crate) fn new(
-        version: &EntityVersion,
-        locals: &mut super::Locals,
-        entities: &[super::NewEntity],
-    ) -> Result<Self, OverlayError> {
-        use super::convert::{RequestSymbols, Symbols, resolve_fields};
-        let mut symbols = RequestSymbols { version, locals };
-        let mut overlay = Self::begin(version);
-        for entity in entities {
-            let uid = symbols.entity(&entity.uid.0, &entity.uid.1);
-            let attrs = Record::new(resolve_fields(&entity.attrs, &mut symbols));
-            let tags = Record::new(resolve_fields(&entity.tags, &mut symbols));
-            let parents = entity.parents.iter();
-            let parents = parents.map(|(ty, id)| symbols.entity(ty, id)).collect();
-            overlay.entities.remove(&uid);
-            overlay.insert(uid, attrs, tags, parents);
-        }
-        overlay.check(version, usize::MAX, &Meter::new(u64::MAX))?;
-        Ok(overlay)
+    /// Adds an entity whose text is spelled out; false if another one of the same id is there.
+    pub(crate) fn put(&mut self, entity: &NewEntity, symbols: &mut RequestSymbols<'_>) -> bool {
+        let uid = symbols.entity(&entity.uid.0, &entity.uid.1);
+        let attrs = Record::new(resolve_fields(&entity.attrs, symbols));
+        let tags = Record::new(resolve_fields(&entity.tags, symbols));
+        let parents = entity.parents.iter();
+        let parents = parents.map(|(ty, id)| symbols.entity(ty, id)).collect();
+        self.insert(uid, attrs, tags, parents)
     }
 
     /// The store and version whose numbers it holds.

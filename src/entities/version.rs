@@ -219,17 +219,11 @@ impl EntityVersion {
 
     /// Everything above `uid`, without itself, nearest first; what was found so far once the meter ends.
     pub(crate) fn above(&self, uid: Uid, meter: &Meter) -> Vec<Uid> {
-        let mut found = vec![uid];
-        let mut seen: HashSet<Uid> = [uid].into();
-        let mut at = 0;
-        while let Some(next) = found.get(at).copied() {
-            at += 1;
-            let parents = self.parents(next);
-            if !meter.take(1 + WALK * parents.len() as u64) {
-                break;
-            }
-            found.extend(parents.iter().filter(|parent| seen.insert(**parent)));
-        }
+        let mut found = Vec::new();
+        self.any_above(uid, meter, |next| {
+            found.push(next);
+            false
+        });
         found.remove(0);
         found
     }

@@ -3,7 +3,7 @@
 //! Each shape makes a request of a size. Twice the size may cost twice the steps, and what would cost more than
 //! the budget has no answer.
 
-use super::super::{Counts, Found, run};
+use super::super::{Counts, Found, reference, run};
 use crate::caller::{Caller, Handles, InlineRule, Scope};
 use crate::enrich::enrich;
 use crate::pdp::Pdp;
@@ -14,6 +14,18 @@ use serde_json::{Value as Json, json};
 
 /// The steps that a request takes, whatever becomes of it.
 fn steps(pdp: &Pdp, body: &Json, budget: u64) -> (u64, Result<Found, RequestError>) {
+    let compiled =
+        |scored: &Scored<'_>, limits: &Limits| run::evaluate(scored, limits, &Counts::default());
+    steps_of(compiled, pdp, body, budget)
+}
+
+/// The same of an engine.
+fn steps_of(
+    engine: impl Fn(&Scored<'_>, &Limits) -> Result<Found, RequestError>,
+    pdp: &Pdp,
+    body: &Json,
+    budget: u64,
+) -> (u64, Result<Found, RequestError>) {
     let caller = Caller::new(
         "test",
         [Scope::Decide, Scope::Explain],
@@ -28,7 +40,7 @@ fn steps(pdp: &Pdp, body: &Json, budget: u64) -> (u64, Result<Found, RequestErro
     let state = pdp.state();
     let now = Timestamp::from_millis(1_700_000_000_000);
     let scored = Scored::new(enrich(&request, &state, now, budget), None);
-    let found = run::evaluate(&scored, &limits, &Counts::default());
+    let found = engine(&scored, &limits);
     (scored.meter.taken(), found)
 }
 
@@ -179,6 +191,28 @@ fn nothing_takes_more_steps_than_the_budget() {
             );
         }
         assert!(steps(&pdp, &request, whole).0 <= whole, "{name}");
+    }
+}
+
+/// Cedar lists the ancestors of every entity that it is given: that is charged before it does so.
+#[test]
+fn the_reference_is_charged_for_what_cedar_closes() {
+    let name = |ty: &str, id: String| json!({"type": ty, "id": id});
+    let parents: Vec<Json> = (0..3_000).map(|n| name("G", n.to_string())).collect();
+    let user = json!([{"uid": name("User", "0".to_owned()), "attrs": {}, "parents": parents}]);
+    let builder = Pdp::builder().policies_text("p.cedar", "permit(principal, action, resource);");
+    let pdp = builder
+        .entities_text("e.json", &user.to_string())
+        .build()
+        .unwrap();
+    let (whole, found) = steps_of(reference::decide, &pdp, &body(json!({})), u64::MAX);
+    assert!(found.unwrap().allow && whole > 3_000 * 64, "{whole}");
+    for part in (0..whole).step_by(1_000).chain([whole - 1]) {
+        let (taken, found) = steps_of(reference::decide, &pdp, &body(json!({})), part);
+        assert!(
+            taken <= part && matches!(found, Err(RequestError::BudgetExhausted { .. })),
+            "{part} of {whole}: {found:?}"
+        );
     }
 }
 

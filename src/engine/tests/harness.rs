@@ -4,7 +4,11 @@ use crate::engine::compiled::{
     Body, Budget, Code, CompileError, CompiledPolicies, Compiler, Decision, EngineRequest,
     ErrorCode, PolicyIndex, Scratch, Silent, evaluate,
 };
-use crate::entities::{Batch, EntityStore, NewEntity, Overlay, RawValue, Uid};
+use crate::entities::{
+    Batch, EntityStore, EntityVersion, Locals, NewEntity, Overlay, OverlayError, RawValue,
+    RequestSymbols, Uid,
+};
+use crate::meter::Meter;
 use cedar_policy::{
     AuthorizationError, Authorizer, Context, Entities, EntityId, EntityTypeName, EntityUid,
     EvaluationError, PolicyId, PolicySet, Request, SlotId,
@@ -84,6 +88,21 @@ pub(crate) fn reference(set: &PolicySet, entities: &Entities, ask: &Ask) -> Answ
     }
 }
 
+/// These entities in front of a version; of two with the same id the later one.
+pub(crate) fn overlay(
+    version: &EntityVersion,
+    locals: &mut Locals,
+    entities: &[NewEntity],
+) -> Result<Overlay, OverlayError> {
+    let mut symbols = RequestSymbols { version, locals };
+    let mut overlay = Overlay::begin(version);
+    for entity in entities.iter().rev() {
+        overlay.put(entity, &mut symbols);
+    }
+    overlay.check(version, usize::MAX, &Meter::new(u64::MAX))?;
+    Ok(overlay)
+}
+
 /// The compiled engine's answer.
 pub(crate) fn compiled(
     policies: &CompiledPolicies,
@@ -94,7 +113,7 @@ pub(crate) fn compiled(
     let version = store.version();
     let mut request = ask.bind(&version);
     let overlay =
-        (!inline.is_empty()).then(|| Overlay::new(&version, request.locals(), inline).unwrap());
+        (!inline.is_empty()).then(|| overlay(&version, request.locals(), inline).unwrap());
     let mut scratch = Scratch::new();
     let done = evaluate(
         policies,

@@ -1,13 +1,12 @@
 //! The store against a naive model: random batches, some of which must be refused as a whole.
 
 use super::generate::Gen;
-use super::harness::compile;
+use super::harness::{compile, overlay};
 use crate::engine::compiled::{
     Budget, EngineRequest, EvaluateError, Observer, PolicyIndex, Scratch, Seen, Silent, evaluate,
 };
 use crate::entities::{
-    Batch, BatchError, EntityStore, EntityVersion, NewEntity, Overlay, OverlayError, RawValue,
-    Value,
+    Batch, BatchError, EntityStore, EntityVersion, NewEntity, OverlayError, RawValue, Value,
 };
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -340,7 +339,7 @@ fn inline_entities_cannot_close_a_cycle_with_the_store() {
     let mut inline = NewEntity::new("User", "3");
     inline.parents = vec![("User".into(), "0".into())];
     assert_eq!(
-        Overlay::new(&version, request.locals(), &[inline]).unwrap_err(),
+        overlay(&version, request.locals(), &[inline]).unwrap_err(),
         OverlayError::Cycle
     );
 }
