@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::fault::Faults;
 use crate::pdp::{BuildError, Pdp, PdpBuilder};
 use crate::request::{Authentication, Request};
-use crate::response::Answer;
+use crate::response::WireAnswer;
 use crate::timestamp::Timestamp;
 use crate::trust::TrustConfig;
 
@@ -208,7 +208,8 @@ fn decide(pdp: &Pdp, case: &Case, config: &Config) -> Result<Value, String> {
         request.authentication.clone_from(&case.authentication);
     }
     let outcome = pdp.authorize(&request).map_err(|error| error.to_string())?;
-    serde_json::to_value(Answer::new(&request, &outcome)).map_err(|error| error.to_string())
+    serde_json::to_value(WireAnswer::new(&request, &outcome, None))
+        .map_err(|error| error.to_string())
 }
 
 /// The first of `base` and the directories above it below which `inner` exists.

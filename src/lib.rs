@@ -54,6 +54,7 @@ mod nearest;
 mod pdp;
 mod policy;
 mod request;
+mod response;
 pub mod score;
 pub mod signals;
 mod state;
@@ -76,8 +77,6 @@ pub mod cli;
 pub mod config;
 #[cfg(feature = "server")]
 mod fetch;
-#[cfg(feature = "server")]
-mod response;
 #[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "server")]
@@ -102,10 +101,12 @@ pub use engine::{EngineAnswer, PolicyErrorCode, ShadowCounts, ShadowMismatch, Sh
 pub use enrich::MaxMind;
 pub use enrich::{GeoAnswer, GeoSource};
 pub use fault::{Fault, Faults};
+#[cfg(feature = "server")]
+pub use pdp::authorize_json;
 pub use pdp::{
     Authorize, BuildError, EntitiesWritten, EntityChange, EntityFault, EntityOrigin, EntityPage,
-    EntityWriteError, FixedPdp, Health, Pdp, PdpBuilder, ReloadCounts, ReloadError, Reloaded,
-    StateChange, Subscription,
+    EntityWriteError, FixedPdp, Health, NoChange, Pdp, PdpBuilder, ReloadCounts, ReloadError,
+    Reloaded, StateChange, Subscription,
 };
 #[cfg(feature = "watch")]
 pub use policy::WatchMode;
@@ -114,8 +115,7 @@ pub use request::{
     Authentication, Client, DeviceSignals, EntityRef, InputFault, IntoEntityRef, Limits, Purpose,
     Request, RequestBuilder, RequestError, Signals,
 };
-#[cfg(feature = "server")]
-pub use response::authorize_json;
+pub use response::{Answer, AnswerError, AnswerObligation};
 pub use state::State;
 pub use storage::StateDirError;
 pub use timestamp::{Timestamp, TimestampError};

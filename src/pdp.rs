@@ -4,6 +4,8 @@ mod builder;
 mod entities;
 mod fixed;
 mod health;
+#[cfg(feature = "server")]
+mod json;
 mod reading;
 mod reload;
 mod scoring;
@@ -27,6 +29,7 @@ use crate::hash::{self, Lru};
 use crate::policy::source::SourceFile;
 use crate::policy::{ReadLimits, Revision, Settings};
 use crate::request::{Limits, Request, RequestError};
+use crate::response::Answer;
 use crate::signals::SignalStore;
 use crate::state::State;
 use crate::storage::Store;
@@ -40,19 +43,50 @@ pub use entities::{
     EntitiesWritten, EntityChange, EntityFault, EntityOrigin, EntityPage, EntityWriteError,
 };
 pub use fixed::FixedPdp;
-pub use health::{Health, ReloadCounts, StateChange, Subscription};
+pub use health::{Health, NoChange, ReloadCounts, StateChange, Subscription};
+#[cfg(feature = "server")]
+pub use json::authorize_json;
 pub use reload::ReloadError;
 
 use reload::Reloader;
 use scoring::Scoring;
 
-/// What decides requests: a [`Pdp`], a [`FixedPdp`] in tests, or a client of a remote one.
+/// What decides requests: a [`Pdp`], a client of one elsewhere, and in tests a [`FixedPdp`] or a closure.
+///
+/// A client sends [`Request::to_json`] and reads the answer by [`Answer::from_json`]; where there is none it gives
+/// [`RequestError::Unavailable`].
+///
+/// ```
+/// use deodar::{Answer, Authorize, Request, RequestError};
+///
+/// fn delete(pdp: &impl Authorize, request: &Request) -> Result<(), Box<dyn std::error::Error>> {
+///     pdp.authorize(request)?.require(&[])?;
+///     Ok(())
+/// }
+///
+/// let down = |_: &Request| -> Result<Answer, RequestError> {
+///     Err(RequestError::Unavailable("connection refused".to_owned()))
+/// };
+/// let request = Request::builder()
+///     .principal(("User", "ada"))
+///     .action(("Action", "delete"))
+///     .resource(("Document", "plan"))
+///     .build()?;
+/// assert!(delete(&down, &request).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Authorize {
     /// Decides the request.
     ///
     /// # Errors
-    /// When the request could not be decided; a Deny is an [`Outcome`].
-    fn authorize(&self, request: &Request) -> Result<Outcome, RequestError>;
+    /// When the request could not be decided; a Deny is an [`Answer`].
+    fn authorize(&self, request: &Request) -> Result<Answer, RequestError>;
+}
+
+impl<F: Fn(&Request) -> Result<Answer, RequestError>> Authorize for F {
+    fn authorize(&self, request: &Request) -> Result<Answer, RequestError> {
+        self(request)
+    }
 }
 
 /// A policy decision point. Cheap to clone; clones share everything.
@@ -119,8 +153,8 @@ const LOG_ERRORS_EVERY: Duration = Duration::from_secs(60);
 const LOGGED_POLICIES: NonZeroUsize = NonZeroUsize::new(1_024).unwrap();
 
 impl Authorize for Pdp {
-    fn authorize(&self, request: &Request) -> Result<Outcome, RequestError> {
-        Self::authorize(self, request)
+    fn authorize(&self, request: &Request) -> Result<Answer, RequestError> {
+        Self::authorize(self, request).map(|outcome| Answer::new(request, outcome))
     }
 }
 
@@ -316,6 +350,16 @@ impl Pdp {
         Ok(Self {
             inner: Arc::new(inner),
         })
+    }
+
+    /// Warnings about what was read last, in the order of their places.
+    #[cfg(feature = "cli")]
+    pub(crate) fn warnings(&self) -> Faults {
+        let state = self.state();
+        let not_read = &self.inner.reloader.not_read;
+        let not_read = not_read.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = state.snapshot().warnings().chain(&*not_read);
+        all.cloned().collect::<Faults>().sorted()
     }
 
     /// The state directory, where there is one.

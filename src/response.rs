@@ -1,252 +1,265 @@
-//! An [`Outcome`] as the JSON answer of `POST /authorize`: what goes over the wire, apart from the
-//! types that decide.
+//! Answers: what a decision point tells whoever enforces its decisions, from this process or from another one.
 
+mod remote;
 pub(crate) mod trust;
+mod wire;
 
-use std::collections::BTreeMap;
-
-use cedar_policy::PolicyId;
-use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
-use serde_json::json;
-use uuid::Uuid;
 
-use crate::caller::Caller;
-use crate::decide::{Obligation, Outcome, TrustOutcome};
-use crate::pdp::Pdp;
-use crate::request::{Request, RequestError};
-use crate::score::Score;
+use crate::decide::{Cause, Decision, Denied, Outcome};
+use crate::request::Request;
+use crate::timestamp::Timestamp;
 
-/// Decides the JSON body of `POST /authorize` and gives the bytes of its JSON answer, without HTTP.
+pub use remote::AnswerError;
+pub(crate) use wire::WireAnswer;
+
+use remote::Remote;
+
+/// An answer to a request, made in this process or read from the JSON of `POST /authorize`.
 ///
-/// The answer to a request without a `requestId` carries none.
+/// It is what the trait [`Authorize`](crate::Authorize) gives, so that a service need not know where its
+/// decisions are made. It serializes to the JSON of `POST /authorize`; one that was made in this process has no
+/// `decisionId`.
 ///
 /// ```
-/// use deodar::{Caller, Pdp, authorize_json};
+/// use deodar::{Answer, Authorize, Pdp, Request};
 ///
 /// let pdp = Pdp::builder().policies_text("p.cedar", "permit(principal, action, resource);").build()?;
-/// let body = br#"{"principal": "User::\"ada\"", "action": "Action::\"read\"", "resource": "Doc::\"plan\""}"#;
-/// let answer = authorize_json(&pdp, body, Caller::library())?;
-/// assert!(String::from_utf8(answer)?.contains(r#""decision":"Allow""#));
+/// let request = Request::builder()
+///     .principal(("User", "ada"))
+///     .action(("Action", "read"))
+///     .resource(("Document", "plan"))
+///     .build()?;
+/// let answer = Authorize::authorize(&pdp, &request)?;
+/// answer.require(&[])?;
+/// let elsewhere = Answer::from_json(&serde_json::to_vec(&answer)?)?;
+/// assert_eq!(elsewhere.decision(), answer.decision());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-///
-/// # Errors
-/// [`RequestError`] when the body is no request or cannot be decided.
-pub fn authorize_json(pdp: &Pdp, body: &[u8], caller: Caller) -> Result<Vec<u8>, RequestError> {
-    let request = Request::from_json(body, &pdp.limits().0, caller)?;
-    let outcome = pdp.authorize(&request)?;
-    to_bytes(&Answer::new(&request, &outcome))
+#[must_use = "an answer that nobody looks at protects nothing"]
+#[derive(Debug, Clone)]
+pub struct Answer(Origin);
+
+#[derive(Debug, Clone)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a decision of this process takes no allocation"
+)]
+enum Origin {
+    Local {
+        outcome: Outcome,
+        request_id: Option<String>,
+        explain: bool,
+    },
+    Remote(Box<Remote>),
 }
 
-/// The bytes of an answer.
-pub(crate) fn to_bytes(answer: &Answer<'_>) -> Result<Vec<u8>, RequestError> {
-    let mut bytes = Vec::with_capacity(512);
-    // INVARIANT: an answer is made of strings and numbers, which always serialize.
-    serde_json::to_writer(&mut bytes, answer)
-        .map_err(|error| RequestError::invalid("", error.to_string()))?;
-    Ok(bytes)
-}
-
-/// The answer to a request, as it goes over the wire.
-#[derive(Debug)]
-pub(crate) struct Answer<'a> {
-    request: &'a Request,
-    outcome: &'a Outcome,
-    /// A UUIDv7: unique, and rising with time.
-    decision_id: Uuid,
-}
-
-impl<'a> Answer<'a> {
-    /// The answer to `request`.
-    pub(crate) fn new(request: &'a Request, outcome: &'a Outcome) -> Self {
-        Self {
-            request,
-            outcome,
-            decision_id: Uuid::now_v7(),
-        }
-    }
-
-    /// The decision's id.
-    pub(crate) fn decision_id(&self) -> Uuid {
-        self.decision_id
-    }
-}
-
-impl Serialize for Answer<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self {
-            request, outcome, ..
-        } = *self;
-        let state = outcome.state();
-        let mut members = serializer.serialize_map(None)?;
-        let id = self.decision_id.hyphenated();
-        let mut buffer = Uuid::encode_buffer();
-        members.serialize_entry("decisionId", &*id.encode_lower(&mut buffer))?;
-        if let Some(id) = request.request_id() {
-            members.serialize_entry("requestId", id)?;
-        }
-        members.serialize_entry("decision", outcome.decision().as_str())?;
-        members.serialize_entry("cause", outcome.cause().as_str())?;
-        members.serialize_entry(
-            "reasons",
-            &List(|| outcome.determining_policies().map(text)),
-        )?;
-        if request.explain() {
-            let (annotations, all) = annotations(outcome);
-            members.serialize_entry("annotations", &annotations)?;
-            if !all {
-                members.serialize_entry("annotationsTruncated", &true)?;
-            }
-        }
-        if outcome.unmet().next().is_some() {
-            let unmet = || {
-                outcome.unmet().map(|unmet| WireUnmet {
-                    policy: text(unmet.policy),
-                    obligations: unmet.obligations.iter().map(ToString::to_string).collect(),
-                    trust: unmet.trust,
-                    level: unmet.level,
-                })
-            };
-            members.serialize_entry("unmet", &List(unmet))?;
-        }
-        let errors = || {
-            outcome.policy_errors().map(|failure| WireError {
-                policy: text(failure.policy()),
-                code: failure.code().as_str(),
-                detail: failure
-                    .message()
-                    .filter(|_| request.explain())
-                    .map(str::to_owned),
-            })
-        };
-        members.serialize_entry("policyErrors", &List(errors))?;
-        let obligations = || outcome.obligations().map(wire_obligation);
-        let asked = match outcome.trust() {
-            Some(_) => trust::requirements(outcome),
-            None => Vec::new(),
-        };
-        let would_be = outcome.trust().and_then(TrustOutcome::would_be);
-        if asked.is_empty() || would_be.is_some() {
-            members.serialize_entry("obligations", &List(obligations))?;
-        } else {
-            let own = obligations().map(|obligation| json!(obligation));
-            let all: Vec<_> = own.chain(asked.iter().cloned()).collect();
-            members.serialize_entry("obligations", &all)?;
-        }
-        members.serialize_entry("advice", &List(|| outcome.advice().map(wire_obligation)))?;
-        if let (Some(found), Some(config)) = (outcome.trust(), state.snapshot().trust()) {
-            let explain = request.explain();
-            let wire = trust::WireTrust {
-                found,
-                config,
-                explain,
-            };
-            members.serialize_entry("trust", &wire)?;
-        }
-        if let Some(would_be) = would_be {
-            members.serialize_entry(
-                "wouldBe",
-                &json!({
-                    "decision": would_be.decision.as_str(),
-                    "cause": would_be.cause.as_str(),
-                    "obligations": asked,
-                }),
-            )?;
-        }
-        members.serialize_entry("revision", state.revision().as_str())?;
-        members.serialize_entry("sequence", &state.sequence())?;
-        members.serialize_entry("evaluatedAt", &Shown(outcome.evaluated_at()))?;
-        members.end()
-    }
-}
-
-/// Most bytes of annotations in an answer.
-const ANNOTATIONS: usize = 16 << 10;
-
-/// The annotations of the determining policies, by policy and name, as many policies as there is room for;
-/// whether these are all.
-fn annotations(outcome: &Outcome) -> (BTreeMap<&str, BTreeMap<&str, &str>>, bool) {
-    let (mut shown, mut room) = (BTreeMap::new(), ANNOTATIONS);
-    for found in outcome.annotations() {
-        let id = text(found.policy());
-        let size: usize = found
-            .iter()
-            .map(|(name, value)| name.len() + value.len())
-            .sum();
-        match room.checked_sub(size + id.len()) {
-            Some(left) => room = left,
-            None => return (shown, false),
-        }
-        shown.insert(id, found.iter().collect());
-    }
-    (shown, true)
-}
-
-fn text(id: &PolicyId) -> &str {
-    id.as_ref()
-}
-
-/// A list that is made as it is written.
-struct List<F>(F);
-
-impl<T: Serialize, I: Iterator<Item = T>, F: Fn() -> I> Serialize for List<F> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq((self.0)())
-    }
-}
-
-/// Something that is written as its text.
-struct Shown<T>(T);
-
-impl<T: std::fmt::Display> Serialize for Shown<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
-    }
-}
-
-/// A satisfied permit that did not make an Allow, its obligations, and what it requires beyond what is
-/// reached.
-#[derive(Debug, Serialize)]
-struct WireUnmet<'a> {
-    policy: &'a str,
-    obligations: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    trust: Option<Score>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    level: Option<u8>,
-}
-
-/// A policy that failed; `detail` (Cedar's message, which may quote data) only when explained.
-#[derive(Debug, Serialize)]
-struct WireError<'a> {
-    policy: &'a str,
-    code: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<String>,
-}
-
-/// An obligation or a piece of advice: `id` is `<policy>:<name>`.
-#[derive(Debug, Serialize)]
-struct WireObligation<'a> {
-    id: String,
-    #[serde(rename = "type")]
-    kind: &'a str,
-    properties: Properties<'a>,
-}
-
-#[derive(Debug, Serialize)]
-struct Properties<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
+/// An obligation or a piece of advice in an [`Answer`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AnswerObligation<'a> {
+    policy: Option<&'a str>,
+    name: &'a str,
     argument: Option<&'a str>,
 }
 
-fn wire_obligation(obligation: Obligation<'_>) -> WireObligation<'_> {
-    WireObligation {
-        id: format!("{}:{}", obligation.policy(), obligation.name()),
-        kind: obligation.name(),
-        properties: Properties {
-            argument: obligation.argument(),
-        },
+impl<'a> AnswerObligation<'a> {
+    /// The policy that carries it; `trust` for what the trust model asks for, `None` where a remote answer does
+    /// not say.
+    #[must_use]
+    pub fn policy(&self) -> Option<&'a str> {
+        self.policy
+    }
+
+    /// Its name, such as `redact_fields`.
+    #[must_use]
+    pub fn name(&self) -> &'a str {
+        self.name
+    }
+
+    /// What stands behind the colon of its annotation, such as `pii`.
+    #[must_use]
+    pub fn argument(&self) -> Option<&'a str> {
+        self.argument
+    }
+}
+
+impl std::fmt::Display for AnswerObligation<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)?;
+        match self.argument {
+            Some(argument) => write!(f, ":{argument}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Answer {
+    /// The answer to `request` that `outcome` is.
+    pub fn new(request: &Request, outcome: Outcome) -> Self {
+        Self(Origin::Local {
+            outcome,
+            request_id: request.request_id().map(str::to_owned),
+            explain: request.explain(),
+        })
+    }
+
+    /// Reads the JSON answer of a decision point elsewhere (`POST /authorize`, status 200), of at most 16 MiB.
+    /// Members that this version does not know are ignored.
+    ///
+    /// # Errors
+    /// [`AnswerError`] when this is no such answer. Then nothing is known, and nothing may be done: what lacks its
+    /// obligations, names an unknown cause or contradicts itself is never an Allow.
+    pub fn from_json(body: &[u8]) -> Result<Self, AnswerError> {
+        Ok(Self(Origin::Remote(Box::new(Remote::read(body)?))))
+    }
+
+    /// Allow or Deny.
+    #[must_use]
+    pub fn decision(&self) -> Decision {
+        self.cause().decision()
+    }
+
+    /// Whether the decision is Allow. The obligations must be discharged all the same: [`Answer::require`] checks
+    /// both.
+    #[must_use]
+    pub fn is_allow(&self) -> bool {
+        self.decision() == Decision::Allow
+    }
+
+    /// Why.
+    #[must_use]
+    pub fn cause(&self) -> Cause {
+        match &self.0 {
+            Origin::Local { outcome, .. } => outcome.cause(),
+            Origin::Remote(remote) => remote.cause,
+        }
+    }
+
+    /// `Ok` when the decision is Allow and every obligation is among `handled`, whoever asks for it.
+    ///
+    /// # Errors
+    /// [`Denied`] says whether the decision or an obligation stands in the way.
+    pub fn require(&self, handled: &[&str]) -> Result<(), Denied> {
+        if let Some(outcome) = self.outcome() {
+            return outcome.require(handled);
+        }
+        if !self.is_allow() {
+            return Err(Denied::Decision(self.cause()));
+        }
+        let mut all = self.obligations();
+        match all.find(|obligation| !handled.contains(&obligation.name())) {
+            Some(obligation) => Err(Denied::Obligation(obligation.to_string())),
+            None => Ok(()),
+        }
+    }
+
+    /// The ids of the determining policies, in order.
+    pub fn determining_policies(&self) -> impl Iterator<Item = &str> {
+        let here = self.outcome().into_iter();
+        let here = here.flat_map(|outcome| outcome.determining_policies().map(AsRef::as_ref));
+        let elsewhere = self.remote().into_iter();
+        here.chain(elsewhere.flat_map(|remote| remote.reasons.iter().map(String::as_str)))
+    }
+
+    /// What must be done where the decision is Allow. On a Deny, what a forbid carries, and what the trust model
+    /// offers so that the same request passes.
+    pub fn obligations(&self) -> impl Iterator<Item = AnswerObligation<'_>> {
+        let here = self.outcome().into_iter().flat_map(|outcome| {
+            let own = outcome.obligations().map(of_policy);
+            let asked = trust::standing(outcome).map(|asked| AnswerObligation {
+                policy: Some(trust::SOURCE),
+                name: asked.name(),
+                argument: None,
+            });
+            own.chain(asked)
+        });
+        let elsewhere = self.remote().into_iter();
+        here.chain(elsewhere.flat_map(|remote| remote.obligations.iter().map(Into::into)))
+    }
+
+    /// What the determining policies advise; it may be ignored.
+    pub fn advice(&self) -> impl Iterator<Item = AnswerObligation<'_>> {
+        let here = self.outcome().into_iter();
+        let here = here.flat_map(|outcome| outcome.advice().map(of_policy));
+        let elsewhere = self.remote().into_iter();
+        here.chain(elsewhere.flat_map(|remote| remote.advice.iter().map(Into::into)))
+    }
+
+    /// The revision of the policies that decided.
+    #[must_use]
+    pub fn revision(&self) -> &str {
+        match &self.0 {
+            Origin::Local { outcome, .. } => outcome.state().revision().as_str(),
+            Origin::Remote(remote) => &remote.revision,
+        }
+    }
+
+    /// The sequence of the state that decided: it rises with each state of one decision point.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        match &self.0 {
+            Origin::Local { outcome, .. } => outcome.state().sequence(),
+            Origin::Remote(remote) => remote.sequence,
+        }
+    }
+
+    /// The instant the decision was made for.
+    #[must_use]
+    pub fn evaluated_at(&self) -> Timestamp {
+        match &self.0 {
+            Origin::Local { outcome, .. } => outcome.evaluated_at(),
+            Origin::Remote(remote) => remote.evaluated_at,
+        }
+    }
+
+    /// The id of a remote decision, by which its decision log names it.
+    #[must_use]
+    pub fn decision_id(&self) -> Option<&str> {
+        self.remote()?.decision_id.as_deref()
+    }
+
+    /// Everything that is known of a decision that was made in this process.
+    #[must_use]
+    pub fn outcome(&self) -> Option<&Outcome> {
+        match &self.0 {
+            Origin::Local { outcome, .. } => Some(outcome),
+            Origin::Remote(_) => None,
+        }
+    }
+
+    fn remote(&self) -> Option<&Remote> {
+        match &self.0 {
+            Origin::Local { .. } => None,
+            Origin::Remote(remote) => Some(remote),
+        }
+    }
+}
+
+impl Serialize for Answer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.0 {
+            Origin::Local {
+                outcome,
+                request_id,
+                explain,
+            } => {
+                let wire = WireAnswer {
+                    decision_id: None,
+                    request_id: request_id.as_deref(),
+                    explain: *explain,
+                    outcome,
+                };
+                wire.serialize(serializer)
+            }
+            Origin::Remote(remote) => remote.json.serialize(serializer),
+        }
+    }
+}
+
+fn of_policy(obligation: crate::decide::Obligation<'_>) -> AnswerObligation<'_> {
+    AnswerObligation {
+        policy: Some(obligation.policy().as_ref()),
+        name: obligation.name(),
+        argument: obligation.argument(),
     }
 }

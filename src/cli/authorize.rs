@@ -16,7 +16,7 @@ use crate::decide::{Cause, Outcome};
 use crate::fault::Fault;
 use crate::json;
 use crate::request::{Request, RequestError};
-use crate::response::Answer;
+use crate::response::WireAnswer;
 use crate::response::trust::missing;
 use crate::timestamp::Timestamp;
 
@@ -65,7 +65,7 @@ pub(super) fn run(command: &Decide, args: &Args, output: Output) -> Done {
     let pdp = builder.build()?;
     let outcome = pdp.authorize(&request)?;
     if output.is_json() {
-        let answer = serde_json::to_value(Answer::new(&request, &outcome));
+        let answer = serde_json::to_value(WireAnswer::new(&request, &outcome, None));
         output.value(&answer.map_err(|error| Failure::CouldNotRun(error.to_string()))?);
     } else {
         output.text(&human(&outcome));

@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::json;
 use crate::pdp::Pdp;
 use crate::request::{Authentication, Purpose, Request};
-use crate::response::Answer;
+use crate::response::WireAnswer;
 use crate::timestamp::Timestamp;
 
 pub(super) fn run(command: &Score, args: &Args, output: Output) -> Done {
@@ -111,7 +111,7 @@ impl Asked {
         request.purpose = Purpose::Probe;
         request.authentication.clone_from(&self.authentication);
         let outcome = pdp.authorize(&request)?;
-        let answer = serde_json::to_value(Answer::new(&request, &outcome));
+        let answer = serde_json::to_value(WireAnswer::new(&request, &outcome, None));
         answer.map_err(|error| Failure::CouldNotRun(error.to_string()))
     }
 

@@ -5,7 +5,6 @@ use serde_json::json;
 use super::args::{Args, Validate};
 use super::output::{Output, count, report};
 use super::{Done, Exit, sample};
-use crate::fault::Faults;
 
 pub(super) fn run(command: &Validate, args: &Args, output: Output) -> Done {
     let config = args.load_config()?;
@@ -15,8 +14,7 @@ pub(super) fn run(command: &Validate, args: &Args, output: Output) -> Done {
     let (policies, forbids) = snapshot.counts();
     let templates = snapshot.policies().num_of_templates();
     let entities = state.own_entity_count();
-    let warnings: Faults = snapshot.warnings().cloned().collect();
-    let warnings = warnings.sorted();
+    let warnings = pdp.warnings();
     let refused = command.deny_warnings && !warnings.is_empty();
     let checked = snapshot.schema().is_some();
     if output.is_json() {

@@ -310,7 +310,10 @@ impl Outcome {
 
     fn required_by_trust(&self, handled: &[&str]) -> Result<(), Denied> {
         let approval = Requirement::AdminApproval.name();
-        let asked = self.trust().is_some_and(TrustOutcome::needs_approval);
+        // What enforcement would ask for does not count before it is enforced.
+        let asked = self
+            .trust()
+            .is_some_and(|trust| trust.needs_approval() && trust.would_be().is_none());
         if asked && !handled.contains(&approval) {
             return Err(Denied::Obligation(approval.to_owned()));
         }

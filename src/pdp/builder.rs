@@ -422,6 +422,7 @@ impl PdpBuilder {
             state_dir,
             rest,
             reading: Reading::default(),
+            not_read: std::sync::Mutex::default(),
         };
         let engine = Engine {
             shadow: Shadow::start(self.shadow).map_err(BuildError::Shadow)?,

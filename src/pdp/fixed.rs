@@ -1,8 +1,8 @@
 //! A decision point that always says the same, for tests of the code that asks.
 
 use super::{Authorize, Pdp};
-use crate::decide::Outcome;
 use crate::request::{Request, RequestError};
+use crate::response::Answer;
 
 /// Answers every request alike, through the real pipeline with a single policy.
 ///
@@ -78,8 +78,8 @@ impl FixedPdp {
 }
 
 impl Authorize for FixedPdp {
-    fn authorize(&self, request: &Request) -> Result<Outcome, RequestError> {
-        self.pdp.authorize(request)
+    fn authorize(&self, request: &Request) -> Result<Answer, RequestError> {
+        Authorize::authorize(&self.pdp, request)
     }
 }
 

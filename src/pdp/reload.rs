@@ -1,7 +1,7 @@
 //! Sources to the next state, or the reasons why there is none.
 
 use std::hash::Hasher;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -10,7 +10,7 @@ use cedar_policy::{Entities, PolicySet, SchemaFragment};
 use super::reading::Reading;
 use crate::entities::{self, EntityStore, Stored};
 use crate::fault::{Fault, Faults};
-use crate::policy::source::{Kind, Roots, Settling, SourceFile};
+use crate::policy::source::{Kind, Read, Roots, Settling, SourceFile};
 use crate::policy::{Material, ReadLimits, ReadSchema, Settings, Snapshot, vocabulary};
 use crate::state::State;
 use crate::storage::{LastGood, Store};
@@ -40,6 +40,8 @@ pub(super) struct Reloader {
     /// How long a file must have been unchanged before a reload takes it.
     pub(super) rest: Duration,
     pub(super) reading: Reading,
+    /// Warnings of the last read about files that were not read.
+    pub(super) not_read: Mutex<Vec<Fault>>,
 }
 
 /// A reload waits this long for files that go on changing, then refuses them.
@@ -82,7 +84,15 @@ impl Reloader {
         let read = self
             .reading
             .run(move |progress| roots.read(&limits, settling, progress));
-        read.and_then(|read| read)
+        let Read { files, warnings } = read.and_then(|read| read)?;
+        let mut known = self.not_read.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_known = |warning: &Fault| known.iter().any(|known| known.file() == warning.file());
+        for warning in warnings.iter().filter(|warning| !is_known(warning)) {
+            tracing::warn!(place = %warning.one_line(), "a file is not read");
+        }
+        *known = warnings;
+        drop(known);
+        Ok(files)
     }
 
     /// Which files there are, or why that cannot be said; one text for one reason.
@@ -294,7 +304,11 @@ impl Reloader {
                 .iter()
                 .any(|(kind, _)| *kind == Kind::Policies);
             let named = named || !self.sources.texts.is_empty();
-            if state.snapshot().is_empty() && (!named || last.is_some()) {
+            let had_policies = |last: &LastGood| {
+                let last = self.build(&last.files, limits, last.sequence, None);
+                last.is_ok_and(|state| !state.snapshot().is_empty())
+            };
+            if state.snapshot().is_empty() && (!named || last.as_ref().is_some_and(had_policies)) {
                 return Err(nothing(&self.sources));
             }
             Ok((state, files))

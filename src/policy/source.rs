@@ -85,6 +85,60 @@ impl Form {
     }
 }
 
+/// Whether a file that is not read for `kind` looks as if its author meant it to be: a forbid in
+/// `leavers.cedar.bak` does not hold.
+fn looks_meant(kind: Kind, name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let is_schema = name.contains(".cedarschema");
+    match kind {
+        Kind::Policies => name.contains(".cedar") && !is_schema || says_other_content(&name),
+        Kind::Schema => is_schema,
+        Kind::Entities => false,
+    }
+}
+
+/// Whether a name says that a JSON file holds no policies.
+fn says_other_content(name: &str) -> bool {
+    let other = [".cases.json", ".requests.json", ".entities.json"];
+    other.iter().any(|suffix| name.ends_with(suffix))
+}
+
+/// A JSON file of another name is looked into for policies up to this many bytes.
+const LOOKED_INTO: u64 = 1 << 20;
+
+/// A warning about a file that is not read, if there is a reason for one.
+fn passed_by(path: &Path, progress: &Progress) -> Option<Fault> {
+    progress.at(path);
+    let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
+    let (message, help) = if says_other_content(&name) {
+        let text = files::read_noting(path, LOOKED_INTO, || progress.moved());
+        let text = text.and_then(files::text).ok()?;
+        let has_policies = text.trim_start().starts_with('{')
+            && matches!(content::of(&text), Some(Content::Policies));
+        if !has_policies {
+            return None;
+        }
+        (
+            "this file is not read, because its name says that it holds no policies; it does",
+            "rename it to `*.json` if its policies are to hold",
+        )
+    } else {
+        (
+            "this file is not read, because of the end of its name",
+            "policies are read from `*.cedar`, schemas from `*.cedarschema`; rename it, or move it elsewhere",
+        )
+    };
+    let fault = Fault::new("not_read", message).help(help);
+    Some(fault.in_file(shown(path)).into_warning())
+}
+
+/// Files that were read, and warnings about those that were not.
+#[derive(Debug)]
+pub(crate) struct Read {
+    pub(crate) files: Vec<SourceFile>,
+    pub(crate) warnings: Vec<Fault>,
+}
+
 /// A file that was read.
 #[derive(Debug, Clone)]
 pub(crate) struct SourceFile {
@@ -174,7 +228,11 @@ pub(crate) struct Roots(pub(crate) Vec<(Kind, PathBuf)>);
 
 /// Which files there are, and everything that tells one state of them from another.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Listing(Vec<Entry>);
+pub(crate) struct Listing {
+    files: Vec<Entry>,
+    /// Files that are not read and look as if they were meant to be.
+    others: Vec<PathBuf>,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Entry {
@@ -226,13 +284,16 @@ impl Roots {
     /// Lists the files without reading them.
     pub(crate) fn list(&self, limits: &ReadLimits, progress: &Progress) -> Result<Listing, Faults> {
         let mut faults = Faults::new();
-        let mut entries = Vec::new();
+        let mut listing = Listing {
+            files: Vec::new(),
+            others: Vec::new(),
+        };
         for (kind, root) in &self.0 {
-            if let Err(fault) = list_root(*kind, root, limits, progress, &mut entries) {
+            if let Err(fault) = list_root(*kind, root, limits, progress, &mut listing) {
                 faults.push(fault);
             }
         }
-        faults.or(Listing(entries))
+        faults.or(listing)
     }
 
     /// Reads every file, again if the tree changed meanwhile.
@@ -241,7 +302,7 @@ impl Roots {
         limits: &ReadLimits,
         settling: Settling,
         progress: &Progress,
-    ) -> Result<Vec<SourceFile>, Faults> {
+    ) -> Result<Read, Faults> {
         let latest = Instant::now() + settling.patience;
         let mut looks = 0;
         loop {
@@ -266,7 +327,11 @@ impl Roots {
                 Ok(after) if after == before && after.unsettled(settling.rest).is_none() => {
                     let mut files = read?;
                     tell_apart(&mut files);
-                    return Ok(files);
+                    let others = after.others.iter();
+                    let warnings = others
+                        .filter_map(|path| passed_by(path, progress))
+                        .collect();
+                    return Ok(Read { files, warnings });
                 }
                 Ok(after) if out_of_patience => {
                     return Err(unstable(&after.restless(&before, settling.rest)).into());
@@ -311,7 +376,10 @@ impl Listing {
     /// How long the file that changed last must still stand still; `None` when all have for `rest`.
     fn unsettled(&self, rest: Duration) -> Option<Duration> {
         let now = SystemTime::now();
-        let left = self.0.iter().filter_map(|entry| entry.unsettled(rest, now));
+        let left = self
+            .files
+            .iter()
+            .filter_map(|entry| entry.unsettled(rest, now));
         left.max()
     }
 
@@ -319,13 +387,13 @@ impl Listing {
     fn restless(&self, before: &Self, rest: Duration) -> Vec<PathBuf> {
         let now = SystemTime::now();
         let differs = |entry: &&Entry, other: &Self| {
-            entry.unsettled(rest, now).is_some() || !other.0.contains(entry)
+            entry.unsettled(rest, now).is_some() || !other.files.contains(entry)
         };
         let mut paths: Vec<_> = self
-            .0
+            .files
             .iter()
             .filter(|entry| differs(entry, before))
-            .chain(before.0.iter().filter(|entry| differs(entry, self)))
+            .chain(before.files.iter().filter(|entry| differs(entry, self)))
             .map(|entry| entry.path.clone())
             .collect();
         paths.sort();
@@ -339,7 +407,7 @@ impl Listing {
             (false, limits.policy_file_bytes, "limits.policy_file_bytes"),
             (true, limits.entity_file_bytes, "limits.entity_file_bytes"),
         ] {
-            let entries = self.0.iter();
+            let entries = self.files.iter();
             let of_kind = entries.filter(|entry| (entry.form.kind() == Kind::Entities) == entities);
             let all: u64 = of_kind
                 .map(|entry| entry.len.min(one.saturating_add(1)))
@@ -353,8 +421,8 @@ impl Listing {
         if !faults.is_empty() {
             return Err(faults);
         }
-        let mut files = Vec::with_capacity(self.0.len());
-        for entry in &self.0 {
+        let mut files = Vec::with_capacity(self.files.len());
+        for entry in &self.files {
             match read_file(entry, limits, progress) {
                 Ok(file) => files.extend(file.by_content(entry.is_named)),
                 Err(fault) => faults.push(fault),
@@ -408,7 +476,7 @@ fn list_root(
     root: &Path,
     limits: &ReadLimits,
     progress: &Progress,
-    entries: &mut Vec<Entry>,
+    listing: &mut Listing,
 ) -> Result<(), Fault> {
     progress.at(root);
     let meta = fs::metadata(root).map_err(|error| io_fault(root, "cannot read", &error))?;
@@ -417,7 +485,8 @@ fn list_root(
         let name = root.file_name().unwrap_or_default().to_string_lossy();
         let base = root.parent().unwrap_or(Path::new("")).to_owned();
         let form = Form::of_file(kind, &name);
-        entries.push(entry(root.to_owned(), base, form, &meta)?.named());
+        let entry = entry(root.to_owned(), base, form, &meta)?.named();
+        listing.files.push(entry);
         return Ok(());
     }
     let mut pending = vec![(root.to_owned(), 0)];
@@ -471,7 +540,7 @@ fn list_root(
                 pending.push((path, depth + 1));
             } else if let Some(form) = form {
                 regular(&path, &meta)?;
-                if entries.len() >= limits.files {
+                if listing.files.len() >= limits.files {
                     return Err(Fault::new(
                         "too_many_files",
                         format!("more than {} files", limits.files),
@@ -479,7 +548,10 @@ fn list_root(
                     .in_file(root.display().to_string())
                     .help("raise `limits.source_files`"));
                 }
-                entries.push(entry(path, root.to_owned(), form, &meta)?);
+                let entry = entry(path, root.to_owned(), form, &meta)?;
+                listing.files.push(entry);
+            } else if looks_meant(kind, &name) {
+                listing.others.push(path);
             }
         }
     }
@@ -591,6 +663,7 @@ mod tests {
                     &Progress::default(),
                 )
                 .unwrap()
+                .files
         };
         assert_eq!(
             names(&read(Kind::Policies)),
@@ -610,6 +683,60 @@ mod tests {
                 ("y.ndjson", Form::EntitiesNdjson),
             ]
         );
+    }
+
+    /// A forbid that does not hold because of its file's name is worth a warning, whatever the name.
+    #[test]
+    fn files_that_look_meant_and_are_not_read_are_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let policies = r#"{"staticPolicies": {}, "templates": {}, "templateLinks": []}"#;
+        for (name, text) in [
+            ("read.cedar", ""),
+            ("z.cedar~", ""),
+            ("z.cedar.bak", ""),
+            ("old/z.CEDAR.disabled", ""),
+            ("z.cases.json", policies),
+            ("z.entities.json", policies),
+            // Nothing to tell of these.
+            ("a.cases.json", r#"{"version": 1, "cases": []}"#),
+            ("a.entities.json", "[]"),
+            ("s.cedarschema", ""),
+            ("s.cedarschema.bak", ""),
+            (".z.cedar.swp", ""),
+            ("cedar.md", ""),
+        ] {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let told = |kind| {
+            let roots = Roots(vec![(kind, dir.path().to_owned())]);
+            let limits = ReadLimits::default();
+            let read = roots.read(&limits, Settling::FIRST, &Progress::default());
+            let of_file = |fault: &Fault| {
+                let name = Path::new(fault.file().unwrap())
+                    .file_name()
+                    .unwrap()
+                    .to_owned();
+                assert!(fault.is_warning());
+                name.into_string().unwrap()
+            };
+            let mut told: Vec<_> = read.unwrap().warnings.iter().map(of_file).collect();
+            told.sort();
+            told
+        };
+        assert_eq!(
+            told(Kind::Policies),
+            [
+                "z.CEDAR.disabled",
+                "z.cases.json",
+                "z.cedar.bak",
+                "z.cedar~",
+                "z.entities.json"
+            ]
+        );
+        assert_eq!(told(Kind::Schema), ["s.cedarschema.bak"]);
+        assert!(told(Kind::Entities).is_empty());
     }
 
     #[test]
@@ -653,7 +780,7 @@ mod tests {
                 Settling::FIRST,
                 &Progress::default(),
             );
-            assert_eq!(read.unwrap().len(), 1);
+            assert_eq!(read.unwrap().files.len(), 1);
         }
     }
 
@@ -685,7 +812,7 @@ mod tests {
             });
             let settling = settled(Duration::from_secs(5));
             let read = roots.read(&ReadLimits::default(), settling, &Progress::default());
-            let read = read.unwrap();
+            let read = read.unwrap().files;
             assert_eq!(
                 &*read[0].source.text,
                 "permit(principal, action, resource);"
@@ -725,7 +852,7 @@ mod tests {
         let fault = faults.iter().next().unwrap();
         assert_eq!(fault.code(), "unstable");
         assert!(fault.message().contains("storm.cedar"), "{fault}");
-        assert_eq!(read().unwrap().len(), 2);
+        assert_eq!(read().unwrap().files.len(), 2);
     }
 
     #[test]
@@ -745,7 +872,7 @@ mod tests {
             ..ReadLimits::default()
         };
         assert_eq!(read(&bytes(100)).unwrap_err(), Some("too_large"));
-        assert_eq!(read(&bytes(120)).unwrap().len(), 5);
+        assert_eq!(read(&bytes(120)).unwrap().files.len(), 5);
         for n in 0..20 {
             fs::write(dir.path().join(format!("{n}.txt")), "").unwrap();
         }

@@ -5,6 +5,7 @@ use crate::json::InputFault;
 
 /// A request that could not be decided.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum RequestError {
     /// The request itself is at fault; every fault found is named.
     #[error("{}", join(.0))]
@@ -33,6 +34,10 @@ pub enum RequestError {
         /// The bound, in steps of evaluation.
         steps: u64,
     },
+    /// A decision point elsewhere gave no answer, or none that can be read; says why. A [`Pdp`](crate::Pdp)
+    /// never gives this.
+    #[error("the decision point gave no answer: {0}")]
+    Unavailable(String),
 }
 
 impl RequestError {
@@ -42,7 +47,7 @@ impl RequestError {
     }
 
     /// A stable name for the kind of error: `invalid_request`, `scope_required`, `stale`,
-    /// `budget_exhausted`.
+    /// `budget_exhausted`, `unavailable`.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
@@ -50,6 +55,7 @@ impl RequestError {
             Self::ScopeRequired { .. } => "scope_required",
             Self::Stale { .. } => "stale",
             Self::BudgetExhausted { .. } => "budget_exhausted",
+            Self::Unavailable(_) => "unavailable",
         }
     }
 

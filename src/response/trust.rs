@@ -144,6 +144,16 @@ fn one(factor: &Factor, assessment: &Assessment, config: &Trust) -> Value {
     value
 }
 
+/// Where the trust model asks for something, this stands in place of a policy's id.
+pub(super) const SOURCE: &str = "trust";
+
+/// What is asked for by the decision as it stands, not by the one there would be.
+pub(super) fn standing(outcome: &Outcome) -> impl Iterator<Item = Requirement> + '_ {
+    let trust = outcome.trust();
+    let stands = trust.is_some_and(|trust| trust.would_be().is_none());
+    stands.then(|| outcome.requirements()).into_iter().flatten()
+}
+
 /// What is asked for, as obligations: `id` is `trust:<type>`.
 pub(crate) fn requirements(outcome: &Outcome) -> Vec<Value> {
     let config = outcome.state().snapshot().trust();
@@ -161,7 +171,7 @@ pub(crate) fn requirements(outcome: &Outcome) -> Vec<Value> {
                 }
             };
             json!({
-                "id": format!("trust:{}", asked.name()),
+                "id": format!("{SOURCE}:{}", asked.name()),
                 "type": asked.name(),
                 "properties": properties,
             })

@@ -22,7 +22,7 @@ use crate::caller::Caller;
 use crate::config::LimitsConfig;
 use crate::pdp::Pdp;
 use crate::request::{Body, Request};
-use crate::response::{Answer, to_bytes};
+use crate::response::WireAnswer;
 
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(super) const X_DECISION_ID: HeaderName = HeaderName::from_static("x-decision-id");
@@ -116,9 +116,10 @@ async fn answer(
     let _place = place.ok_or_else(|| overloaded(app))?;
     let outcome = turn.run(|| pdp.authorize(&request))?;
     app.metrics.decided(&outcome);
-    let answer = Answer::new(&request, &outcome);
-    let bytes = to_bytes(&answer)?;
-    let decision_id = answer.decision_id();
+    let decision_id = Uuid::now_v7();
+    let mut buffer = Uuid::encode_buffer();
+    let shown = &*decision_id.hyphenated().encode_lower(&mut buffer);
+    let bytes = WireAnswer::new(&request, &outcome, Some(shown)).to_bytes()?;
     let mut response = Response::new(HttpBody::from(bytes));
     let headers = response.headers_mut();
     headers.insert(
@@ -126,8 +127,6 @@ async fn answer(
         HeaderValue::from_static("application/json"),
     );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    let mut buffer = Uuid::encode_buffer();
-    let shown = decision_id.hyphenated().encode_lower(&mut buffer);
     if let Ok(decision_id) = HeaderValue::from_str(shown) {
         headers.insert(X_DECISION_ID, decision_id);
     }

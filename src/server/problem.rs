@@ -153,7 +153,7 @@ impl From<RequestError> for Problem {
             RequestError::ScopeRequired { .. } => {
                 Self::new(StatusCode::FORBIDDEN, code, error.to_string())
             }
-            RequestError::BudgetExhausted { .. } => {
+            RequestError::BudgetExhausted { .. } | RequestError::Unavailable(_) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, code, error.to_string())
             }
             RequestError::Stale { .. } => {

@@ -14,7 +14,7 @@ use super::app::{App, Phase};
 use super::peer::Peer;
 use super::problem::Problem;
 use crate::caller::Scope;
-use crate::pdp::{StateChange, Subscription};
+use crate::pdp::{NoChange, StateChange, Subscription};
 
 /// How often a change is looked for; what watches decides nothing.
 const LOOK: Duration = Duration::from_millis(100);
@@ -86,8 +86,10 @@ impl Watching {
             if self.app.phase() == Phase::Draining || !self.may_go_on().await {
                 return None;
             }
-            if let Some(change) = self.changes.try_next() {
-                return Some(change);
+            match self.changes.try_next() {
+                Ok(change) => return Some(change),
+                Err(NoChange::NotYet) => {}
+                Err(NoChange::Ended) => return None,
             }
             tokio::time::sleep(LOOK).await;
         }

@@ -95,7 +95,6 @@ impl Trust {
     }
 
     /// A hash of the configuration, in hexadecimal digits.
-    #[cfg(feature = "server")]
     pub(crate) fn hash(&self) -> &str {
         &self.hash
     }

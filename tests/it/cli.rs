@@ -102,6 +102,33 @@ fn sources_are_taken_by_every_command_that_decides() {
     );
 }
 
+/// A forbid that its file's name hides is told by `validate`, and refused where warnings are.
+#[test]
+fn a_policy_file_that_is_not_read_is_a_warning() {
+    let tree = Tree::new(&[
+        ("p/a.cedar", "permit(principal, action, resource);"),
+        (
+            "p/leavers.cedar.bak",
+            "forbid(principal, action, resource);",
+        ),
+    ]);
+    let validate = |more: &[&str]| {
+        let mut deodar = deodar();
+        deodar.current_dir(tree.path());
+        run(deodar.args(["validate", "--policies", "p"]).args(more))
+    };
+    let ran = validate(&[]);
+    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
+    assert!(
+        ran.err.contains("leavers.cedar.bak") && ran.err.contains("not read"),
+        "{}",
+        ran.err
+    );
+    assert_eq!(validate(&["--deny-warnings"]).code, 3);
+    let warnings = validate(&["--json"]).json()["warnings"].clone();
+    assert_eq!(warnings[0]["code"], "not_read", "{warnings}");
+}
+
 /// The first request of the README: what a newcomer sees.
 #[test]
 fn every_command_scores_the_sample_alike() {

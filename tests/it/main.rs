@@ -8,6 +8,7 @@
 )]
 
 mod allocations;
+mod answers;
 mod audit;
 mod bad_input;
 mod callers;

@@ -59,7 +59,7 @@ fn every_way_of_changing_a_file_is_noticed() {
     wait_until("a deleted file", || reasons(&pdp) == ["a", "c"]);
 
     let mut last = 1;
-    while let Some(change) = changes.try_next() {
+    while let Ok(change) = changes.try_next() {
         let StateChange::Published { sequence, .. } = change else {
             panic!("{change:?}");
         };
@@ -319,7 +319,7 @@ fn a_beginning_that_parses_is_not_published() {
         let _ = pdp.reload();
         assert_eq!(pdp.state().snapshot().policies().policies().count(), 41);
     }
-    while let Some(change) = changes.try_next() {
+    while let Ok(change) = changes.try_next() {
         assert!(
             matches!(change, StateChange::Published { .. }),
             "{change:?}"

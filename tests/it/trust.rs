@@ -54,7 +54,7 @@ fn pdp(policies: &str, config: TrustConfig) -> Pdp {
 const ALL: &str = "@id(\"all\") permit(principal, action, resource);";
 
 /// Everything that speaks for a request.
-fn best() -> Signals {
+pub(crate) fn best() -> Signals {
     Signals {
         mfa_enrolled: Some(true),
         mfa_verified: Some(true),
