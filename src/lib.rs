@@ -128,3 +128,9 @@ pub use trust::{
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The examples of the documents, compiled and run.
+#[cfg(all(doctest, feature = "server"))]
+#[doc = include_str!("../docs/embedding.md")]
+#[doc = include_str!("../docs/trust.md")]
+struct Documents;

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::trust;
 use crate::decide::{Obligation, Outcome, TrustOutcome};
+#[cfg(feature = "server")]
 use crate::request::{Request, RequestError};
 use crate::score::Score;
 
@@ -24,6 +25,7 @@ pub(crate) struct WireAnswer<'a> {
     pub(crate) outcome: &'a Outcome,
 }
 
+#[cfg(feature = "server")]
 impl<'a> WireAnswer<'a> {
     /// The answer to `request`.
     pub(crate) fn new(

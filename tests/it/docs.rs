@@ -101,6 +101,15 @@ const DOCUMENTS: &[Document] = &[
         left_out: &[],
     },
     Document {
+        name: "docs/embedding.md",
+        replaced: &[],
+        before: &[],
+        left_out: &[(
+            "cargo build --release --no-default-features --example decide",
+            "needs the target; `.ci/wasm` builds and runs the example",
+        )],
+    },
+    Document {
         name: "docs/engine.md",
         replaced: &[],
         before: &[],
@@ -397,6 +406,11 @@ fn callers() {
 #[test]
 fn deploy() {
     check("docs/deploy.md");
+}
+
+#[test]
+fn embedding() {
+    check("docs/embedding.md");
 }
 
 #[test]
