@@ -197,6 +197,25 @@ pub enum Handles {
 }
 
 /// The caller of a request; cheap to clone.
+///
+/// ```
+/// use deodar::{Caller, Handles, InlineRule, Pdp, Request, Scope};
+///
+/// let pdp = Pdp::builder()
+///     .policies_text("p.cedar", r#"@obligation("log_access") permit(principal, action, resource);"#)
+///     .obligations(["log_access"])
+///     .build()?;
+/// // It may decide, assert nothing about entities, and handles no obligation.
+/// let caller = Caller::new("orders", [Scope::Decide], InlineRule::Off, Handles::Only([].into()));
+/// let request = Request::builder()
+///     .principal(("User", "ada"))
+///     .action(("Action", "read"))
+///     .resource(("Document", "plan"))
+///     .caller(caller)
+///     .build()?;
+/// assert_eq!(pdp.authorize(&request)?.cause().as_str(), "unsupported_obligation");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     inner: Arc<Inner>,

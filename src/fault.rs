@@ -372,6 +372,18 @@ impl Fault {
 }
 
 /// Every fault found; never empty when it is an error.
+///
+/// ```
+/// use deodar::{BuildError, Pdp};
+///
+/// let text = "permit(principal, action, resource);\npermit(principal, action);";
+/// let Err(BuildError::Sources(faults)) = Pdp::builder().policies_text("p.cedar", text).build() else {
+///     panic!("the second policy has no resource");
+/// };
+/// let fault = faults.iter().next().unwrap();
+/// assert_eq!((fault.file(), fault.position().map(|(line, _)| line)), (Some("p.cedar"), Some(2)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Faults(Vec<Fault>);
 

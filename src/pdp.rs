@@ -93,6 +93,23 @@ impl<F: Fn(&Request) -> Result<Answer, RequestError>> Authorize for F {
 ///
 /// Deciding is synchronous, does no I/O and never waits. Policies, schema and entities are replaced
 /// as a whole by [`Pdp::reload`]; a request is decided on the state it began with.
+///
+/// ```
+/// use deodar::{Cause, Pdp, Reloaded, Request};
+///
+/// let text = r#"@id("own") permit(principal, action, resource) when { context.owner };"#;
+/// let pdp = Pdp::builder().policies_text("documents.cedar", text).build()?;
+/// let request = Request::builder()
+///     .principal(("User", "ada"))
+///     .action(("Action", "read"))
+///     .resource(("Document", "plan"))
+///     .context_member("owner", false)
+///     .build()?;
+/// assert_eq!(pdp.authorize(&request)?.cause(), Cause::NotPermitted);
+/// assert!(!pdp.health().is_degraded());
+/// assert_eq!(pdp.reload()?, Reloaded::Unchanged);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Pdp {
     inner: Arc<Inner>,

@@ -159,6 +159,22 @@ pub enum Purpose {
 }
 
 /// One authorization request. Made by [`Request::builder`] or [`Request::from_json`].
+///
+/// ```
+/// use deodar::{Caller, Limits, Request};
+///
+/// let body = br#"{
+///     "principal": {"type": "User", "id": "ada"},
+///     "action": "Action::\"read\"",
+///     "resource": {"type": "Document", "id": "plan"},
+///     "context": {"mfa": true}}"#;
+/// let request = Request::from_json(body, &Limits::default(), Caller::library())?;
+/// assert_eq!(request.principal().id(), "ada");
+///
+/// let faults = Request::from_json(b"{}", &Limits::default(), Caller::library()).unwrap_err();
+/// assert_eq!(faults.faults().len(), 3); // principal, action, resource
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Request {
     pub(crate) principal: EntityRef,
@@ -411,6 +427,20 @@ impl Request {
 }
 
 /// Gathers a [`Request`]; faults are kept until [`RequestBuilder::build`] names them all.
+///
+/// ```
+/// use deodar::Request;
+///
+/// let request = Request::builder()
+///     .principal(("User", "ada"))
+///     .action(r#"Action::"read""#)
+///     .resource(("Document", "plan"))
+///     .context_member("mfa", true)
+///     .obligations(["log_access"]) // what this caller handles
+///     .build()?;
+/// assert_eq!(request.action().id(), "read");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct RequestBuilder {
     principal: Option<EntityRef>,

@@ -112,6 +112,24 @@ impl fmt::Display for Cause {
 }
 
 /// A decision with everything that belongs to it. Holds the state it was made on.
+///
+/// ```
+/// use deodar::{Decision, Denied, Pdp, Request};
+///
+/// let text = r#"@id("log") @obligation("log_access") permit(principal, action, resource);"#;
+/// let pdp = Pdp::builder().policies_text("p.cedar", text).obligations(["log_access"]).build()?;
+/// let request = Request::builder()
+///     .principal(("User", "ada"))
+///     .action(("Action", "read"))
+///     .resource(("Document", "plan"))
+///     .build()?;
+/// let outcome = pdp.authorize(&request)?;
+/// assert_eq!(outcome.decision(), Decision::Allow);
+/// // Allowed only to those who log the access.
+/// assert_eq!(outcome.require(&[]), Err(Denied::Obligation("log_access".to_owned())));
+/// assert_eq!(outcome.require(&["log_access"]), Ok(()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use = "an outcome that nobody looks at protects nothing"]
 #[derive(Debug)]
 pub struct Outcome {

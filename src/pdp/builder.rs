@@ -50,6 +50,26 @@ pub enum BuildError {
 /// policy-set `*.json` (policies), `*.cedarschema` and `*.cedarschema.json` (schema), `*.json`,
 /// `*.ndjson` and `*.jsonl` (entities); hidden files are left out, and so is what another kind claims
 /// by its name.
+///
+/// ```
+/// use deodar::{BuildError, Pdp};
+///
+/// let builder = || {
+///     Pdp::builder()
+///         .schema_text("s.cedarschema", "entity User, Doc; action read appliesTo { principal: User, resource: Doc };")
+///         .entities_text("e.json", r#"[{"uid": {"type": "User", "id": "ada"}}]"#)
+/// };
+/// let good = r#"permit(principal == User::"ada", action == Action::"read", resource);"#;
+/// assert!(builder().policies_text("p.cedar", good).build().is_ok());
+///
+/// // Everything is validated against the schema, and every fault is named with its place.
+/// let typo = r#"permit(principal == Usr::"ada", action == Action::"read", resource);"#;
+/// let Err(BuildError::Sources(faults)) = builder().policies_text("p.cedar", typo).build() else {
+///     panic!("`Usr` is no entity type");
+/// };
+/// assert_eq!(faults.iter().next().and_then(|fault| fault.file()), Some("p.cedar"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct PdpBuilder {
     sources: Sources,

@@ -179,8 +179,26 @@ impl Pdp {
     /// Writes a batch of entities, whole or not at all. When this returns it is on disk, and the state it
     /// is published in decides. Waits for the disk, and for a reload that is under way.
     ///
-    /// An entity of a file is the file's and is not written; one that is written must not appear in a
-    /// file later. Every entity must fit the schema.
+    /// An entity of a file is the file's and is not written; where a file gets the id of a written entity later,
+    /// the file's decides. Every entity must fit the schema.
+    ///
+    /// ```
+    /// # #[cfg(feature = "state-dir")]
+    /// # {
+    /// use deodar::{EntityChange, Pdp};
+    /// use serde_json::json;
+    ///
+    /// # let directory = tempfile::tempdir()?;
+    /// let pdp = Pdp::builder()
+    ///     .policies_text("p.cedar", "permit(principal, action, resource);")
+    ///     .state_dir(directory.path())
+    ///     .build()?;
+    /// let user = json!({"uid": {"type": "User", "id": "ada"}, "attrs": {"level": 3}});
+    /// let written = pdp.write_entities(vec![EntityChange::Upsert(user)])?;
+    /// assert_eq!(written.sequence, pdp.state().sequence());
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`EntityWriteError`], in which case nothing has changed; after [`EntityWriteError::State`] the

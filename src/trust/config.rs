@@ -9,6 +9,24 @@ use crate::signals::SignalsConfig;
 
 /// Everything about trust that an operator decides. `TrustConfig::default()` is the preset `calibrated`
 /// in the mode `report`, which changes no decision.
+///
+/// ```
+/// use deodar::{Cause, Enforcement, Pdp, Request, TrustConfig};
+///
+/// let config = TrustConfig { enforcement: Enforcement::Enforce, ..TrustConfig::default() };
+/// let pdp = Pdp::builder()
+///     .policies_text("p.cedar", "permit(principal, action, resource);")
+///     .trust(config)
+///     .build()?;
+/// let request = Request::builder()
+///     .principal(("User", "ada"))
+///     .action(("Action", "read"))
+///     .resource(("Document", "plan"))
+///     .build()?;
+/// // Nothing is known of who asks, from where and by which device.
+/// assert_eq!(pdp.authorize(&request)?.cause(), Cause::InsufficientTrust);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrustConfig {

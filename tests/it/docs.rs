@@ -307,6 +307,9 @@ fn check(name: &str) {
     // Nothing is listed that the document does not have any more.
     assert!(before.is_empty(), "{name}: not found: {before:?}");
     assert!(left_out.is_empty(), "{name}: not found: {left_out:?}");
+    if wanted == 0 {
+        return;
+    }
     assert!(replaced.is_empty(), "{name}: not found: {replaced:?}");
 
     let port = TcpListener::bind("127.0.0.1:0").unwrap();
