@@ -70,6 +70,19 @@ pub(crate) fn read_text(path: &Path, longest: u64) -> Result<String> {
     text(read(path, longest)?)
 }
 
+/// The bytes of a stream, such as standard input, of which there are at most `longest`.
+#[cfg(feature = "cli")]
+pub(crate) fn read_stream(stream: impl Read, longest: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    stream
+        .take(longest.saturating_add(1))
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > longest {
+        return Err(too_large(longest));
+    }
+    Ok(bytes)
+}
+
 /// The text of a file, without its byte order mark.
 ///
 /// # Errors

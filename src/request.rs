@@ -103,7 +103,8 @@ impl FromStr for EntityRef {
             RequestError::invalid(
                 "",
                 format!(
-                    "`{}` is not an entity such as `User::\"alice\"`",
+                    "`{}` is not an entity; write its type and id, such as `User::\"alice\"` or \
+                     `Action::\"read\"`",
                     shown(text)
                 ),
             )

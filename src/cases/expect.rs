@@ -3,15 +3,21 @@
 use std::collections::BTreeSet;
 
 use serde::Deserialize;
+use serde::de::{Deserializer, Error};
 use serde_json::Value;
+
+use crate::decide::Cause;
+use crate::json;
 
 /// Expectations of one answer.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expect {
     /// `Allow` or `Deny`.
+    #[serde(default, deserialize_with = "decision")]
     pub decision: Option<String>,
     /// The cause.
+    #[serde(default, deserialize_with = "cause")]
     pub cause: Option<String>,
     /// The determining policies, all of them.
     pub reasons: Option<BTreeSet<String>>,
@@ -32,9 +38,33 @@ pub struct Expect {
     pub trust: Option<serde_json::Map<String, Value>>,
 }
 
-/// A member that is there, even as `null`.
-fn given<'de, D: serde::Deserializer<'de>>(reader: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::deserialize(reader).map(Some)
+/// A cause that is there, even as `null`.
+fn given<'de, D: Deserializer<'de>>(reader: D) -> Result<Option<Option<String>>, D::Error> {
+    cause(reader).map(Some)
+}
+
+fn decision<'de, D: Deserializer<'de>>(reader: D) -> Result<Option<String>, D::Error> {
+    one_of(reader, &["Allow", "Deny"])
+}
+
+fn cause<'de, D: Deserializer<'de>>(reader: D) -> Result<Option<String>, D::Error> {
+    one_of(reader, &Cause::ALL.map(Cause::as_str))
+}
+
+/// A word that an answer can have: a case that expects another one could never hold.
+fn one_of<'de, D: Deserializer<'de>>(
+    reader: D,
+    known: &[&str],
+) -> Result<Option<String>, D::Error> {
+    let text: Option<String> = Option::deserialize(reader)?;
+    match text {
+        Some(text) if !known.contains(&text.as_str()) => Err(D::Error::custom(format!(
+            "expected one of {}, found `{}`",
+            known.join(", "),
+            json::shown(&text)
+        ))),
+        text => Ok(text),
+    }
 }
 
 impl Expect {

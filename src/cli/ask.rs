@@ -1,4 +1,4 @@
-//! What the commands share that report signals to a server or ask it what it knows: one call and its answer.
+//! What the commands share that have a server do something or ask it what it knows: one call and its answer.
 
 use std::time::Duration;
 
@@ -6,10 +6,11 @@ use serde_json::Value;
 
 use super::args::Args;
 use super::client::Server;
+use super::output::Output;
 use super::{Failure, client_key};
 
 /// How long a server may take for a change.
-const CHANGING: Duration = Duration::from_secs(30);
+pub(super) const CHANGING: Duration = Duration::from_secs(30);
 
 /// One call of a server.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub(super) struct Call {
     pub(super) body: Option<Value>,
     /// The scope that it takes, for the message where no key was given.
     pub(super) scope: &'static str,
+    /// How long the server may take.
+    pub(super) wait: Duration,
 }
 
 /// What a server answered.
@@ -30,6 +33,34 @@ pub(super) enum Answer {
     NotFound(Value),
 }
 
+impl Answer {
+    /// The answer of a call that has to find something.
+    ///
+    /// # Errors
+    /// [`Failure::CouldNotRun`] where it found nothing.
+    pub(super) fn done(self) -> Result<Value, Failure> {
+        match self {
+            Self::Done(answer) => Ok(answer),
+            Self::NotFound(answer) => Err(Failure::CouldNotRun(reason(&answer).to_owned())),
+        }
+    }
+
+    /// The answer, or `None` after saying that nothing is known of what was asked about.
+    pub(super) fn found(self, output: Output) -> Option<Value> {
+        match self {
+            Self::Done(answer) => Some(answer),
+            Self::NotFound(answer) if output.is_json() => {
+                output.value(&answer);
+                None
+            }
+            Self::NotFound(answer) => {
+                output.line(reason(&answer));
+                None
+            }
+        }
+    }
+}
+
 /// Asks the server at `server`, else that of the configuration.
 ///
 /// # Errors
@@ -39,7 +70,7 @@ pub(super) fn ask(call: &Call, server: Option<&str>, args: &Args) -> Result<Answ
     let key = client_key(args, &config)?;
     let server = Server::find(server, &config, false, None)?;
     let base = &server.base;
-    let (status, answer) = server.ask(CHANGING, |agent| {
+    let (status, answer) = server.ask(call.wait, |agent| {
         let mut request = ureq::http::Request::builder()
             .method(call.method)
             .uri(format!("{base}{}", call.path));
@@ -60,7 +91,9 @@ pub(super) fn ask(call: &Call, server: Option<&str>, args: &Args) -> Result<Answ
     }
     let detail = answer.get("detail").and_then(Value::as_str);
     let mut message = format!("{base} answers {status}: {}", detail.unwrap_or("no reason"));
+    // A single fault is the detail already.
     let errors = answer.get("errors").and_then(Value::as_array);
+    let errors = errors.filter(|errors| errors.len() > 1);
     for error in errors.into_iter().flatten() {
         let text = |member: &str| error.get(member).and_then(Value::as_str).unwrap_or("");
         message.push_str(&format!("\n  {}: {}", text("pointer"), text("detail")));
@@ -72,7 +105,7 @@ pub(super) fn ask(call: &Call, server: Option<&str>, args: &Args) -> Result<Answ
 }
 
 /// The reason of an answer that nothing was found.
-pub(super) fn reason(answer: &Value) -> &str {
+fn reason(answer: &Value) -> &str {
     let detail = answer.get("detail").and_then(Value::as_str);
     detail.unwrap_or("nothing is known of this subject")
 }

@@ -1,33 +1,29 @@
 //! `deodar authorize`.
 
-use std::io::Read;
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::{Map, Value};
 
 use super::args::{Args, Authorize, Decide};
-use super::client::Server;
+use super::ask::{CHANGING, Call, ask};
 use super::output::{Output, count};
 use super::{Done, Exit, Failure, sample, stored};
 use crate::cases;
 use crate::config::Config;
 use crate::decide::{Cause, Outcome};
 use crate::fault::Fault;
+use crate::files;
 use crate::json;
 use crate::request::{Request, RequestError};
 use crate::response::WireAnswer;
 use crate::response::trust::missing;
 use crate::timestamp::Timestamp;
 
-/// How long a server may take to decide.
-const ASKING: Duration = Duration::from_secs(30);
-
 pub(super) fn run(command: &Decide, args: &Args, output: Output) -> Done {
     let config = args.load_config()?;
     let body = body(&command.request, &config)?;
     if let Some(url) = &command.server {
-        return asked(url, command, body, args, &config, output);
+        return asked(url, command, &body, args, &config, output);
     }
     let mut request = Request::from_json(&body, &config.limits.request, cases::caller())?;
     if let Some(now) = &command.request.now {
@@ -111,56 +107,33 @@ fn written(dir: &Path, config: &Config) -> Result<Vec<String>, Failure> {
 fn asked(
     url: &str,
     command: &Decide,
-    body: Vec<u8>,
+    body: &[u8],
     args: &Args,
     config: &Config,
     output: Output,
 ) -> Done {
-    let key = super::client_key(args, config)?;
-    let server = Server::find(Some(url), config, false, None)?;
-    let base = &server.base;
-    let body = if command.explain {
-        let depth = config.limits.request.json_depth;
-        let mut value = json::read(&body, depth).map_err(RequestError::Invalid)?;
-        if let Some(members) = value.as_object_mut() {
-            members.insert("explain".to_owned(), true.into());
-        }
-        value.to_string().into_bytes()
-    } else {
-        body
+    let depth = config.limits.request.json_depth;
+    let mut body = json::read(body, depth).map_err(RequestError::Invalid)?;
+    if let Some(members) = body.as_object_mut().filter(|_| command.explain) {
+        members.insert("explain".to_owned(), true.into());
+    }
+    let call = Call {
+        method: "POST",
+        path: "/authorize".to_owned(),
+        body: Some(body),
+        scope: "decide",
+        wait: CHANGING,
     };
-    let (status, answer) = server.ask(ASKING, |agent| {
-        let mut request = agent
-            .post(format!("{base}/authorize"))
-            .header("content-type", "application/json");
-        if let Some(key) = &key {
-            request = request.header("authorization", format!("Bearer {}", key.reveal()));
-        }
-        request.send(body.as_slice())
-    })?;
-    let text = |member: &str| answer.get(member).and_then(Value::as_str);
-    let Some(decision) = text("decision").filter(|_| status == 200) else {
-        let detail = text("detail").unwrap_or("no decision");
-        return Err(Failure::CouldNotRun(format!(
-            "{base} answers {status}: {detail}"
-        )));
+    let answer = ask(&call, Some(url), args)?.done()?;
+    let decision = answer.get("decision").and_then(Value::as_str);
+    let Some(decision) = decision else {
+        let message = format!("{url} gives an answer without a decision");
+        return Err(Failure::CouldNotRun(message));
     };
     if output.is_json() {
         output.value(&answer);
     } else {
-        output.line(&format!(
-            "{decision}  ({})",
-            text("cause").unwrap_or("unknown")
-        ));
-        let reasons = answer.get("reasons").and_then(Value::as_array);
-        for policy in reasons.into_iter().flatten().filter_map(Value::as_str) {
-            output.line(&format!("  policy {policy}"));
-        }
-        let sequence = answer.get("sequence").and_then(Value::as_u64).unwrap_or(0);
-        output.line(&format!(
-            "  decided by {base}; revision {}, sequence {sequence}",
-            text("revision").unwrap_or("unknown")
-        ));
+        output.text(&of_server(&answer, url));
     }
     Ok(if decision == "Allow" {
         Exit::Holds
@@ -169,33 +142,74 @@ fn asked(
     })
 }
 
+/// A server's answer for people.
+fn of_server(answer: &Value, url: &str) -> String {
+    let at = |pointer: &str| answer.pointer(pointer);
+    let text = |pointer: &str| at(pointer).and_then(Value::as_str).unwrap_or("unknown");
+    let names = |pointer: &str| -> Vec<&str> {
+        let list = at(pointer).and_then(Value::as_array);
+        list.into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect()
+    };
+    let duties = |pointer: &str| -> Vec<&str> {
+        let list = at(pointer).and_then(Value::as_array).into_iter().flatten();
+        list.filter_map(|duty| duty.get("type")?.as_str()).collect()
+    };
+    let mut lines = vec![format!("{}  ({})", text("/decision"), text("/cause"))];
+    let mut list = |what: &str, names: Vec<&str>| {
+        if !names.is_empty() {
+            lines.push(format!("  {what} {}", names.join(", ")));
+        }
+    };
+    list("policy", names("/reasons"));
+    list("obligation", duties("/obligations"));
+    list("advice", duties("/advice"));
+    list("knocked out by", names("/trust/knockOuts"));
+    list("not known:", names("/trust/missing"));
+    if let Some(trust) = at("/trust").filter(|trust| trust.is_object()) {
+        let number = |member: &str| trust.get(member).map(Value::to_string).unwrap_or_default();
+        lines.push(format!(
+            "  trust {} of {} required (risk of the request {}), authentication level {} of {}",
+            number("score"),
+            number("required"),
+            text("/trust/risk"),
+            number("level"),
+            number("requiredLevel"),
+        ));
+    }
+    if at("/wouldBe").is_some() {
+        lines.push(format!(
+            "  under `enforce` it would be {} ({})",
+            text("/wouldBe/decision"),
+            text("/wouldBe/cause")
+        ));
+    }
+    lines.push(format!(
+        "  decided by {url}; revision {}, sequence {}\n",
+        text("/revision"),
+        at("/sequence").and_then(Value::as_u64).unwrap_or(0)
+    ));
+    lines.join("\n")
+}
+
 /// The request's JSON: from a file, from standard input, or from flags.
 pub(super) fn body(command: &Authorize, config: &Config) -> Result<Vec<u8>, Failure> {
     let longest = config.limits.body_bytes;
     match &command.request {
-        Some(path) if path.as_os_str() == "-" => read(std::io::stdin(), "standard input", longest),
+        Some(path) if path.as_os_str() == "-" => {
+            let read = files::read_stream(std::io::stdin(), longest as u64);
+            read.map_err(|error| Failure::CouldNotRun(format!("standard input: {error}")))
+        }
         Some(path) => read_file(path, longest),
         None => from_flags(command, longest, config.limits.request.json_depth),
     }
 }
 
 fn read_file(path: &Path, longest: usize) -> Result<Vec<u8>, Failure> {
-    let name = format!("`{}`", path.display());
-    let file = crate::files::open(path)
-        .map_err(|error| Failure::CouldNotRun(format!("{name}: {error}")))?;
-    read(file, &name, longest)
-}
-
-fn read(from: impl Read, name: &str, longest: usize) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
-    from.take(longest as u64 + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| Failure::CouldNotRun(format!("{name}: {error}")))?;
-    if bytes.len() > longest {
-        let message = format!("{name}: larger than `limits.body_bytes`, {longest} bytes");
-        return Err(Failure::CouldNotRun(message));
-    }
-    Ok(bytes)
+    let read = files::read(path, longest as u64);
+    read.map_err(|error| Failure::CouldNotRun(format!("`{}`: {error}", path.display())))
 }
 
 fn from_flags(command: &Authorize, longest: usize, depth: usize) -> Result<Vec<u8>, Failure> {

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ClientConfig;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::{CertificateError, ClientConfig};
 use serde_json::Value;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
@@ -128,7 +128,7 @@ impl Server {
                         "{base} has not answered within {timeout:?}; what came of it is unknown"
                     )
                 }
-                error => format!("no answer from {base}: {error}; is `deodar serve` running?"),
+                error => no_answer(base, &error),
             })
         })?;
         let status = response.status().as_u16();
@@ -139,7 +139,10 @@ impl Server {
             .read_to_string()
             .map_err(|error| Failure::CouldNotRun(format!("{base}: {error}")))?;
         let mut value: Value = serde_json::from_str(&text).map_err(|_| {
-            Failure::CouldNotRun(format!("{base} answers {status}, but not as deodar does"))
+            Failure::CouldNotRun(format!(
+                "{base} answers {status} with something that is no JSON: it is not a deodar server, or it \
+                 speaks TLS and is asked without (`https://`)"
+            ))
         })?;
         if let (401 | 403, Some(detail)) = (status, value.get_mut("detail")) {
             let text = detail.as_str().unwrap_or_default();
@@ -164,6 +167,46 @@ fn given(text: &str) -> Result<String, Failure> {
             "the server's address: {reason}"
         ))),
     }
+}
+
+/// Why there is no answer, and what to do about it.
+fn no_answer(base: &str, error: &ureq::Error) -> String {
+    let source = match error {
+        ureq::Error::Io(error) => error.get_ref(),
+        _ => None,
+    };
+    let tls = source.and_then(|source| source.downcast_ref::<rustls::Error>());
+    let (why, help) = match (error, tls) {
+        (_, Some(rustls::Error::InvalidCertificate(why))) => match why {
+            CertificateError::UnknownIssuer | CertificateError::Other(_) => (
+                "its certificate comes from no authority that is trusted here".to_owned(),
+                "name the authority, or the certificate itself, by --ca or `client.ca`",
+            ),
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                ("its certificate has expired".to_owned(), "renew it")
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                (why.to_string(), "ask it by a name that the certificate has")
+            }
+            why => (format!("its certificate is not valid: {why}"), "renew it"),
+        },
+        (_, Some(rustls::Error::InvalidMessage(_))) => (
+            "it does not speak TLS".to_owned(),
+            "ask it by `http://`, or configure [tls]",
+        ),
+        (_, Some(rustls::Error::AlertReceived(alert))) => (
+            format!("it ended the TLS handshake ({alert:?})"),
+            "if it requires a certificate, set `client.certificate` and `client.certificate_key`",
+        ),
+        (ureq::Error::Io(error), None) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+            (
+                "nobody listens there".to_owned(),
+                "is `deodar serve` running?",
+            )
+        }
+        _ => (error.to_string(), "check the address"),
+    };
+    format!("no answer from {base}: {why}; {help}")
 }
 
 /// Where the configured server can be reached from this machine.

@@ -54,7 +54,7 @@ fn held(answer: &Value) -> Vec<Held> {
     let mut held = Vec::new();
     if is(answer, "account/disabled") {
         held.push(Held {
-            what: "every request is denied (account_disabled)".to_owned(),
+            what: "every request is denied where trust is enforced (account_disabled)".to_owned(),
             why: format!(
                 "the account is disabled since {}",
                 word(answer, "account/disabledChanged")
@@ -64,14 +64,16 @@ fn held(answer: &Value) -> Vec<Held> {
     }
     if !word(answer, "revoked").is_empty() {
         held.push(Held {
-            what: "every request of this session is denied (session_revoked)".to_owned(),
+            what:
+                "every request of this session is denied where trust is enforced (session_revoked)"
+                    .to_owned(),
             why: format!("the session was revoked at {}", word(answer, "revoked")),
             ends: "never; the user logs in to a new session".to_owned(),
         });
     }
     if at(answer, "compliant") == Some(&Value::Bool(false)) {
         held.push(Held {
-            what: "every request from this device is denied (device_not_compliant)".to_owned(),
+            what: "every request from this device is denied where trust is enforced (device_not_compliant)".to_owned(),
             why: format!(
                 "it does not comply since {}",
                 word(answer, "complianceSince")
@@ -116,7 +118,9 @@ fn findings(of: &Value, address: Option<&str>, remediate: &str, held: &mut Vec<H
         );
         let lasting = is(finding, "lasting");
         let what = match (blocked.is_empty(), level) {
-            (false, _) => format!("every request{place} is denied (blocked) until {blocked}"),
+            (false, _) => format!(
+                "every request{place} is denied where trust is enforced (blocked) until {blocked}"
+            ),
             (true, 0) => format!("its risk{place} raises the level that is required"),
             (true, level) => format!(
                 "authentication level {level} is demanded{place}, {}",
@@ -213,9 +217,27 @@ fn name(of: &Value) -> String {
     }
 }
 
-/// The subject as it is written in a shell.
+/// The subject as it is written in a shell, whatever its id holds.
 fn short(of: &Value) -> String {
-    format!("'{}/{}'", word(of, "type"), word(of, "id").escape_debug())
+    quoted(&format!("{}/{}", word(of, "type"), word(of, "id")))
+}
+
+/// A text as one word of a shell. What a terminal would not show as it is gets an escape (`$'..'`).
+fn quoted(text: &str) -> String {
+    let is_plain = |c: char| matches!(c, '\'' | '"' | '\\') || c.escape_debug().eq([c]);
+    if text.chars().all(is_plain) {
+        return format!("'{}'", text.replace('\'', r"'\''"));
+    }
+    let mut word = String::from("$'");
+    for c in text.chars() {
+        match c {
+            '\'' | '\\' => word.extend(['\\', c]),
+            c if is_plain(c) => word.push(c),
+            c => word.push_str(&format!("\\U{:08x}", u32::from(c))),
+        }
+    }
+    word.push('\'');
+    word
 }
 
 #[cfg(test)]
@@ -255,12 +277,37 @@ User::\"ada\"
     }
 
     #[test]
+    fn a_subject_is_one_word_of_a_shell() {
+        for id in [
+            "ada",
+            "it's $(reboot) `x` \"y\" \\ !",
+            "a\nb\u{1b}[2J'\\",
+            "\u{202e}evil\u{9b}",
+            "é 漢",
+        ] {
+            let word = short(&json!({"type": "User", "id": id}));
+            assert!(!word.chars().any(char::is_control), "{word:?}");
+            let script = format!("printf %s {word}");
+            let ran = std::process::Command::new("bash")
+                .args(["-c", &script])
+                .env("LC_ALL", "C.UTF-8")
+                .output()
+                .unwrap();
+            assert_eq!(
+                String::from_utf8_lossy(&ran.stdout),
+                format!("User/{id}"),
+                "{word}"
+            );
+        }
+    }
+
+    #[test]
     fn what_denies_and_what_is_not_held() {
         let of = |answer: Value| summary(&answer);
         let session =
             of(json!({"type": "session", "id": "s", "revoked": "2026-03-10T10:00:00.000Z"}));
         assert!(
-            session.contains("every request of this session is denied"),
+            session.contains("every request of this session is denied where trust is enforced"),
             "{session}"
         );
         let device = of(json!({"type": "device", "id": "d", "compliant": false}));

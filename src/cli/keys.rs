@@ -6,17 +6,14 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::args::{Args, CreateKey, Keys, KeysCommand};
-use super::client::Server;
+use super::ask::{CHANGING, Call, ask};
 use super::output::Output;
-use super::{Done, Exit, Failure, client_key};
+use super::{Done, Exit, Failure};
 use crate::caller::InlineRule;
 use crate::config::{Config, ReservedNames};
 use crate::storage::Store;
 use crate::storage::keys::{ApiKey, KeyError, KeyLimits, Made, NewKey, for_configuration};
 use crate::timestamp::Timestamp;
-
-/// How long a server may take for a change of its keys.
-const CHANGING: Duration = Duration::from_secs(30);
 
 pub(super) fn run(command: &Keys, args: &Args, output: Output) -> Done {
     if matches!(command.command, KeysCommand::Hash) {
@@ -26,7 +23,7 @@ pub(super) fn run(command: &Keys, args: &Args, output: Output) -> Done {
     let answer = if command.offline {
         offline(&command.command, &config)?
     } else {
-        online(command, args, &config)?
+        online(command, args)?
     };
     match &command.command {
         KeysCommand::Create(_) | KeysCommand::Rotate { .. } => show_secret(&answer, output)?,
@@ -138,10 +135,7 @@ fn offline(command: &KeysCommand, config: &Config) -> Result<Value, Failure> {
 }
 
 /// Has a running server do it.
-fn online(command: &Keys, args: &Args, config: &Config) -> Result<Value, Failure> {
-    let key = client_key(args, config)?;
-    let server = Server::find(command.server.as_deref(), config, false, None)?;
-    let base = &server.base;
+fn online(command: &Keys, args: &Args) -> Result<Value, Failure> {
     let (method, path, body) = match &command.command {
         KeysCommand::Create(create) => {
             let expires = expires(create, Timestamp::now())?;
@@ -170,28 +164,14 @@ fn online(command: &Keys, args: &Args, config: &Config) -> Result<Value, Failure
             return Err(Failure::CouldNotRun(message.to_owned()));
         }
     };
-    let (status, answer) = server.ask(CHANGING, |agent| {
-        let mut request = ureq::http::Request::builder()
-            .method(method)
-            .uri(format!("{base}{path}"));
-        if let Some(key) = &key {
-            request = request.header("authorization", format!("Bearer {}", key.reveal()));
-        }
-        if body.is_some() {
-            request = request.header("content-type", "application/json");
-        }
-        let body = body.as_ref().map(Value::to_string).unwrap_or_default();
-        agent.run(request.body(body)?)
-    })?;
-    if (200..300).contains(&status) {
-        return Ok(answer);
-    }
-    let detail = answer.get("detail").and_then(Value::as_str);
-    let mut message = format!("{base} answers {status}: {}", detail.unwrap_or("no reason"));
-    if status == 401 && key.is_none() {
-        message.push_str("; the scope that it needs is keys:write");
-    }
-    Err(Failure::CouldNotRun(message))
+    let call = Call {
+        method,
+        path,
+        body,
+        scope: "keys:write",
+        wait: CHANGING,
+    };
+    ask(&call, command.server.as_deref(), args)?.done()
 }
 
 /// The key alone on standard output, so that it can be piped to where it belongs.

@@ -1,5 +1,6 @@
 //! Printing: plain text or JSON on standard output, faults for people on standard error.
 
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 
 use miette::{GraphicalReportHandler, GraphicalTheme};
@@ -26,7 +27,7 @@ impl Output {
     /// Prints as it is. A reader that went away (`| head`) is no failure.
     pub(super) fn text(self, text: &str) {
         let mut out = std::io::stdout().lock();
-        let _ = out.write_all(text.as_bytes());
+        let _ = out.write_all(visible(text).as_bytes());
         let _ = out.flush();
     }
 
@@ -38,7 +39,7 @@ impl Output {
     /// Says something beside what was asked for, on standard error.
     pub(super) fn note(self, text: &str) {
         if !self.json {
-            let _ = writeln!(std::io::stderr(), "{text}");
+            let _ = writeln!(std::io::stderr(), "{}", visible(text));
         }
     }
 
@@ -126,6 +127,35 @@ pub(super) fn report(faults: &Faults) {
 
 /// Bytes that are printed for one fault at most.
 const LONGEST_REPORT: usize = 2_000;
+
+/// The text with escapes for what a terminal would obey or hide, such as control characters in what a server or a
+/// file says. The escapes are JSON's, so that JSON stays what it is.
+fn visible(text: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| match c {
+        '\n' | '\t' | '\u{200d}' => true,
+        c => !(c.is_control() || is_format(c)),
+    };
+    if text.chars().all(is_plain) {
+        return text.into();
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_plain(c) {
+            shown.push(c);
+        } else {
+            let mut units = [0; 2];
+            for unit in c.encode_utf16(&mut units) {
+                shown.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    shown.into()
+}
+
+/// Characters that change the direction of text around them.
+fn is_format(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
 
 /// A number of things: `1 fault`, `2 faults`, `2 policies`, `2 entities`.
 pub(super) fn count(n: usize, one: &str) -> String {

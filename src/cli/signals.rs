@@ -1,6 +1,5 @@
 //! `deodar events`, `deodar devices` and `deodar assurance`: what is reported to a running server.
 
-use std::io::Read;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
@@ -9,10 +8,11 @@ use uuid::Uuid;
 use super::args::{
     Args, Assurance, AssuranceCommand, Devices, DevicesCommand, Events, EventsCommand,
 };
-use super::ask::{Answer, Call, ask, reason};
+use super::ask::{CHANGING, Call, ask};
 use super::output::Output;
 use super::{Done, Exit, Failure, subject};
 use crate::fetch::form_encoded;
+use crate::files;
 use crate::timestamp::Timestamp;
 
 /// Longest file of events that is sent.
@@ -57,13 +57,11 @@ pub(super) fn events(command: &Events, args: &Args, output: Output) -> Done {
         path: "/events".to_owned(),
         body: Some(body),
         scope: "events",
+        wait: CHANGING,
     };
-    let answer = match ask(&call, command.server.as_deref(), args)? {
-        Answer::Done(answer) | Answer::NotFound(answer) => answer,
-    };
+    let answer = ask(&call, command.server.as_deref(), args)?.done()?;
     let results = answer.get("results").and_then(Value::as_array);
     let results = results.map(Vec::as_slice).unwrap_or_default();
-    let refused = |result: &&Value| result.get("status") == Some(&json!("refused"));
     if output.is_json() {
         output.value(&answer);
     } else {
@@ -82,12 +80,10 @@ pub(super) fn events(command: &Events, args: &Args, output: Output) -> Done {
         let status = result.get("status").and_then(Value::as_str);
         matches!(status, Some("accepted" | "duplicate"))
     };
-    Ok(
-        match results.iter().all(kept) && !results.iter().any(|result| refused(&result)) {
-            true => Exit::Holds,
-            false => Exit::DoesNotHold,
-        },
-    )
+    Ok(match results.iter().all(kept) {
+        true => Exit::Holds,
+        false => Exit::DoesNotHold,
+    })
 }
 
 pub(super) fn devices(command: &Devices, args: &Args, output: Output) -> Done {
@@ -118,6 +114,7 @@ pub(super) fn devices(command: &Devices, args: &Args, output: Output) -> Done {
                 path: "/devices".to_owned(),
                 body: Some(body.into()),
                 scope: "devices:write",
+                wait: CHANGING,
             };
             (call, format!("device {} is kept", device.id.escape_debug()))
         }
@@ -127,6 +124,7 @@ pub(super) fn devices(command: &Devices, args: &Args, output: Output) -> Done {
                 path: path(id),
                 body: None,
                 scope: "subjects:read",
+                wait: CHANGING,
             };
             (call, String::new())
         }
@@ -136,6 +134,7 @@ pub(super) fn devices(command: &Devices, args: &Args, output: Output) -> Done {
                 path: path(id),
                 body: None,
                 scope: "devices:write",
+                wait: CHANGING,
             };
             (
                 call,
@@ -143,15 +142,9 @@ pub(super) fn devices(command: &Devices, args: &Args, output: Output) -> Done {
             )
         }
     };
-    let answer = match ask(&call, command.server.as_deref(), args)? {
-        Answer::Done(answer) => answer,
-        Answer::NotFound(answer) => {
-            match output.is_json() {
-                true => output.value(&answer),
-                false => output.line(reason(&answer)),
-            }
-            return Ok(Exit::DoesNotHold);
-        }
+    let answer = ask(&call, command.server.as_deref(), args)?;
+    let Some(answer) = answer.found(output) else {
+        return Ok(Exit::DoesNotHold);
     };
     match &command.command {
         _ if output.is_json() => output.value(&answer),
@@ -181,15 +174,16 @@ pub(super) fn assurance(command: &Assurance, args: &Args, output: Output) -> Don
         path: "/assurance".to_owned(),
         body: Some(body.into()),
         scope: "assurance:write",
+        wait: CHANGING,
     };
-    match ask(&call, command.server.as_deref(), args)? {
-        Answer::Done(answer) | Answer::NotFound(answer) if output.is_json() => {
-            output.value(&answer);
-        }
-        _ => output.note(&format!(
+    let answer = ask(&call, command.server.as_deref(), args)?.done()?;
+    if output.is_json() {
+        output.value(&answer);
+    } else {
+        output.note(&format!(
             "the authentication of session {} is recorded",
             record.session.escape_debug()
-        )),
+        ));
     }
     Ok(Exit::Holds)
 }
@@ -203,20 +197,12 @@ fn put(members: &mut Map<String, Value>, name: &str, text: Option<&str>) {
 /// The JSON of a file, or of standard input for `-`.
 fn read(file: &Path) -> Result<Value, Failure> {
     let name = format!("`{}`", file.display());
-    let could_not = |error: std::io::Error| Failure::CouldNotRun(format!("{name}: {error}"));
-    let mut text = String::new();
     let read = match file.as_os_str() == "-" {
-        true => std::io::stdin().take(LONGEST + 1).read_to_string(&mut text),
-        false => {
-            let file = crate::files::open(file).map_err(could_not)?;
-            file.take(LONGEST + 1).read_to_string(&mut text)
-        }
+        true => files::read_stream(std::io::stdin(), LONGEST),
+        false => files::read(file, LONGEST),
     };
-    let size = read.map_err(could_not)?;
-    if u64::try_from(size).is_ok_and(|size| size > LONGEST) {
-        let message = format!("{name}: larger than {LONGEST} bytes; send it in parts");
-        return Err(Failure::CouldNotRun(message));
-    }
+    let text = read.and_then(files::text);
+    let text = text.map_err(|error| Failure::CouldNotRun(format!("{name}: {error}")))?;
     text_as_json(&name, &text)
 }
 

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::args::{Args, Subject, SubjectCommand};
-use super::ask::{Answer, Call, ask, reason};
+use super::ask::{CHANGING, Call, ask};
 use super::output::Output;
 use super::{Done, Exit, Failure};
 use crate::fetch::form_encoded;
@@ -13,15 +13,9 @@ use crate::timestamp::Timestamp;
 
 pub(super) fn run(command: &Subject, args: &Args, output: Output) -> Done {
     let call = call(&command.command, Timestamp::now())?;
-    let answer = match ask(&call, command.server.as_deref(), args)? {
-        Answer::Done(answer) => answer,
-        Answer::NotFound(answer) => {
-            match output.is_json() {
-                true => output.value(&answer),
-                false => output.line(reason(&answer)),
-            }
-            return Ok(Exit::DoesNotHold);
-        }
+    let answer = ask(&call, command.server.as_deref(), args)?;
+    let Some(answer) = answer.found(output) else {
+        return Ok(Exit::DoesNotHold);
     };
     if output.is_json() {
         output.value(&answer);
@@ -31,7 +25,10 @@ pub(super) fn run(command: &Subject, args: &Args, output: Output) -> Done {
         SubjectCommand::List { .. } => list(&answer, output),
         SubjectCommand::Show { verbose, .. } => show(&answer, *verbose, output),
         SubjectCommand::Remediate { subject, .. } => {
-            output.note(&format!("what was held against {subject} is ended"));
+            output.note(&format!(
+                "findings, lock-outs, blocks and reported risk of {subject} are ended; a revoked session stays \
+                 revoked, and a disabled account disabled"
+            ));
         }
         SubjectCommand::Override {
             subject, end: true, ..
@@ -91,6 +88,7 @@ fn call(command: &SubjectCommand, now: Timestamp) -> Result<Call, Failure> {
         path,
         body,
         scope: scope(command),
+        wait: CHANGING,
     })
 }
 

@@ -5,22 +5,16 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::args::{Args, Webhooks, WebhooksCommand};
-use super::client::Server;
+use super::ask::{Call, ask};
 use super::output::Output;
-use super::{Done, Exit, Failure, client_key};
+use super::{Done, Exit, Failure};
 
 /// How long a server may take: a test waits for the receiver.
 const WAITING: Duration = Duration::from_secs(90);
 
-/// What is asked of the server.
-struct Ask {
-    method: &'static str,
-    path: String,
-    body: Option<Value>,
-}
-
 pub(super) fn run(command: &Webhooks, args: &Args, output: Output) -> Done {
-    let answer = ask(&request(&command.command)?, command, args)?;
+    let call = request(&command.command)?;
+    let answer = ask(&call, command.server.as_deref(), args)?.done()?;
     if output.is_json() {
         output.value(&answer);
     } else {
@@ -33,8 +27,16 @@ pub(super) fn run(command: &Webhooks, args: &Args, output: Output) -> Done {
     }
 }
 
-fn request(command: &WebhooksCommand) -> Result<Ask, Failure> {
-    let ask = |method, path: String, body| Ok(Ask { method, path, body });
+fn request(command: &WebhooksCommand) -> Result<Call, Failure> {
+    let ask = |method, path: String, body| {
+        Ok(Call {
+            method,
+            path,
+            body,
+            scope: "webhooks:write",
+            wait: WAITING,
+        })
+    };
     let named =
         |name: &str, rest: &str| in_path(name).map(|name| format!("/webhooks/{name}{rest}"));
     match command {
@@ -71,35 +73,6 @@ fn request(command: &WebhooksCommand) -> Result<Ask, Failure> {
             ask("POST", "/webhooks/dead/replay".to_owned(), Some(body))
         }
     }
-}
-
-fn ask(ask: &Ask, command: &Webhooks, args: &Args) -> Result<Value, Failure> {
-    let config = args.load_config()?;
-    let key = client_key(args, &config)?;
-    let server = Server::find(command.server.as_deref(), &config, false, None)?;
-    let base = &server.base;
-    let (status, answer) = server.ask(WAITING, |agent| {
-        let mut request = ureq::http::Request::builder()
-            .method(ask.method)
-            .uri(format!("{base}{}", ask.path));
-        if let Some(key) = &key {
-            request = request.header("authorization", format!("Bearer {}", key.reveal()));
-        }
-        if ask.body.is_some() {
-            request = request.header("content-type", "application/json");
-        }
-        let body = ask.body.as_ref().map(Value::to_string).unwrap_or_default();
-        agent.run(request.body(body)?)
-    })?;
-    if (200..300).contains(&status) {
-        return Ok(answer);
-    }
-    let detail = answer.get("detail").and_then(Value::as_str);
-    let mut message = format!("{base} answers {status}: {}", detail.unwrap_or("no reason"));
-    if status == 401 && key.is_none() {
-        message.push_str("; the scope that it needs is webhooks:write");
-    }
-    Err(Failure::CouldNotRun(message))
 }
 
 fn show(command: &WebhooksCommand, answer: &Value, output: Output) -> Result<(), Failure> {

@@ -371,7 +371,7 @@ mod tests {
         check(
             json!({"subject": {"user": "ada", "ip": "1.2.3", "session": "", "device": 1, "usr": 1}}),
             &[
-                "/subject/user: `ada` is not an entity such as `User::\"alice\"`",
+                "/subject/user: `ada` is not an entity; write its type and id, such as `User::\"alice\"` or `Action::\"read\"`",
                 "/subject/ip: `1.2.3` is not an IP address",
                 "/subject/session: is empty",
                 "/subject/device: expected a string, found a number",
