@@ -20,6 +20,7 @@ use axum::http::StatusCode;
 use super::app::App;
 use super::body::blocking;
 use super::problem::Problem;
+use crate::caller::Caller;
 use crate::signals::{Change, ChangeError, SignalStore};
 
 /// The store, for what needs one.
@@ -37,13 +38,14 @@ pub(super) fn no_signals() -> Problem {
 /// Codes of refusals because of what is known already.
 const CONFLICTS: [&str; 3] = ["session_revoked", "session_of_another", "device_of_another"];
 
-/// Has the store make a change; it is kept when this returns.
-async fn change(app: &App, change: Change) -> Result<(), Problem> {
+/// Has the store make a change for a caller; it is kept when this returns.
+async fn change(app: &App, caller: &Caller, change: Change) -> Result<(), Problem> {
     let store = store(app)?;
     let now = (app.clock)();
     // What is wrong with an authentication by itself was found when it was read.
     let read = matches!(change, Change::Assurance(_));
-    let changed = blocking(move || store.change(change, now)).await?;
+    let reporter = caller.id().to_owned();
+    let changed = blocking(move || store.change_by(&reporter, change, now)).await?;
     changed.map_err(|error| problem(error, read))
 }
 

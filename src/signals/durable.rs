@@ -108,6 +108,21 @@ impl DurableSignals {
         })
     }
 
+    fn make(
+        &self,
+        reporter: Option<&str>,
+        change: Change,
+        now: Timestamp,
+    ) -> Result<(), ChangeError> {
+        let turn = self.turn();
+        let undo = Undo::of_change(&self.core, &change);
+        let done = self.core.change(reporter, change, now)?;
+        self.write(done.touched, undo)?;
+        drop(turn);
+        self.core.tell(done.notices);
+        Ok(())
+    }
+
     fn turn(&self) -> MutexGuard<'_, ()> {
         self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -273,13 +288,11 @@ impl SignalStore for DurableSignals {
     }
 
     fn change(&self, change: Change, now: Timestamp) -> Result<(), ChangeError> {
-        let turn = self.turn();
-        let undo = Undo::of_change(&self.core, &change);
-        let done = self.core.change(change, now)?;
-        self.write(done.touched, undo)?;
-        drop(turn);
-        self.core.tell(done.notices);
-        Ok(())
+        self.make(None, change, now)
+    }
+
+    fn change_by(&self, reporter: &str, change: Change, now: Timestamp) -> Result<(), ChangeError> {
+        self.make(Some(reporter), change, now)
     }
 
     fn configure(&self, config: SignalsConfig) {

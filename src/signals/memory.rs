@@ -131,10 +131,17 @@ impl Core {
         (answers, done)
     }
 
-    /// Makes a change; what has to be written and told before it is acknowledged.
-    pub(super) fn change(&self, change: Change, now: Timestamp) -> Result<Done, ChangeError> {
+    /// Makes a change, for a reporter where there is one; what has to be written and told before it is
+    /// acknowledged.
+    pub(super) fn change(
+        &self,
+        reporter: Option<&str>,
+        change: Change,
+        now: Timestamp,
+    ) -> Result<Done, ChangeError> {
         let config = self.config.load();
         let mut work = Work::new(self, &config, now);
+        work.by = reporter.map_or(Reporter::NOBODY, |name| self.ids.reporter(name));
         let made = work.make(change);
         let done = work.done();
         match made {
@@ -270,7 +277,13 @@ impl SignalStore for MemorySignals {
     }
 
     fn change(&self, change: Change, now: Timestamp) -> Result<(), ChangeError> {
-        let done = self.core.change(change, now)?;
+        let done = self.core.change(None, change, now)?;
+        self.core.tell(done.notices);
+        Ok(())
+    }
+
+    fn change_by(&self, reporter: &str, change: Change, now: Timestamp) -> Result<(), ChangeError> {
+        let done = self.core.change(Some(reporter), change, now)?;
         self.core.tell(done.notices);
         Ok(())
     }

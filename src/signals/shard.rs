@@ -57,6 +57,10 @@ struct Slot<V> {
     value: Box<V>,
 }
 
+/// A copy of an entry, and who caused it.
+#[cfg(feature = "state-dir")]
+pub(super) type Copied<V> = (Reporter, Box<V>);
+
 #[derive(Debug)]
 struct Part<K, V> {
     map: HashMap<K, Slot<V>, RandomState>,
@@ -222,6 +226,38 @@ impl<K: Hash + Eq + Clone, V: Default> Sharded<K, V> {
         }
     }
 
+    /// An entry as it is, with who caused it.
+    #[cfg(feature = "state-dir")]
+    pub(super) fn copy<Q>(&self, key: &Q) -> Option<Copied<V>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+        V: Clone,
+    {
+        let part = self.lock(self.part(key))?;
+        part.map.get(key).map(|slot| (slot.by, slot.value.clone()))
+    }
+
+    /// Makes an entry what it was, in one step: nobody finds it absent that was there. `None` for one that was not
+    /// there.
+    #[cfg(feature = "state-dir")]
+    pub(super) fn restore(&self, key: K, before: Option<Copied<V>>) {
+        let Some(mut part) = self.lock(self.part(&key)) else {
+            return;
+        };
+        let now = match before {
+            Some((by, value)) => {
+                self.added(by);
+                part.queue.push_back(key.clone());
+                part.map.insert(key, Slot { by, value })
+            }
+            None => part.map.remove(&key),
+        };
+        if let Some(slot) = now {
+            self.removed(slot.by);
+        }
+    }
+
     /// Walks through one part; entries for which `keep` is false are removed.
     pub(super) fn retain(&self, part: usize, mut keep: impl FnMut(&K, &mut V) -> bool) {
         let Some(mut part) = self.lock(part) else {
@@ -265,6 +301,49 @@ mod tests {
     fn nobody(most: usize) -> Room {
         let by = Reporter::NOBODY;
         Room { most, by }
+    }
+
+    #[cfg(feature = "state-dir")]
+    #[test]
+    fn what_is_restored_is_never_absent_and_keeps_its_reporter() {
+        let map: Sharded<u32, u32> = Sharded::new();
+        let room = Room {
+            most: 100,
+            by: Reporter::nth(1),
+        };
+        let write =
+            |value| map.with_or_make(&7, room, |_| false, &mut Vec::new(), |held| *held = value);
+        write(1).unwrap();
+        let (before, none) = (map.copy(&7), map.copy(&8));
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    assert!(map.with(&7, |_| ()).is_some(), "it is absent");
+                }
+            });
+            for _ in 0..10_000 {
+                write(2).unwrap();
+                map.restore(7, before.clone());
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+        assert_eq!(map.with(&7, |held| *held), Some(1));
+        assert_eq!(
+            (map.len(), map.of(room.by).unwrap().load(Ordering::Relaxed)),
+            (1, 1)
+        );
+        map.restore(8, none);
+        map.restore(7, None);
+        assert_eq!(
+            (map.len(), map.of(room.by).unwrap().load(Ordering::Relaxed)),
+            (0, 0)
+        );
+        map.restore(7, before);
+        assert_eq!(
+            (map.len(), map.of(room.by).unwrap().load(Ordering::Relaxed)),
+            (1, 1)
+        );
     }
 
     #[test]

@@ -384,6 +384,20 @@ pub trait SignalStore: Send + Sync + Debug {
     /// [`ChangeError`] when it cannot be made or kept.
     fn change(&self, change: Change, now: Timestamp) -> Result<(), ChangeError>;
 
+    /// As [`SignalStore::change`], on behalf of a reporter: what it causes counts for its share of each room, as
+    /// what its events cause does. A store without shares makes the change.
+    ///
+    /// # Errors
+    /// As [`SignalStore::change`].
+    fn change_by(
+        &self,
+        _reporter: &str,
+        change: Change,
+        now: Timestamp,
+    ) -> Result<(), ChangeError> {
+        self.change(change, now)
+    }
+
     /// Takes up another configuration, from the next event and decision on. What the store does not
     /// support stays as it is.
     fn configure(&self, _config: super::SignalsConfig) {}

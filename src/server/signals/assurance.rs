@@ -56,7 +56,7 @@ pub(in crate::server) async fn record(
         "expires": record.evidence.until.map(|until| until.to_string()),
     });
     let user = record.user.to_string();
-    change(&app, Change::Assurance(record)).await?;
+    change(&app, &caller, Change::Assurance(record)).await?;
     tracing::info!(by = caller.name(), user, "assurance recorded");
     let body = json!({ "assurance": shown });
     Ok((StatusCode::CREATED, Json(body)).into_response())

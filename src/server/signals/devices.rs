@@ -44,7 +44,7 @@ pub(in crate::server) async fn register(
     types::check(&app, record.user.as_ref(), "/user")?;
     let device = record.id.clone();
     let user = record.user.as_ref().map(ToString::to_string);
-    change(&app, Change::Device(record)).await?;
+    change(&app, &caller, Change::Device(record)).await?;
     tracing::info!(by = caller.name(), device, user, "device reported");
     let known = described(&app, SubjectKind::Device(device.clone())).await?;
     let known = known.unwrap_or_else(|| json!({"type": "device", "id": device}));
@@ -77,7 +77,7 @@ pub(in crate::server) async fn remove(
     if !blocking(move || is_known(&*store, &subject, now)).await? {
         return Err(missing("no such device is registered or reported on"));
     }
-    change(&app, Change::RemoveDevice(id.clone())).await?;
+    change(&app, &caller, Change::RemoveDevice(id.clone())).await?;
     let subject = SubjectKind::Device(id);
     log(&app, &caller, &subject, "device_removed", None, None);
     Ok(Json(json!({"removed": true})).into_response())

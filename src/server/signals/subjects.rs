@@ -109,7 +109,7 @@ pub(in crate::server) async fn remediate(
     {
         return Err(nothing_known(&app, &subject));
     }
-    change(&app, order).await?;
+    change(&app, &caller, order).await?;
     log(&app, &caller, &subject, "remediated", Some(&reason), None);
     answer(&app, subject).await
 }
@@ -161,7 +161,7 @@ async fn order(
         reason: reason.clone(),
         by: caller.name().to_owned(),
     };
-    change(app, order).await?;
+    change(app, caller, order).await?;
     let what = match until {
         Some(_) => "overridden",
         None => "override_ended",
@@ -197,7 +197,7 @@ pub(in crate::server) async fn account(
         created,
         enrolled: enrolled.map(|methods| methods.into_iter().collect()),
     };
-    change(&app, order).await?;
+    change(&app, &caller, order).await?;
     log(&app, &caller, &subject, "account_described", None, None);
     answer(&app, subject).await
 }
@@ -218,7 +218,7 @@ pub(in crate::server) async fn erase(
         subject: subject.clone(),
         by: caller.name().to_owned(),
     };
-    change(&app, order).await?;
+    change(&app, &caller, order).await?;
     log(&app, &caller, &subject, "erased", None, None);
     Ok(Json(json!({"erased": true})).into_response())
 }

@@ -5,21 +5,22 @@
 //! room for others are not among them: nothing was held against those.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 
 use super::super::event::Event;
 use super::super::memory::Core;
 use super::super::record::{DeviceState, IpState, SessionState, User};
-use super::super::shard::PARTS;
+use super::super::shard::{Copied, PARTS, Sharded};
 use super::super::store::{Change, SubjectKind};
 use super::super::window::Kept;
 
 /// A record as it was; `None` where there was none.
 #[derive(Debug)]
 enum Before {
-    User(Option<Box<User>>),
-    Session(Option<Box<SessionState>>),
-    Device(Option<Box<DeviceState>>),
-    Ip(Option<Box<IpState>>),
+    User(Option<Copied<User>>),
+    Session(Option<Copied<SessionState>>),
+    Device(Option<Copied<DeviceState>>),
+    Ip(Option<Copied<IpState>>),
 }
 
 /// What subjects were before a call.
@@ -123,76 +124,64 @@ impl Undo {
     }
 
     fn keep(&mut self, core: &Core, subject: SubjectKind) {
-        self.0
-            .entry(subject)
-            .or_insert_with_key(|subject| match subject {
-                SubjectKind::User(user) => {
-                    Before::User(core.users.with(user, |state| Box::new(state.clone())))
-                }
-                SubjectKind::Session(id) => Before::Session(
-                    core.sessions
-                        .with(id.as_str(), |state| Box::new(state.clone())),
-                ),
-                SubjectKind::Device(id) => Before::Device(
-                    core.devices
-                        .with(id.as_str(), |state| Box::new(state.clone())),
-                ),
-                SubjectKind::Ip(ip) => {
-                    Before::Ip(core.ips.with(ip, |state| Box::new(state.clone())))
-                }
-            });
+        let entry = self.0.entry(subject);
+        entry.or_insert_with_key(|subject| match subject {
+            SubjectKind::User(user) => Before::User(core.users.copy(user)),
+            SubjectKind::Session(id) => Before::Session(core.sessions.copy(id.as_str())),
+            SubjectKind::Device(id) => Before::Device(core.devices.copy(id.as_str())),
+            SubjectKind::Ip(ip) => Before::Ip(core.ips.copy(ip)),
+        });
     }
 
-    /// Puts back what was there. What decisions showed in between is lost with that.
+    /// Makes every record what it was. What decisions showed in between is lost with that.
     pub(super) fn undo(self, core: &Core) {
         for (subject, before) in self.0 {
-            let mut gone: Vec<Kept> = Vec::new();
             match (subject, before) {
                 (SubjectKind::User(user), Before::User(before)) => {
-                    if let Some(mut state) = core.users.remove(&user) {
-                        gone.extend(state.events().map(|kept| kept.clone()));
-                    }
-                    core.forget_events(gone);
-                    if let Some(mut state) = before {
-                        core.name_events(state.events());
-                        core.users.put(user, *state);
-                    }
+                    restore(core, &core.users, user, before, |state| {
+                        state.events().map(|kept| kept.clone()).collect()
+                    });
                 }
                 (SubjectKind::Session(id), Before::Session(before)) => {
-                    if let Some(mut state) = core.sessions.remove(id.as_str()) {
-                        gone.extend(state.events().map(|kept| kept.clone()));
-                    }
-                    core.forget_events(gone);
-                    if let Some(mut state) = before {
-                        core.name_events(state.events());
-                        core.sessions.put(id.into(), *state);
-                    }
+                    restore(core, &core.sessions, id.into(), before, |state| {
+                        state.events().map(|kept| kept.clone()).collect()
+                    });
                 }
                 (SubjectKind::Device(id), Before::Device(before)) => {
-                    if let Some(mut state) = core.devices.remove(id.as_str()) {
-                        gone.extend(state.events().map(|kept| kept.clone()));
-                    }
-                    core.forget_events(gone);
-                    if let Some(mut state) = before {
-                        core.name_events(state.events());
-                        core.devices.put(id.into(), *state);
-                    }
+                    restore(core, &core.devices, id.into(), before, |state| {
+                        state.events().map(|kept| kept.clone()).collect()
+                    });
                 }
                 (SubjectKind::Ip(ip), Before::Ip(before)) => {
-                    if let Some(state) = core.ips.remove(&ip) {
-                        gone.extend(state.track.window.events().iter().cloned());
-                    }
-                    core.forget_events(gone);
-                    if let Some(mut state) = before {
-                        core.name_events(state.track.window.events_mut());
-                        core.ips.put(ip, *state);
-                    }
+                    restore(core, &core.ips, ip, before, |state| {
+                        state.track.window.events().iter().cloned().collect()
+                    });
                 }
                 // INVARIANT: `keep` makes a record of the subject's own kind.
                 _ => {}
             }
         }
     }
+}
+
+/// Makes a record what it was; the names of its events too.
+fn restore<K: Hash + Eq + Clone, V: Default>(
+    core: &Core,
+    records: &Sharded<K, V>,
+    key: K,
+    mut before: Option<Copied<V>>,
+    events: impl Fn(&mut V) -> Vec<Kept>,
+) {
+    // Nobody takes events in meanwhile: `DurableSignals` makes one change after the other.
+    core.forget_events(
+        records
+            .with(&key, |state| events(state))
+            .unwrap_or_default(),
+    );
+    if let Some((_, state)) = &mut before {
+        core.name_events(events(state).iter_mut());
+    }
+    records.restore(key, before);
 }
 
 /// An address by the name it is kept under.

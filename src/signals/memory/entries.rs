@@ -37,11 +37,13 @@ enum Losing {
 }
 
 impl Losing {
+    /// Whether a user may make room. A stranger makes none: it is in a room of its own.
     fn may(self, state: &User, now: Millis, config: &SignalsConfig) -> bool {
-        match self {
-            Self::History => state.only_history(now, config),
-            Self::Account => state.idle(now, config),
-        }
+        !state.stranger
+            && match self {
+                Self::History => state.only_history(now, config),
+                Self::Account => state.idle(now, config),
+            }
     }
 }
 

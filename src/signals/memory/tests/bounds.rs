@@ -183,6 +183,60 @@ fn one_reporter_leaves_room_for_others() {
     );
 }
 
+/// Registering devices and recording authentications counts for a share as events do.
+#[test]
+fn what_a_reporter_changes_counts_for_its_share() {
+    let bench = Bench::with(|config| {
+        config.bounds.max_subjects = 50;
+        config.bounds.max_windows = 50;
+    });
+    let device = |reporter: &str, n: u32| {
+        let record = crate::signals::DeviceRecord {
+            id: format!("{reporter}-{n}"),
+            jailbroken: Some(true),
+            ..Default::default()
+        };
+        let change = Change::Device(record);
+        bench.signals.change_by(reporter, change, at(0))
+    };
+    for n in 0..100 {
+        let made = device("loud", n);
+        assert_eq!(made.is_ok(), n < 80, "{n}: {made:?}");
+        assert!(made.is_ok() || made == Err(ChangeError::Share(100)));
+    }
+    for n in 0..20 {
+        assert_eq!(device("mdm", n), Ok(()));
+    }
+}
+
+/// Strangers are in a room of their own: that one goes makes no room among users.
+#[test]
+fn strangers_do_not_make_room_among_users() {
+    let bench = Bench::with(|config| {
+        config.bounds.max_subjects = 10;
+        config.bounds.max_strangers = 5;
+    });
+    for n in 0..5 {
+        let user = user(&format!("ghost{n}"));
+        let mut seen = seen(&user, HERE, n);
+        seen.vouched = false;
+        bench.signals.observe(&seen);
+    }
+    let disabled = |n: u32| {
+        let about = about().user(&format!("u{n}"));
+        let mut event = bench.event(EventKind::AccountDisabled, 10, &about);
+        event.source = format!("source{}", n % 2);
+        bench.signals.report(vec![event], at(10)).remove(0)
+    };
+    for n in 0..10 {
+        assert_eq!(disabled(n), EventAnswer::Accepted);
+    }
+    assert_eq!(disabled(10), EventAnswer::Refused(ChangeError::Full(10)));
+    for n in 0..5 {
+        assert!(bench.standing(&format!("ghost{n}"), HERE, 20).known, "{n}");
+    }
+}
+
 #[test]
 fn whoever_decides_about_anybody_fills_a_room_of_his_own() {
     let bench = Bench::with(|config| {
