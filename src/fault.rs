@@ -15,6 +15,8 @@ use miette::{Diagnostic, LabeledSpan, Severity, SourceCode};
 
 use snippet::{Snippet, floor, harmless};
 
+use crate::nearest::nearest_type;
+
 /// Bytes of a message or a help, of a label, and of a file's name as it is shown.
 const LONGEST_MESSAGE: usize = 400;
 const LONGEST_LABEL: usize = 80;
@@ -183,9 +185,9 @@ impl Fault {
                 });
             }
         }
-        match diagnostic.help() {
-            Some(help) => fault.help(help.to_string()),
-            None => fault,
+        match diagnostic.help().map(|help| help.to_string()) {
+            Some(help) if !is_far_fetched(&help, &fault.message) => fault.help(help),
+            _ => fault,
         }
     }
 
@@ -371,6 +373,18 @@ impl Fault {
     }
 }
 
+/// Whether Cedar's hint names something that nobody can have meant: it takes the nearest name, however far that is.
+fn is_far_fetched(help: &str, message: &str) -> bool {
+    let Some(hint) = help.strip_prefix("did you mean `") else {
+        return false;
+    };
+    let hint = hint.trim_end_matches(['?', '`']);
+    let quoted = message.split('`').skip(1).step_by(2);
+    quoted
+        .into_iter()
+        .all(|name| nearest_type(name, [hint]).is_none())
+}
+
 /// Every fault found; never empty when it is an error.
 ///
 /// ```
@@ -539,6 +553,21 @@ impl Error for Faults {}
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn hints_that_nobody_can_have_meant_are_left_out() {
+        let far = |help: &str, message: &str| super::is_far_fetched(help, message);
+        let missing = "for policy `p`, attribute `readProfil` on entity type `Doc` not found";
+        assert!(far("did you mean `safe`?", missing));
+        assert!(!far("did you mean `readProfile`?", missing));
+        let action = r#"for policy `p`, unrecognized action `Action::"readProfil"`"#;
+        assert!(!far(r#"did you mean `Action::"readProfile"`?"#, action));
+        assert!(!far(
+            r#"did you mean `Shop::Action::"readProfil"`?"#,
+            action
+        ));
+        assert!(!far("try adding a scope", missing));
+    }
+
     use super::*;
 
     fn source(name: &str, text: &str) -> SourceText {

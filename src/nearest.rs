@@ -6,14 +6,16 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
     if name.len() > 64 {
         return None;
     }
+    let wanted = name.to_lowercase();
+    let allowed = |candidate: &str| 1 + candidate.len() / 5;
     known
         .into_iter()
+        .filter(|candidate| candidate.len().abs_diff(name.len()) <= allowed(candidate))
         .map(|candidate| {
-            let distance =
-                strsim::damerau_levenshtein(&name.to_lowercase(), &candidate.to_lowercase());
+            let distance = strsim::damerau_levenshtein(&wanted, &candidate.to_lowercase());
             (distance, candidate)
         })
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 5)
+        .filter(|(distance, candidate)| *distance <= allowed(candidate))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }

@@ -163,6 +163,7 @@ pub(crate) fn load(material: &Material<'_>) -> Result<Loaded, Faults> {
     loader.check_graph();
     loader.written();
     loader.open_cycles(first_written);
+    loader.long_chains(first_written);
     let first_action = loader.entities.len();
     loader.actions();
     let (mut batch, mut written) = (Batch::new(), Batch::written());
@@ -331,7 +332,7 @@ impl Loader<'_> {
                     continue;
                 }
             };
-            let name = format!("`{}::\"{}\"`", entity.uid.0, entity.uid.1.escape_debug());
+            let name = shown(&entity.uid);
             if let Some(first) = self.find(&entity.uid) {
                 let spot = self.places.get(first).copied().flatten();
                 let place = spot.and_then(|spot| self.place(spot));
@@ -363,6 +364,9 @@ impl Loader<'_> {
         if first_written == self.entities.len() || !self.faults.is_empty() {
             return;
         }
+        if self.check(usize::MAX).is_ok() {
+            return;
+        }
         let parents: Vec<Vec<usize>> = self
             .entities
             .iter()
@@ -373,27 +377,48 @@ impl Loader<'_> {
             .collect();
         let core = core(&parents);
         let in_core = |node: usize| core.get(node).copied().unwrap_or(false);
-        for node in (first_written..self.entities.len()).filter(|node| in_core(*node)) {
-            let Some(mut entity) = self.entities.get(node).cloned() else {
-                continue;
-            };
+        let written = self.entities.iter_mut().enumerate().skip(first_written);
+        for (_, entity) in written.filter(|(node, _)| in_core(*node)) {
             let before = entity.parents.len();
             entity
                 .parents
-                .retain(|parent| !self.find(parent).is_some_and(in_core));
+                .retain(|parent| !self.index.get(parent).is_some_and(|at| in_core(*at)));
             if entity.parents.len() < before {
-                self.held_back.say(&entity.uid, format!(
-                    "`{}::\"{}\"`, which was written through the API, would be its own ancestor; {} of its \
-                     parents do not count",
-                    entity.uid.0,
-                    entity.uid.1.escape_debug(),
+                let reason = format!(
+                    "{}, which was written through the API, would be its own ancestor; {} of its parents do not \
+                     count",
+                    shown(&entity.uid),
                     before - entity.parents.len()
-                ));
-                if let Some(slot) = self.entities.get_mut(node) {
-                    *slot = entity;
-                }
+                );
+                self.held_back.say(&entity.uid, reason);
             }
         }
+    }
+
+    /// Says where written entities make a chain of parents longer than is allowed: each batch kept the bound, and
+    /// so do the files, but not both together. Such a chain counts; it costs each decision that walks it.
+    fn long_chains(&mut self, first_written: usize) {
+        if first_written == self.entities.len() || !self.faults.is_empty() {
+            return;
+        }
+        let max_depth = self.material.max_depth;
+        if let Err(GraphFault::TooDeep(at)) = self.check(max_depth)
+            && let Some(uid) = self.entities.get(at).map(|entity| entity.uid.clone())
+        {
+            let reason = format!(
+                "{} has a chain of more than {max_depth} parents, some of them written through the API; shorten \
+                 it or raise `limits.entity_parent_depth`",
+                shown(&uid)
+            );
+            self.held_back.say(&uid, reason);
+        }
+    }
+
+    /// Looks for cycles, and for chains of more than `max_depth` parents.
+    fn check(&self, max_depth: usize) -> Result<(), GraphFault> {
+        let parent =
+            |node: usize, nth: usize| Some(self.find(self.entities.get(node)?.parents.get(nth)?));
+        check(self.entities.len(), parent, max_depth)
     }
 
     /// The schema's actions, in place of what was read for them.
@@ -464,9 +489,7 @@ impl Loader<'_> {
     /// Refuses cycles, and chains of parents beyond the bound: what a decision walks is bounded.
     fn check_graph(&mut self) {
         let max_depth = self.material.max_depth;
-        let parent =
-            |node: usize, nth: usize| Some(self.find(self.entities.get(node)?.parents.get(nth)?));
-        let Err(fault) = check(self.entities.len(), parent, max_depth) else {
+        let Err(fault) = self.check(max_depth) else {
             return;
         };
         let name = |at: &usize| {
@@ -598,8 +621,13 @@ fn name_in(text: &str) -> String {
         .and_then(|json| entity_ref(json.get("uid")?).ok());
     uid.map_or_else(
         || "an entity".to_owned(),
-        |(ty, id)| format!("`{ty}::\"{}\"`", id.escape_debug()),
+        |(ty, id)| shown(&(ty.into(), id.into())),
     )
+}
+
+/// An entity as it is named in a sentence.
+fn shown((ty, id): &Name) -> String {
+    format!("`{ty}::\"{}\"`", id.escape_debug())
 }
 
 /// Cedar ignores other members, and `tag` for `tags` would lose them in silence.
@@ -704,6 +732,35 @@ mod tests {
         ] {
             assert!(twice(one, other).is_err(), "{one} is not {other}");
         }
+    }
+
+    /// A file puts an entity under written ones: each alone is within the bound. Nothing keeps the file from being
+    /// loaded, and what is too long is said.
+    #[test]
+    fn a_chain_across_files_and_written_entities_is_told() {
+        let written: Vec<String> = (10..15).map(|n| entity(n, Some(n + 1))).collect();
+        let chain: Vec<String> = (0..5).map(|n| entity(n, Some(n + 1))).collect();
+        let load = |joined: bool| {
+            let last = entity(5, joined.then_some(10));
+            let files = [file("a.ndjson", &format!("{}\n{last}", chain.join("\n")))];
+            let files: Vec<&SourceFile> = files.iter().collect();
+            let mut loaded = load(&Material {
+                files: &files,
+                parsed: &[],
+                given: &[],
+                written: &written,
+                schema: None,
+                max_depth: 8,
+                room: None,
+            })
+            .unwrap();
+            let reasons: Vec<String> = loaded.held_back().reasons().map(str::to_owned).collect();
+            reasons
+        };
+        assert!(load(false).is_empty());
+        let reasons = load(true);
+        assert_eq!(reasons.len(), 1, "{reasons:?}");
+        assert!(reasons[0].contains("more than 8 parents"), "{reasons:?}");
     }
 
     #[test]

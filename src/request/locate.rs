@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::entities::{ExtFn, RawValue, entity_ref};
 use crate::json::{InputFault, MAX_FAULTS, Path, kind, shown};
-use crate::meter::{Meter, weight};
+use crate::meter::{BY_CEDAR, Meter, weight};
 use crate::policy::schema::{EntityModel, Member, Type};
 
 /// The faults of `context` against its declared type, or against Cedar's values in general where
@@ -256,7 +256,12 @@ impl<'m> Locator<'m> {
             match members.get(name) {
                 Some(declared) => self.visit(member, Some(&declared.ty), &here),
                 None => {
-                    let near = crate::nearest::nearest(name, members.keys().map(String::as_str));
+                    // A hint is worth comparing with each of them, but not the whole budget.
+                    let near = self
+                        .meter
+                        .take(4 * BY_CEDAR * members.len() as u64)
+                        .then(|| members.keys().map(String::as_str))
+                        .and_then(|names| crate::nearest::nearest(name, names));
                     let hint = near.map_or_else(String::new, |n| format!("; did you mean `{n}`?"));
                     let name = shown(name);
                     self.fault(

@@ -74,6 +74,8 @@ pub(super) struct Room {
     number: AtomicU64,
     /// Set when the body must give way.
     gone: AtomicBool,
+    /// Set when the body was read to its end.
+    whole: AtomicBool,
     waker: Mutex<Option<Waker>>,
 }
 
@@ -137,6 +139,7 @@ impl Bodies {
             pace: Arc::clone(pace),
             number: AtomicU64::new(NOT_LISTED),
             gone: AtomicBool::new(false),
+            whole: AtomicBool::new(false),
             waker: Mutex::default(),
         })
     }
@@ -231,6 +234,11 @@ impl Table {
 }
 
 impl Room {
+    /// Whether the body was read to its end.
+    pub(super) fn is_whole(&self) -> bool {
+        self.whole.load(Ordering::Relaxed)
+    }
+
     /// Whether the body had to give way.
     pub(super) fn is_gone(&self) -> bool {
         self.gone.load(Ordering::Relaxed)
@@ -401,12 +409,14 @@ where
                     return Poll::Ready(Some(Err(turned.into())));
                 }
                 if arriving.body.is_end_stream() {
+                    arriving.room.whole.store(true, Ordering::Relaxed);
                     arriving.finish();
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error.into()))),
             Poll::Ready(None) => {
+                arriving.room.whole.store(true, Ordering::Relaxed);
                 arriving.finish();
                 Poll::Ready(None)
             }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::http::{Request, Response, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -303,6 +303,7 @@ impl Conn {
                 return Ok(overloaded().map(|body| under_way.answer(body)));
             }
         }
+        let is_long = is_long(request.headers());
         let room =
             (!request.is_end_stream()).then(|| self.app.bodies.room(self.origin, &self.pace));
         under_way.room.clone_from(&room);
@@ -319,10 +320,16 @@ impl Conn {
                 Err(never) => match never {},
             }
         };
-        if self.pace.is_shared() && room.is_some_and(|room| room.is_gone()) {
-            // The place is needed now: a client that takes no data must not keep it.
-            response.headers_mut().remove(header::CONTENT_LENGTH);
-            *response.body_mut() = Body::empty();
+        if let Some(room) = room {
+            let headers = response.headers_mut();
+            if self.pace.is_shared() && room.is_gone() {
+                // The place is needed now: a client that takes no data must not keep it.
+                headers.remove(header::CONTENT_LENGTH);
+                *response.body_mut() = Body::empty();
+            } else if !self.pace.is_shared() && is_long && !room.is_whole() {
+                // The rest of the body is not read, so that this is the connection's last answer.
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
         }
         Ok(response.map(|body| under_way.answer(body)))
     }
@@ -338,6 +345,16 @@ impl Conn {
         }
         streams.take(self.app.limits.load().queue_timeout).await
     }
+}
+
+/// A body up to this many bytes is read past where it is not needed.
+const PASSED_OVER: u64 = 16 << 10;
+
+/// Whether a body may be longer than what is read past.
+fn is_long(headers: &HeaderMap) -> bool {
+    let length = headers.get(header::CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+    length.is_none_or(|length: u64| length > PASSED_OVER)
 }
 
 fn overloaded() -> Response<Body> {

@@ -18,7 +18,7 @@ use crate::json::InputFault;
 use crate::pdp::{
     Condition, EntitiesWritten, EntityChange, EntityOrigin, EntityWriteError, entity_tag,
 };
-use crate::request::EntityRef;
+use crate::request::{EntityRef, RequestError};
 
 /// Entities of a page, where the query does not say.
 const PAGE: usize = 100;
@@ -143,17 +143,13 @@ impl Batch {
 /// An entity whose members that are null are left out: null for an optional member is no member.
 fn without_nulls(mut entity: Value) -> Value {
     if let Some(members) = entity.as_object_mut() {
-        members.retain(|_, value| !value.is_null());
+        crate::json::drop_nulls(members, &["attrs", "parents", "tags"]);
     }
     entity
 }
 
 fn faulty(errors: Vec<InputFault>) -> Problem {
-    let detail = match errors.as_slice() {
-        [one] => one.to_string(),
-        more => format!("{} faults; `errors` names them", more.len()),
-    };
-    invalid(detail).errors(errors)
+    RequestError::Invalid(errors).into()
 }
 
 /// The types that entities are stored of, with how many.
