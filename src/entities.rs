@@ -91,6 +91,12 @@ impl Stored {
         }
     }
 
+    /// Written entities that do not go with the files or the schema.
+    #[cfg(feature = "server")]
+    pub(crate) fn held_back_count(&self) -> usize {
+        self.held_back.count()
+    }
+
     /// What is to be said of written entities that do not go with the files or the schema.
     pub(crate) fn held_back(&self) -> impl ExactSizeIterator<Item = &str> {
         self.held_back.reasons()

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::args::{Args, Authorize, Decide};
 use super::ask::{CHANGING, Call, ask};
+use super::client::given;
 use super::output::{Output, count};
 use super::{Done, Exit, Failure, sample, stored};
 use crate::cases;
@@ -133,7 +134,7 @@ fn asked(
     if output.is_json() {
         output.value(&answer);
     } else {
-        output.text(&of_server(&answer, url));
+        output.text(&of_server(&answer, &given(url)?));
     }
     Ok(if decision == "Allow" {
         Exit::Holds

@@ -153,7 +153,7 @@ impl Server {
 }
 
 /// The address that the user gave, without a path.
-fn given(text: &str) -> Result<String, Failure> {
+pub(super) fn given(text: &str) -> Result<String, Failure> {
     let url = text.trim_end_matches('/');
     let url = url.strip_suffix("/readyz").unwrap_or(url);
     let url = if url.contains("://") {

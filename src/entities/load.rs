@@ -67,6 +67,8 @@ pub(crate) struct HeldBack {
     /// What is to be said of each, and of those that do not fit the schema or lost parents; at most
     /// [`MAX_FAULTS`].
     reasons: Vec<(Name, String)>,
+    /// How many there are, those of which nothing is said among them.
+    count: usize,
 }
 
 /// Type and id.
@@ -78,26 +80,26 @@ impl HeldBack {
         self.reasons.iter().map(|(_, reason)| reason.as_str())
     }
 
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
     /// The same without these entities.
     pub(crate) fn without(&self, gone: &HashSet<(String, String)>) -> Self {
         let stays = |(ty, id): &Name| !gone.contains(&(ty.to_string(), id.to_string()));
+        let shadowed = self.shadowed.iter().filter(|name| stays(name));
+        let shadowed: HashSet<Name> = shadowed.cloned().collect();
+        let reasons = self.reasons.iter().filter(|(name, _)| stays(name));
         Self {
-            shadowed: self
-                .shadowed
-                .iter()
-                .filter(|name| stays(name))
-                .cloned()
-                .collect(),
-            reasons: self
-                .reasons
-                .iter()
-                .filter(|(name, _)| stays(name))
-                .cloned()
-                .collect(),
+            count: self.count - (self.shadowed.len() - shadowed.len()),
+            reasons: reasons.cloned().collect(),
+            shadowed,
         }
     }
 
     fn say(&mut self, name: &Name, reason: String) {
+        self.count += 1;
         if self.reasons.len() < MAX_FAULTS {
             self.reasons.push((name.clone(), reason));
         }

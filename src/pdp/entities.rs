@@ -318,7 +318,7 @@ struct Checked<'a> {
     /// The entities that it changes, and whether they are there after what was read so far.
     touched: BTreeMap<Name, bool>,
     /// Written entities in whose place a file's stands; what was written of them goes.
-    unshadowed: Vec<Name>,
+    unshadowed: HashSet<Name>,
     /// What the batch has made of entities so far, and by which of its changes.
     made: HashMap<Name, (usize, Map<String, Value>)>,
     /// Which of its changes deleted an entity last.
@@ -353,8 +353,7 @@ impl Inner {
             return Ok(written(&now));
         }
         let sequence = now.sequence() + 1;
-        let unshadowed = std::mem::take(&mut checked.unshadowed);
-        let gone: HashSet<Name> = unshadowed.iter().cloned().collect();
+        let gone = std::mem::take(&mut checked.unshadowed);
         let entities = now.store().written(&checked.batch, |version| {
             let entities = checked.touched.into_iter();
             let writes = EntityWrites {
@@ -365,7 +364,7 @@ impl Inner {
                         let json = uid.and_then(|uid| shown(version, uid));
                         (ty, id, json.map(|(json, _)| json.to_string()))
                     })
-                    .chain(unshadowed.into_iter().map(|(ty, id)| (ty, id, None)))
+                    .chain(gone.iter().cloned().map(|(ty, id)| (ty, id, None)))
                     .collect(),
             };
             let kept = keeper.write_entities(writes);
@@ -393,7 +392,7 @@ fn check<'a>(
         made: HashMap::new(),
         gone: HashMap::new(),
         shadows: state.store(),
-        unshadowed: Vec::new(),
+        unshadowed: HashSet::new(),
         stored: 0,
         deleted: 0,
     };
@@ -548,8 +547,8 @@ impl Checked<'_> {
         let (ty, id) = (entity.type_name(), entity.id());
         if self.shadows.is_shadowed(ty, id) {
             // The file's entity stays; only what was written under its id goes.
-            self.unshadowed.push((ty.to_owned(), id.to_owned()));
-            self.deleted += 1;
+            let is_new = self.unshadowed.insert((ty.to_owned(), id.to_owned()));
+            self.deleted += usize::from(is_new);
             return Ok(());
         }
         self.may_write(ty, id)?;

@@ -13,7 +13,9 @@ use uuid::Uuid;
 use super::app::App;
 use super::audit;
 use super::bodies::Turned;
+use super::lane::Turn;
 use super::metrics::Shed;
+use super::places::Place;
 use super::principal;
 use super::problem::Problem;
 use super::trace::TraceContext;
@@ -64,14 +66,10 @@ async fn answer(
     let limits = **app.limits.load();
     let trace = TraceContext::of(http.headers()).map(|context| context.trace);
     let body = read_body(app, http, &limits).await?;
-    let no_turn = || overloaded(app);
-    let mut turn = app.lane.turn(body.len()).await.ok_or_else(no_turn)?;
-    let mut place = Some(
-        app.requests
-            .take(limits.queue_timeout)
-            .await
-            .ok_or_else(|| overloaded(app))?,
-    );
+    let turn = app.lane.turn(body.len()).await;
+    let mut turn = turn.ok_or_else(|| overloaded(app))?;
+    let place = app.requests.take(limits.queue_timeout).await;
+    let mut place = place.ok_or_else(|| overloaded(app))?;
     let pdp = app.pdp().ok_or_else(|| not_ready(app))?;
     let now = (app.clock)();
     let request = match turn.run(|| Request::body(&body, &limits.request, caller))? {
@@ -79,14 +77,10 @@ async fn answer(
         Body::WithToken(pending) => match principal::known(app, &pending, now)? {
             Some(verified) => principal::resolve(pending, &verified)?,
             None => {
-                // A request that waits for an issuer does not keep others from being decided.
-                drop(place.take());
-                let parked = app.lane.park(turn).await.ok_or_else(no_turn)?;
-                let verified = principal::verify(app, &pending, now).await?;
-                drop(parked);
-                turn = app.lane.turn(body.len()).await.ok_or_else(no_turn)?;
-                place = app.requests.take(limits.queue_timeout).await;
-                principal::resolve(pending, &verified)?
+                let verify = principal::verify(app, &pending, now);
+                let verified;
+                (verified, turn, place) = aside(app, turn, place, body.len(), verify).await?;
+                principal::resolve(pending, &*verified?)?
             }
         },
     };
@@ -105,16 +99,11 @@ async fn answer(
         .at_least()
         .is_some_and(|at_least| at_least > pdp.state().sequence())
     {
-        // A request that waits for a state does not keep others from being decided.
-        drop(place.take());
-        let parked = app.lane.park(turn).await.ok_or_else(no_turn)?;
-        wait_for_sequence(pdp, &request).await;
-        drop(parked);
-        turn = app.lane.turn(body.len()).await.ok_or_else(no_turn)?;
-        place = app.requests.take(limits.queue_timeout).await;
+        let wait = wait_for_sequence(pdp, &request);
+        ((), turn, place) = aside(app, turn, place, body.len(), wait).await?;
     }
-    let _place = place.ok_or_else(|| overloaded(app))?;
     let outcome = turn.run(|| pdp.authorize(&request))?;
+    drop(place);
     app.metrics.decided(&outcome);
     let decision_id = Uuid::now_v7();
     let mut buffer = Uuid::encode_buffer();
@@ -140,6 +129,24 @@ async fn answer(
         audit::record(app, log, entry)?;
     }
     Ok(response)
+}
+
+/// Waits for an issuer or a state. A request that does so keeps none from being decided: it gives its turn and its
+/// place back, and takes others when it goes on.
+async fn aside<T>(
+    app: &App,
+    turn: Turn,
+    place: Place,
+    size: usize,
+    wait: impl Future<Output = T>,
+) -> Result<(T, Turn, Place), Problem> {
+    drop(place);
+    let parked = app.lane.park(turn).await.ok_or_else(|| overloaded(app))?;
+    let done = wait.await;
+    drop(parked);
+    let turn = app.lane.turn(size).await.ok_or_else(|| overloaded(app))?;
+    let place = app.requests.take(app.limits.load().queue_timeout).await;
+    Ok((done, turn, place.ok_or_else(|| overloaded(app))?))
 }
 
 /// Reads a JSON body within size and time.

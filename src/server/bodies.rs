@@ -145,7 +145,7 @@ impl Bodies {
     }
 
     /// Ends the request over HTTP/2 that has waited longest for its body, of the connection that has the
-    /// most such requests; whether there was one.
+    /// most such requests; whether there was one. However young it is: who opens many streams loses its own.
     pub(super) fn end_a_stream(&self) -> bool {
         let mut table = self.0.table();
         let mut waiting: HashMap<usize, usize> = HashMap::new();

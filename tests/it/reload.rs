@@ -174,6 +174,29 @@ fn what_looks_like_an_accident_waits_for_a_word() {
     assert!(unguarded.reload().is_ok());
 }
 
+/// A tree that never had a policy is as good after a restart as before; one that lost its policies is not.
+#[test]
+fn a_tree_without_policies_starts_again_unless_it_had_some() {
+    let tree = Tree::new(&[("p/a.cedar", "// none yet\n")]);
+    let start = |strict: bool| {
+        let builder = Pdp::builder()
+            .policies(tree.join("p"))
+            .state_dir(tree.join("state"));
+        builder.strict_start(strict).build()
+    };
+    for text in ["// none yet\n", "// still none\n", "// still none\n"] {
+        tree.write("p/a.cedar", text);
+        let pdp = start(true).unwrap();
+        assert!(reasons(&pdp).is_empty());
+    }
+    tree.write("p/a.cedar", "permit(principal, action, resource);");
+    drop(start(true).unwrap());
+    tree.write("p/a.cedar", "// gone\n");
+    assert!(start(true).is_err());
+    let pdp = start(false).unwrap();
+    assert!(!reasons(&pdp).is_empty() && pdp.health().is_degraded());
+}
+
 #[test]
 fn the_last_good_sources_survive_a_restart_into_a_broken_tree() {
     let tree = Tree::new(&[("p/a.cedar", &permit("a"))]);

@@ -532,7 +532,9 @@ fn a_file_wins_over_a_written_entity_of_its_id_and_policies_are_published() {
 
     // What was written under the id can be deleted; the file's entity stays.
     assert_eq!(
-        pdp.write_entities(vec![delete("G", "1")]).unwrap().deleted,
+        pdp.write_entities(vec![delete("G", "1"), delete("G", "1")])
+            .unwrap()
+            .deleted,
         1
     );
     assert_eq!(pdp.entity(&g1).unwrap().1, EntityOrigin::File);

@@ -72,6 +72,11 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, pdp: &Pdp, state: &Sta
             limits.entities as u64,
         ),
         (
+            "entities_held_back",
+            "Entities written through the API that are at odds with files or the schema",
+            state.store().held_back_count() as u64,
+        ),
+        (
             "entity_names",
             "Different names of attributes, tags and types in stored entities and policies",
             state.entity_name_count() as u64,
