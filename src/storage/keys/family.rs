@@ -7,7 +7,7 @@ use crate::timestamp::Timestamp;
 
 /// Keys that one key and its descendants have made, those that have ended among them.
 const MOST_MADE: usize = 1_000;
-/// Makers that a key has above it.
+/// Keys in a chain of keys that made one another.
 pub(super) const DEEPEST: usize = 8;
 
 /// The keys above a key, the nearest first.
@@ -51,7 +51,7 @@ pub(super) fn check_room(
     let find = |id: &str| index.get(id).map(|entry| &*entry.key);
     if makers(maker, find).count() + 1 >= DEEPEST {
         return Err(KeyError::Exceeds(format!(
-            "a key has at most {DEEPEST} makers above it"
+            "a chain of keys that made one another has at most {DEEPEST}"
         )));
     }
     let first = makers(maker, find).last().unwrap_or(maker).identity();
