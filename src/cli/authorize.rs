@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use super::args::{Args, Authorize, Decide};
 use super::ask::{CHANGING, Call, ask};
@@ -62,7 +63,8 @@ pub(super) fn run(command: &Decide, args: &Args, output: Output) -> Done {
     let pdp = builder.build()?;
     let outcome = pdp.authorize(&request)?;
     if output.is_json() {
-        let answer = serde_json::to_value(WireAnswer::new(&request, &outcome, None));
+        let id = Uuid::now_v7().to_string();
+        let answer = serde_json::to_value(WireAnswer::new(&request, &outcome, Some(&id)));
         output.value(&answer.map_err(|error| Failure::CouldNotRun(error.to_string()))?);
     } else {
         output.text(&human(&outcome));

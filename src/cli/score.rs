@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::io::IsTerminal;
 
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use super::args::{Args, Score};
 use super::authorize::body;
@@ -111,7 +112,8 @@ impl Asked {
         request.purpose = Purpose::Probe;
         request.authentication.clone_from(&self.authentication);
         let outcome = pdp.authorize(&request)?;
-        let answer = serde_json::to_value(WireAnswer::new(&request, &outcome, None));
+        let id = Uuid::now_v7().to_string();
+        let answer = serde_json::to_value(WireAnswer::new(&request, &outcome, Some(&id)));
         answer.map_err(|error| Failure::CouldNotRun(error.to_string()))
     }
 

@@ -81,6 +81,7 @@ impl HeldBack {
     }
 
     /// How many there are.
+    #[cfg(feature = "server")]
     pub(crate) fn count(&self) -> usize {
         self.count
     }

@@ -65,7 +65,7 @@ pub enum StateChange {
 /// loses the oldest.
 ///
 /// It ends when the last clone of the [`Pdp`](crate::Pdp) is dropped. With the feature `async` it is a
-/// [`Stream`](futures_core::Stream) as well, which ends at the same time.
+/// `futures_core::Stream` as well, which ends at the same time.
 ///
 /// ```
 /// use std::time::Duration;

@@ -103,6 +103,9 @@ fn says_other_content(name: &str) -> bool {
     other.iter().any(|suffix| name.ends_with(suffix))
 }
 
+/// Files that are not read and are told one by one.
+const MOST_WARNED: usize = 100;
+
 /// A JSON file of another name is looked into for policies up to this many bytes.
 const LOOKED_INTO: u64 = 1 << 20;
 
@@ -550,7 +553,7 @@ fn list_root(
                 }
                 let entry = entry(path, root.to_owned(), form, &meta)?;
                 listing.files.push(entry);
-            } else if looks_meant(kind, &name) {
+            } else if listing.others.len() < MOST_WARNED && looks_meant(kind, &name) {
                 listing.others.push(path);
             }
         }

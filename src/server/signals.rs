@@ -44,7 +44,7 @@ async fn change(app: &App, caller: &Caller, change: Change) -> Result<(), Proble
     let now = (app.clock)();
     // What is wrong with an authentication by itself was found when it was read.
     let read = matches!(change, Change::Assurance(_));
-    let reporter = caller.id().to_owned();
+    let reporter = caller.name().to_owned();
     let changed = blocking(move || store.change_by(&reporter, change, now)).await?;
     changed.map_err(|error| problem(error, read))
 }

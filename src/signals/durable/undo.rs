@@ -154,7 +154,7 @@ impl Undo {
                 }
                 (SubjectKind::Ip(ip), Before::Ip(before)) => {
                     restore(core, &core.ips, ip, before, |state| {
-                        state.track.window.events().iter().cloned().collect()
+                        state.track.window.events().to_vec()
                     });
                 }
                 // INVARIANT: `keep` makes a record of the subject's own kind.
