@@ -154,7 +154,7 @@ impl DecisionLog {
         })?;
         if config.chain == ChainKind::None {
             tracing::warn!(
-                "the audit log is not sealed: whoever can write it can rewrite it (`audit.chain`)"
+                "the audit log is not sealed: anyone who can write it can rewrite it (`audit.chain`)"
             );
         }
         let masks = masks(config, mask_key.as_ref())?;
@@ -282,7 +282,7 @@ impl DecisionLog {
         dropped.then(|| "decisions were not recorded within the last minute".to_owned())
     }
 
-    /// What became of decisions since the start.
+    /// The results of decisions since the start.
     pub(crate) fn counts(&self) -> AuditCounts {
         let shared = &self.0.shared;
         let counters = &shared.counters;

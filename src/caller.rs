@@ -158,7 +158,7 @@ impl InlineRule {
     }
 }
 
-/// How much a caller may ask for. Zero is no bound.
+/// How much a caller may ask for. Zero means no bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct CallerLimits {
     /// Requests per second, on average.

@@ -73,7 +73,7 @@ pub struct Config {
     pub strict_start: bool,
     /// What seals secrets in the state directory.
     pub state_key: Option<SecretRef>,
-    /// What sealed them before; everything is sealed anew at the start.
+    /// What sealed them before; everything is sealed again at the start.
     pub state_previous_keys: Vec<SecretRef>,
     /// Revisions whose sources are kept.
     pub keep_revisions: usize,
@@ -180,7 +180,7 @@ pub struct LimitsConfig {
     pub idle_timeout: Duration,
     /// Time a request may wait for its turn.
     pub queue_timeout: Duration,
-    /// Wait for a turn that is bearable; beyond it a share of requests is refused. Zero is no bound.
+    /// How long requests may wait for a processor; beyond it a share of them is refused. Zero means no bound.
     pub target_wait: Duration,
     /// Requests under way at once.
     pub concurrent_requests: usize,
@@ -484,7 +484,7 @@ impl Config {
             if !named {
                 fault(
                     "server.cors_origins",
-                    format!("`{origin}` is no origin"),
+                    format!("`{origin}` is not an origin"),
                     "an origin is scheme, host and port, such as https://admin.example.org",
                 );
             }
@@ -526,7 +526,7 @@ impl Config {
         if self.state_key.is_none() && !self.state_previous_keys.is_empty() {
             fault(
                 "state.previous_keys",
-                "there is no newest key to seal anew with".to_owned(),
+                "there is no newest key to seal with".to_owned(),
                 "set `state.key`",
             );
         }

@@ -108,7 +108,7 @@ fn policies(evaluation: &Evaluation<'_>) -> Result<(), Cause> {
     }
 }
 
-/// What becomes of satisfied permits: their own requirements and obligations always count, knock-outs and
+/// What satisfied permits amount to: their own requirements and obligations always count, knock-outs and
 /// the resource's and the action's requirements where `floors` has them.
 fn permitted(evaluation: &Evaluation<'_>, floors: Floors) -> Found {
     let snapshot = evaluation.state.snapshot();

@@ -62,7 +62,7 @@ pub(crate) struct Stored {
     held_back: Arc<HeldBack>,
 }
 
-/// The entities of a type in the order of their ids, for whoever lists them page by page.
+/// The entities of a type in the order of their ids, for listing them page by page.
 type Orders = Mutex<HashMap<String, Arc<Vec<Uid>>>>;
 
 impl Default for Stored {
@@ -97,7 +97,7 @@ impl Stored {
         self.held_back.count()
     }
 
-    /// What is to be said of written entities that do not go with the files or the schema.
+    /// What to report about written entities that do not go with the files or the schema.
     pub(crate) fn held_back(&self) -> impl ExactSizeIterator<Item = &str> {
         self.held_back.reasons()
     }
@@ -149,7 +149,7 @@ impl Stored {
         all
     }
 
-    /// The store, for whoever names entities in it.
+    /// The store, for interning names of entities.
     pub(crate) fn entity_store(&self) -> &EntityStore {
         &self.store
     }

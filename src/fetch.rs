@@ -155,7 +155,7 @@ pub(crate) enum FetchError {
     /// The call took too long.
     #[error("no answer in time")]
     TimedOut,
-    /// A status that is no success.
+    /// A status that is not a success.
     #[error("answered with status {0}")]
     Status(u16),
     /// Anything else between here and there.
@@ -232,7 +232,7 @@ impl Client {
     /// The proxy that the environment names (`HTTPS_PROXY`, `NO_PROXY`) is used for `https`.
     ///
     /// # Errors
-    /// When the file cannot be read or holds no certificate. A system without authorities is no error:
+    /// When the file cannot be read or holds no certificate. A system without authorities is not an error:
     /// calls over `https` then fail.
     pub(crate) fn new(authorities: Option<&Path>) -> Result<Self, String> {
         let connector = connector(tls::config(trusting(authorities)?)?);

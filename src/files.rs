@@ -1,7 +1,7 @@
 //! Reads files that somebody else may replace at any moment.
 //!
 //! Every file that comes from outside (sources, configuration, certificates, secrets, key sets, requests)
-//! is read here: opening never waits for the other end of a pipe, what is no regular file is refused on
+//! is read here: opening never waits for the other end of a pipe, what is not a regular file is refused on
 //! the open handle, so that a swap after a look at the path changes nothing, and no read exceeds its
 //! bound, whatever length the file system claims.
 
@@ -12,7 +12,7 @@ use std::path::Path;
 /// Opens a regular file for reading.
 ///
 /// # Errors
-/// Those of the system, and `InvalidInput` for what is no regular file.
+/// Those of the system, and `InvalidInput` for what is not a regular file.
 pub(crate) fn open(path: &Path) -> Result<File> {
     // Opening a device can have effects of its own, so the path is looked at first.
     regular(&std::fs::metadata(path)?)?;
@@ -101,7 +101,7 @@ pub(crate) fn text(bytes: Vec<u8>) -> Result<String> {
     })
 }
 
-/// Refuses what is no regular file: reading a pipe or a device may never end.
+/// Refuses what is not a regular file: reading a pipe or a device may never end.
 ///
 /// # Errors
 /// `InvalidInput`.

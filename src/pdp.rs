@@ -208,7 +208,7 @@ impl Pdp {
         self.inner.state.load_full()
     }
 
-    /// How the decision point is.
+    /// The state of the decision point.
     #[must_use]
     pub fn health(&self) -> Health {
         let state = self.state();
@@ -257,7 +257,7 @@ impl Pdp {
         self.inner.trust.store.clone()
     }
 
-    /// What became of shadow checks ([`PdpBuilder::shadow`]).
+    /// The results of shadow checks ([`PdpBuilder::shadow`]).
     #[must_use]
     pub fn shadow_counts(&self) -> ShadowCounts {
         let shadow = self.inner.engine.shadow.as_ref();
@@ -296,7 +296,7 @@ impl Pdp {
         self.inner.reload(false)
     }
 
-    /// As [`Pdp::reload`], and takes a change that looks like an accident for meant.
+    /// As [`Pdp::reload`], and accepts a change that looks like an accident.
     ///
     /// # Errors
     /// The sources are faulty; the last good state goes on deciding.
@@ -427,7 +427,7 @@ fn admit(request: &Request, state: &State) -> Result<(), RequestError> {
     }
 }
 
-/// What is to be said of written entities that the sources are at odds with.
+/// What to report about written entities that the sources are at odds with.
 fn held_back(state: &State) -> Option<String> {
     let held = state.store().held_back();
     (held.len() > 0).then(|| first_of(held, NAMED))

@@ -45,14 +45,14 @@ impl EntityRef {
     /// From a type name such as `Workspace::User` and an id, which may be any text.
     ///
     /// # Errors
-    /// When `type_name` is no Cedar type name.
+    /// When `type_name` is not a Cedar type name.
     pub fn new(type_name: impl Into<String>, id: impl Into<String>) -> Result<Self, RequestError> {
         Self::of(&type_name.into(), &id.into())
     }
 
     /// As [`EntityRef::new`], from borrowed texts.
     pub(crate) fn of(type_name: &str, id: &str) -> Result<Self, RequestError> {
-        // Cedar's parser is asked about what is no plain name.
+        // Cedar's parser is asked about what is not a plain name.
         if is_type_name(type_name) || EntityTypeName::from_str(type_name).is_ok() {
             return Ok(Self {
                 type_name: type_name.into(),
@@ -210,7 +210,7 @@ pub struct Authentication {
     pub amr: Vec<String>,
     /// When it was (`auth_time`).
     pub auth_time: Option<Timestamp>,
-    /// When the token was issued (`iat`), which is no proof of when the principal was authenticated.
+    /// When the token was issued (`iat`), which is not proof of when the principal was authenticated.
     pub issued_at: Option<Timestamp>,
     /// The session (`sid`).
     pub session: Option<String>,

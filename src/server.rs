@@ -175,7 +175,7 @@ pub fn router(config: &Config, pdp: Pdp, clock: Clock) -> Result<axum::Router, F
 }
 
 /// As [`router`], and the service behind the operations listener: probes and metrics of the same
-/// server, for whoever reaches it.
+/// server, for every client that reaches it.
 ///
 /// # Errors
 /// As [`router`].

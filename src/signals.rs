@@ -4,7 +4,7 @@
 //! decisions show. What leaves: a [`Standing`], which is all that scoring reads, and [`Notice`]s of
 //! findings and incidents. What must hold: whatever is acknowledged is durable where the store is;
 //! everything is bounded, and a flood for one subject pushes out no other subject's state; events of one
-//! window give the same state in any order; everything adverse ends by itself or can be ended.
+//! window give the same state in any order; everything adverse ends on its own or can be ended.
 
 mod config;
 mod correlate;

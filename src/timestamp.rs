@@ -14,7 +14,7 @@ use chrono::{DateTime, Datelike, Timelike, Utc};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
-/// The text is no RFC 3339 date and time, or lies outside the years 0000 to 9999.
+/// The text is not an RFC 3339 date and time, or lies outside the years 0000 to 9999.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a date and time such as 2026-03-10T10:00:00Z")]
 pub struct TimestampError(String);

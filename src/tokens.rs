@@ -107,7 +107,7 @@ struct Inner {
 /// What was counted since the start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TokenCounts {
-    /// Tokens verified anew.
+    /// Tokens verified again.
     pub(crate) verified: u64,
     /// Tokens found in the cache.
     pub(crate) cached: u64,
@@ -378,7 +378,7 @@ impl Issuers {
         let all = self.inner.by_issuer.get(name).into_iter().flatten();
         let mut tables = all.filter(|issuer| issuer.config.usage == usage).peekable();
         let Some(first) = tables.peek().copied() else {
-            let detail = format!("{} is no issuer of {}s", quoted(name), usage.name());
+            let detail = format!("{} is not an issuer of {}s", quoted(name), usage.name());
             return Err(TokenError::UnknownIssuer(detail.into()));
         };
         // Where none is meant, the first one says so once the signature is known to be good.

@@ -271,12 +271,12 @@ impl Webhooks {
         intake::accept(&self.shared, std::slice::from_ref(notice))
     }
 
-    /// Figures, for whoever shows them: it does not keep the webhooks running.
+    /// Figures to show; holding them does not keep the webhooks running.
     pub(crate) fn counter(&self) -> Counter {
         Counter(Arc::clone(&self.shared))
     }
 
-    /// What became of deliveries, by result.
+    /// The results of deliveries, by result.
     pub(crate) fn results(&self) -> [Named<Figure>; 5] {
         Counts::RESULTS.map(|(name, read)| {
             let shared = Arc::clone(&self.shared);
@@ -466,12 +466,12 @@ impl Shared {
         tracing::warn!(
             ?names,
             deliveries = orphans.len(),
-            "their webhooks are no more"
+            "their webhooks were removed"
         );
         let many = orphans.len() as u64;
         self.counts.dead.fetch_add(many, Ordering::Relaxed);
         let letters = orphans.into_iter().map(|orphan| Delivery {
-            last_error: Some("there is no such webhook any more".to_owned()),
+            last_error: Some("the webhook was removed".to_owned()),
             ..orphan
         });
         let lost = self.bury_all(letters.collect());

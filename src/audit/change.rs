@@ -19,7 +19,7 @@ pub(crate) struct SubjectChange {
     pub(crate) change: &'static str,
     /// Why, where that is said.
     pub(crate) reason: Option<String>,
-    /// Until when it holds, where it ends by itself.
+    /// Until when it holds, where it ends on its own.
     pub(crate) until: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What became of decisions that were handed to the log, and how the log is.
+//! The results of decisions that were handed to the log, and the state of the log.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};

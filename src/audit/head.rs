@@ -98,16 +98,16 @@ impl Head {
             Err(error) => {
                 return match error.kind() {
                     io::ErrorKind::NotFound => Ok(None),
-                    io::ErrorKind::FileTooLarge => Err("is no head of a log".to_owned()),
+                    io::ErrorKind::FileTooLarge => Err("is not a head of a log".to_owned()),
                     _ => Err(error.to_string()),
                 };
             }
         };
         let head: Self =
-            serde_json::from_slice(&text).map_err(|_| "is no head of a log".to_owned())?;
+            serde_json::from_slice(&text).map_err(|_| "is not a head of a log".to_owned())?;
         match head.link() {
             Some(_) => Ok(Some(head)),
-            None => Err("is no head of a log".to_owned()),
+            None => Err("is not a head of a log".to_owned()),
         }
     }
 }

@@ -70,11 +70,11 @@ impl ChainKey {
             (_, None) => Err("is not given".to_owned()),
             (ChainKind::Hmac, Some(secret)) => SharedKey::new(secret.reveal().as_bytes())
                 .map(Self::Hmac)
-                .ok_or_else(|| "is no key".to_owned()),
+                .ok_or_else(|| "is not a key".to_owned()),
             (ChainKind::Ed25519, Some(secret)) => {
                 let key = SigningKey::from_pkcs8_pem(secret.reveal().trim());
                 key.map(|key| Self::Ed25519(Box::new(key))).map_err(|_| {
-                    "is no Ed25519 private key in PEM; `openssl genpkey -algorithm ed25519` makes one"
+                    "is not an Ed25519 private key in PEM; `openssl genpkey -algorithm ed25519` makes one"
                         .to_owned()
                 })
             }
@@ -136,8 +136,9 @@ impl CheckKeys {
 
     /// Adds a public key in PEM.
     pub(crate) fn add_public(&mut self, text: &str) -> Result<(), String> {
-        let key = VerifyingKey::from_public_key_pem(text.trim())
-            .map_err(|_| "is no Ed25519 public key in PEM; `openssl pkey -pubout` prints one")?;
+        let key = VerifyingKey::from_public_key_pem(text.trim()).map_err(
+            |_| "is not an Ed25519 public key in PEM; `openssl pkey -pubout` prints one",
+        )?;
         self.public.push(key);
         Ok(())
     }

@@ -48,7 +48,7 @@ pub(super) enum NoRoom {
     Wait(Duration),
 }
 
-/// What became of an entry.
+/// The result of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pushed {
     Taken,

@@ -9,7 +9,7 @@ use crate::fault::Faults;
 
 /// Directories below each other that are searched.
 const MAX_DEPTH: usize = 32;
-/// A larger file is no case file.
+/// A larger file is not a case file.
 pub(super) const LONGEST: u64 = 64 << 20;
 
 /// Reads the case files of `path`: a file, or a directory tree in which every file of one of the
@@ -26,7 +26,7 @@ pub fn read(path: &Path, sources: &Sources) -> Result<Vec<Suite>, Faults> {
             Some(suite) => Ok(vec![suite]),
             None => Err(fault(
                 path,
-                "is no case file: expected `version: 1` with `cases`, one of Cedar's integration \
+                "is not a case file: expected `version: 1` with `cases`, one of Cedar's integration \
                  tests, or a `cedar run-tests` file",
             )),
         };

@@ -48,14 +48,17 @@ pub(super) enum Command {
     /// Measure how fast requests are decided
     Bench(Bench),
     /// Ask a server how it is
+    ///
+    /// Ends with 0 when it decides, also while it is degraded (the output says why); with 2 when it is not ready;
+    /// with 1 when there is no answer.
     Health(Health),
-    /// Have a server read its policies again
+    /// Reload the policies of a server
     Reload(Reload),
     /// Create, list, rotate and revoke API keys
     Keys(Keys),
-    /// Register, test and remove webhooks, and replay what they did not get
+    /// Register, test and remove webhooks, and replay dead letters
     Webhooks(Webhooks),
-    /// Show what is known of a user, a session, a device or an address, and give a way back
+    /// Show, remediate, override and erase what is known of a user, a session, a device or an address
     Subject(Subject),
     /// Report security events to a server
     Events(Events),
@@ -117,10 +120,10 @@ pub(super) struct Serve {
 pub(super) struct Decide {
     #[command(flatten)]
     pub(super) request: Authorize,
-    /// Have this server decide, on what it has
+    /// Let this server decide, on its own state
     #[arg(long, value_name = "URL", conflicts_with_all = ["policies", "links", "schema", "entities", "sample", "state_dir", "now"])]
     pub(super) server: Option<String>,
-    /// Decide on the entities, too, that were written through the API of the server that used this
+    /// Decide also on the entities that were written through the API of the server that used this
     /// directory; while no server uses it
     #[arg(long, value_name = "DIR", conflicts_with = "sample")]
     pub(super) state_dir: Option<PathBuf>,
@@ -162,14 +165,14 @@ pub(super) struct Authorize {
 pub(super) struct Score {
     #[command(flatten)]
     pub(super) request: Authorize,
-    /// Something that is otherwise, such as `device.registered=true`, `location.country=NL`,
+    /// A changed fact, such as `device.registered=true`, `location.country=NL`,
     /// `network.mutualTls=true`, `risk=HIGH`, `ip=10.0.0.1` or `auth.acr=3`; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     pub(super) what_if: Vec<String>,
     /// How the principal was authenticated: `acr=3`, `amr=hwk,pin`, `time=RFC3339`; may be repeated
     #[arg(long = "auth", value_name = "KEY=VALUE")]
     pub(super) authentication: Vec<String>,
-    /// Draw bars even where standard output is no terminal
+    /// Draw bars even if standard output is not a terminal
     #[arg(long)]
     pub(super) bars: bool,
 }
@@ -248,7 +251,7 @@ pub(super) struct Reload {
     /// machine's]
     #[arg(long, value_name = "FILE")]
     pub(super) ca: Option<PathBuf>,
-    /// Take a change that looks like an accident for meant
+    /// Accept a change that looks like an accident
     #[arg(long)]
     pub(super) confirm: bool,
 }
@@ -270,7 +273,7 @@ pub(super) struct Keys {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum KeysCommand {
-    /// Make a key; it is printed once, alone on standard output
+    /// Create a key; it is printed once, alone on standard output
     Create(CreateKey),
     /// Show every key, without its secret
     List,
@@ -282,13 +285,13 @@ pub(super) enum KeysCommand {
         #[arg(long, value_name = "DURATION", default_value = "1h")]
         overlap: String,
     },
-    /// Forget keys that ended long ago; with --offline
+    /// Delete keys that ended long ago; with --offline
     Purge {
         /// How long ago at least
         #[arg(long, value_name = "DURATION", default_value = "365d")]
         ended: String,
     },
-    /// Make a key for `[[callers]]` in the configuration, and print what belongs there
+    /// Create a key for `[[callers]]` in the configuration, and print the line for it
     Hash,
     /// End a key at once, and the keys that it made
     Revoke {
@@ -321,7 +324,7 @@ pub(super) enum SubjectCommand {
         #[arg(long, short)]
         verbose: bool,
     },
-    /// List the subjects that something is held against
+    /// List the subjects with findings, lock-outs, revocations or overrides
     List {
         /// Most subjects to list
         #[arg(long, value_name = "N", default_value_t = 1_000)]
@@ -335,7 +338,7 @@ pub(super) enum SubjectCommand {
         #[arg(long)]
         reason: String,
     },
-    /// Leave what is held against a user aside for a while
+    /// Ignore what is held against a user for a while
     Override {
         /// The user
         subject: String,
@@ -352,7 +355,7 @@ pub(super) enum SubjectCommand {
         #[arg(long, conflicts_with_all = ["for_time", "until", "reason"])]
         end: bool,
     },
-    /// Forget a subject, a revocation and a disabled account too
+    /// Forget a subject, including a revocation and a disabled account
     Erase {
         /// The subject
         subject: String,
@@ -370,7 +373,7 @@ pub(super) struct Events {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum EventsCommand {
-    /// Send one event by flags, or those of a file
+    /// Send one event from flags, or the events of a file
     ///
     /// Exit codes: 0 every event is kept, 2 some are refused, 1 the server could not be asked.
     Send(Box<SendEvent>),
@@ -421,7 +424,7 @@ pub(super) struct Devices {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum DevicesCommand {
-    /// Register a device to a user, or report on it; what is left out stays as it was
+    /// Register a device to a user, or report on it; members that are left out keep their value
     Register(Box<RegisterDevice>),
     /// Show what is held against a device
     ///
@@ -433,7 +436,7 @@ pub(super) enum DevicesCommand {
         #[arg(long, short)]
         verbose: bool,
     },
-    /// Take a device out: it is registered to nobody then
+    /// Remove a device
     Remove {
         /// The device's id
         id: String,
@@ -487,7 +490,7 @@ pub(super) struct Assurance {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AssuranceCommand {
-    /// Record that a session has seen an authentication, as after a step-up
+    /// Record an authentication in a session, for instance after a step-up
     Record(Box<RecordAssurance>),
 }
 
@@ -550,25 +553,25 @@ pub(super) enum WebhooksCommand {
         /// The webhook's name
         name: String,
     },
-    /// Send a test event and tell what came of it
+    /// Send a test event and show the result
     ///
     /// Exit codes: 0 it was delivered, 2 it was not, 1 it could not be sent.
     Test {
         /// The webhook's name
         name: String,
     },
-    /// Remove a webhook and what waits for it
+    /// Remove a webhook and its pending deliveries
     Remove {
         /// The webhook's name
         name: String,
     },
-    /// Show deliveries that were given up, the newest first
+    /// Show dead letters, the newest first
     Dead {
         /// How many
         #[arg(long, value_name = "N", default_value_t = 100)]
         limit: usize,
     },
-    /// Have deliveries that were given up sent again
+    /// Send dead letters again
     Replay {
         /// The id of one, as `dead` shows it; may be repeated
         #[arg(long, value_name = "ID", required_unless_present = "all")]
@@ -590,16 +593,16 @@ pub(super) struct CreateKey {
     /// What the caller may do, such as decide,search
     #[arg(long, value_name = "SCOPES", value_delimiter = ',', required = true)]
     pub(super) scopes: Vec<String>,
-    /// What it may say about entities in a request; `add`, or less where its maker may less, if not given
+    /// What it may assert about entities in a request; `add`, or less where its maker may less, if not given
     #[arg(long, value_name = "RULE", value_parser = ["off", "add", "override"])]
     pub(super) inline: Option<String>,
-    /// Obligations that it discharges
+    /// Obligations that the caller handles
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub(super) handles: Vec<String>,
     /// Requests per second it may make on average, in place of what all callers may
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     pub(super) per_second: u32,
-    /// Requests at once on top of that, after a rest
+    /// Requests above that rate in a burst
     #[arg(
         long,
         value_name = "N",
@@ -611,14 +614,14 @@ pub(super) struct CreateKey {
     /// Requests under way at once
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     pub(super) concurrent: u32,
-    /// How long the key is good, such as 90d [default: until it is revoked]
+    /// How long the key is valid, such as 90d [default: until it is revoked]
     #[arg(long, value_name = "DURATION")]
     pub(super) expires: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Audit {
-    /// Check that the records of a log are all there and as they were written
+    /// Check that a log is complete and unchanged
     ///
     /// Exit codes: 0 the log holds, 2 it does not, 1 it could not be checked.
     Verify(AuditVerify),
@@ -635,16 +638,16 @@ pub(super) struct AuditVerify {
     /// Public key of checkpoints, in PEM; may be repeated
     #[arg(long, value_name = "FILE")]
     pub(super) public_key: Vec<PathBuf>,
-    /// Head that the log has to reach [default: the one beside the log]
+    /// Head that the log must reach [default: the one beside the log]
     #[arg(long, value_name = "FILE")]
     pub(super) head: Option<PathBuf>,
-    /// Number of a record that has to be there
+    /// Number of a record that must be there
     #[arg(long, value_name = "N")]
     pub(super) expect_sequence: Option<u64>,
     /// The hash of its line
     #[arg(long, value_name = "HEX", requires = "expect_sequence")]
     pub(super) expect_hash: Option<String>,
-    /// The first record has to be there too
+    /// The first record must be there too
     #[arg(long)]
     pub(super) complete: bool,
 }

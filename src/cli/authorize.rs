@@ -74,7 +74,7 @@ pub(super) fn run(command: &Decide, args: &Args, output: Output) -> Done {
             output.note(&note);
         }
         if outcome.trust().is_some() {
-            output.note(sample::scored_by(&command.request.sources));
+            output.note(sample::scored_by(&command.request.sources, &config));
         }
     }
     Ok(if outcome.is_allow() {

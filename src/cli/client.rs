@@ -140,7 +140,7 @@ impl Server {
             .map_err(|error| Failure::CouldNotRun(format!("{base}: {error}")))?;
         let mut value: Value = serde_json::from_str(&text).map_err(|_| {
             Failure::CouldNotRun(format!(
-                "{base} answers {status} with something that is no JSON: it is not a deodar server, or it \
+                "{base} answers {status} with something that is not JSON: it is not a deodar server, or it \
                  speaks TLS and is asked without (`https://`)"
             ))
         })?;

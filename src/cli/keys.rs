@@ -189,7 +189,19 @@ fn show_secret(answer: &Value, output: Output) -> Result<(), Failure> {
         text("name").unwrap_or_default()
     ));
     output.line(key);
+    if others_may_read() {
+        output.note(
+            "other users of this machine may read the file that the key is in: `chmod 600` it",
+        );
+    }
     Ok(())
+}
+
+/// Whether standard output is a file that others than its owner may read.
+fn others_may_read() -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    let out = std::fs::metadata("/dev/stdout");
+    out.is_ok_and(|out| out.is_file() && out.permissions().mode() & 0o077 != 0)
 }
 
 fn list(answer: &Value, output: Output) {
@@ -257,7 +269,7 @@ fn in_path(id: &str) -> Result<&str, Failure> {
         return Ok(id);
     }
     let message = format!(
-        "`{}` is no id of a key; `deodar keys list` shows them",
+        "`{}` is not an id of a key; `deodar keys list` shows them",
         id.escape_debug()
     );
     Err(Failure::CouldNotRun(message))

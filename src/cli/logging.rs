@@ -48,7 +48,7 @@ impl Logging {
 fn filter(config: &LogConfig) -> Result<EnvFilter, String> {
     EnvFilter::try_new(&config.level).map_err(|error| {
         format!(
-            "`{}` is no level such as info or info,deodar=debug: {error}",
+            "`{}` is not a level such as info or info,deodar=debug: {error}",
             config.level
         )
     })

@@ -24,7 +24,7 @@ impl Output {
         self.json
     }
 
-    /// Prints as it is. A reader that went away (`| head`) is no failure.
+    /// Prints as it is. A reader that went away (`| head`) is not a failure.
     pub(super) fn text(self, text: &str) {
         let mut out = std::io::stdout().lock();
         let _ = out.write_all(visible(text).as_bytes());

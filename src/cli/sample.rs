@@ -108,11 +108,11 @@ pub(super) fn configured(mut config: Config, sources: &Sources) -> Result<Config
 }
 
 /// What a score of a command is made of.
-pub(super) fn scored_by(sources: &Sources) -> &'static str {
-    match sources.sample {
+pub(super) fn scored_by(sources: &Sources, config: &Config) -> &'static str {
+    match sources.sample && trust().ok() == config.trust {
         true => {
-            "scored by the sample's [trust], or your configuration's, on this request alone: what a \
-             server knows of the subject is not asked for"
+            "scored by the sample's [trust] on this request alone: what a server knows of the subject is not \
+             asked for"
         }
         false => {
             "scored by the configuration's [trust] on this request alone: what a server knows of the \

@@ -59,7 +59,7 @@ pub(super) fn run(command: &Score, args: &Args, output: Output) -> Done {
         }
     }
     output.note(match config.trust {
-        Some(_) => sample::scored_by(&command.request.sources),
+        Some(_) => sample::scored_by(&command.request.sources, &config),
         None => {
             "scored by the shipped numbers on this request alone: the configuration has no [trust], so \
              `deodar authorize` and a server score only what policies ask for"

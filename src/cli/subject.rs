@@ -110,7 +110,7 @@ fn path(subject: &str) -> Result<String, Failure> {
         (Err(_), Some((of, id))) if !of.is_empty() && !id.is_empty() => (of, id),
         (Err(_), _) => {
             let message = format!(
-                "`{}` is no subject: write User::\"alice\", session/ID, device/ID or ip/ADDRESS",
+                "`{}` is not a subject: write User::\"alice\", session/ID, device/ID or ip/ADDRESS",
                 subject.escape_debug()
             );
             return Err(Failure::CouldNotRun(message));

@@ -180,7 +180,7 @@ fn in_path(name: &str) -> Result<&str, Failure> {
         return Ok(name);
     }
     let message = format!(
-        "`{}` is no name of a webhook; `deodar webhooks list` shows them",
+        "`{}` is not a name of a webhook; `deodar webhooks list` shows them",
         name.escape_debug()
     );
     Err(Failure::CouldNotRun(message))

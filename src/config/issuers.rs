@@ -446,7 +446,7 @@ mod tests {
             scope_prefix = "deodar:"
         "#,
             &[
-                "`audience` names nobody",
+                "`audience` names no audience",
                 "`discovery` and `jwks_uri` both",
                 "`issuer`: `http://id.example.com`: only https",
                 "`jwks_uri`: `http://id.example.com/keys`: only https",

@@ -150,7 +150,7 @@ impl ReceiverConfig {
         }
         if self.audience.is_empty() || self.audience.iter().any(String::is_empty) {
             note(
-                "`audience` names nobody".to_owned(),
+                "`audience` names no audience".to_owned(),
                 "list the `aud` that its tokens for this server have",
             );
         }

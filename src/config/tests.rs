@@ -119,7 +119,7 @@ fn callers_are_read_and_their_faults_placed() {
         "server.cors_origins = [\"*\"]",
         &[],
         &[
-            "`server.cors_origins` (/etc/deodar/deodar.toml:1): `*` is no origin [an origin is scheme, host and port, such as https://admin.example.org]",
+            "`server.cors_origins` (/etc/deodar/deodar.toml:1): `*` is not an origin [an origin is scheme, host and port, such as https://admin.example.org]",
         ],
     );
 }

@@ -26,7 +26,7 @@ pub(super) enum Value {
 }
 
 impl Value {
-    /// From the text of a default; an empty one is no value, or an empty list.
+    /// From the text of a default; an empty one is not a value, or an empty list.
     pub(super) fn from_default(kind: Kind, text: &str) -> Result<Self, String> {
         match kind {
             _ if !text.is_empty() => Self::from_text(kind, text),

@@ -131,7 +131,7 @@ impl WebhookDeliveryConfig {
         let uri = !self.source.is_empty() && self.source.parse::<ureq::http::Uri>().is_ok();
         let uri = uri || self.source.starts_with("urn:");
         if !uri || self.source.len() > 256 || self.source.contains([' ', '"', '\\']) {
-            let message = "is no URI".to_owned();
+            let message = "is not a URI".to_owned();
             fault(
                 "webhook_delivery.source",
                 message,
@@ -145,7 +145,7 @@ fn read(wait: &str) -> Result<Duration, String> {
     match humantime::parse_duration(wait) {
         Ok(wait) if wait <= LONGEST_WAIT => Ok(wait),
         Ok(_) => Err(format!("`{wait}` is longer than 7 days")),
-        Err(_) => Err(format!("`{wait}` is no duration")),
+        Err(_) => Err(format!("`{wait}` is not a duration")),
     }
 }
 
@@ -233,14 +233,14 @@ mod tests {
         refused(&format!("{HOOK}colour = \"red\""), "colour");
         refused(
             "[webhook_delivery]\nretries = [\"soon\"]",
-            "`soon` is no duration",
+            "`soon` is not a duration",
         );
         refused("[webhook_delivery]\nretries = []", "has 0 waits");
         refused(
             "[webhook_delivery]\ntimeout = \"5m\"",
             "between 100ms and 60s",
         );
-        refused("[webhook_delivery]\nsource = \"a b\"", "no URI");
+        refused("[webhook_delivery]\nsource = \"a b\"", "not a URI");
     }
 
     #[test]

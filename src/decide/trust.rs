@@ -229,7 +229,7 @@ impl TrustOutcome {
         &self.assessment
     }
 
-    /// What becomes of an unmet floor of this request.
+    /// How an unmet floor of this request is handled.
     #[must_use]
     pub fn enforcement(&self) -> Enforcement {
         self.enforcement

@@ -20,7 +20,7 @@ struct Room {
 }
 
 thread_local! {
-    /// Room that a decision leaves to the next one on its thread.
+    /// Buffers reused between decisions of a thread.
     static ROOM: RefCell<Room> = RefCell::default();
 }
 
@@ -89,7 +89,7 @@ fn evaluate_in(
 /// Policies whose failure is explained by Cedar's message; further ones have their code alone.
 const EXPLAINED: usize = 50;
 
-/// Adds Cedar's messages, as long as there are steps left: an answer is not lost for want of them.
+/// Adds Cedar's messages, as long as there are steps left: running out of them does not cost the answer.
 fn explain(scored: &Scored<'_>, limits: &Limits, found: &mut Found) {
     let Ok(resolved) = resolve(scored, limits) else {
         return;

@@ -40,7 +40,7 @@ impl Default for ShadowSettings {
     }
 }
 
-/// What became of shadow checks since the start.
+/// The results of shadow checks since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ShadowCounts {
     /// Both engines gave the same answer.

@@ -308,7 +308,7 @@ fn device(request: &Request, signals: Option<&Signals>, standing: &Standing) -> 
         identified: said.is_some() || named,
         registered,
         trust: both.pick(trust, |a: DeviceTrust, b| a.min(b)),
-        // The later scan is no contradiction.
+        // The later scan is not a contradiction.
         last_scan: worse(scan.0, scan.1),
         jailbroken: both.bad(
             said.and_then(|s| s.jailbroken),

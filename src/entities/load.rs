@@ -58,13 +58,13 @@ pub(crate) struct Material<'a> {
     pub(crate) room: Option<Room>,
 }
 
-/// What became of written entities that the files or the schema are at odds with. Whoever may write entities
+/// Written entities that are at odds with the files or the schema. Whoever may write entities
 /// must not be able to keep a policy from being published, so that none of this is a fault.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct HeldBack {
     /// Written entities whose ids files use as well: the files' entities decide.
     pub(crate) shadowed: HashSet<Name>,
-    /// What is to be said of each, and of those that do not fit the schema or lost parents; at most
+    /// What to report about each, and of those that do not fit the schema or lost parents; at most
     /// [`MAX_FAULTS`].
     reasons: Vec<(Name, String)>,
     /// How many there are, those of which nothing is said among them.
@@ -75,7 +75,7 @@ pub(crate) struct HeldBack {
 type Name = (SmolStr, SmolStr);
 
 impl HeldBack {
-    /// What is to be said of them, one sentence for each.
+    /// What to report about them, one sentence for each.
     pub(crate) fn reasons(&self) -> impl ExactSizeIterator<Item = &str> {
         self.reasons.iter().map(|(_, reason)| reason.as_str())
     }
@@ -117,7 +117,7 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
-    /// What became of written entities that do not go with the rest.
+    /// Written entities that do not go with the rest.
     pub(crate) fn held_back(&mut self) -> HeldBack {
         std::mem::take(&mut self.held_back)
     }
@@ -712,7 +712,7 @@ mod tests {
         assert!(help.unwrap().to_string().contains("a.json:1:2"));
     }
 
-    /// Equal is what Cedar holds for equal: an empty set is no empty record. The work follows the size.
+    /// Equal is what Cedar holds for equal: an empty set is not an empty record. The work follows the size.
     #[test]
     fn entities_are_compared_by_value_however_deep() {
         let with = |value: &str| {

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 /// Up to this many entries a list is searched; beyond, a table (SipHash under random keys).
 const LISTED: usize = 16;
 
-/// Room for more than this is not kept for the next request.
+/// Larger buffers are not kept for the next request.
 const KEPT: usize = 4_096;
 
 /// The names and ids of one request.
@@ -25,7 +25,7 @@ pub(crate) struct Locals {
 }
 
 impl Locals {
-    /// Forgets everything and keeps the room, unless it is large.
+    /// Clears everything and keeps the buffers, unless they are large.
     pub(crate) fn clear(&mut self) {
         if self.names.capacity().max(self.ids.capacity()) > KEPT {
             *self = Self::default();

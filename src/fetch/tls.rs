@@ -32,7 +32,7 @@ pub(crate) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, S
     match read {
         Ok(none) if none.is_empty() => Err("holds no certificate in PEM".to_owned()),
         Ok(read) => Ok(read),
-        Err(error) => Err(format!("is no PEM: {error}")),
+        Err(error) => Err(format!("is not PEM: {error}")),
     }
 }
 

@@ -65,7 +65,7 @@ pub enum BuildError {
 /// // Everything is validated against the schema, and every fault is named with its place.
 /// let typo = r#"permit(principal == Usr::"ada", action == Action::"read", resource);"#;
 /// let Err(BuildError::Sources(faults)) = builder().policies_text("p.cedar", typo).build() else {
-///     panic!("`Usr` is no entity type");
+///     panic!("`Usr` is not an entity type");
 /// };
 /// assert_eq!(faults.iter().next().and_then(|fault| fault.file()), Some("p.cedar"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -511,7 +511,7 @@ impl Checked<'_> {
             let message = format!("`{ty}::\"{}\"` is not stored", id.escape_debug());
             Wrong("unknown_entity", String::new(), message)
         })?;
-        // What the batch deleted since is no parent any more.
+        // What the batch deleted since is not a parent any more.
         if let Some(Value::Array(parents)) = entity.get_mut("parents") {
             parents.retain(|parent| {
                 let Ok((ty, id)) = entity_ref(parent) else {

@@ -1,4 +1,4 @@
-//! Whether a decision point is well, and who wants to know.
+//! The health of a decision point, and subscriptions to its changes.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::fault::Faults;
 use crate::policy::Revision;
 
-/// How a decision point is.
+/// The state of a decision point.
 #[derive(Debug, Clone)]
 pub struct Health {
     /// Why it is degraded: it decides, but not on what it was last given. Empty when all is well.

@@ -22,7 +22,7 @@ use crate::response::WireAnswer;
 /// ```
 ///
 /// # Errors
-/// [`RequestError`] when the body is no request or cannot be decided.
+/// [`RequestError`] when the body is not a request or cannot be decided.
 pub fn authorize_json(pdp: &Pdp, body: &[u8], caller: Caller) -> Result<Vec<u8>, RequestError> {
     let request = Request::from_json(body, &pdp.limits().0, caller)?;
     let outcome = pdp.authorize(&request)?;

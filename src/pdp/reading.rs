@@ -1,7 +1,7 @@
 //! Reads of the sources on a thread that can be left behind.
 //!
 //! A read from a file system that is gone blocks in the kernel, and nothing can interrupt it. Whoever
-//! waits for one gives up once nothing has moved for a while; the thread stays behind and ends by itself
+//! waits for one gives up once nothing has moved for a while; the thread stays behind and ends on its own
 //! when the file system answers. Only so many may be left behind.
 
 use std::path::PathBuf;
@@ -93,7 +93,7 @@ impl Reading {
         waited
     }
 
-    /// What is to be said of reads that take long.
+    /// What to report about reads that take long.
     pub(super) fn trouble(&self) -> Option<String> {
         let running = self.running();
         let oldest = running.iter().max_by_key(|read| read.age())?;

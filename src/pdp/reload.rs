@@ -199,7 +199,7 @@ impl Reloader {
         }
     }
 
-    /// The stored entities: those of `before`, where the files say the same, or read anew.
+    /// The stored entities: those of `before`, where the files say the same, or read again.
     fn entities(
         &self,
         files: &[SourceFile],
@@ -236,7 +236,7 @@ impl Reloader {
         loaded.store(&store)?;
         let held_back = loaded.held_back();
         for reason in held_back.reasons() {
-            tracing::warn!(%reason, "a written entity is at odds with the sources");
+            tracing::warn!(%reason, "a written entity conflicts with the sources");
         }
         Ok(Stored::new(Arc::new(store), hash).with_held_back(held_back))
     }

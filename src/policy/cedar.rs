@@ -1,4 +1,4 @@
-//! Units back to Cedar's policy set: for the reference, and for whoever asks for Cedar's form.
+//! Units back to Cedar's policy set: for the reference, and for callers that ask for Cedar's form.
 
 use std::collections::HashMap;
 use std::str::FromStr;

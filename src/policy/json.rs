@@ -17,7 +17,7 @@ const HELP: &str = "a policy set is {\"staticPolicies\": {..}, \"templates\": {.
 pub(crate) fn read_set(file: &SourceFile) -> Result<PolicySet, Fault> {
     let text = &file.source.text;
     let set = PolicySet::from_json_str(text);
-    // Sets are many and large, and one policy alone is none: only what is no set is looked at again.
+    // Sets are many and large, and one policy alone is none: only what is not a set is looked at again.
     set.or_else(|error| match single(text) {
         Some(json) => one(&file.relative, json),
         None => Err(boxed(error)),

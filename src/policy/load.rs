@@ -237,7 +237,7 @@ struct Task {
     part: (Span, usize),
 }
 
-/// What became of a part.
+/// The result of a part.
 #[derive(Default)]
 struct Parsed {
     statics: Vec<(Entry, Body)>,

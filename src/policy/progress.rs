@@ -1,4 +1,4 @@
-//! How far a read of files has come, for whoever waits for it: a file system can block for ever.
+//! How far a read of files has come, for those who wait for it: a file system can block for ever.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};

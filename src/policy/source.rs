@@ -352,7 +352,7 @@ fn unstable(restless: &[PathBuf]) -> Fault {
         "the files kept changing while they were read: {}",
         names.join(", ")
     );
-    Fault::new("unstable", message).help("the change is taken up as soon as they stand still")
+    Fault::new("unstable", message).help("the change is published once they are stable")
 }
 
 /// Where files of several roots have one path below their roots, the whole path takes its place: ids of unnamed

@@ -36,7 +36,7 @@ pub(crate) struct Watch {
     pub(crate) poll_interval: Duration,
 }
 
-/// What became of a change.
+/// The result of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Taken {
     /// It was taken up, or refused for what it says.

@@ -487,9 +487,9 @@ mod tests {
         assert_eq!(
             faults.unwrap_err(),
             [
-                "/entities/0/attrs/none: null is no Cedar value; leave the member out",
+                "/entities/0/attrs/none: null is not a Cedar value; leave the member out",
                 "/entities/0/attrs/half: 1.5 is not a whole number within 64 bits; for fractions use a `decimal`",
-                "/entities/0/attrs/deep/list/1: null is no Cedar value; leave the member out",
+                "/entities/0/attrs/deep/list/1: null is not a Cedar value; leave the member out",
                 "/entities/0/attrs/ip: `ip` does not take this argument",
                 "/entities/0/attrs/to/__entity: expected {\"type\", \"id\"} of an entity",
                 "/entities/0/attrs/old/__expr: `__expr` is not read any more; use `__entity` or `__extn`",

@@ -126,7 +126,7 @@ impl<'m> Locator<'m> {
             (Value::Null, _) => {
                 self.fault(
                     at,
-                    "null is no Cedar value; leave the member out".to_owned(),
+                    "null is not a Cedar value; leave the member out".to_owned(),
                 );
             }
             (Value::Number(number), _) if number.as_i64().is_none() => self.fault(
@@ -352,7 +352,7 @@ mod tests {
             json!({"a": {"b": [null, 1.5]}, "c": 18446744073709551615_u64}),
             None,
             &[
-                "/context/a/b/0: null is no Cedar value; leave the member out",
+                "/context/a/b/0: null is not a Cedar value; leave the member out",
                 "/context/a/b/1: 1.5 is not a whole number within 64 bits; for fractions use a `decimal`",
                 "/context/c: 18446744073709551615 is not a whole number within 64 bits; for fractions use a `decimal`",
             ],

@@ -213,7 +213,7 @@ const NETWORKS: [(NetworkClass, &str); 3] = [
 
 impl Model {
     /// What would raise the composite of an assessment by this model, in plain words, what adds most
-    /// first. Each is reckoned by itself.
+    /// first. Each is computed separately.
     #[must_use]
     pub fn advice_to_fix(&self, assessment: &Assessment) -> Vec<String> {
         if assessment.failed {

@@ -132,7 +132,7 @@ pub struct Assessment {
     pub context_risk: Score,
     /// How the authentication level stands.
     pub level: LevelStanding,
-    /// What denies by itself.
+    /// What denies on its own.
     pub knock_outs: KnockOuts,
     /// The speed since the last sighting in km/h, where it is beyond what is possible.
     pub impossible_speed: Option<u32>,

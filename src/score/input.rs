@@ -28,7 +28,7 @@ pub struct Inputs {
     pub risk: SubjectRisk,
     /// What the resource and the action demand.
     pub target: Target,
-    /// What denies by itself.
+    /// What denies on its own.
     pub knock_outs: KnockOuts,
     /// The band of the decision before, for hysteresis.
     pub previous_band: Option<Band>,
@@ -370,7 +370,7 @@ pub struct Target {
     pub base_level: Option<u8>,
 }
 
-/// What denies by itself.
+/// What denies on its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct KnockOuts(u16);
 

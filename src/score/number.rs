@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize, Serializer};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Score(i32);
 
-/// The text is no decimal with at most four fractional digits, or too large.
+/// The text is not a decimal with at most four fractional digits, or too large.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a number such as 0.7, with at most four digits after the point")]
 pub struct ScoreError(String);

@@ -2,7 +2,7 @@
 //!
 //! What enters: an [`Assessment`]. What leaves: for each adjustment that was made, what it moves the
 //! factor by, and what it moves the composite by: the difference to the composite without it, which is
-//! computed anew and not estimated. Where the adjustments of a factor come to more than counts, none of them
+//! computed again and not estimated. Where the adjustments of a factor come to more than counts, none of them
 //! makes a difference by itself: then each says what it would move without the cap, and a last reason says what
 //! the cap takes back.
 

@@ -60,7 +60,7 @@ pub(super) fn watch(log: &DecisionLog, metrics: &Metrics) {
     );
 }
 
-/// What became of decisions since the start.
+/// The results of decisions since the start.
 pub(super) async fn status(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     let Some(log) = &app.audit else {
         return Ok(Json(json!({"recording": false})).into_response());

@@ -14,7 +14,7 @@ use crate::json;
 use crate::request::RequestError;
 use crate::storage::{StateDirError, Store};
 
-/// Reads a JSON body: strict, within size and depth. Null for an optional member is no member.
+/// Reads a JSON body: strict, within size and depth. Null for an optional member is not a member.
 pub(super) async fn read<T: DeserializeOwned>(app: &App, http: HttpRequest) -> Result<T, Problem> {
     let limits = **app.limits.load();
     let body = read_body(app, http, &limits).await?;

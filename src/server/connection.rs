@@ -117,7 +117,7 @@ async fn shake_hands(
 ) -> std::io::Result<TlsStream<TcpStream>> {
     let mut first = [0];
     stream.peek(&mut first).await?;
-    // A handshake begins with a byte that is no letter.
+    // A handshake begins with a byte that is not a letter.
     if first.iter().all(u8::is_ascii_alphabetic) {
         // As much of it as the system takes at once; nobody waits for such a client.
         let _ = stream.try_write(NOT_TLS);

@@ -140,7 +140,7 @@ impl Batch {
     }
 }
 
-/// An entity whose members that are null are left out: null for an optional member is no member.
+/// An entity whose members that are null are left out: null for an optional member is not a member.
 fn without_nulls(mut entity: Value) -> Value {
     if let Some(members) = entity.as_object_mut() {
         crate::json::drop_nulls(members, &["attrs", "parents", "tags"]);

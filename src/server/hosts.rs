@@ -13,7 +13,7 @@ use super::peer::Peer;
 use super::problem::Problem;
 
 /// Passes requests under a configured name on, and probes under any: those come by the address of a
-/// container, or over HTTP/1.0 without a name, and what they learn is no secret.
+/// container, or over HTTP/1.0 without a name, and what they learn is not a secret.
 pub(super) async fn known(State(app): State<Arc<App>>, http: HttpRequest, next: Next) -> Response {
     if is_probe(&http) {
         return next.run(http).await;

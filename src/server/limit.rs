@@ -15,7 +15,7 @@ use super::problem::Problem;
 use crate::caller::{Caller, CallerLimits};
 use crate::hash::{self, Lru};
 
-/// What a request is for; each class is bounded by itself.
+/// What a request is for; each class has its own bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Class {
     /// Decisions.

@@ -96,7 +96,7 @@ fn take_up(serve: &Serve, app: &App, current: &Config) -> Option<Config> {
     } else {
         match (serve.relog)(&next.log) {
             Ok(()) => {
-                tracing::info!(level = %next.log.level, "logging settings taken up");
+                tracing::info!(level = %next.log.level, "logging settings applied");
                 None
             }
             Err(message) => {

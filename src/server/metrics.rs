@@ -167,7 +167,7 @@ impl Metrics {
         }
     }
 
-    /// Counts a request that was turned away for want of room.
+    /// Counts a request that was turned away because there was no room.
     pub(super) fn shed(&self, reason: Shed) {
         self.figures.shed.add(reason);
     }

@@ -67,7 +67,7 @@ impl Peer {
 }
 
 impl ClientCertificate {
-    /// Reads a certificate that a handshake has verified. One that this cannot read names nobody.
+    /// Reads a certificate that a handshake has verified. One that cannot be read names nobody.
     pub(super) fn read(der: &[u8]) -> Self {
         let fingerprint = Sha256::digest(der);
         let fingerprint = fingerprint.iter().map(|byte| format!("{byte:02x}"));

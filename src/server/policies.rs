@@ -51,7 +51,8 @@ pub(super) async fn list(
         Some(id) => match snapshot.position(&PolicyId::new(id)) {
             Some(at) => at + 1,
             None => {
-                let detail = "`after` is no policy of the present revision; begin again without it";
+                let detail =
+                    "`after` is not a policy of the present revision; begin again without it";
                 return Err(Problem::new(StatusCode::CONFLICT, "stale_page", detail));
             }
         },

@@ -96,7 +96,7 @@ pub(super) fn watch(issuers: &Issuers, metrics: &Metrics) {
     let all = issuers.clone();
     metrics.watch_counter(
         "token_verifications",
-        "Tokens that were verified anew, refused ones among them",
+        "Tokens that were verified, including refused ones",
         move || {
             let counts = all.counts();
             counts.verified + refused(&counts)

@@ -474,7 +474,7 @@ pub(super) fn main(app: Arc<App>) -> Router {
     finish(router, app)
 }
 
-/// The operations listener: probes and metrics for whoever reaches it, under any host name, because
+/// The operations listener: probes and metrics for every client that reaches it, under any host name, because
 /// probes come by address.
 pub(super) fn ops(app: Arc<App>) -> Router {
     let router = Router::new()

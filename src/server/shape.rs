@@ -6,7 +6,7 @@ use serde_path_to_error::{Path, Segment};
 
 use crate::json::{self, InputFault};
 
-/// Reads a value. Null for an optional member is no member.
+/// Reads a value. Null for an optional member is not a member.
 ///
 /// # Errors
 /// Every fault: what is wrong is taken out, and the rest is read again.

@@ -65,7 +65,7 @@ fn make_way(path: &Path) -> Result<()> {
         meta => meta?,
     };
     if !meta.file_type().is_socket() {
-        let message = "there is a file already, and it is no socket";
+        let message = "there is a file already, and it is not a socket";
         return Err(Error::new(ErrorKind::AlreadyExists, message));
     }
     match std::os::unix::net::UnixStream::connect(path) {

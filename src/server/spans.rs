@@ -238,8 +238,8 @@ fn headers(text: &str) -> Result<HashMap<String, String>, String> {
                 .split_once('=')
                 .ok_or("expected name=value pairs, divided by commas")?;
             let (name, value) = (name.trim(), value.trim());
-            axum::http::HeaderName::try_from(name).map_err(|_| "a name is no header's")?;
-            axum::http::HeaderValue::try_from(value).map_err(|_| "a value is no header's")?;
+            axum::http::HeaderName::try_from(name).map_err(|_| "not the name of a header")?;
+            axum::http::HeaderValue::try_from(value).map_err(|_| "not the value of a header")?;
             Ok((name.to_owned(), value.to_owned()))
         })
         .collect()
@@ -295,7 +295,7 @@ impl Client {
             *logged = Some(Instant::now());
             tracing::warn!(
                 error = message,
-                "the collector takes no spans; not logged again within a minute"
+                "the collector accepts no spans; not logged again within a minute"
             );
         }
     }

@@ -144,7 +144,7 @@ async fn body(app: &App, http: HttpRequest) -> Result<String, Unread> {
         "timeout" => Unread::Refused("the token did not arrive in time"),
         _ => Unread::Refused("the token is not whole, or too long"),
     })?;
-    let text = std::str::from_utf8(&body).map_err(|_| Unread::Refused("the token is no text"))?;
+    let text = std::str::from_utf8(&body).map_err(|_| Unread::Refused("the token is not text"))?;
     Ok(text.trim_ascii().to_owned())
 }
 
@@ -163,7 +163,7 @@ fn refusal(code: &str, description: &str) -> Response {
     response
 }
 
-/// What became of a token.
+/// The result of a token.
 #[derive(Debug, PartialEq, Eq)]
 enum Fate {
     /// What it says is stored, or is nothing to store: it is acknowledged.

@@ -179,7 +179,7 @@ impl Tls {
         match read {
             Ok(None) => *refused = None,
             Ok(Some(next)) => {
-                tracing::info!(not_after = %next.not_after, "certificates taken up");
+                tracing::info!(not_after = %next.not_after, "certificates loaded");
                 self.current.store(Arc::new(next));
                 *refused = None;
                 self.warn_of_the_end(now);
@@ -233,7 +233,7 @@ impl Tls {
     pub(super) fn trouble(&self, now: Timestamp) -> Option<String> {
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(refused) = &*refused {
-            return Some(format!("new certificates are not taken up: {refused}"));
+            return Some(format!("new certificates are not used: {refused}"));
         }
         let not_after = self.not_after();
         (not_after <= now).then(|| format!("the server's certificate ended at {not_after}"))
@@ -357,7 +357,7 @@ fn roots(pem: &[u8]) -> Result<Arc<RootCertStore>, String> {
     for certificate in certificates(pem)? {
         roots
             .add(certificate)
-            .map_err(|error| format!("holds a certificate that is no authority: {error}"))?;
+            .map_err(|error| format!("holds a certificate that is not an authority: {error}"))?;
     }
     Ok(Arc::new(roots))
 }

@@ -18,7 +18,7 @@ use crate::pdp::{NoChange, StateChange, Subscription};
 
 /// How often a change is looked for; what watches decides nothing.
 const LOOK: Duration = Duration::from_millis(100);
-/// How often the caller is recognised anew.
+/// How often the caller is recognised again.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// How often a line is sent when nothing happens, so that a lost connection is noticed.
 const ALIVE: Duration = Duration::from_secs(15);

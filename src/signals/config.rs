@@ -154,7 +154,7 @@ pub struct SessionsConfig {
     pub idle: Span,
     /// A session that is so old proves nothing any more.
     pub absolute: Span,
-    /// Sessions of a user at once; of more the oldest ends. 0 is no limit.
+    /// Sessions of a user at once; of more the oldest ends. 0 is not a limit.
     pub concurrent: u16,
 }
 

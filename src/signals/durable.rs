@@ -240,7 +240,7 @@ impl Core {
             "ip" => {
                 let ip = name
                     .parse()
-                    .map_err(|_| format!("`{name}` is no address"))?;
+                    .map_err(|_| format!("`{name}` is not an address"))?;
                 let mut state: IpState = serde_json::from_slice(record).map_err(unreadable)?;
                 self.name_events(state.track.window.events_mut());
                 self.ips.put(ip, state);

@@ -123,7 +123,7 @@ pub enum EventKind {
     CredentialCompromise,
 }
 
-/// What became of a credential.
+/// How a credential changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CredentialChange {

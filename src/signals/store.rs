@@ -65,7 +65,7 @@ pub struct Standing {
     pub risk_level: Option<Band>,
     /// The authentication level that findings and lock-outs demand of this request, 0 for none.
     pub demanded_level: u8,
-    /// What denies by itself: a revoked session, a disabled account, a non-compliant device, a block.
+    /// What denies on its own: a revoked session, a disabled account, a non-compliant device, a block.
     pub knock_outs: KnockOuts,
     /// Whether [`KnockOuts::SESSION_REVOKED`] follows from `revoked_before` alone: an authentication that
     /// the store does not know of, and that is later than that, lifts it.
@@ -297,7 +297,7 @@ impl Usage {
     }
 }
 
-/// What became of an event.
+/// The result of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EventAnswer {
     /// It counts, and is durable where the store is.
@@ -375,7 +375,7 @@ pub trait SignalStore: Send + Sync + Debug {
     /// Takes note of a decision that was made to be enforced.
     fn observe(&self, seen: &Seen<'_>);
 
-    /// Takes events, each answered by itself, in their order. What is accepted is durable.
+    /// Takes events, each answered separately, in their order. What is accepted is durable.
     fn report(&self, events: Vec<Event>, now: Timestamp) -> Vec<EventAnswer>;
 
     /// Makes a change. What is acknowledged is durable.

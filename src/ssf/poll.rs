@@ -54,17 +54,17 @@ pub(crate) fn read(body: &[u8], most: usize) -> Result<Batch, String> {
         None => "the answer is not JSON".to_owned(),
     })?;
     let Value::Object(mut members) = value else {
-        return Err("the answer is no object".to_owned());
+        return Err("the answer is not an object".to_owned());
     };
     let sets = match members.remove("sets") {
         None | Some(Value::Null) => serde_json::Map::new(),
         Some(Value::Object(sets)) => sets,
-        Some(_) => return Err("the answer's `sets` is no object".to_owned()),
+        Some(_) => return Err("the answer's `sets` is not an object".to_owned()),
     };
     let left = sets.len() > most;
     let read = sets.into_iter().take(most).map(|(id, set)| match set {
         Value::String(set) => (id, set),
-        // What is no text is no token; it is refused as one.
+        // What is not text is not a token; it is refused as one.
         _ => (id, String::new()),
     });
     let more = members.get("moreAvailable").and_then(Value::as_bool);

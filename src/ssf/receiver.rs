@@ -178,7 +178,7 @@ impl Receiver {
         };
         for (uri, payload) in events {
             let Some(payload) = payload.as_object() else {
-                let detail = "the payload of its event is no object".to_owned();
+                let detail = "the payload of its event is not an object".to_owned();
                 return Err(SetError::Request(detail));
             };
             let meaning = match meaning(uri, payload, &self.config.levels) {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::timestamp::Timestamp;
 
-/// What became of a token or of an event in it.
+/// The result of a token or of an event in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tally {
     /// An event was stored.
@@ -20,7 +20,7 @@ pub(crate) enum Tally {
     Ignored,
     /// It is about somebody who is not mapped.
     Unmapped,
-    /// It is no token as it should be.
+    /// It is not a token as it should be.
     InvalidRequest,
     /// Its key, algorithm or signature is not right.
     InvalidKey,

@@ -121,7 +121,8 @@ fn principal(members: &Map<String, Value>, config: &ReceiverConfig) -> Result<En
         "account" => {
             let uri = text(members, "uri")?;
             let account = uri.strip_prefix("acct:").filter(|name| !name.is_empty());
-            let account = account.ok_or_else(|| malformed("an account that is no `acct:` URI"))?;
+            let account =
+                account.ok_or_else(|| malformed("an account that is not an `acct:` URI"))?;
             (SubjectFormat::Account, account.into())
         }
         "opaque" => (SubjectFormat::Opaque, text(members, "id")?.into()),

@@ -236,11 +236,11 @@ fn another_length_another_file_and_another_format_are_refused() {
     }
     let copy = good.copy();
     fs::remove_file(copy.path().join(DATABASE_FILE)).unwrap();
-    assert!(good.is_refused(copy.path(), "no database"));
+    assert!(good.is_refused(copy.path(), "not a database"));
     // The number is in the database too.
     let copy = good.copy();
     fs::remove_file(copy.path().join(FORMAT_FILE)).unwrap();
-    assert!(!good.is_refused(copy.path(), "no format number"));
+    assert!(!good.is_refused(copy.path(), "not a format number"));
 }
 
 #[test]

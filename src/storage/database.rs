@@ -2,7 +2,7 @@
 //!
 //! What waits when a write begins is committed with it in one transaction (group commit), so that many
 //! writers share the two syncs of a commit. A write is answered after the commit. After an error the
-//! database is closed and opened anew before the next write, so that a full disk is over once there is
+//! database is closed and opened again before the next write, so that a full disk is over once there is
 //! room. A database that turns out to be damaged stays closed until the process ends.
 
 use std::fs::{File, OpenOptions};

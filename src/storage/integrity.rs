@@ -58,7 +58,7 @@ fn check_head(place: &Place, backend: &InMemory) -> Result<(), StateDirError> {
     let damaged = |what: &str| Err(place.fail(Kind::Damaged, format!("`{DATABASE_FILE}` {what}")));
     let mut head = [0; HEAD];
     if backend.read(0, &mut head).is_err() || !head.starts_with(b"redb") {
-        return damaged("is no database of deodar");
+        return damaged("is not a database of deodar");
     }
     let flags = head.get(FLAGS).copied().unwrap_or(0);
     let numbers = NUMBERS.map(|at| {

@@ -51,7 +51,7 @@ pub(crate) struct KeyMatch {
     pub(crate) root: Option<Arc<str>>,
 }
 
-/// What becomes of the keys that a revoked key has made.
+/// What happens to the keys that a revoked key made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Made {
     /// They are revoked with it, and so is what they made.

@@ -88,7 +88,7 @@ fn check_database(place: &Place) -> Result<(), StateDirError> {
             Err(place.fail(Kind::Format, too_new(place, found)))
         }
         _ => {
-            let message = format!("`{DATABASE_FILE}` is no database of deodar");
+            let message = format!("`{DATABASE_FILE}` is not a database of deodar");
             Err(place.fail(Kind::Damaged, message))
         }
     }
@@ -99,7 +99,7 @@ fn read_format(place: &Place) -> Result<Option<u32>, StateDirError> {
     match read_small(place, FORMAT_FILE) {
         Ok(text) => match text.trim().parse() {
             Ok(format) => Ok(Some(format)),
-            Err(_) => damaged("is no format number"),
+            Err(_) => damaged("is not a format number"),
         },
         // The number may have been lost; what only format 1 has tells it too.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

@@ -94,7 +94,7 @@ pub(super) fn reseal(handle: &Handle, keys: &SealKeys) -> Result<(), StateDirErr
         }
         Ok(())
     })?;
-    tracing::info!(secrets, "sealed anew with the newest key");
+    tracing::info!(secrets, "sealed again with the newest key");
     Ok(())
 }
 

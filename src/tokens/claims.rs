@@ -121,7 +121,7 @@ fn check_audience(
     let audience = shape.audience(claims)?;
     if let Some(other) = audience.iter().find(|name| elsewhere.contains(name)) {
         // The one token could be taken from the one place and used in the other.
-        let detail = format!("its audience {} stands for another use here", quoted(other));
+        let detail = format!("its audience {} is for another use here", quoted(other));
         return Err(TokenError::WrongAudience(detail.into()));
     }
     if audience.iter().any(|name| config.audience.contains(name)) {
@@ -152,7 +152,7 @@ pub(super) fn instant(
     };
     match millis {
         Some(millis) => Ok(Some(Timestamp::from_millis(millis))),
-        None => Err(TokenError::malformed(format!("`{name}` is no date"))),
+        None => Err(TokenError::malformed(format!("`{name}` is not a date"))),
     }
 }
 

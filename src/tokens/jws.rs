@@ -122,6 +122,6 @@ fn text(header: &Map<String, Value>, name: &str) -> Result<Option<String>, Token
     match header.get(name) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(_) => Err(TokenError::malformed(format!("`{name}` is no text"))),
+        Some(_) => Err(TokenError::malformed(format!("`{name}` is not text"))),
     }
 }

@@ -47,7 +47,7 @@ impl KeySet {
     /// Reads a JWK set; keys that cannot verify signatures safely are left out and logged.
     ///
     /// # Errors
-    /// When it is no JWK set or no key of it is of use.
+    /// When it is not a JWK set or no key of it is of use.
     pub(super) fn read(document: &[u8], issuer: &str) -> Result<Self, String> {
         let value = json::read(document, 32).map_err(|faults| match faults.first() {
             Some(fault) => format!("keys: {fault}"),
@@ -169,7 +169,7 @@ impl Key {
         };
         // A point that is not on its curve is found out here, not with the first token.
         (DEFAULT_PROVIDER.verifier_factory)(&library(*first), &key)
-            .map_err(|_| "it is no key of its kind".to_owned())?;
+            .map_err(|_| "it is not a key of its kind".to_owned())?;
         Ok(Some(Self {
             kid: member("kid").map(str::to_owned),
             algorithms,
@@ -300,7 +300,7 @@ mod tests {
         );
         refused(
             json!({"kty": "EC", "crv": "P-256", "x": b64(&[1; 32]), "y": b64(&[1; 32])}),
-            "no key of its kind",
+            "not a key of its kind",
         );
         refused(json!({"kty": "oct", "k": "c2VjcmV0"}), "shared secret");
     }

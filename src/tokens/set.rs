@@ -47,7 +47,7 @@ pub(crate) struct VerifiedSet {
 /// Why a token is not taken; the description is for the transmitter.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SetError {
-    /// It is no security event token, or not as its definition says.
+    /// It is not a security event token, or not as its definition says.
     #[error("{0}")]
     Request(String),
     /// Its key, algorithm or signature is not right.
@@ -166,7 +166,7 @@ impl SetVerifier {
         let jti = match jws.claims.get("jti") {
             Some(Value::String(jti)) if !jti.is_empty() && jti.len() <= LONGEST_ID => jti.clone(),
             Some(_) => {
-                let detail = format!("its `jti` is no text of 1 to {LONGEST_ID} bytes");
+                let detail = format!("its `jti` is not text of 1 to {LONGEST_ID} bytes");
                 return Err(SetError::Request(detail));
             }
             None => return Err(SetError::Request("it has no `jti`".to_owned())),

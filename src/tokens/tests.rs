@@ -180,7 +180,7 @@ async fn a_token_becomes_a_caller_with_its_scopes() {
         refused(
             verify(&issuers, &token).await,
             "token_issuer",
-            "no issuer of principals",
+            "not an issuer of principals",
         );
     }
     let unnamed = signer.token(&claims(&issuer.url, json!({"aud": "deodar"})));
@@ -198,7 +198,7 @@ async fn a_token_is_verified_once_and_looked_up_after_that() {
     let first = verify(&issuers, &token).await.unwrap();
     assert!(Arc::ptr_eq(&cached(29).unwrap().unwrap(), &first));
     assert!(issuers.cached(&token, Usage::Caller, at(0)).is_none());
-    // Not beyond its end; what the leeway allows is verified anew.
+    // Not beyond its end; what the leeway allows is verified again.
     assert!(cached(30).is_none());
     assert!(
         issuers

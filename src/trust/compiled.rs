@@ -144,7 +144,7 @@ impl Trust {
         (is(&self.parts.admin), is(&self.parts.privileged))
     }
 
-    /// What becomes of an unmet floor of this request: the first rule that fits says. A rule names a caller
+    /// How an unmet floor of this request is handled: the first rule that fits says. A rule names a caller
     /// by its id. Where it names a maker of the caller, or the name of its API key, it can only make this
     /// stricter: neither copying a key nor choosing a name is a way out of a rule or into an exemption.
     pub(crate) fn mode(
@@ -285,7 +285,7 @@ impl Reader<'_> {
             match Country::new(code) {
                 Some(country) => countries.push(country),
                 None => self.faults.push(format!(
-                    "{key}: `{code}` is no country of ISO 3166-1 alpha-2, such as `NL`"
+                    "{key}: `{code}` is not a country of ISO 3166-1 alpha-2, such as `NL`"
                 )),
             }
         }
@@ -298,7 +298,7 @@ impl Reader<'_> {
             match text.parse() {
                 Ok(entity) => entities.push(entity),
                 Err(_) => self.faults.push(format!(
-                    "{key}: `{text}` is no entity such as `Role::\"admin\"`"
+                    "{key}: `{text}` is not an entity such as `Role::\"admin\"`"
                 )),
             }
         }
@@ -308,7 +308,7 @@ impl Reader<'_> {
     fn sensitivity(&mut self, n: usize, rule: &SensitivityRule) -> Sensitivity {
         if !(1..=4).contains(&rule.level) {
             self.faults.push(format!(
-                "sensitivity[{n}].level: {} is no level from 1 to 4",
+                "sensitivity[{n}].level: {} is not a level from 1 to 4",
                 rule.level
             ));
         }
@@ -349,7 +349,7 @@ impl Reader<'_> {
             let found = model.classification(name);
             if found.is_none() {
                 self.faults.push(format!(
-                    "{}: `{name}` is no class; those of `trust.model.required.classifications` are known",
+                    "{}: `{name}` is not a class; those of `trust.model.required.classifications` are known",
                     key(member)
                 ));
             }

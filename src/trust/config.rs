@@ -32,7 +32,7 @@ use crate::signals::SignalsConfig;
 pub struct TrustConfig {
     /// The model that the numbers of `model` are laid over.
     pub preset: Preset,
-    /// What becomes of a floor that is not met, unless a rule of `enforce` says otherwise.
+    /// How a floor that is not met is handled, unless a rule of `enforce` says otherwise.
     pub enforcement: Enforcement,
     /// Rules for callers, actions and types; the first that fits a request decides.
     pub enforce: Vec<EnforceRule>,
@@ -61,7 +61,7 @@ pub struct TrustConfig {
     pub signals: SignalsConfig,
 }
 
-/// What becomes of a configured floor, or a knock-out, that stands against a decision.
+/// How a configured floor or a knock-out is handled.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, Default, PartialOrd, Ord, Serialize, Deserialize,
 )]

@@ -59,7 +59,7 @@ fn mask(prefix: u8) -> u128 {
 }
 
 fn parse(cidr: &str) -> Result<(u128, u8), String> {
-    let wrong = || format!("`{cidr}` is no network such as `10.0.0.0/8`");
+    let wrong = || format!("`{cidr}` is not a network such as `10.0.0.0/8`");
     let (address, prefix) = cidr.split_once('/').unwrap_or((cidr, ""));
     let ip: IpAddr = address.parse().map_err(|_| wrong())?;
     let (widest, offset) = match ip {
@@ -147,8 +147,8 @@ mod tests {
             faults,
             [
                 "networks[0].cidr: `10.0.0.1/8` has bits beyond its prefix; write `10.0.0.0/8`",
-                "networks[1].cidr: `10.0.0.0/33` is no network such as `10.0.0.0/8`",
-                "networks[2].cidr: `ten` is no network such as `10.0.0.0/8`",
+                "networks[1].cidr: `10.0.0.0/33` is not a network such as `10.0.0.0/8`",
+                "networks[2].cidr: `ten` is not a network such as `10.0.0.0/8`",
             ]
         );
     }

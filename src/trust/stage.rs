@@ -23,7 +23,7 @@ pub(crate) struct Assessed {
     pub(crate) assessment: Assessment,
     /// What it was made of: what would change it is found by making it again.
     pub(crate) inputs: Inputs,
-    /// What becomes of a floor that is not met.
+    /// How a floor that is not met is handled.
     pub(crate) mode: Enforcement,
 }
 

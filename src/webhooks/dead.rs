@@ -182,7 +182,7 @@ fn bury_in(
         lines.letters.pop_front();
         dropped += 1;
     }
-    // Not at every letter that is dropped: the whole file is written anew.
+    // Not at every letter that is dropped: the whole file is written again.
     if lines.lines > most.saturating_mul(2) {
         rewrite(path, &lines.letters)?;
         lines.lines = lines.letters.len();

@@ -66,7 +66,7 @@ fn read(pattern: &str) -> Result<String, String> {
     };
     if !well_formed || name.len() > LONGEST {
         return Err(format!(
-            "`{}` is no pattern of events such as `incident.*` or `finding.brute_force_attack`",
+            "`{}` is not a pattern of events such as `incident.*` or `finding.brute_force_attack`",
             shown.escape_debug()
         ));
     }
@@ -126,11 +126,11 @@ mod tests {
     #[test]
     fn what_is_no_pattern_is_named() {
         for (pattern, expect) in [
-            ("", "no pattern"),
-            ("incident.**", "no pattern"),
-            ("*.brute", "no pattern"),
-            ("finding..x", "no pattern"),
-            ("Finding.X", "no pattern"),
+            ("", "not a pattern"),
+            ("incident.**", "not a pattern"),
+            ("*.brute", "not a pattern"),
+            ("finding..x", "not a pattern"),
+            ("Finding.X", "not a pattern"),
             ("findings.x", "did you mean `finding`?"),
             ("login.failed", "names begin with"),
         ] {

@@ -38,7 +38,7 @@ pub(crate) struct Replay {
 /// Why something was not done.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum WebhookError {
-    /// What was asked for is no webhook.
+    /// What was asked for is not a webhook.
     #[error("{0}")]
     Invalid(String),
     /// There is one already.

@@ -1,4 +1,4 @@
-//! What became of deliveries since the start: of one webhook, and of all.
+//! The results of deliveries since the start: of one webhook, and of all.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -119,7 +119,7 @@ fn what_cannot_be_checked_is_said() {
         (&["audit.ndjson", "--key-file", "short"], "is empty"),
         (&["audit.ndjson", "--public-key", "key"], "openssl"),
         (&["audit.ndjson", "--head", "nowhere"], "is not there"),
-        (&["audit.ndjson", "--head", "key"], "no head of a log"),
+        (&["audit.ndjson", "--head", "key"], "not a head of a log"),
         (
             &["audit.ndjson", "--expect-hash", "00"],
             "--expect-sequence",

@@ -101,7 +101,7 @@ fn contexts() {
     );
     check(
         |b| b["context"]["mfa"] = Value::Null,
-        &[("/context/mfa", "null is no Cedar value")],
+        &[("/context/mfa", "null is not a Cedar value")],
     );
     check(
         |b| b["context"]["ip"] = "300.0.0.1".into(),
@@ -250,7 +250,7 @@ fn inline_entities() {
             }]);
         },
         &[
-            ("/entities/0/attrs/age", "null is no Cedar value"),
+            ("/entities/0/attrs/age", "null is not a Cedar value"),
             (
                 "/entities/0/attrs/boss",
                 "an entity of type `User`, found `Doc`",

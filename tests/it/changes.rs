@@ -160,7 +160,7 @@ fn one_attribute_is_changed_and_the_others_stay() {
     assert_eq!(
         found["parents"],
         json!([]),
-        "the deleted group is no parent"
+        "the deleted group is not a parent"
     );
 }
 

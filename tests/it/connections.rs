@@ -803,5 +803,5 @@ fn a_socket_that_was_left_is_replaced_and_one_in_use_is_not() {
     tree.write("d.sock", "notes");
     let ran = second();
     assert_eq!(ran.code, 1);
-    assert!(ran.err.contains("no socket"), "{}", ran.err);
+    assert!(ran.err.contains("not a socket"), "{}", ran.err);
 }

@@ -244,5 +244,5 @@ fn a_server_is_asked_with_the_callers_key() {
     let ran = run(deodar().args(["keys", "list", "--server", &server]));
     check_refused(&ran, "the scope that it needs is keys:write");
     let path = run(deodar().args(["keys", "revoke", "../policies", "--server", &server]));
-    check_refused(&path, "is no id of a key");
+    check_refused(&path, "is not an id of a key");
 }

@@ -114,7 +114,7 @@ fn limits_and_logging_change_under_way_and_other_keys_need_a_restart() {
         client_get(&served)["restartNeeded"] == json!(["reload.guard"])
     });
     wait_until("the line about logging", || {
-        served.log().contains("logging settings taken up")
+        served.log().contains("logging settings applied")
     });
     tree.write("deodar.toml", "[limits]\nbody_byte = 5\n");
     wait_until("the faulty file", || {

@@ -162,7 +162,7 @@ fn what_looks_like_an_accident_waits_for_a_word() {
     assert!(matches!(done, Reloaded::Published { sequence: 2, .. }));
     assert!(!pdp.health().is_degraded());
 
-    // Renaming every policy is no loss, and the guard can be switched off.
+    // Renaming every policy is not a loss, and the guard can be switched off.
     tree.write("p/f.cedar", &forbid.replace("\"f\"", "\"g\""));
     assert!(pdp.reload().is_ok());
     let unguarded = Pdp::builder()

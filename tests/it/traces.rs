@@ -168,7 +168,7 @@ mod collector {
                 .is_empty()
         );
         wait_until("the line about the collector", || {
-            served.log().contains("the collector takes no spans")
+            served.log().contains("the collector accepts no spans")
         });
     }
 }

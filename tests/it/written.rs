@@ -339,7 +339,7 @@ fn a_write_decides_at_once_and_survives_a_restart() {
         .unwrap();
     assert_eq!((deleted.sequence, deleted.deleted), (3, 1));
     assert!(!decisions(&pdp)[1].0);
-    // What changes nothing is no new state.
+    // What changes nothing is not a new state.
     assert_eq!(
         pdp.write_entities(vec![delete("U", "0")]).unwrap().sequence,
         3

@@ -150,7 +150,7 @@ impl FileSink {
     }
 
     /// Whether somebody moved, removed or cut the file, so that the path leads elsewhere. The next
-    /// write makes it anew.
+    /// write makes it again.
     pub(crate) fn was_moved(&mut self) -> bool {
         if self.looked.elapsed() < LOOK_EVERY {
             return false;

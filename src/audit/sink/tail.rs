@@ -72,7 +72,7 @@ pub(super) fn find(file: &mut File) -> io::Result<Tail> {
 }
 
 fn not_records() -> io::Error {
-    io::Error::other("is no decision log, and is left as it is")
+    io::Error::other("is not a decision log, and is left as it is")
 }
 
 /// The last record in these bytes, and where it ends. `whole` says whether the first line is whole.
@@ -162,7 +162,7 @@ mod tests {
     fn a_file_of_something_else_is_left_alone() {
         for text in ["Dear Sir,\n", "{\"kind\":\n", "root:x:0:0\n", "x"] {
             let error = tail(text.as_bytes()).unwrap_err();
-            assert!(error.to_string().contains("no decision log"), "{text}");
+            assert!(error.to_string().contains("not a decision log"), "{text}");
         }
     }
 }

@@ -388,7 +388,7 @@ fn settings_that_cannot_be_used_stop_the_start() {
     assert!(error.contains("no/such/file"), "{error}");
     std::fs::write(room.path("letter"), "Dear Sir,\nnot a log\n").unwrap();
     let error = fails(config(&|c| c.file = Some(room.path("letter"))));
-    assert!(error.contains("is no decision log"), "{error}");
+    assert!(error.contains("is not a decision log"), "{error}");
     let left = std::fs::read_to_string(room.path("letter")).unwrap();
     assert_eq!(left, "Dear Sir,\nnot a log\n");
     let log = start(&room.config(ChainKind::Hmac));

@@ -230,7 +230,7 @@ fn another_key_is_found_out() {
         ..Wanted::default()
     };
     assert_eq!(room.verify_against(&wanted).bad, None);
-    // A chain made anew without a key is no sealed one.
+    // A chain made again without a key is not a sealed one.
     let room = without_head(ChainKind::None, usize::MAX);
     for chain in [ChainKind::Hmac, ChainKind::Ed25519] {
         assert!(room.verify(chain).bad.is_some());

@@ -149,7 +149,7 @@ impl Walk<'_> {
         }
     }
 
-    /// A head that somebody else sealed is no anchor but a forgery.
+    /// A head that somebody else sealed is not an anchor but a forgery.
     fn check_head(&mut self) -> Result<(), Stop> {
         let keys = &self.wanted.keys;
         if let Some((path, head)) = &self.head
@@ -189,7 +189,7 @@ impl Walk<'_> {
         let text = std::mem::take(&mut self.lines.text);
         let read = unseal(&text).zip(serde_json::from_slice::<Meta<'_>>(&text).ok());
         let Some((sealed, meta)) = read else {
-            return stop(here, Wrong::Changed, "is no sealed record".to_owned());
+            return stop(here, Wrong::Changed, "is not a sealed record".to_owned());
         };
         let here = self.place(Some(meta.sequence));
         let keys = &self.wanted.keys;
@@ -445,7 +445,7 @@ impl Walk<'_> {
         }
         if report.checked == "nothing" {
             notes.push(
-                "without a key only the chain was checked: whoever can write the file can make another"
+                "without a key only the chain was checked: anyone who can write the file can make another"
                     .to_owned(),
             );
         }

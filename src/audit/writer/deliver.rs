@@ -88,7 +88,7 @@ impl Writer {
     /// Whether the file is still where it was. Another one begins with a record that says so.
     pub(super) fn look_for_file(&mut self) {
         if self.file.as_mut().is_some_and(FileSink::was_moved) {
-            tracing::warn!("the audit log was moved away, and is begun anew");
+            tracing::warn!("the audit log was moved away, and begins again");
             let log = self.log.clone();
             self.notice(&Notice::Reopened {
                 common: self.common(),

@@ -53,7 +53,7 @@ impl IssuerConfig {
         }
         if self.audience.is_empty() || self.audience.iter().any(String::is_empty) {
             notes.note(
-                "`audience` names nobody",
+                "`audience` names no audience",
                 "list the `aud` that its tokens for this server have",
             );
         }
@@ -133,7 +133,7 @@ impl IssuerConfig {
             );
         }
         if self.max_age.is_some_and(|age| age.is_zero()) {
-            notes.note("`max_age` is no time at all", "leave the key out");
+            notes.note("`max_age` is not time at all", "leave the key out");
         }
     }
 

@@ -38,7 +38,7 @@ impl Default for Arena {
 }
 
 impl Arena {
-    /// Keeps `value` and lends it out.
+    /// Keeps `value` and gives a reference to it.
     pub(crate) fn keep(&self, value: Value) -> &Value {
         let at = self.used.get();
         self.used.set(at + 1);

@@ -115,7 +115,7 @@ impl CompiledPolicies {
         self.units.get(unit)
     }
 
-    /// Whether so much of the program is no longer used that it is better compiled anew.
+    /// Whether so much of the program is no longer used that it is better compiled again.
     pub(crate) fn is_worn_out(&self) -> bool {
         let live: usize = self.units.iter().map(|unit| unit.bodies()).sum();
         self.bodies > 2 * live + 1_000

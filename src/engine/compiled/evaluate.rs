@@ -36,7 +36,7 @@ pub(crate) enum EvaluateError {
     Mismatched,
 }
 
-/// Room that one decision leaves to the next: keep one per thread.
+/// Buffers reused between decisions: keep one per thread.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     arena: Arena,

@@ -2,7 +2,7 @@
 
 use super::outcome::{ErrorCode, PolicyIndex};
 
-/// What became of a node or of a policy's conditions.
+/// The result of a node or of a policy's conditions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Seen {
     /// It was true.

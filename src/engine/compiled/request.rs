@@ -3,7 +3,7 @@
 use crate::entities::{EntityVersion, Locals, RawValue, Record, RequestSymbols, Sym, Symbols, Uid};
 
 /// Principal, action, resource and context, bound to one version. Made once and used again: binding the
-/// next request keeps the room of the last.
+/// next request reuses the buffers of the last.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct EngineRequest {
     pub(crate) locals: Locals,

@@ -48,7 +48,7 @@ impl<'a> World<'a> {
 /// Up to this many ids a list is searched; beyond, marks are looked at.
 const LISTED: usize = 24;
 
-/// An entity and what is above it, nearest first; its room is used again.
+/// An entity and what is above it, nearest first; its buffers are reused.
 #[derive(Debug, Default)]
 pub(crate) struct Closure {
     list: Vec<Uid>,

@@ -189,7 +189,7 @@ impl MaxMind {
     /// Reads a database into memory.
     ///
     /// # Errors
-    /// When the file cannot be read, or is no database that tells where addresses are.
+    /// When the file cannot be read, or is not a database that tells where addresses are.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, String> {
         let path = path.into();
         let loaded = read(&path)?;
@@ -305,7 +305,7 @@ fn read(path: &Path) -> Result<Loaded, String> {
     let reader = Reader::from_source(bytes).map_err(|error| {
         fault(
             path,
-            &format_args!("is no database in MaxMind's format: {error}"),
+            &format_args!("is not a database in MaxMind's format: {error}"),
         )
     })?;
     let kind = reader.metadata().database_type.to_ascii_lowercase();

@@ -46,7 +46,7 @@ pub(in crate::score) fn measure(
     let impossible = add_speed(&mut sum, model, location, now);
     let exact = match location.point {
         Some((_, accuracy)) => u64::from(accuracy) <= u64::from(of.inexact_km) * 1_000,
-        // A country alone is no exact place.
+        // A country alone is not an exact place.
         None => !worst,
     };
     let known = Known {

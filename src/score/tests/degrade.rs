@@ -11,7 +11,7 @@ fn older(evident: &mut Evident) {
     }
 }
 
-/// Another value of what is known; telling what was not known is no worsening.
+/// Another value of what is known; telling what was not known is not a worsening.
 fn change<T>(known: &mut Option<T>, to: T) {
     if let Some(known) = known {
         *known = to;

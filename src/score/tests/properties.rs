@@ -129,7 +129,7 @@ proptest! {
         let step_up = model.step_up(&inputs, trust, level, now());
         prop_assert!(step_up.other.is_empty());
         for offer in step_up.ordered(None) {
-            // As a request is made anew: with the evidence, and what it proves.
+            // As a request is made again: with the evidence, and what it proves.
             let mut after = inputs.clone();
             after.authentication.evidence.push(Evidence {
                 method: Some(offer.method),

@@ -1,5 +1,5 @@
 //! How full the server is: requests, connections and bodies beside their bounds, and what gave way or was
-//! refused for want of room.
+//! refused because there was no room.
 
 use std::sync::Arc;
 

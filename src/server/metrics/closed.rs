@@ -83,7 +83,7 @@ impl Closed for Band {
 }
 
 closed! {
-    /// Why a request was turned away for want of room.
+    /// Why a request was turned away because there was no room.
     Shed {
         /// No place among the requests under way became free in time.
         Overloaded = "overloaded",

@@ -105,7 +105,7 @@ pub(super) fn declared() -> Vec<Watched> {
         ),
         (
             "audit_dropped",
-            "Decisions that the decision log has no record of",
+            "Decisions without a record in the decision log",
             Kind::Counter,
         ),
         (
@@ -115,7 +115,7 @@ pub(super) fn declared() -> Vec<Watched> {
         ),
         (
             "token_verifications",
-            "Tokens that were verified anew, refused ones among them",
+            "Tokens that were verified, including refused ones",
             Kind::Counter,
         ),
         (

@@ -73,7 +73,7 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, pdp: &Pdp, state: &Sta
         ),
         (
             "entities_held_back",
-            "Entities written through the API that are at odds with files or the schema",
+            "Entities written through the API that conflict with files or the schema",
             state.store().held_back_count() as u64,
         ),
         (

@@ -10,7 +10,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use super::super::signals::kinds::NAMES;
 use crate::ssf::Receivers;
 
-/// What became of an event.
+/// The result of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::server) enum EventResult {
     /// It counts.

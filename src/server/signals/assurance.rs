@@ -91,7 +91,7 @@ fn read(body: Value, app: &App, now: Timestamp) -> Result<AssuranceRecord, Vec<I
         Some(acr) => {
             let known = app.acr_level(acr);
             if known.is_none() {
-                let detail = format!("`{}` is no class of authentication here", shown(acr));
+                let detail = format!("`{}` is not a class of authentication here", shown(acr));
                 fields.fault("acr", detail);
             }
             known

@@ -167,7 +167,7 @@ fn with_data(name: &str, data: Option<Value>, fields: &mut Fields) -> Option<Eve
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "docs/signals.md lists them".to_owned(),
             };
-            let detail = format!("`{}` is no type of event; {hint}", shown(name));
+            let detail = format!("`{}` is not a type of event; {hint}", shown(name));
             fields.fault("type", detail);
             return None;
         }
@@ -346,7 +346,9 @@ mod tests {
         );
         check(
             json!({"type": "auth.login_faild"}),
-            &["/type: `auth.login_faild` is no type of event; did you mean `auth.login_failed`?"],
+            &[
+                "/type: `auth.login_faild` is not a type of event; did you mean `auth.login_failed`?",
+            ],
         );
         check(json!({"type": null}), &["/type: is required"]);
         check(json!({"timestamp": null}), &["/timestamp: is required"]);

@@ -1,4 +1,4 @@
-//! `POST /events`: security events, one or many, each answered by itself.
+//! `POST /events`: security events, one or many, each answered separately.
 
 use std::sync::Arc;
 

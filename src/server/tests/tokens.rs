@@ -159,7 +159,7 @@ async fn callers_come_with_tokens_and_have_the_scopes_in_them() {
         (&who["name"], &who["scopes"]),
         (&json!("named"), &json!(["watch"]))
     );
-    // A token of principals is no caller's, and a changed one nobody's.
+    // A token of principals is not a caller's, and a changed one nobody's.
     for bad in [
         token(json!({"aud": "app"})),
         format!("{named}x"),

@@ -154,7 +154,7 @@ impl SignalsConfig {
             if Sort::from_name(name).is_none_or(|sort| !sort.security()) {
                 let shown: String = name.chars().take(60).collect();
                 faults.push(format!(
-                    "`rules.suspicious_types` has `{shown}`, which is no type of security event such as \
+                    "`rules.suspicious_types` has `{shown}`, which is not a type of security event such as \
                      `app.anomalous_api_usage`"
                 ));
             }

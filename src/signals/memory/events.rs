@@ -1,4 +1,4 @@
-//! Events to state, each by itself.
+//! Events to state, each separately.
 
 use super::super::dedup::key;
 use super::super::event::{Event, EventKind, EventSubject};

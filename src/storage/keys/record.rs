@@ -62,7 +62,7 @@ pub(super) enum Maker<'a> {
     Token,
 }
 
-/// How much a key's caller may ask for; zero is no bound.
+/// How much a key's caller may ask for; zero means no bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct KeyLimits {

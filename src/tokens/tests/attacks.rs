@@ -206,7 +206,7 @@ async fn claims_that_are_not_right() {
         (
             json!({"iss": format!("{}/", issuer.url)}),
             "token_issuer",
-            "no issuer",
+            "not an issuer",
         ),
         (json!({"iss": null}), "token_malformed", "`iss`"),
         (json!({"iss": [issuer.url]}), "token_malformed", "`iss`"),

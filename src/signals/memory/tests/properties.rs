@@ -304,7 +304,7 @@ proptest! {
         }
     }
 
-    /// And all but what has to be remediated ends by itself.
+    /// And all but what has to be remediated ends on its own.
     #[test]
     fn locks_of_addresses_end_by_themselves(events in any_events()) {
         let bench = Bench::with(|config| config.block.enabled = true);
