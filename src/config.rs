@@ -461,7 +461,7 @@ impl Config {
         {
             fault(
                 "server.listen",
-                format!("{listen} can be reached by others, and there is nobody to answer"),
+                format!("{listen} can be reached from other machines, and no caller is configured"),
                 "name `[[callers]]`, set `state.dir` and create keys, or set \
                  `server.danger_allow_anonymous = true`",
             );

@@ -87,7 +87,7 @@ fn other_addresses_than_loopback_need_a_word_that_says_danger() {
         "server.listen = \"0.0.0.0:80\"",
         &[],
         &[
-            "`server.listen` (/etc/deodar/deodar.toml:1): 0.0.0.0:80 can be reached by others, and there is nobody to answer [name `[[callers]]`, set `state.dir` and create keys, or set `server.danger_allow_anonymous = true`]",
+            "`server.listen` (/etc/deodar/deodar.toml:1): 0.0.0.0:80 can be reached from other machines, and no caller is configured [name `[[callers]]`, set `state.dir` and create keys, or set `server.danger_allow_anonymous = true`]",
         ],
     );
     let config = load(
