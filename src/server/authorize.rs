@@ -80,7 +80,7 @@ async fn answer(
                 let verify = principal::verify(app, &pending, now);
                 let verified;
                 (verified, turn, place) = aside(app, turn, place, body.len(), verify).await?;
-                principal::resolve(pending, &*verified?)?
+                principal::resolve(pending, &verified)?
             }
         },
     };
@@ -99,7 +99,10 @@ async fn answer(
         .at_least()
         .is_some_and(|at_least| at_least > pdp.state().sequence())
     {
-        let wait = wait_for_sequence(pdp, &request);
+        let wait = async {
+            wait_for_sequence(pdp, &request).await;
+            Ok(())
+        };
         ((), turn, place) = aside(app, turn, place, body.len(), wait).await?;
     }
     let outcome = turn.run(|| pdp.authorize(&request))?;
@@ -138,11 +141,11 @@ async fn aside<T>(
     turn: Turn,
     place: Place,
     size: usize,
-    wait: impl Future<Output = T>,
+    wait: impl Future<Output = Result<T, Problem>>,
 ) -> Result<(T, Turn, Place), Problem> {
     drop(place);
     let parked = app.lane.park(turn).await.ok_or_else(|| overloaded(app))?;
-    let done = wait.await;
+    let done = wait.await?;
     drop(parked);
     let turn = app.lane.turn(size).await.ok_or_else(|| overloaded(app))?;
     let place = app.requests.take(app.limits.load().queue_timeout).await;
