@@ -163,7 +163,7 @@ impl InlineRule {
 pub struct CallerLimits {
     /// Requests per second, on average.
     pub requests_per_second: u32,
-    /// Requests at once on top of that, after a rest; zero for as many as a second has.
+    /// Requests above that rate in a burst; zero for as many as a second has.
     pub burst: u32,
     /// Requests under way at once.
     pub concurrent: u32,
@@ -186,7 +186,7 @@ impl CallerLimits {
     }
 }
 
-/// Which obligations a caller discharges.
+/// Which obligations a caller handles.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Handles {
     /// Whatever an answer carries: the caller checks it itself with
@@ -267,7 +267,7 @@ impl Caller {
         }
     }
 
-    /// The same caller under bounds of its own, in place of those that all have.
+    /// The same caller with limits of its own in place of the general ones.
     #[must_use]
     pub fn with_limits(self, limits: CallerLimits) -> Self {
         self.changed(|inner| inner.limits = Some(limits))
@@ -289,7 +289,7 @@ impl Caller {
         )
     }
 
-    /// A caller on this machine that has not said who it is: it may decide and search, and handles
+    /// A caller on this machine without a credential: it may decide and search, and handles
     /// only the obligations that its request lists.
     #[must_use]
     pub fn anonymous() -> Self {
@@ -301,7 +301,7 @@ impl Caller {
         )
     }
 
-    /// The caller's name, as it stands in records.
+    /// The caller's name, as in records.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.inner.name
@@ -329,7 +329,7 @@ impl Caller {
         self.inner.bound_as.iter().map(String::as_str)
     }
 
-    /// Whether the caller has said who it is.
+    /// Whether the caller showed a credential.
     #[must_use]
     pub fn is_named(&self) -> bool {
         self.name() != ANONYMOUS
@@ -358,7 +358,7 @@ impl Caller {
         self.inner.inline
     }
 
-    /// Which obligations it discharges, whatever its request says.
+    /// Which obligations it handles, whatever its request says.
     #[must_use]
     pub fn handles(&self) -> &Handles {
         &self.inner.handles

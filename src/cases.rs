@@ -25,8 +25,7 @@ use crate::trust::TrustConfig;
 pub use discover::read;
 pub use expect::Expect;
 
-/// Where policies, schema and entities come from when a case file does not say, or against what it
-/// says.
+/// Policies, schema and entities for case files that name none, or in place of those they name.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
     /// Files and directories of policies; over what a case file names.
@@ -44,7 +43,7 @@ pub struct Suite {
     pub file: PathBuf,
     /// Its cases, in order.
     pub cases: Vec<Case>,
-    /// What its format wants told apart from passing and failing.
+    /// What its format reports besides passing and failing.
     pub notes: Vec<String>,
     setup: Setup,
 }
@@ -75,7 +74,7 @@ pub struct Case {
     pub now: Option<Timestamp>,
     /// How the principal was authenticated.
     pub authentication: Option<Authentication>,
-    /// Entities that stand in the store for this case, in place of those of the same id.
+    /// Entities stored for this case, in place of those of the same id.
     pub entities: Vec<Value>,
     /// Whether these are all the entities there are.
     only_these_entities: bool,
@@ -85,7 +84,7 @@ pub struct Case {
     pub expect: Expect,
 }
 
-/// How a case came out; an empty list of failures is a pass.
+/// The result of a case; without failures it passed.
 #[derive(Debug)]
 pub struct Verdict<'a> {
     /// The case.

@@ -67,29 +67,29 @@ pub struct Config {
     pub schema: Vec<PathBuf>,
     /// Files and directories of entities.
     pub entities: Vec<PathBuf>,
-    /// Where the last good sources are kept.
+    /// The state directory, where there is one.
     pub state_dir: Option<PathBuf>,
     /// Whether to refuse to start on the last good sources.
     pub strict_start: bool,
-    /// What seals secrets in the state directory.
+    /// The key that seals secrets in the state directory.
     pub state_key: Option<SecretRef>,
-    /// What sealed them before; everything is sealed again at the start.
+    /// Keys that sealed them before; every secret is sealed again at the start.
     pub state_previous_keys: Vec<SecretRef>,
     /// Revisions whose sources are kept.
     pub keep_revisions: usize,
-    /// How changes of the sources are noticed.
+    /// How the server notices changes of the sources.
     pub watch: WatchMode,
-    /// Rest that a change must be followed by before it is taken up.
+    /// How long sources must be unchanged before a reload reads them.
     pub debounce: Duration,
-    /// Time between two looks at the files.
+    /// Time between two polls of the files.
     pub poll_interval: Duration,
     /// Whether reloads that look like an accident are held back.
     pub guard: bool,
-    /// What an evaluation error in a forbid means.
+    /// What a forbid means whose evaluation fails.
     pub on_error: OnError,
-    /// What evaluates policies.
+    /// The engine that evaluates policies.
     pub engine: EngineChoice,
-    /// Which share of decisions the reference checks in the shadow.
+    /// The share of decisions that the reference engine checks.
     pub shadow: ShadowSettings,
     /// The context member that carries `Deodar::Env`.
     pub env_member: String,
@@ -101,7 +101,7 @@ pub struct Config {
     pub trust: Option<TrustConfig>,
     /// Whether it is injected where there is no schema.
     pub inject_without_schema: bool,
-    /// What the names of the annotations that Deodar reads begin with; empty unless set.
+    /// Prefix of the names of annotations that Deodar reads; empty unless set.
     pub annotation_prefix: String,
     /// Names that `@obligation` may use.
     pub obligations: Vec<String>,
@@ -111,17 +111,17 @@ pub struct Config {
     pub server: ServerConfig,
     /// Callers that the file names.
     pub callers: Vec<CallerConfig>,
-    /// Issuers whose tokens are taken.
+    /// Issuers whose tokens are accepted.
     pub issuers: Vec<IssuerConfig>,
-    /// Who is told of findings and incidents.
+    /// Webhooks: receivers of findings and incidents.
     pub webhooks: Vec<WebhookConfig>,
     /// How.
     pub webhook_delivery: WebhookDeliveryConfig,
-    /// Transmitters whose security event tokens are taken.
+    /// Transmitters whose security event tokens are accepted.
     pub receivers: Vec<ReceiverConfig>,
     /// The key that commands show to a server.
     pub client_key: Option<SecretRef>,
-    /// How commands that talk to a server trust it.
+    /// Certificates by which commands trust a server.
     pub client: ClientConfig,
     /// Bounds on requests and on what is read from disk.
     pub limits: LimitsConfig,
@@ -140,23 +140,23 @@ pub struct Config {
 /// The HTTP server.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
-    /// Where decisions are asked for.
+    /// The address for decisions.
     pub listen: SocketAddr,
-    /// Where probes and metrics are served, if not there.
+    /// The address for probes and metrics, if another one.
     pub ops_listen: Option<SocketAddr>,
     /// Names that the Host header may have, without a port.
     pub hosts: Vec<String>,
-    /// Whether to listen on other addresses than loopback although callers do not say who they are.
+    /// Whether anonymous callers are served on other addresses than loopback.
     pub danger_allow_anonymous: bool,
     /// Whether callers on this machine may decide without saying who they are.
     pub anonymous_loopback: bool,
-    /// Origins whose pages may read answers, such as `https://admin.example.org`.
+    /// Origins of web pages that may read answers (CORS), such as `https://admin.example.org`.
     pub cors_origins: Vec<String>,
-    /// How long requests are still taken after readiness fell.
+    /// How long requests are accepted after readiness fell.
     pub drain_delay: Duration,
     /// How long requests under way may take after that.
     pub drain_timeout: Duration,
-    /// A Unix-domain socket that is listened on too.
+    /// A Unix-domain socket to listen on as well.
     pub socket: Option<PathBuf>,
     /// Its permissions.
     pub socket_mode: u32,
@@ -178,7 +178,7 @@ pub struct LimitsConfig {
     pub read_timeout: Duration,
     /// Time a connection may stay open between two requests.
     pub idle_timeout: Duration,
-    /// Time a request may wait for its turn.
+    /// How long a request may wait for a place.
     pub queue_timeout: Duration,
     /// How long requests may wait for a processor; beyond it a share of them is refused. Zero means no bound.
     pub target_wait: Duration,
@@ -567,7 +567,7 @@ impl Config {
             .map(|(name, value, origin)| (name, value.to_json(), origin))
     }
 
-    /// The keys in which `newer` differs and that only a restart takes up.
+    /// The keys in which `newer` differs and that take effect only after a restart.
     #[must_use]
     pub fn restart_needed(&self, newer: &Self) -> Vec<&'static str> {
         self.layers.restart_needed(&newer.layers)

@@ -12,7 +12,7 @@ use crate::fetch;
 /// The decision log. Without a sink nothing is recorded.
 #[derive(Debug, Clone)]
 pub struct AuditConfig {
-    /// The file of records; rotated files stand beside it.
+    /// The file of records; rotated files are beside it.
     pub file: Option<PathBuf>,
     /// Whether records go to standard output.
     pub stdout: bool,
@@ -32,15 +32,15 @@ pub struct AuditConfig {
     pub allow_percent: u8,
     /// The routes whose decisions are recorded; none for all.
     pub routes: Vec<String>,
-    /// What happens to a record that finds no room.
+    /// What happens to a record when the buffer is full.
     pub overflow: Overflow,
     /// Records that may wait to be written.
     pub buffer: usize,
     /// Bytes of requests that may wait with them.
     pub buffer_bytes: usize,
-    /// How long a caller waits for room under [`Overflow::Block`].
+    /// How long a caller waits for space under [`Overflow::Block`].
     pub block_timeout: Duration,
-    /// How records are bound to each other.
+    /// How records are chained.
     pub chain: ChainKind,
     /// The key of the chain.
     pub key: Option<SecretRef>,
@@ -48,7 +48,7 @@ pub struct AuditConfig {
     pub checkpoint_records: u64,
     /// Time after which one is written, if there were records.
     pub checkpoint_interval: Duration,
-    /// Size at which the file is rotated; 0 for never.
+    /// Size in bytes at which the file is rotated; 0 for never.
     pub rotate_bytes: u64,
     /// Age at which the file is rotated; zero for never.
     pub rotate_age: Duration,

@@ -13,17 +13,17 @@ use crate::nearest::nearest;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CallerConfig {
-    /// Its name, as it stands in records.
+    /// Its name, as in records.
     pub name: String,
     /// Names of its scopes.
     pub scopes: Vec<String>,
     /// What it may assert about entities: `off`, `add` or `override`.
     #[serde(default = "add")]
     pub inline: String,
-    /// Names of the obligations it discharges.
+    /// Names of the obligations it handles.
     #[serde(default)]
     pub handles: Vec<String>,
-    /// Bounds of its own, in place of those that all have.
+    /// Limits of its own in place of the general ones.
     #[serde(default)]
     pub limits: Option<CallerLimitsConfig>,
     /// SHA-256 of API keys in hexadecimal, as `deodar keys hash` prints it.
@@ -47,7 +47,7 @@ pub struct CallerLimitsConfig {
     /// Requests per second, on average.
     #[serde(default)]
     pub requests_per_second: u32,
-    /// Requests at once on top, after a rest.
+    /// Requests above that rate in a burst.
     #[serde(default)]
     pub burst: u32,
     /// Requests under way at once.
@@ -55,7 +55,7 @@ pub struct CallerLimitsConfig {
     pub concurrent: u32,
 }
 
-/// A bearer token that is a caller's.
+/// A bearer token of a caller.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenMatch {

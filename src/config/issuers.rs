@@ -24,9 +24,9 @@ pub use check::{check, disjoint};
 pub struct IssuerConfig {
     /// The exact `iss` of its tokens.
     pub issuer: String,
-    /// Audiences that stand for this server; a token must name one of them.
+    /// Audiences that mean this server; a token must name one of them.
     pub audience: Vec<String>,
-    /// What its tokens stand for.
+    /// Whether its tokens are callers' or principals'.
     pub usage: TokenUsage,
     /// The claim shapes to start from; every other key beats it.
     #[serde(default)]
@@ -42,14 +42,14 @@ pub struct IssuerConfig {
     /// A file with the keys, instead; read again when it changes.
     #[serde(default)]
     pub jwks_file: Option<PathBuf>,
-    /// Signature algorithms that are taken.
+    /// Signature algorithms that are accepted.
     #[serde(default = "default_algorithms")]
     pub algorithms: Vec<TokenAlgorithm>,
 
     /// What the clocks of issuer and server may differ by; at most 5 minutes.
     #[serde(default = "default_leeway", deserialize_with = "duration")]
     pub leeway: Duration,
-    /// Oldest token that is taken, by its `iat`, which it must then have.
+    /// Oldest token that is accepted, by its `iat`, which it must then have.
     #[serde(default, deserialize_with = "some_duration")]
     pub max_age: Option<Duration>,
     /// What the header `typ` must be, such as `at+jwt`.
@@ -93,13 +93,13 @@ pub struct IssuerConfig {
     /// Claims that list groups.
     #[serde(default)]
     pub groups: Option<Vec<GroupClaim>>,
-    /// The entity type of groups; without it no groups are taken over.
+    /// The entity type of groups; without it no groups are read.
     #[serde(default)]
     pub group_type: Option<String>,
     /// Claims that list roles.
     #[serde(default)]
     pub roles: Option<Vec<GroupClaim>>,
-    /// The entity type of roles; without it no roles are taken over.
+    /// The entity type of roles; without it no roles are read.
     #[serde(default)]
     pub role_type: Option<String>,
 
@@ -109,8 +109,7 @@ pub struct IssuerConfig {
     /// JSON pointer to the caller's scopes, a list or a text divided by spaces.
     #[serde(default)]
     pub caller_scopes: Option<String>,
-    /// What a scope of this server begins with, such as `deodar:`; it is taken off, and other scopes
-    /// are passed over.
+    /// What a scope of this server begins with, such as `deodar:`; it is removed, and other scopes are ignored.
     #[serde(default)]
     pub scope_prefix: Option<String>,
 

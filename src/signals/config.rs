@@ -44,9 +44,9 @@ pub struct SignalsConfig {
     pub sessions: SessionsConfig,
     /// Places of a principal.
     pub places: PlacesConfig,
-    /// How long what is kept.
+    /// How long records are kept.
     pub retention: RetentionConfig,
-    /// How much is kept.
+    /// How many records are kept.
     pub bounds: BoundsConfig,
 }
 
@@ -126,7 +126,7 @@ pub struct RulesConfig {
     pub credential_compromise: OnceRule,
 }
 
-/// Hard blocks, which are opted into.
+/// Hard blocks; off unless enabled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BlockConfig {
@@ -136,7 +136,7 @@ pub struct BlockConfig {
     pub lasts: Span,
 }
 
-/// Rates of a principal, which are opted into.
+/// Rates of a principal; off unless enabled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RatesConfig {
@@ -150,21 +150,21 @@ pub struct RatesConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SessionsConfig {
-    /// A session that was not used for so long proves nothing any more.
+    /// Idle time after which a session proves nothing.
     pub idle: Span,
-    /// A session that is so old proves nothing any more.
+    /// Age at which a session proves nothing.
     pub absolute: Span,
-    /// Sessions of a user at once; of more the oldest ends. 0 is not a limit.
+    /// Sessions of a user at once; with more, the oldest ends. 0 means no limit.
     pub concurrent: u16,
 }
 
-/// When a place is known.
+/// When a place counts as known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PlacesConfig {
-    /// On so many distinct days.
+    /// Distinct days on which it was seen.
     pub days: u16,
-    /// Of so many last ones.
+    /// The last days that are looked at.
     pub within_days: u16,
 }
 

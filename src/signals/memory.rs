@@ -42,7 +42,7 @@ use crate::hex::hex;
 use crate::request::EntityRef;
 use crate::timestamp::Timestamp;
 
-/// What is told of findings, incidents and changes. It is called while nothing is locked, and must not
+/// Receives findings, incidents and changes. It is called while nothing is locked, and must not
 /// wait.
 pub type NoticeSink = Arc<dyn Fn(Notice) + Send + Sync>;
 
@@ -247,7 +247,7 @@ fn scope(subject: &EventSubject) -> String {
 }
 
 impl MemorySignals {
-    /// Knows nothing yet. `notices` is told of findings, incidents and changes.
+    /// An empty store. `notices` receives findings, incidents and changes.
     #[must_use]
     pub fn new(config: SignalsConfig, notices: Option<NoticeSink>) -> Self {
         Self {
@@ -255,7 +255,7 @@ impl MemorySignals {
         }
     }
 
-    /// Takes other numbers; they hold from the next call on.
+    /// Changes the configuration, from the next call on.
     pub fn set_config(&self, config: SignalsConfig) {
         self.core.config.store(Arc::new(config));
     }

@@ -82,7 +82,7 @@ pub struct Standing {
     pub overridden_until: Option<Timestamp>,
 }
 
-/// What is known of a device by its id.
+/// What is known of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DeviceStanding {
     /// Whether it is registered to the user who asks.
@@ -170,7 +170,7 @@ pub struct DeviceRecord {
     pub compliant: Option<bool>,
 }
 
-/// An authentication that a session has seen.
+/// An authentication in a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AssuranceRecord {
     /// The session.
@@ -182,7 +182,7 @@ pub struct AssuranceRecord {
     pub evidence: Evidence,
 }
 
-/// Something that is ordered.
+/// A change that a caller orders.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// Registers a device or reports on it.
@@ -230,7 +230,7 @@ pub enum Change {
     },
 }
 
-/// Why a change or an event was not taken.
+/// Why a change or an event was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChangeError {
@@ -258,7 +258,7 @@ pub enum ChangeError {
     State(String),
 }
 
-/// How full a room of the store is.
+/// How full a part of the store is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Usage {
     /// Its name: `subjects`, `strangers`, `sessions`, `devices`, `addresses`.
@@ -330,7 +330,7 @@ pub enum FindingKind {
     CredentialCompromise,
 }
 
-/// What a notice is of.
+/// The kind of a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum NoticeKind {
     /// A finding.
@@ -343,10 +343,10 @@ pub enum NoticeKind {
     SubjectChanged,
 }
 
-/// Something that leaves as a signed webhook.
+/// An event that is sent to webhooks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
-    /// What it is of.
+    /// Its kind.
     pub kind: NoticeKind,
     /// The finding's or incident's own name, such as `brute_force_attack`; for a change what was done.
     pub name: String,
@@ -364,7 +364,7 @@ pub struct Notice {
     pub detail: String,
 }
 
-/// What keeps the state of subjects. Embedded ones are in memory, and durable in the state directory.
+/// Keeps the state of subjects: in memory, or durable in the state directory.
 ///
 /// [`SignalStore::standing`] and [`SignalStore::observe`] are on the way of every scored decision: they
 /// do no I/O and do not wait. The others may wait for the disk.

@@ -44,12 +44,12 @@ pub struct TrustConfig {
     pub networks: Vec<NetworkRule>,
     /// Countries.
     pub countries: Countries,
-    /// Who counts as an administrator, and who as privileged.
+    /// Roles of administrators and of privileged principals.
     pub roles: Roles,
-    /// Where facts of an account stand in the principal's stored entity.
+    /// Attributes of the principal's stored entity that describe its account.
     pub attributes: Attributes,
-    /// Principals whose score and knock-outs hold nothing against them: for emergencies. Each of their
-    /// decisions is logged and leaves as a notice.
+    /// Principals whose score and knock-outs do not count, for emergencies. Each of their decisions is logged and
+    /// sent to webhooks.
     pub break_glass: Vec<String>,
     /// A database in MaxMind's format: addresses to countries and coordinates.
     pub geoip: Option<std::path::PathBuf>,
@@ -57,7 +57,7 @@ pub struct TrustConfig {
     pub acr: Assurances,
     /// Numbers of the model that differ from the preset's.
     pub model: ModelOverlay,
-    /// How signals are kept and what is concluded from them.
+    /// How signals are kept and correlated.
     pub signals: SignalsConfig,
 }
 
@@ -100,7 +100,7 @@ pub struct EnforceRule {
     pub resource_types: Vec<String>,
     /// Types of principals.
     pub principal_types: Vec<String>,
-    /// What it means for them; required.
+    /// The mode for them; required.
     pub mode: Option<Enforcement>,
 }
 
@@ -114,7 +114,7 @@ pub struct ClassificationRule {
     pub class: Option<String>,
     /// The attribute that tells: a text, a whole number, a boolean, or an entity (its id).
     pub attribute: Option<String>,
-    /// What its values mean; a value that is not listed is taken as the class's own name.
+    /// The class of each of its values; a value that is not listed is taken as the class's own name.
     pub values: BTreeMap<String, String>,
     /// The class where the attribute is missing or says something else; the model's own default unless
     /// set.
