@@ -333,6 +333,7 @@ impl Roots {
                     let others = after.others.iter();
                     let warnings = others
                         .filter_map(|path| passed_by(path, progress))
+                        .take(MOST_WARNED)
                         .collect();
                     return Ok(Read { files, warnings });
                 }
@@ -553,7 +554,7 @@ fn list_root(
                 }
                 let entry = entry(path, root.to_owned(), form, &meta)?;
                 listing.files.push(entry);
-            } else if listing.others.len() < MOST_WARNED && looks_meant(kind, &name) {
+            } else if looks_meant(kind, &name) {
                 listing.others.push(path);
             }
         }
@@ -711,6 +712,10 @@ mod tests {
             let path = dir.path().join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
+        }
+        // Many others hide none.
+        for n in 0..2 * MOST_WARNED {
+            fs::write(dir.path().join(format!("many{n}.cases.json")), "{}").unwrap();
         }
         let told = |kind| {
             let roots = Roots(vec![(kind, dir.path().to_owned())]);
