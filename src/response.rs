@@ -1,5 +1,6 @@
 //! Answers: what a decision point tells whoever enforces its decisions, from this process or from another one.
 
+pub(crate) mod parts;
 mod remote;
 pub(crate) mod trust;
 mod wire;

@@ -1,7 +1,5 @@
 //! A decision as it stands in the log: a format of its own, apart from the types that decide.
 
-use std::fmt::Display;
-
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
@@ -14,8 +12,8 @@ use crate::config::Recording;
 use crate::decide::{Obligation, TrustOutcome};
 use crate::policy::{EngineChoice, OnError};
 use crate::request::{Client, EntityRef, Purpose, Request};
+use crate::response::parts::{List, Shown, unmet};
 use crate::response::trust::{WireTrust, factors};
-use crate::score::Score;
 
 /// What was read of the stored entities.
 #[derive(Debug, Default)]
@@ -105,15 +103,7 @@ impl Serialize for DecisionRecord<'_> {
         let reasons = || outcome.determining_policies().map(AsRef::<str>::as_ref);
         members.serialize_entry("reasons", &List(reasons))?;
         if outcome.unmet().next().is_some() {
-            let unmet = || {
-                outcome.unmet().map(|unmet| Unmet {
-                    policy: unmet.policy.as_ref(),
-                    obligations: unmet.obligations.iter().map(ToString::to_string).collect(),
-                    trust: unmet.trust,
-                    level: unmet.level,
-                })
-            };
-            members.serialize_entry("unmet", &List(unmet))?;
+            members.serialize_entry("unmet", &List(|| unmet(outcome)))?;
         }
         // Messages of errors may quote what a mask hides.
         let errors = || {
@@ -231,34 +221,6 @@ impl Serialize for Asking<'_> {
         }
         members.end()
     }
-}
-
-/// A list that is made as it is written.
-struct List<F>(F);
-
-impl<T: Serialize, I: Iterator<Item = T>, F: Fn() -> I> Serialize for List<F> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq((self.0)())
-    }
-}
-
-/// Something that is written as its text.
-pub(super) struct Shown<T>(pub(super) T);
-
-impl<T: Display> Serialize for Shown<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
-    }
-}
-
-#[derive(Serialize)]
-struct Unmet<'a> {
-    policy: &'a str,
-    obligations: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    trust: Option<Score>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    level: Option<u8>,
 }
 
 #[derive(Serialize)]

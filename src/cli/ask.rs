@@ -8,6 +8,7 @@ use super::args::Args;
 use super::client::Server;
 use super::output::Output;
 use super::{Failure, client_key};
+use crate::config::Config;
 
 /// How long a server may take for a change.
 pub(super) const CHANGING: Duration = Duration::from_secs(30);
@@ -66,9 +67,21 @@ impl Answer {
 /// # Errors
 /// [`Failure::CouldNotRun`] with the server's reason and every fault that it names.
 pub(super) fn ask(call: &Call, server: Option<&str>, args: &Args) -> Result<Answer, Failure> {
-    let config = args.load_config()?;
-    let key = client_key(args, &config)?;
-    let server = Server::find(server, &config, false, None)?;
+    ask_configured(call, server, args, &args.load_config()?)
+}
+
+/// As [`ask`], of a command that has read the configuration.
+///
+/// # Errors
+/// As [`ask`].
+pub(super) fn ask_configured(
+    call: &Call,
+    server: Option<&str>,
+    args: &Args,
+    config: &Config,
+) -> Result<Answer, Failure> {
+    let key = client_key(args, config)?;
+    let server = Server::find(server, config, false, None)?;
     let base = &server.base;
     let (status, answer) = server.ask(call.wait, |agent| {
         let mut request = ureq::http::Request::builder()

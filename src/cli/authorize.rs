@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::args::{Args, Authorize, Decide};
-use super::ask::{CHANGING, Call, ask};
+use super::ask::{CHANGING, Call, ask_configured};
 use super::client::given;
 use super::output::{Output, count};
 use super::{Done, Exit, Failure, sample, stored};
@@ -127,7 +127,7 @@ fn asked(
         scope: "decide",
         wait: CHANGING,
     };
-    let answer = ask(&call, Some(url), args)?.done()?;
+    let answer = ask_configured(&call, Some(url), args, config)?.done()?;
     let decision = answer.get("decision").and_then(Value::as_str);
     let Some(decision) = decision else {
         let message = format!("{url} gives an answer without a decision");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::args::{Args, CreateKey, Keys, KeysCommand};
-use super::ask::{CHANGING, Call, ask};
+use super::ask::{CHANGING, Call, ask_configured};
 use super::output::Output;
 use super::{Done, Exit, Failure};
 use crate::caller::InlineRule;
@@ -23,7 +23,7 @@ pub(super) fn run(command: &Keys, args: &Args, output: Output) -> Done {
     let answer = if command.offline {
         offline(&command.command, &config)?
     } else {
-        online(command, args)?
+        online(command, args, &config)?
     };
     match &command.command {
         KeysCommand::Create(_) | KeysCommand::Rotate { .. } => show_secret(&answer, output)?,
@@ -135,7 +135,7 @@ fn offline(command: &KeysCommand, config: &Config) -> Result<Value, Failure> {
 }
 
 /// Has a running server do it.
-fn online(command: &Keys, args: &Args) -> Result<Value, Failure> {
+fn online(command: &Keys, args: &Args, config: &Config) -> Result<Value, Failure> {
     let (method, path, body) = match &command.command {
         KeysCommand::Create(create) => {
             let expires = expires(create, Timestamp::now())?;
@@ -171,7 +171,7 @@ fn online(command: &Keys, args: &Args) -> Result<Value, Failure> {
         scope: "keys:write",
         wait: CHANGING,
     };
-    ask(&call, command.server.as_deref(), args)?.done()
+    ask_configured(&call, command.server.as_deref(), args, config)?.done()
 }
 
 /// The key alone on standard output, so that it can be piped to where it belongs.

@@ -1,5 +1,6 @@
 //! `deodar events`, `deodar devices` and `deodar assurance`: what is reported to a running server.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
@@ -202,7 +203,13 @@ fn read(file: &Path) -> Result<Value, Failure> {
         false => files::read(file, LONGEST),
     };
     let text = read.and_then(files::text);
-    let text = text.map_err(|error| Failure::CouldNotRun(format!("{name}: {error}")))?;
+    let text = text.map_err(|error| {
+        let help = match error.kind() {
+            ErrorKind::FileTooLarge => "; send it in parts",
+            _ => "",
+        };
+        Failure::CouldNotRun(format!("{name}: {error}{help}"))
+    })?;
     text_as_json(&name, &text)
 }
 

@@ -165,8 +165,7 @@ pub(crate) fn load(material: &Material<'_>) -> Result<Loaded, Faults> {
     let first_written = loader.entities.len();
     loader.check_graph();
     loader.written();
-    loader.open_cycles(first_written);
-    loader.long_chains(first_written);
+    loader.check_written(first_written);
     let first_action = loader.entities.len();
     loader.actions();
     let (mut batch, mut written) = (Batch::new(), Batch::written());
@@ -361,15 +360,18 @@ impl Loader<'_> {
         self.by_cedar += by_cedar.into_inner();
     }
 
+    /// Checks the graph that written entities make together with those of the files.
+    fn check_written(&mut self, first_written: usize) {
+        let has_some = first_written < self.entities.len() && self.faults.is_empty();
+        if has_some && self.check(self.material.max_depth).is_err() {
+            self.open_cycles(first_written);
+            self.long_chains();
+        }
+    }
+
     /// Takes the parents that close cycles from the written entities: those of the files have none among
     /// themselves.
     fn open_cycles(&mut self, first_written: usize) {
-        if first_written == self.entities.len() || !self.faults.is_empty() {
-            return;
-        }
-        if self.check(usize::MAX).is_ok() {
-            return;
-        }
         let parents: Vec<Vec<usize>> = self
             .entities
             .iter()
@@ -400,10 +402,7 @@ impl Loader<'_> {
 
     /// Says where written entities make a chain of parents longer than is allowed: each batch kept the bound, and
     /// so do the files, but not both together. Such a chain counts; it costs each decision that walks it.
-    fn long_chains(&mut self, first_written: usize) {
-        if first_written == self.entities.len() || !self.faults.is_empty() {
-            return;
-        }
+    fn long_chains(&mut self) {
         let max_depth = self.material.max_depth;
         if let Err(GraphFault::TooDeep(at)) = self.check(max_depth)
             && let Some(uid) = self.entities.get(at).map(|entity| entity.uid.clone())

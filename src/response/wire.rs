@@ -2,16 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use cedar_policy::PolicyId;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::json;
 
+use super::parts::{List, Shown, text, unmet};
 use super::trust;
 use crate::decide::{Obligation, Outcome, TrustOutcome};
 #[cfg(feature = "server")]
 use crate::request::{Request, RequestError};
-use crate::score::Score;
 
 /// The answer to a request, as it goes over the wire.
 #[derive(Debug)]
@@ -78,15 +77,7 @@ impl Serialize for WireAnswer<'_> {
             }
         }
         if outcome.unmet().next().is_some() {
-            let unmet = || {
-                outcome.unmet().map(|unmet| WireUnmet {
-                    policy: text(unmet.policy),
-                    obligations: unmet.obligations.iter().map(ToString::to_string).collect(),
-                    trust: unmet.trust,
-                    level: unmet.level,
-                })
-            };
-            members.serialize_entry("unmet", &List(unmet))?;
+            members.serialize_entry("unmet", &List(|| unmet(outcome)))?;
         }
         let errors = || {
             outcome.policy_errors().map(|failure| WireError {
@@ -155,40 +146,6 @@ fn annotations(outcome: &Outcome) -> (BTreeMap<&str, BTreeMap<&str, &str>>, bool
         shown.insert(id, found.iter().collect());
     }
     (shown, true)
-}
-
-fn text(id: &PolicyId) -> &str {
-    id.as_ref()
-}
-
-/// A list that is made as it is written.
-struct List<F>(F);
-
-impl<T: Serialize, I: Iterator<Item = T>, F: Fn() -> I> Serialize for List<F> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq((self.0)())
-    }
-}
-
-/// Something that is written as its text.
-struct Shown<T>(T);
-
-impl<T: std::fmt::Display> Serialize for Shown<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
-    }
-}
-
-/// A satisfied permit that did not make an Allow, its obligations, and what it requires beyond what is
-/// reached.
-#[derive(Debug, Serialize)]
-struct WireUnmet<'a> {
-    policy: &'a str,
-    obligations: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    trust: Option<Score>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    level: Option<u8>,
 }
 
 /// A policy that failed; `detail` (Cedar's message, which may quote data) only when explained.

@@ -3,8 +3,8 @@
 use deodar::signals::{Event, EventKind, EventSubject, Severity};
 use deodar::{
     Answer, AnswerObligation, Authentication, Authorize, Caller, Cause, ClassificationRule, Denied,
-    Enforcement, EntityRef, FixedPdp, Handles, InlineRule, Pdp, Request, RequestError, Scope,
-    Timestamp, TrustConfig,
+    Enforcement, EntityRef, FixedPdp, Handles, InlineRule, Pdp, Request, RequestBuilder,
+    RequestError, Scope, Timestamp, TrustConfig,
 };
 use serde_json::{Value, json};
 
@@ -63,6 +63,14 @@ fn strongly() -> Authentication {
         session: Some("s".to_owned()),
         ..Authentication::default()
     }
+}
+
+/// A user reads the plan.
+fn reads(user: &str) -> RequestBuilder {
+    Request::builder()
+        .principal(("User", user))
+        .action(("Action", "read"))
+        .resource(("Doc", "plan"))
 }
 
 fn requests() -> Vec<Request> {
@@ -157,10 +165,7 @@ fn an_answer_from_elsewhere_says_what_one_from_here_says() {
 /// Under `report` enforcement changes nothing: not what has to be done either.
 #[test]
 fn what_enforcement_would_ask_for_is_not_required_before_it_is_enforced() {
-    let request = Request::builder()
-        .principal(("User", "bo"))
-        .action(("Action", "read"))
-        .resource(("Doc", "plan"))
+    let request = reads("bo")
         .authentication(strongly())
         .signals(best())
         .caller(Caller::new(
@@ -181,12 +186,7 @@ fn what_enforcement_would_ask_for_is_not_required_before_it_is_enforced() {
 /// A policy's name hides no obligation: neither here nor elsewhere.
 #[test]
 fn the_name_of_a_policy_hides_no_obligation() {
-    let request = Request::builder()
-        .principal(("User", "ada"))
-        .action(("Action", "read"))
-        .resource(("Doc", "plan"))
-        .build()
-        .unwrap();
+    let request = reads("ada").build().unwrap();
     let here = Authorize::authorize(&pdp(None), &request).unwrap();
     let there = Answer::from_json(&serde_json::to_vec(&here).unwrap()).unwrap();
     for answer in [here, there] {
@@ -275,12 +275,7 @@ fn closures_decide() {
         _ => Err(RequestError::Unavailable("no route to host".to_owned())),
     };
     let ask = |pdp: &dyn Authorize, user| {
-        let request = Request::builder()
-            .principal(("User", user))
-            .action(("Action", "read"))
-            .resource(("Doc", "plan"))
-            .build()
-            .unwrap();
+        let request = reads(user).build().unwrap();
         pdp.authorize(&request).map(|answer| answer.is_allow())
     };
     assert_eq!(ask(&only_ada, "ada"), Ok(true));
