@@ -44,6 +44,7 @@ mod decide;
 mod engine;
 mod enrich;
 mod entities;
+mod entity_ref;
 mod fault;
 mod files;
 mod hash;
@@ -100,22 +101,23 @@ pub use engine::{EngineAnswer, PolicyErrorCode, ShadowCounts, ShadowMismatch, Sh
 #[cfg(feature = "server")]
 pub use enrich::MaxMind;
 pub use enrich::{GeoAnswer, GeoSource};
+pub use entity_ref::{EntityRef, IntoEntityRef};
 pub use fault::{Fault, Faults};
-#[cfg(feature = "server")]
-pub use pdp::authorize_json;
 pub use pdp::{
-    Authorize, BuildError, EntitiesWritten, EntityChange, EntityFault, EntityOrigin, EntityPage,
-    EntityWriteError, FixedPdp, Health, NoChange, Pdp, PdpBuilder, ReloadCounts, ReloadError,
-    Reloaded, StateChange, Subscription,
+    BuildError, EntitiesWritten, EntityChange, EntityFault, EntityOrigin, EntityPage,
+    EntityWriteError, Health, NoChange, Pdp, PdpBuilder, ReloadCounts, ReloadError, Reloaded,
+    StateChange, Subscription,
 };
 #[cfg(feature = "watch")]
 pub use policy::WatchMode;
 pub use policy::{Duty, EngineChoice, OnError, ReadLimits, Revision, Snapshot, Vocabulary};
 pub use request::{
-    Authentication, Client, DeviceSignals, EntityRef, InputFault, IntoEntityRef, Limits, Purpose,
-    Request, RequestBuilder, RequestError, Signals,
+    Authentication, Client, DeviceSignals, InputFault, Limits, Purpose, Request, RequestBuilder,
+    RequestError, Signals,
 };
-pub use response::{Answer, AnswerError, AnswerObligation};
+#[cfg(feature = "server")]
+pub use response::authorize_json;
+pub use response::{Answer, AnswerError, AnswerObligation, Authorize, FixedPdp};
 pub use state::State;
 pub use storage::StateDirError;
 pub use timestamp::{Timestamp, TimestampError};

@@ -9,7 +9,12 @@ use std::cell::Cell;
 
 use serde_json::Value;
 
-use crate::request::RequestError;
+/// A request that needs more steps than it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Exhausted {
+    /// The budget.
+    pub(crate) steps: u64,
+}
 
 /// Counts the steps of one request down.
 #[derive(Debug)]
@@ -53,7 +58,7 @@ impl Meter {
     }
 
     /// An error once more steps were asked for than there were.
-    pub(crate) fn check(&self) -> Result<(), RequestError> {
+    pub(crate) fn check(&self) -> Result<(), Exhausted> {
         match self.left.get() {
             Some(_) => Ok(()),
             None => Err(self.exhausted()),
@@ -61,8 +66,8 @@ impl Meter {
     }
 
     /// The error of a request that needs more steps than it has.
-    pub(crate) fn exhausted(&self) -> RequestError {
-        RequestError::BudgetExhausted { steps: self.budget }
+    pub(crate) fn exhausted(&self) -> Exhausted {
+        Exhausted { steps: self.budget }
     }
 }
 

@@ -2,10 +2,7 @@
 
 mod builder;
 mod entities;
-mod fixed;
 mod health;
-#[cfg(feature = "server")]
-mod json;
 mod reading;
 mod reload;
 mod scoring;
@@ -29,7 +26,6 @@ use crate::hash::{self, Lru};
 use crate::policy::source::SourceFile;
 use crate::policy::{ReadLimits, Revision, Settings};
 use crate::request::{Limits, Request, RequestError};
-use crate::response::Answer;
 use crate::signals::SignalStore;
 use crate::state::State;
 use crate::storage::Store;
@@ -42,52 +38,11 @@ pub(crate) use entities::{Condition, entity_tag};
 pub use entities::{
     EntitiesWritten, EntityChange, EntityFault, EntityOrigin, EntityPage, EntityWriteError,
 };
-pub use fixed::FixedPdp;
 pub use health::{Health, NoChange, ReloadCounts, StateChange, Subscription};
-#[cfg(feature = "server")]
-pub use json::authorize_json;
 pub use reload::ReloadError;
 
 use reload::Reloader;
 use scoring::Scoring;
-
-/// What decides requests: a [`Pdp`], a client of one elsewhere, and in tests a [`FixedPdp`] or a closure.
-///
-/// A client sends [`Request::to_json`] and reads the answer by [`Answer::from_json`]; where there is none it gives
-/// [`RequestError::Unavailable`].
-///
-/// ```
-/// use deodar::{Answer, Authorize, Request, RequestError};
-///
-/// fn delete(pdp: &impl Authorize, request: &Request) -> Result<(), Box<dyn std::error::Error>> {
-///     pdp.authorize(request)?.require(&[])?;
-///     Ok(())
-/// }
-///
-/// let down = |_: &Request| -> Result<Answer, RequestError> {
-///     Err(RequestError::Unavailable("connection refused".to_owned()))
-/// };
-/// let request = Request::builder()
-///     .principal(("User", "ada"))
-///     .action(("Action", "delete"))
-///     .resource(("Document", "plan"))
-///     .build()?;
-/// assert!(delete(&down, &request).is_err());
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-pub trait Authorize {
-    /// Decides the request.
-    ///
-    /// # Errors
-    /// When the request could not be decided; a Deny is an [`Answer`].
-    fn authorize(&self, request: &Request) -> Result<Answer, RequestError>;
-}
-
-impl<F: Fn(&Request) -> Result<Answer, RequestError>> Authorize for F {
-    fn authorize(&self, request: &Request) -> Result<Answer, RequestError> {
-        self(request)
-    }
-}
 
 /// A policy decision point. Cheap to clone; clones share everything.
 ///
@@ -168,12 +123,6 @@ pub enum Reloaded {
 /// An erroring policy is logged once in this time; it may err on every request.
 const LOG_ERRORS_EVERY: Duration = Duration::from_secs(60);
 const LOGGED_POLICIES: NonZeroUsize = NonZeroUsize::new(1_024).unwrap();
-
-impl Authorize for Pdp {
-    fn authorize(&self, request: &Request) -> Result<Answer, RequestError> {
-        Self::authorize(self, request).map(|outcome| Answer::new(request, outcome))
-    }
-}
 
 impl Pdp {
     /// Starts a decision point: where its policies come from and how it behaves.

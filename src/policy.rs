@@ -26,7 +26,6 @@ pub(crate) use annotations::Meaning;
 pub use annotations::{Duty, OnError, Vocabulary};
 #[cfg(feature = "cli")]
 pub(crate) use load::Ids;
-pub(crate) use load::{json_fault, offset_in};
 pub(crate) use progress::Progress;
 pub use snapshot::{EngineChoice, Revision, Snapshot};
 pub(crate) use snapshot::{Material, ReadSchema, Settings};

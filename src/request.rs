@@ -14,17 +14,14 @@ mod signals;
 mod trace;
 
 use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
-use cedar_policy::pst::SmolStr;
-use cedar_policy::{EntityTypeName, EntityUid};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::caller::{Caller, Scope};
-use crate::entities::is_type_name;
-use crate::json::{pointer, shown, without_mark};
+use crate::entity_ref::{EntityRef, IntoEntityRef};
+use crate::json::{pointer, without_mark};
 use crate::timestamp::Timestamp;
 
 pub use crate::json::InputFault;
@@ -33,108 +30,6 @@ pub use limits::Limits;
 pub(crate) use locate::locate;
 pub use signals::{DeviceSignals, Signals};
 pub(crate) use trace::TraceId;
-
-/// The name of an entity: its type and its id.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EntityRef {
-    type_name: SmolStr,
-    id: SmolStr,
-}
-
-impl EntityRef {
-    /// From a type name such as `Workspace::User` and an id, which may be any text.
-    ///
-    /// # Errors
-    /// When `type_name` is not a Cedar type name.
-    pub fn new(type_name: impl Into<String>, id: impl Into<String>) -> Result<Self, RequestError> {
-        Self::of(&type_name.into(), &id.into())
-    }
-
-    /// As [`EntityRef::new`], from borrowed texts.
-    pub(crate) fn of(type_name: &str, id: &str) -> Result<Self, RequestError> {
-        // Cedar's parser is asked about what is not a plain name.
-        if is_type_name(type_name) || EntityTypeName::from_str(type_name).is_ok() {
-            return Ok(Self {
-                type_name: type_name.into(),
-                id: id.into(),
-            });
-        }
-        let name = shown(type_name);
-        Err(RequestError::invalid(
-            "",
-            format!("`{name}` is not a Cedar type name such as `Workspace::User`"),
-        ))
-    }
-
-    /// The entity type, fully qualified.
-    #[must_use]
-    pub fn type_name(&self) -> &str {
-        &self.type_name
-    }
-
-    /// The id, unescaped.
-    #[must_use]
-    pub fn id(&self) -> &str {
-        &self.id
-    }
-
-    /// Cedar's form of it; `None` never happens for a value made by this type's constructors.
-    pub(crate) fn to_uid(&self) -> Option<EntityUid> {
-        let type_name = EntityTypeName::from_str(&self.type_name).ok()?;
-        Some(EntityUid::from_type_name_and_id(
-            type_name,
-            cedar_policy::EntityId::new(&self.id),
-        ))
-    }
-}
-
-impl FromStr for EntityRef {
-    type Err = RequestError;
-
-    /// From Cedar's own syntax, `User::"alice"`.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if let Some((ty, id)) = plain_uid(text) {
-            return Ok(Self {
-                type_name: ty.into(),
-                id: id.into(),
-            });
-        }
-        let uid = EntityUid::from_str(text).map_err(|_| {
-            RequestError::invalid(
-                "",
-                format!(
-                    "`{}` is not an entity; write its type and id, such as `User::\"alice\"` or \
-                     `Action::\"read\"`",
-                    shown(text)
-                ),
-            )
-        })?;
-        Ok(Self::from(&uid))
-    }
-}
-
-/// Type and id of `Type::"id"` where nothing in it needs Cedar's parser: no escape and no quote in the id.
-fn plain_uid(text: &str) -> Option<(&str, &str)> {
-    let (ty, rest) = text.split_once("::\"")?;
-    let id = rest.strip_suffix('"')?;
-    let plain = is_type_name(ty) && !id.contains(['"', '\\']);
-    plain.then_some((ty, id))
-}
-
-impl From<&EntityUid> for EntityRef {
-    fn from(uid: &EntityUid) -> Self {
-        Self {
-            type_name: uid.type_name().to_string().into(),
-            id: uid.id().unescaped().into(),
-        }
-    }
-}
-
-impl fmt::Display for EntityRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}::\"{}\"", self.type_name, self.id.escape_debug())
-    }
-}
 
 /// Where to look up stored state about the client. It proves nothing by itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -462,61 +357,13 @@ pub struct RequestBuilder {
     faults: Vec<InputFault>,
 }
 
-/// What names an entity: an [`EntityRef`], a Cedar [`EntityUid`], text such as `User::"alice"`, or a
-/// `(type, id)` pair.
-pub trait IntoEntityRef {
-    /// The entity's name.
-    ///
-    /// # Errors
-    /// When the text or the type is not of Cedar's syntax.
-    fn into_entity_ref(self) -> Result<EntityRef, RequestError>;
-}
-
-impl IntoEntityRef for EntityRef {
-    fn into_entity_ref(self) -> Result<EntityRef, RequestError> {
-        Ok(self)
-    }
-}
-
-impl IntoEntityRef for &EntityUid {
-    fn into_entity_ref(self) -> Result<EntityRef, RequestError> {
-        Ok(self.into())
-    }
-}
-
-impl IntoEntityRef for EntityUid {
-    fn into_entity_ref(self) -> Result<EntityRef, RequestError> {
-        Ok((&self).into())
-    }
-}
-
-impl IntoEntityRef for &str {
-    fn into_entity_ref(self) -> Result<EntityRef, RequestError> {
-        self.parse()
-    }
-}
-
-impl IntoEntityRef for String {
-    fn into_entity_ref(self) -> Result<EntityRef, RequestError> {
-        self.parse()
-    }
-}
-
-impl<T: Into<String>, I: Into<String>> IntoEntityRef for (T, I) {
-    fn into_entity_ref(self) -> Result<EntityRef, RequestError> {
-        EntityRef::new(self.0, self.1)
-    }
-}
-
 impl RequestBuilder {
     fn entity_ref(&mut self, member: &str, value: impl IntoEntityRef) -> Option<EntityRef> {
         match value.into_entity_ref() {
             Ok(entity) => Some(entity),
-            Err(error) => {
-                for fault in error.faults() {
-                    self.faults
-                        .push(InputFault::new(format!("/{member}"), &fault.detail));
-                }
+            Err(fault) => {
+                let fault = InputFault::new(format!("/{member}"), fault.detail);
+                self.faults.push(fault);
                 None
             }
         }

@@ -1,5 +1,9 @@
 //! Answers: what a decision point tells whoever enforces its decisions, from this process or from another one.
 
+mod authorize;
+#[cfg(feature = "server")]
+mod body;
+mod fixed;
 pub(crate) mod parts;
 mod remote;
 pub(crate) mod trust;
@@ -11,6 +15,10 @@ use crate::decide::{Cause, Decision, Denied, Outcome};
 use crate::request::Request;
 use crate::timestamp::Timestamp;
 
+pub use authorize::Authorize;
+#[cfg(feature = "server")]
+pub use body::authorize_json;
+pub use fixed::FixedPdp;
 pub use remote::AnswerError;
 pub(crate) use wire::WireAnswer;
 

@@ -34,9 +34,9 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use serde_json::{Map, Value};
 
 use crate::config::{IssuerConfig, check_issuers};
+use crate::entity_ref::EntityRef;
 use crate::fault::{Fault, Faults};
 use crate::fetch::Fetch;
-use crate::request::EntityRef;
 use crate::timestamp::Timestamp;
 
 use cache::{Cache, CacheKey};

@@ -10,8 +10,9 @@ use super::entry::Entry;
 use crate::caller::{Handles, InlineRule};
 use crate::config::Recording;
 use crate::decide::{Obligation, TrustOutcome};
+use crate::entity_ref::EntityRef;
 use crate::policy::{EngineChoice, OnError};
-use crate::request::{Client, EntityRef, Purpose, Request};
+use crate::request::{Client, Purpose, Request};
 use crate::response::parts::{List, Shown, unmet};
 use crate::response::trust::{WireTrust, factors};
 

@@ -122,3 +122,20 @@ fn reason(answer: &Value) -> &str {
     let detail = answer.get("detail").and_then(Value::as_str);
     detail.unwrap_or("nothing is known of this subject")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// A server that does not know a route does nothing: that is no success.
+    #[test]
+    fn a_call_that_has_to_find_something_fails_where_nothing_is_found() {
+        let answer = json!({"code": "not_found", "detail": "no such route"});
+        let Err(Failure::CouldNotRun(message)) = Answer::NotFound(answer).done() else {
+            panic!("nothing was done");
+        };
+        assert_eq!(message, "no such route");
+        assert!(Answer::Done(json!({})).done().is_ok());
+    }
+}

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use cedar_policy::{PrincipalConstraint, ResourceConstraint};
 
+use crate::entity_ref::EntityRef;
 use crate::json::shown;
 use crate::nearest::{nearest, nearest_type};
 use crate::pdp::Pdp;
-use crate::request::{EntityRef, Request};
+use crate::request::Request;
 
 /// Ids of one type that are compared with an id that is not stored.
 const COMPARED: usize = 10_000;

@@ -7,8 +7,8 @@ use super::args::{Args, Subject, SubjectCommand};
 use super::ask::{CHANGING, Call, ask};
 use super::output::Output;
 use super::{Done, Exit, Failure};
+use crate::entity_ref::EntityRef;
 use crate::fetch::form_encoded;
-use crate::request::EntityRef;
 use crate::timestamp::Timestamp;
 
 pub(super) fn run(command: &Subject, args: &Args, output: Output) -> Done {

@@ -12,9 +12,9 @@ use serde::Deserialize;
 use super::callers::CallerConfig;
 use super::issuers::{TokenAlgorithm, default_algorithms, default_leeway, duration};
 use super::secret::SecretRef;
+use crate::entity_ref::EntityRef;
 use crate::fault::{Fault, Faults};
 use crate::fetch;
-use crate::request::EntityRef;
 
 /// One transmitter of security event tokens (Shared Signals Framework 1.0).
 #[derive(Debug, Clone, PartialEq, Deserialize)]

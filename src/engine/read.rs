@@ -11,8 +11,9 @@ use super::compiled::EngineRequest;
 use super::inline;
 use crate::caller::InlineRule;
 use crate::entities::{EntityVersion, Overlay, RawValue, Record, Typed, Value as EngineValue};
+use crate::entity_ref::EntityRef;
 use crate::policy::schema::{ActionModel, Model, Type};
-use crate::request::{EntityRef, Limits, Request};
+use crate::request::{Limits, Request};
 use crate::score::Score;
 use crate::trust::{Scored, decimals};
 

@@ -27,7 +27,7 @@ pub(super) fn decide(scored: &Scored<'_>, limits: &Limits) -> Result<Found, Requ
         Ok(found) => Ok(found),
         Err(NoAnswer::Refused(error)) => Err(error),
         // Nothing has more than `usize::MAX` elements: the meter ended.
-        Err(NoAnswer::TooLarge) => Err(scored.meter.exhausted()),
+        Err(NoAnswer::TooLarge) => Err(scored.meter.exhausted().into()),
     }
 }
 

@@ -9,13 +9,14 @@ use serde_json::{Map, Value};
 use super::slice::{Slice, TooLarge, named_in};
 use crate::caller::InlineRule;
 use crate::entities::{Exporter, has_unknown};
+use crate::entity_ref::EntityRef;
 use crate::fault::chain;
 use crate::json::InputFault;
 use crate::meter::{BY_CEDAR, Meter, weight_of};
 use crate::nearest::nearest_type;
 use crate::policy::schema::{Model, SchemaSet};
 use crate::request::inline::Merge;
-use crate::request::{EntityRef, Limits, RequestError, locate};
+use crate::request::{Limits, RequestError, locate};
 use crate::state::State;
 use crate::trust::Scored;
 
@@ -93,7 +94,7 @@ pub(super) fn resolve(scored: &Scored<'_>, limits: &Limits) -> Result<Resolved, 
 fn read(scored: &Scored<'_>, limits: &Limits) -> Result<Resolved, RequestError> {
     let (request, state, meter) = (scored.request, scored.state, &scored.meter);
     if !meter.take(BY_CEDAR * (1 + weight_of(&request.context))) {
-        return Err(meter.exhausted());
+        return Err(meter.exhausted().into());
     }
     let mut faults = scored.faults.clone();
     let schema = state.snapshot().schema_set();

@@ -46,7 +46,7 @@ fn evaluate_in(
     let given = scored.request.entities.iter().chain(&*scored.facts);
     let given: u64 = given.map(weight).sum();
     if !meter.take(given + weight_of(&scored.request.context)) {
-        return Err(meter.exhausted());
+        return Err(meter.exhausted().into());
     }
     let overlay = match read(scored, limits, bound) {
         Ok(overlay) => overlay,
@@ -68,7 +68,7 @@ fn evaluate_in(
         &mut Silent,
     );
     let evaluation = evaluated.map_err(|error| match error {
-        EvaluateError::BudgetExhausted(_) => meter.exhausted(),
+        EvaluateError::BudgetExhausted(_) => RequestError::from(meter.exhausted()),
         // INVARIANT: version, policies and request are all of this state.
         EvaluateError::Mismatched => RequestError::invalid("", error.to_string()),
     })?;

@@ -61,7 +61,7 @@ fn add(
         .to_json_value()
         .map_err(|error| no_form("/entities", &error))?;
     if !scored.meter.take(BY_CEDAR * weight(&json)) {
-        return Err(scored.meter.exhausted());
+        return Err(scored.meter.exhausted().into());
     }
     let entity = NewEntity::from_json(0, &json).map_err(|error| no_form("/entities", &error))?;
     // Each is there once: Cedar's reader has seen to it.

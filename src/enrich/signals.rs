@@ -135,7 +135,12 @@ pub(crate) fn gather(
             ),
             demanded_level: standing.demanded_level,
         },
-        target: trust.target(enriched.request, version, &enriched.meter),
+        target: trust.target(
+            enriched.request.action(),
+            enriched.request.resource(),
+            version,
+            &enriched.meter,
+        ),
         knock_outs: knock_outs(signals, &standing, revoked),
         previous_band: standing.last_band,
         exempt: trust.is_exempt(request.principal()),

@@ -3,54 +3,14 @@
 //! Enters: the text given to `ip`, `decimal`, `datetime` or `duration`. Leaves: a [`Value`], or nothing
 //! where Cedar would report a failed extension call.
 
-use super::value::{Ip, Value};
 use std::net::IpAddr;
+
+use super::value::{Ip, Value};
+use crate::policy::schema::ExtFn;
 
 const DAY_MS: i64 = 24 * 3_600 * 1_000;
 
-/// The extension functions that make a value out of a text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ExtFn {
-    /// `ip("..")`
-    Ip,
-    /// `decimal("..")`
-    Decimal,
-    /// `datetime("..")`
-    Datetime,
-    /// `duration("..")`
-    Duration,
-}
-
 impl ExtFn {
-    /// The function of this name.
-    pub(crate) fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "ip" => Self::Ip,
-            "decimal" => Self::Decimal,
-            "datetime" => Self::Datetime,
-            "duration" => Self::Duration,
-            _ => return None,
-        })
-    }
-
-    /// The name of the type it makes, in schemas.
-    pub(crate) fn type_name(self) -> &'static str {
-        match self {
-            Self::Ip => "ipaddr",
-            Self::Decimal => "decimal",
-            Self::Datetime => "datetime",
-            Self::Duration => "duration",
-        }
-    }
-
-    /// The name of the function.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Ip => "ip",
-            _ => self.type_name(),
-        }
-    }
-
     /// Whether `value` is of the type it makes.
     pub(crate) fn makes(self, value: &Value) -> bool {
         matches!(

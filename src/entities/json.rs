@@ -7,6 +7,7 @@
 use super::convert::RawValue;
 use super::ext::apply;
 use super::value::Value;
+use crate::entity_ref::is_type_name;
 use thiserror::Error;
 
 /// Values nested deeper than this are refused.
@@ -140,30 +141,6 @@ fn type_and_id(json: &Json) -> Option<(&str, &str)> {
         },
         _ => Some((json.get("type")?.as_str()?, json.get("id")?.as_str()?)),
     }
-}
-
-/// Whether a text is an entity type as Cedar spells it: identifiers joined by `::`, none of them reserved.
-pub(crate) fn is_type_name(text: &str) -> bool {
-    text.split("::").all(|part| {
-        let mut bytes = part.bytes();
-        bytes
-            .next()
-            .is_some_and(|first| first == b'_' || first.is_ascii_alphabetic())
-            && bytes.all(|byte| byte == b'_' || byte.is_ascii_alphanumeric())
-            && !matches!(
-                part,
-                "true"
-                    | "false"
-                    | "if"
-                    | "then"
-                    | "else"
-                    | "in"
-                    | "is"
-                    | "like"
-                    | "has"
-                    | "__cedar"
-            )
-    })
 }
 
 /// The value an escape stands for; `None` where the object is a plain record.

@@ -25,7 +25,7 @@ use crate::json;
 use crate::policy::schema::SchemaSet;
 use crate::policy::source::Form;
 use crate::policy::source::SourceFile;
-use crate::policy::{json_fault, offset_in};
+use crate::policy::source::json::{json_fault, offset_in};
 use crate::threads::spawn;
 
 /// Faults reported for one load; a file of a million bad lines needs no million messages.

@@ -4,12 +4,12 @@
 //! would refuse it too. The escapes `__entity` and `__extn` may be left out, as in Cedar.
 
 use super::convert::RawValue;
-use super::ext::ExtFn;
 use super::json::{
     VALUE_DEPTH, ValueError, call_of_readable, called, entity_ref, has_unknown, plain,
 };
 use super::value::Value;
 use crate::meter::Meter;
+use crate::policy::schema::ExtFn;
 use crate::policy::schema::{Member, Model, Type};
 use cedar_policy::pst::SmolStr;
 use serde_json::Value as Json;

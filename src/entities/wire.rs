@@ -12,8 +12,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use super::NewEntity;
-use super::json::is_type_name;
 use super::typed::Typed;
+use crate::entity_ref::is_type_name;
 use crate::json::Strict;
 
 /// Reads an entity of the common form.

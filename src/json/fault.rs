@@ -30,6 +30,8 @@ impl fmt::Display for InputFault {
     }
 }
 
+impl std::error::Error for InputFault {}
+
 /// `base` extended by one member name or index, escaped as RFC 6901 section 3 says.
 pub(crate) fn pointer(base: &str, token: &str) -> String {
     format!("{base}/{}", token.replace('~', "~0").replace('/', "~1"))

@@ -13,10 +13,10 @@ use crate::entities::{
     Batch, BatchError, EntityVersion, Exporter, Room, Stored, Uid, entity_ref, is_action, merge,
     read_one,
 };
+use crate::entity_ref::EntityRef;
 use crate::hex::hex;
 use crate::policy::Revision;
 use crate::policy::schema::SchemaSet;
-use crate::request::EntityRef;
 use crate::state::State;
 use crate::storage::{EntityWrites, StateDirError};
 

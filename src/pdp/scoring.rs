@@ -45,16 +45,22 @@ impl Scoring {
             store: self.store.as_deref(),
             geo: self.geo.as_deref(),
         };
-        let mut place = place(enriched.request, sources);
+        let request = enriched.request;
+        let mut place = place(request, sources);
         let standing = match sources.store {
-            Some(store) => store.standing(&ask(enriched.request, &place, enriched.now)),
+            Some(store) => store.standing(&ask(request, &place, enriched.now)),
             None => Standing::default(),
         };
         let inputs = gather(&enriched, trust, &mut place, standing);
         let assessed = kept.insert(Assessed {
             assessment: trust.model().assess(&inputs, enriched.now),
             inputs,
-            mode: trust.mode(enriched.request, state.store().version(), &enriched.meter),
+            mode: trust.mode(
+                request.caller(),
+                (request.principal(), request.action(), request.resource()),
+                state.store().version(),
+                &enriched.meter,
+            ),
         });
         (Scored::new(enriched, Some(assessed)), Some(place))
     }

@@ -8,8 +8,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::json::read_set;
-use super::load::{json_fault, offset_in};
 use super::source::SourceFile;
+use super::source::json::{json_fault, offset_in};
 use super::table::Table;
 use super::unit::{Source, Span, Unit};
 use crate::engine::Compiler;

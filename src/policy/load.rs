@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 use super::annotations;
 use super::json::read_set;
 use super::links::{self, Values};
-use super::nesting;
+use super::nesting::{self, nesting_fault};
 use super::snapshot::Settings;
 use super::source::{Form, SourceFile};
 use super::statements::statements;
@@ -761,50 +761,6 @@ fn parse_faults(errors: &ParseErrors, file: &SourceFile, base: usize) -> Faults 
         ));
     }
     faults
-}
-
-/// A fault where `scan` finds that the text nests deeper than `most`.
-pub(super) fn nesting_fault(
-    file: &SourceFile,
-    scan: fn(&str, usize) -> Option<usize>,
-    most: usize,
-) -> Option<Fault> {
-    let offset = scan(&file.source.text, most)?;
-    let fault = Fault::new("nesting", format!("nests deeper than {most} levels")).at(Place {
-        source: file.source.clone(),
-        offset,
-        length: 1,
-        label: None,
-    });
-    Some(fault.help("split it: a long chain of `||` is better written as `[..].contains(..)` or several policies"))
-}
-
-/// A fault at the place where `serde_json` stopped.
-pub(crate) fn json_fault(
-    code: &'static str,
-    error: &serde_json::Error,
-    file: &SourceFile,
-) -> Fault {
-    let text = &file.source.text;
-    let line_start: usize = text
-        .split_inclusive('\n')
-        .take(error.line().saturating_sub(1))
-        .map(str::len)
-        .sum();
-    let offset = (line_start + error.column().saturating_sub(1)).min(text.len());
-    Fault::new(code, format!("not valid JSON: {error}")).at(Place {
-        source: file.source.clone(),
-        offset,
-        length: 0,
-        label: None,
-    })
-}
-
-/// Where `part`, a slice of `text`, begins in it.
-pub(crate) fn offset_in(text: &str, part: &str) -> usize {
-    (part.as_ptr() as usize)
-        .saturating_sub(text.as_ptr() as usize)
-        .min(text.len())
 }
 
 fn order(id: &PolicyId) -> usize {

@@ -8,6 +8,9 @@
 //! the `&&` of one operand of `||`, then the other operators of one operand of `&&`, then whatever is
 //! inside one bracket below.
 
+use super::source::SourceFile;
+use crate::fault::{Fault, Place};
+
 /// Deepest nesting of a policy, in brackets and operators.
 pub(crate) const POLICY: usize = 200;
 /// Deepest nesting of a schema's types, in brackets.
@@ -176,6 +179,22 @@ fn string(bytes: &[u8]) -> usize {
         }
     }
     bytes.len()
+}
+
+/// A fault where `scan` finds that the text nests deeper than `most`.
+pub(super) fn nesting_fault(
+    file: &SourceFile,
+    scan: fn(&str, usize) -> Option<usize>,
+    most: usize,
+) -> Option<Fault> {
+    let offset = scan(&file.source.text, most)?;
+    let fault = Fault::new("nesting", format!("nests deeper than {most} levels")).at(Place {
+        source: file.source.clone(),
+        offset,
+        length: 1,
+        label: None,
+    });
+    Some(fault.help("split it: a long chain of `||` is better written as `[..].contains(..)` or several policies"))
 }
 
 #[cfg(test)]

@@ -1,17 +1,18 @@
 //! Schema fragments in Cedar or JSON syntax, merged into one schema, and what Deodar itself needs to
 //! know of it: which actions declare which context.
 
+mod ext;
 mod model;
 
 use std::sync::Arc;
 
 use cedar_policy::{Schema, SchemaFragment};
 
-use super::load::nesting_fault;
-use super::nesting;
+use super::nesting::{self, nesting_fault};
 use super::source::{Form, SourceFile};
 use crate::fault::{Fault, Faults, Place};
 
+pub(crate) use ext::ExtFn;
 pub(crate) use model::{ActionModel, EntityModel, Member, Model, Type};
 
 /// The types whose values Deodar injects, shipped as `schemas/deodar.cedarschema`. Added by itself to

@@ -3,6 +3,8 @@
 //! A tree is handed on only if its listing after reading equals the one before: a half-written
 //! deployment or a directory swapped under the reader is read again.
 
+pub(crate) mod json;
+
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -2,6 +2,7 @@
 //! [`Outcome`](crate::Outcome).
 
 use crate::json::InputFault;
+use crate::meter::Exhausted;
 
 /// A request that could not be decided.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -66,6 +67,20 @@ impl RequestError {
             Self::Invalid(faults) => faults,
             _ => &[],
         }
+    }
+}
+
+impl From<Exhausted> for RequestError {
+    fn from(exhausted: Exhausted) -> Self {
+        Self::BudgetExhausted {
+            steps: exhausted.steps,
+        }
+    }
+}
+
+impl From<InputFault> for RequestError {
+    fn from(fault: InputFault) -> Self {
+        Self::Invalid(vec![fault])
     }
 }
 

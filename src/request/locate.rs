@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use cedar_policy::EntityUid;
 use serde_json::{Map, Value};
 
-use crate::entities::{ExtFn, RawValue, entity_ref};
+use crate::entities::{RawValue, entity_ref};
 use crate::json::{InputFault, MAX_FAULTS, Path, kind, shown};
 use crate::meter::{BY_CEDAR, Meter, weight};
+use crate::policy::schema::ExtFn;
 use crate::policy::schema::{EntityModel, Member, Type};
 
 /// The faults of `context` against its declared type, or against Cedar's values in general where
@@ -319,7 +320,7 @@ mod tests {
             (
                 "ips".to_owned(),
                 member(
-                    Type::Set(Box::new(Type::Extension(crate::entities::ExtFn::Ip))),
+                    Type::Set(Box::new(Type::Extension(crate::policy::schema::ExtFn::Ip))),
                     false,
                 ),
             ),

@@ -360,7 +360,7 @@ pub(super) fn without_nulls(entity: &mut Value) {
 /// Reads `{"type", "id"}` or `Type::"id"`.
 pub(super) fn read_entity_ref(value: &Value, at: &str) -> Result<EntityRef, Vec<InputFault>> {
     match value {
-        Value::String(text) => text.parse::<EntityRef>().map_err(|error| place(&error, at)),
+        Value::String(text) => text.parse::<EntityRef>().map_err(|fault| place(fault, at)),
         Value::Object(object) => {
             let mut faults = unknown_members(object, &["type", "id"], at);
             let mut member = |name: &str| match object.get(name) {
@@ -380,7 +380,7 @@ pub(super) fn read_entity_ref(value: &Value, at: &str) -> Result<EntityRef, Vec<
             let (type_name, id) = (member("type"), member("id"));
             match (type_name, id) {
                 (Some(type_name), Some(id)) if faults.is_empty() => EntityRef::new(type_name, id)
-                    .map_err(|error| place(&error, &pointer(at, "type"))),
+                    .map_err(|fault| place(fault, &pointer(at, "type"))),
                 _ => Err(faults),
             }
         }
@@ -394,12 +394,8 @@ pub(super) fn read_entity_ref(value: &Value, at: &str) -> Result<EntityRef, Vec<
     }
 }
 
-fn place(error: &RequestError, at: &str) -> Vec<InputFault> {
-    error
-        .faults()
-        .iter()
-        .map(|fault| InputFault::new(at, &fault.detail))
-        .collect()
+fn place(fault: InputFault, at: &str) -> Vec<InputFault> {
+    vec![InputFault::new(at, fault.detail)]
 }
 
 #[cfg(test)]

@@ -14,11 +14,12 @@ use super::app::App;
 use super::body::{self, Params, blocking, invalid, missing, not_kept};
 use super::problem::Problem;
 use crate::caller::Caller;
+use crate::entity_ref::EntityRef;
 use crate::json::InputFault;
 use crate::pdp::{
     Condition, EntitiesWritten, EntityChange, EntityOrigin, EntityWriteError, entity_tag,
 };
-use crate::request::{EntityRef, RequestError};
+use crate::request::RequestError;
 
 /// Entities of a page, where the query does not say.
 const PAGE: usize = 100;

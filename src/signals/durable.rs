@@ -30,7 +30,7 @@ use super::store::{
 use super::window::Kept;
 use undo::Undo;
 
-use crate::request::EntityRef;
+use crate::entity_ref::EntityRef;
 use crate::storage::{StateDirError, Store};
 use crate::timestamp::Timestamp;
 

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::request::EntityRef;
+use crate::entity_ref::EntityRef;
 use crate::timestamp::Timestamp;
 
 /// How severe an event is.

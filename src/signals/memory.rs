@@ -38,8 +38,8 @@ use super::store::{
     SubjectKind, Usage,
 };
 use super::window::{Kept, Millis};
+use crate::entity_ref::EntityRef;
 use crate::hex::hex;
-use crate::request::EntityRef;
 use crate::timestamp::Timestamp;
 
 /// Receives findings, incidents and changes. It is called while nothing is locked, and must not

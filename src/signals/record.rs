@@ -11,7 +11,7 @@ pub(super) use device::DeviceState;
 pub(super) use other::{IpState, SessionState};
 pub(super) use user::{Overriding, User};
 
-use crate::request::EntityRef;
+use crate::entity_ref::EntityRef;
 
 /// Names of what a user has.
 pub(super) mod names {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use smallvec::SmallVec;
 
 use super::event::{Event, EventSubject, Severity};
-use crate::request::EntityRef;
+use crate::entity_ref::EntityRef;
 use crate::score::{
     Band, Behavior, Country, DeviceTrust, Evidence, Indicators, KnockOuts, MethodSet, Place, Point,
     Score, Sighting,

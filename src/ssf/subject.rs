@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 
 use crate::config::{ReceiverConfig, SubjectFormat};
-use crate::request::EntityRef;
+use crate::entity_ref::EntityRef;
 use crate::signals::EventSubject;
 
 /// Longest id of a principal, a session, a device or an event, in bytes: the store keeps no longer ones.

@@ -9,7 +9,7 @@ use super::find::Claims;
 use super::preset::{List, Place, Shape};
 use crate::caller::is_token_name;
 use crate::config::{GroupClaim, IssuerConfig, TokenUsage};
-use crate::request::EntityRef;
+use crate::entity_ref::EntityRef;
 
 /// How an issuer's claims are read.
 #[derive(Debug)]

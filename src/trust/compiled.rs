@@ -9,11 +9,12 @@ use super::config::{
     Attributes, ClassificationRule, EnforceRule, Enforcement, SensitivityRule, TrustConfig,
 };
 use super::networks::Networks;
+use crate::caller::Caller;
 use crate::entities::{EntityVersion, Uid, Value, field};
+use crate::entity_ref::EntityRef;
 use crate::fault::{Fault, Faults};
 use crate::hex::hex;
 use crate::meter::Meter;
-use crate::request::{EntityRef, Request};
 use crate::score::{Assurances, Country, Listed, Lists, Model, Target};
 
 /// A checked configuration. Two are equal when they were made from the same one.
@@ -149,24 +150,25 @@ impl Trust {
     /// stricter: neither copying a key nor choosing a name is a way out of a rule or into an exemption.
     pub(crate) fn mode(
         &self,
-        request: &Request,
+        caller: &Caller,
+        (principal, action, resource): (&EntityRef, &EntityRef, &EntityRef),
         version: &EntityVersion,
         meter: &Meter,
     ) -> Enforcement {
-        let rule = |caller: &str| {
+        let rule = |id: &str| {
             let mut rules = self.parts.enforce.iter();
             rules.find(|enforce| {
                 let rule = &enforce.rule;
-                one_of(&rule.callers, caller)
-                    && one_of(&rule.resource_types, request.resource().type_name())
-                    && one_of(&rule.principal_types, request.principal().type_name())
+                one_of(&rule.callers, id)
+                    && one_of(&rule.resource_types, resource.type_name())
+                    && one_of(&rule.principal_types, principal.type_name())
                     && (enforce.actions.is_empty()
-                        || is_action(version, request, &enforce.actions, meter))
+                        || is_action(version, action, &enforce.actions, meter))
             })
         };
-        let mode = rule(request.caller().id()).and_then(|enforce| enforce.rule.mode);
+        let mode = rule(caller.id()).and_then(|enforce| enforce.rule.mode);
         let mode = mode.unwrap_or(self.config.enforcement);
-        let bound = request.caller().bound_as().filter_map(rule);
+        let bound = caller.bound_as().filter_map(rule);
         let named = bound.filter(|enforce| !enforce.rule.callers.is_empty());
         named
             .filter_map(|enforce| enforce.rule.mode)
@@ -176,14 +178,14 @@ impl Trust {
     /// What the request's resource and action demand, by the stored resource.
     pub(crate) fn target(
         &self,
-        request: &Request,
+        action: &EntityRef,
+        resource: &EntityRef,
         version: &EntityVersion,
         meter: &Meter,
     ) -> Target {
-        let resource = request.resource();
         let levels = self.parts.sensitivity.iter().filter(|sensitivity| {
             one_of(&sensitivity.rule.resource_types, resource.type_name())
-                && is_action(version, request, &sensitivity.actions, meter)
+                && is_action(version, action, &sensitivity.actions, meter)
         });
         let mut target = Target {
             base_level: levels.map(|sensitivity| sensitivity.rule.level).max(),
@@ -427,14 +429,13 @@ fn one_of(list: &[String], name: &str) -> bool {
     list.is_empty() || list.iter().any(|listed| listed == name)
 }
 
-/// Whether the request's action is one of these, or in one of them.
+/// Whether the action is one of these, or in one of them.
 fn is_action(
     version: &EntityVersion,
-    request: &Request,
+    action: &EntityRef,
     actions: &[EntityRef],
     meter: &Meter,
 ) -> bool {
-    let action = request.action();
     actions.contains(action)
         || version
             .find(action.type_name(), action.id())

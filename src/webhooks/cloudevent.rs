@@ -149,7 +149,7 @@ fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::EntityRef;
+    use crate::entity_ref::EntityRef;
     use crate::score::Score;
     use crate::signals::Severity;
 

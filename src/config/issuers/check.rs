@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{IssuerConfig, Preset, TokenUsage};
+use crate::entity_ref::EntityRef;
 use crate::fault::{Fault, Faults};
 use crate::fetch;
-use crate::request::EntityRef;
 
 impl IssuerConfig {
     /// What no single key can say: every contradiction.

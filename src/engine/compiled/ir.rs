@@ -4,7 +4,8 @@
 //! stay warm together. Nothing here knows which policy it belongs to; that is the origins' business.
 
 use super::like::Pattern;
-use crate::entities::{ExtFn, Sym, Value};
+use crate::entities::{Sym, Value};
+use crate::policy::schema::ExtFn;
 
 /// Position of a node.
 pub(crate) type Ix = u32;

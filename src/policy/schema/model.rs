@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::entities::ExtFn;
+use super::ext::ExtFn;
 
 /// Looked up for every request.
 type HashMap<K, V> = std::collections::HashMap<K, V, crate::hash::Keyed>;

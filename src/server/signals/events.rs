@@ -16,8 +16,8 @@ use super::fields::problem;
 use super::types::unknown_type;
 use super::{event, kinds, store};
 use crate::caller::{Caller, Scope};
+use crate::entity_ref::EntityRef;
 use crate::json::{InputFault, MAX_FAULTS, kind, shown};
-use crate::request::EntityRef;
 use crate::signals::{ChangeError, Event, EventAnswer};
 
 /// Most events of one request.

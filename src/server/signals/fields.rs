@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use serde_json::{Map, Value};
 
 use super::super::problem::Problem;
+use crate::entity_ref::EntityRef;
 use crate::json::{InputFault, MAX_FAULTS, kind, pointer, shown, unknown_members};
-use crate::request::{EntityRef, RequestError};
+use crate::request::RequestError;
 use crate::timestamp::Timestamp;
 
 /// Longest id of a user, a session or a device, in bytes: the store keeps no longer ones.
@@ -319,16 +320,8 @@ fn read(mut fields: Fields) -> Result<EntityRef, Vec<InputFault>> {
     }
 }
 
-fn entity(
-    read: Result<EntityRef, RequestError>,
-    place: &str,
-) -> Result<EntityRef, Vec<InputFault>> {
-    read.map_err(|error| {
-        let faults = error.faults().iter();
-        faults
-            .map(|fault| InputFault::new(place, &fault.detail))
-            .collect()
-    })
+fn entity(read: Result<EntityRef, InputFault>, place: &str) -> Result<EntityRef, Vec<InputFault>> {
+    read.map_err(|fault| vec![InputFault::new(place, fault.detail)])
 }
 
 /// The answer to a body with these faults.

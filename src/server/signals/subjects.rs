@@ -19,7 +19,7 @@ use super::types::unknown_type;
 use super::{change, store};
 use crate::audit::SubjectChange;
 use crate::caller::Caller;
-use crate::request::EntityRef;
+use crate::entity_ref::EntityRef;
 use crate::score::Method;
 use crate::signals::{Change, SignalStore, SubjectKind};
 use crate::timestamp::Timestamp;

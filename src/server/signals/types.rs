@@ -5,9 +5,9 @@
 
 use super::super::app::App;
 use super::super::problem::Problem;
+use crate::entity_ref::EntityRef;
 use crate::json::{InputFault, shown};
 use crate::nearest::nearest_type;
-use crate::request::EntityRef;
 
 /// What is wrong with the type of a subject; `None` where it is known, or where there is no schema.
 pub(in crate::server) fn unknown_type(app: &App, user: &EntityRef) -> Option<String> {

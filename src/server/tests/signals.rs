@@ -510,7 +510,7 @@ async fn what_is_known_already_may_be_in_the_way() {
 #[tokio::test]
 async fn subjects_are_shown_and_given_a_way_back() {
     let scene = Scene::new();
-    let user: crate::request::EntityRef = "Acme::User::\"a b\"".parse().unwrap();
+    let user: crate::entity_ref::EntityRef = "Acme::User::\"a b\"".parse().unwrap();
     scene.store.know(SubjectKind::User(user.clone()));
     scene
         .store

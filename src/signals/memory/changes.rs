@@ -10,7 +10,7 @@ use super::super::window::{Kept, NEVER};
 use super::Work;
 use super::entries::subjects;
 use super::events::{name, refused, user_name};
-use crate::request::EntityRef;
+use crate::entity_ref::EntityRef;
 use crate::score::{Evidence, Score};
 use crate::timestamp::Timestamp;
 

@@ -8,7 +8,7 @@ use super::super::shard::{PARTS, Room};
 use super::super::store::{ChangeError, SubjectKind};
 use super::super::window::Millis;
 use super::{Core, SignalsConfig, Work};
-use crate::request::EntityRef;
+use crate::entity_ref::EntityRef;
 
 /// How often room is made for one user.
 const TRIES: usize = 8;

@@ -7,7 +7,7 @@ use super::super::record::SessionState;
 use super::super::store::{ChangeError, EventAnswer, SubjectKind};
 use super::super::window::{Label, Millis};
 use super::Work;
-use crate::request::EntityRef;
+use crate::entity_ref::EntityRef;
 
 /// Longest name that is kept of anything.
 const LONGEST: usize = 256;

@@ -8,7 +8,7 @@ use super::super::window::{Kept, Millis};
 use super::entries::{all_sessions, subjects, windows};
 use super::events::refused;
 use super::{DeviceState, IpState, SessionState, Work};
-use crate::request::EntityRef;
+use crate::entity_ref::EntityRef;
 
 impl Work<'_> {
     /// A security event counts for the user at whose hands it happened, for the user at that address, the

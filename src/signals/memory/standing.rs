@@ -10,7 +10,7 @@ use super::super::record::User;
 use super::super::store::{Ask, Standing};
 use super::super::window::{Millis, NEVER};
 use super::{Core, SignalsConfig};
-use crate::request::EntityRef;
+use crate::entity_ref::EntityRef;
 use crate::score::KnockOuts;
 use crate::timestamp::Timestamp;
 

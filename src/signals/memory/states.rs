@@ -11,7 +11,7 @@ use super::super::window::{Kept, Millis, NEVER};
 use super::entries::{all_sessions, subjects};
 use super::events::refused;
 use super::{Grown, Work};
-use crate::request::EntityRef;
+use crate::entity_ref::EntityRef;
 use crate::timestamp::Timestamp;
 
 impl Work<'_> {

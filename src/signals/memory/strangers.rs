@@ -13,7 +13,7 @@ use super::super::record::User;
 use super::super::store::SubjectKind;
 use super::super::window::Millis;
 use super::Core;
-use crate::request::EntityRef;
+use crate::entity_ref::EntityRef;
 
 /// Strangers that are looked at to find one that was not seen since.
 const LOOKED_AT: usize = 8;

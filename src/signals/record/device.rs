@@ -8,7 +8,7 @@ use super::super::store::{DeviceRecord, DeviceStanding};
 use super::super::track::Track;
 use super::super::window::{Kept, Millis, NEVER, Window, never, no_time};
 use super::owner;
-use crate::request::EntityRef;
+use crate::entity_ref::EntityRef;
 use crate::score::{DeviceTrust, Indicators};
 use crate::timestamp::Timestamp;
 

@@ -6,7 +6,7 @@ use super::super::config::SignalsConfig;
 use super::super::track::Track;
 use super::super::window::{Kept, Millis, NEVER, Window, never, no_time};
 use super::owner;
-use crate::request::EntityRef;
+use crate::entity_ref::EntityRef;
 
 /// A session by its id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,8 +1,8 @@
 //! A decision point that always says the same, for tests of the code that asks.
 
-use super::{Authorize, Pdp};
+use super::{Answer, Authorize};
+use crate::pdp::{BuildError, Pdp};
 use crate::request::{Request, RequestError};
-use crate::response::Answer;
 
 /// Answers every request alike, through the real pipeline with a single policy.
 ///
@@ -49,7 +49,7 @@ impl FixedPdp {
     ///
     /// # Errors
     /// When a name is empty or holds a character that no annotation could carry.
-    pub fn allow_with(obligations: &[&str]) -> Result<Self, super::BuildError> {
+    pub fn allow_with(obligations: &[&str]) -> Result<Self, BuildError> {
         let list = obligations.join(", ").escape_debug().to_string();
         let text = format!(
             "@id(\"fixed-allow\") @obligation(\"{list}\") permit(principal, action, resource);"
@@ -65,7 +65,7 @@ impl FixedPdp {
         Self::try_of(text, obligations).expect("a constant policy is good")
     }
 
-    fn try_of(text: &str, obligations: &[&str]) -> Result<Self, super::BuildError> {
+    fn try_of(text: &str, obligations: &[&str]) -> Result<Self, BuildError> {
         let names = obligations
             .iter()
             .map(|o| o.split_once(':').map_or(*o, |(name, _)| name).trim());

@@ -2,10 +2,10 @@
 
 use uuid::Uuid;
 
-use super::Pdp;
+use super::WireAnswer;
 use crate::caller::Caller;
+use crate::pdp::Pdp;
 use crate::request::{Request, RequestError};
-use crate::response::WireAnswer;
 
 /// Decides the JSON body of `POST /authorize` and gives the bytes of its JSON answer, without HTTP.
 ///
