@@ -36,9 +36,9 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::config::{AuditConfig, ChainKind, Overflow, Secret, SecretRef};
-use crate::decide::Outcome;
-use crate::engine::Slicer;
 use crate::fetch::Fetch;
+use crate::pdp::decide::Outcome;
+use crate::pdp::evaluate::Slicer;
 
 use chain::{Chain, Link};
 use counts::{Counters, SinkState};

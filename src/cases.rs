@@ -13,13 +13,13 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::caller::{Caller, Handles, InlineRule, Scope};
+use crate::answer::WireAnswer;
+use crate::base::caller::{Caller, Handles, InlineRule, Scope};
+use crate::base::fault::Faults;
+use crate::base::timestamp::Timestamp;
 use crate::config::Config;
-use crate::fault::Faults;
 use crate::pdp::{BuildError, Pdp, PdpBuilder};
 use crate::request::{Authentication, Request};
-use crate::response::WireAnswer;
-use crate::timestamp::Timestamp;
 use crate::trust::TrustConfig;
 
 pub use discover::read;
@@ -219,7 +219,7 @@ fn find(base: &Path, inner: &str) -> Option<PathBuf> {
 }
 
 fn fault(file: &Path, message: impl AsRef<str>) -> Faults {
-    crate::fault::Fault::new("cases", message)
+    crate::base::fault::Fault::new("cases", message)
         .in_file(file.display().to_string())
         .into()
 }

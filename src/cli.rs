@@ -28,8 +28,8 @@ use std::ffi::OsString;
 
 use clap::{CommandFactory, Parser};
 
+use crate::base::fault::Faults;
 use crate::config::{Config, Secret, SecretRef};
-use crate::fault::Faults;
 use crate::pdp::BuildError;
 use crate::request::RequestError;
 

@@ -211,7 +211,7 @@ pub(crate) fn trusting(authorities: Option<&Path>) -> Result<Trust, String> {
     };
     if let Some(path) = authorities {
         let named = |reason: String| format!("`{}`: {reason}", path.display());
-        let pem = crate::files::read(path, LONGEST_FILE);
+        let pem = crate::base::files::read(path, LONGEST_FILE);
         let pem = pem.map_err(|error| named(error.to_string()))?;
         trust
             .certificates

@@ -39,33 +39,21 @@
 //! - `config`, `response`, `server` (feature `server`), `cases`, `cli` (feature `cli`)
 #![forbid(unsafe_code)]
 
-mod caller;
-mod decide;
+mod answer;
+mod base;
 mod engine;
-mod enrich;
 mod entities;
-mod entity_ref;
-mod fault;
-mod files;
-mod hash;
-mod hex;
-mod json;
-mod meter;
-mod nearest;
 mod pdp;
 mod policy;
 mod request;
-mod response;
-pub mod score;
-pub mod signals;
+mod schema;
+mod source;
 mod state;
 #[cfg(feature = "state-dir")]
 mod storage;
 #[cfg(not(feature = "state-dir"))]
 #[path = "storage/absent.rs"]
 mod storage;
-mod threads;
-mod timestamp;
 mod trust;
 
 #[cfg(feature = "server")]
@@ -92,35 +80,41 @@ mod webhooks;
 /// The Cedar crate that this one is built on, so that a value of the right version can be handed over.
 pub use cedar_policy;
 
-pub use caller::{Caller, CallerLimits, Handles, InlineRule, Scope};
-pub use decide::{
+#[cfg(feature = "server")]
+pub use answer::authorize_json;
+pub use answer::{Answer, AnswerError, AnswerObligation, Authorize, FixedPdp};
+pub use base::caller::{Caller, CallerLimits, Handles, InlineRule, Scope};
+pub use base::entity_ref::{EntityRef, IntoEntityRef};
+pub use base::fault::{Fault, Faults};
+pub use base::json::InputFault;
+pub use base::timestamp::{Timestamp, TimestampError};
+pub use pdp::decide::{
     Cause, Decision, Denied, Obligation, Outcome, PolicyAnnotations, PolicyFailure, Requirement,
     TrustOutcome, Unmet, WouldBe,
 };
-pub use engine::{EngineAnswer, PolicyErrorCode, ShadowCounts, ShadowMismatch, ShadowSettings};
-#[cfg(feature = "server")]
-pub use enrich::MaxMind;
-pub use enrich::{GeoAnswer, GeoSource};
-pub use entity_ref::{EntityRef, IntoEntityRef};
-pub use fault::{Fault, Faults};
+pub use pdp::evaluate::{
+    EngineAnswer, PolicyErrorCode, ShadowCounts, ShadowMismatch, ShadowSettings,
+};
 pub use pdp::{
     BuildError, EntitiesWritten, EntityChange, EntityFault, EntityOrigin, EntityPage,
     EntityWriteError, Health, NoChange, Pdp, PdpBuilder, ReloadCounts, ReloadError, Reloaded,
     StateChange, Subscription,
 };
-#[cfg(feature = "watch")]
-pub use policy::WatchMode;
-pub use policy::{Duty, EngineChoice, OnError, ReadLimits, Revision, Snapshot, Vocabulary};
+pub use policy::{Duty, EngineChoice, OnError, Revision, Snapshot, Vocabulary};
 pub use request::{
-    Authentication, Client, DeviceSignals, InputFault, Limits, Purpose, Request, RequestBuilder,
-    RequestError, Signals,
+    Authentication, Client, DeviceSignals, Limits, Purpose, Request, RequestBuilder, RequestError,
+    Signals,
 };
-#[cfg(feature = "server")]
-pub use response::authorize_json;
-pub use response::{Answer, AnswerError, AnswerObligation, Authorize, FixedPdp};
+pub use source::ReadLimits;
+#[cfg(feature = "watch")]
+pub use source::watch::WatchMode;
 pub use state::State;
 pub use storage::StateDirError;
-pub use timestamp::{Timestamp, TimestampError};
+#[cfg(feature = "server")]
+pub use trust::geo::MaxMind;
+pub use trust::geo::{GeoAnswer, GeoSource};
+pub use trust::model as score;
+pub use trust::subjects as signals;
 pub use trust::{
     Attributes, ClassificationRule, Countries, EnforceRule, Enforcement, NetworkRule, Roles,
     SensitivityRule, TrustConfig,

@@ -1,11 +1,15 @@
 //! The policy decision point: a request's way from end to end, and the state it is decided on.
 
 mod builder;
+pub(crate) mod decide;
+pub(crate) mod enrich;
 mod entities;
+pub(crate) mod evaluate;
+pub(crate) mod gather;
 mod health;
 mod reading;
 mod reload;
-mod scoring;
+pub(crate) mod score;
 #[cfg(feature = "watch")]
 mod watching;
 
@@ -17,19 +21,21 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use cedar_policy::PolicyId;
 
-use crate::caller::Scope;
-use crate::decide::{Outcome, decide};
-use crate::engine::{self, Engine, ShadowCounts, ShadowMismatch};
-use crate::enrich::enrich;
-use crate::fault::{Fault, Faults, MOST_SHOWN, first_of};
-use crate::hash::{self, Lru};
-use crate::policy::source::SourceFile;
-use crate::policy::{ReadLimits, Revision, Settings};
+use crate::base::caller::Scope;
+use crate::base::fault::{Fault, Faults, MOST_SHOWN, first_of};
+use crate::base::hash;
+use crate::base::hash::Lru;
+use crate::base::timestamp::Timestamp;
+use crate::pdp::decide::{Outcome, decide};
+use crate::pdp::enrich::enrich;
+use crate::pdp::evaluate::{Engine, ShadowCounts, ShadowMismatch};
+use crate::policy::{Revision, Settings};
 use crate::request::{Limits, Request, RequestError};
-use crate::signals::SignalStore;
+use crate::source::ReadLimits;
+use crate::source::SourceFile;
 use crate::state::State;
 use crate::storage::Store;
-use crate::timestamp::Timestamp;
+use crate::trust::subjects::SignalStore;
 use crate::trust::{Trust, TrustConfig};
 
 pub use builder::{BuildError, PdpBuilder};
@@ -42,7 +48,7 @@ pub use health::{Health, NoChange, ReloadCounts, StateChange, Subscription};
 pub use reload::ReloadError;
 
 use reload::Reloader;
-use scoring::Scoring;
+use score::Scoring;
 
 /// A policy decision point. Cheap to clone; clones share everything.
 ///
@@ -84,7 +90,7 @@ struct Inner {
     subscribers: health::Subscribers,
     logged_errors: Mutex<Lru<PolicyId, Instant>>,
     #[cfg(feature = "watch")]
-    watcher: std::sync::OnceLock<crate::policy::Watcher>,
+    watcher: std::sync::OnceLock<crate::source::watch::Watcher>,
     engine: Engine,
     trust: Scoring,
 }
@@ -144,7 +150,7 @@ impl Pdp {
         let enriched = enrich(request, &state, now, limits.decision_steps);
         let mut assessed = None;
         let (scored, place) = self.inner.trust.score(enriched, &mut assessed);
-        let evaluation = engine::evaluate(scored, limits, &self.inner.engine)?;
+        let evaluation = evaluate::evaluate(scored, limits, &self.inner.engine)?;
         let outcome = decide(evaluation).on(state);
         self.inner.trust.learn(request, place, &outcome);
         self.log_errors(request, &outcome);
@@ -210,14 +216,14 @@ impl Pdp {
     #[must_use]
     pub fn shadow_counts(&self) -> ShadowCounts {
         let shadow = self.inner.engine.shadow.as_ref();
-        shadow.map(engine::Shadow::counts).unwrap_or_default()
+        shadow.map(evaluate::Shadow::counts).unwrap_or_default()
     }
 
     /// The last hundred decisions on which a shadow check found that the engines differ, oldest first.
     #[must_use]
     pub fn shadow_mismatches(&self) -> Vec<ShadowMismatch> {
         let shadow = self.inner.engine.shadow.as_ref();
-        shadow.map(engine::Shadow::mismatches).unwrap_or_default()
+        shadow.map(evaluate::Shadow::mismatches).unwrap_or_default()
     }
 
     /// Subscribes to changes of the state from now on.

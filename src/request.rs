@@ -6,10 +6,8 @@
 
 mod error;
 mod fast;
-pub(crate) mod inline;
 mod limits;
-mod locate;
-mod read;
+pub(crate) mod read;
 mod signals;
 mod trace;
 
@@ -19,15 +17,14 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::caller::{Caller, Scope};
-use crate::entity_ref::{EntityRef, IntoEntityRef};
-use crate::json::{pointer, without_mark};
-use crate::timestamp::Timestamp;
+use crate::base::caller::{Caller, Scope};
+use crate::base::entity_ref::{EntityRef, IntoEntityRef};
+use crate::base::json::{pointer, without_mark};
+use crate::base::timestamp::Timestamp;
 
-pub use crate::json::InputFault;
+use crate::base::json::InputFault;
 pub use error::RequestError;
 pub use limits::Limits;
-pub(crate) use locate::locate;
 pub use signals::{DeviceSignals, Signals};
 pub(crate) use trace::TraceId;
 

@@ -53,10 +53,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::base::fault::Faults;
+use crate::base::timestamp::Timestamp;
 use crate::config::{Config, LimitsConfig, LogConfig};
-use crate::fault::Faults;
 use crate::pdp::{BuildError, Pdp, PdpBuilder};
-use crate::timestamp::Timestamp;
 
 #[cfg(test)]
 mod tests;

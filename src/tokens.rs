@@ -33,11 +33,11 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use serde_json::{Map, Value};
 
+use crate::base::entity_ref::EntityRef;
+use crate::base::fault::{Fault, Faults};
+use crate::base::timestamp::Timestamp;
 use crate::config::{IssuerConfig, check_issuers};
-use crate::entity_ref::EntityRef;
-use crate::fault::{Fault, Faults};
 use crate::fetch::Fetch;
-use crate::timestamp::Timestamp;
 
 use cache::{Cache, CacheKey};
 use claims::later;

@@ -6,13 +6,13 @@
 
 mod compiled;
 mod config;
+pub(crate) mod geo;
+pub mod model;
 mod networks;
-mod stage;
+pub mod subjects;
 
 pub(crate) use compiled::Trust;
 pub use config::{
     Attributes, ClassificationRule, Countries, EnforceRule, Enforcement, NetworkRule, Roles,
     SensitivityRule, TrustConfig,
 };
-
-pub(crate) use stage::{Assessed, Scored, decimals};

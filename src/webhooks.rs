@@ -33,11 +33,11 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::base::timestamp::Timestamp;
 use crate::config::{WebhookConfig, WebhookDeliveryConfig};
 use crate::fetch::{Call, Fetch, FetchError, Reply};
-use crate::signals::{Notice, NoticeSink};
 use crate::storage::Store;
-use crate::timestamp::Timestamp;
+use crate::trust::subjects::{Notice, NoticeSink};
 
 pub(crate) use address::check_url;
 use client::Receivers;

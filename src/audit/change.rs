@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::notice::Common;
-use crate::signals::SubjectKind;
+use crate::trust::subjects::SubjectKind;
 
 /// Something that was ordered about a subject.
 #[derive(Debug, Clone)]

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use crate::base::timestamp::Timestamp;
 use crate::config::AuditConfig;
-use crate::decide::Outcome;
+use crate::pdp::decide::Outcome;
 use crate::request::Request;
-use crate::timestamp::Timestamp;
 
 /// A decision to be recorded. Making one copies nothing: it takes the request and the outcome over.
 #[derive(Debug)]

@@ -93,7 +93,7 @@ impl Head {
     /// # Errors
     /// When it cannot be read, or is none.
     pub(crate) fn read(path: &Path) -> Result<Option<Self>, String> {
-        let text = match crate::files::read(path, LONGEST) {
+        let text = match crate::base::files::read(path, LONGEST) {
             Ok(text) => text,
             Err(error) => {
                 return match error.kind() {

@@ -7,14 +7,14 @@ use uuid::Uuid;
 
 use super::canonical::{self, MaskKey};
 use super::entry::Entry;
-use crate::caller::{Handles, InlineRule};
+use crate::answer::parts::{List, Shown, unmet};
+use crate::answer::trust::{WireTrust, factors};
+use crate::base::caller::{Handles, InlineRule};
+use crate::base::entity_ref::EntityRef;
 use crate::config::Recording;
-use crate::decide::{Obligation, TrustOutcome};
-use crate::entity_ref::EntityRef;
+use crate::pdp::decide::{Obligation, TrustOutcome};
 use crate::policy::{EngineChoice, OnError};
 use crate::request::{Client, Purpose, Request};
-use crate::response::parts::{List, Shown, unmet};
-use crate::response::trust::{WireTrust, factors};
 
 /// What was read of the stored entities.
 #[derive(Debug, Default)]

@@ -23,9 +23,9 @@ use super::record::{DecisionRecord, Hashes, Read};
 use super::sink::file::{FileSink, Torn};
 use super::sink::post::PostSink;
 use super::{LONGEST_LINE, Shared};
+use crate::base::timestamp::Timestamp;
 use crate::config::{AuditConfig, Fsync, Recording};
-use crate::engine::Slicer;
-use crate::timestamp::Timestamp;
+use crate::pdp::evaluate::Slicer;
 
 /// Lines are written when they have so many bytes.
 const FLUSH_BYTES: usize = 256 << 10;

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Case, Expect, Setup, Sources, Suite, fault, find};
-use crate::fault::Faults;
+use crate::base::fault::Faults;
 
 /// One of Cedar's integration tests.
 #[derive(Deserialize)]
@@ -218,7 +218,7 @@ pub(super) fn run_tests(path: &Path, value: Value, sources: &Sources) -> Result<
 }
 
 fn read_entities(path: &Path) -> Result<Vec<Value>, String> {
-    let text = crate::files::read_text(path, super::discover::LONGEST)
+    let text = crate::base::files::read_text(path, super::discover::LONGEST)
         .map_err(|error| error.to_string())?;
     serde_json::from_str(&text).map_err(|error| error.to_string())
 }

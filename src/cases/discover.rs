@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::{Sources, Suite, cedar, fault, format};
-use crate::fault::Faults;
+use crate::base::fault::Faults;
 
 /// Directories below each other that are searched.
 const MAX_DEPTH: usize = 32;
@@ -85,7 +85,7 @@ fn is_other(name: &str) -> bool {
 
 /// The suite in a file; `None` when it is JSON of another kind.
 fn one(path: &Path, base: &Path, sources: &Sources) -> Result<Option<Suite>, Faults> {
-    let text = crate::files::read_text(path, LONGEST)
+    let text = crate::base::files::read_text(path, LONGEST)
         .map_err(|error| fault(path, format!("cannot read: {error}")))?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let is_json = name.ends_with(".json");

@@ -6,8 +6,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 use serde_json::Value;
 
-use crate::decide::Cause;
-use crate::json;
+use crate::base::json;
+use crate::pdp::decide::Cause;
 
 /// Expectations of one answer.
 #[derive(Debug, Clone, Default, Deserialize)]

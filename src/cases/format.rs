@@ -6,10 +6,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Case, Expect, Setup, Sources, Suite, fault};
-use crate::fault::Faults;
+use crate::base::fault::Faults;
+use crate::base::timestamp::TimestampError;
 use crate::policy::OnError;
 use crate::request::Authentication;
-use crate::timestamp::TimestampError;
 use crate::trust::TrustConfig;
 
 #[derive(Deserialize)]

@@ -64,7 +64,7 @@ fn verify(command: &AuditVerify, output: Output) -> Done {
 }
 
 fn read(path: &std::path::Path) -> Result<Vec<u8>, String> {
-    crate::files::read(path, LONGEST_KEY).map_err(|error| error.to_string())
+    crate::base::files::read(path, LONGEST_KEY).map_err(|error| error.to_string())
 }
 
 fn could_not(what: &str, message: &str) -> Failure {

@@ -10,16 +10,16 @@ use super::ask::{CHANGING, Call, ask_configured};
 use super::client::given;
 use super::output::{Output, count};
 use super::{Done, Exit, Failure, sample, stored};
+use crate::answer::WireAnswer;
+use crate::answer::trust::missing;
+use crate::base::fault::Fault;
+use crate::base::files;
+use crate::base::json;
+use crate::base::timestamp::Timestamp;
 use crate::cases;
 use crate::config::Config;
-use crate::decide::{Cause, Outcome};
-use crate::fault::Fault;
-use crate::files;
-use crate::json;
+use crate::pdp::decide::{Cause, Outcome};
 use crate::request::{Request, RequestError};
-use crate::response::WireAnswer;
-use crate::response::trust::missing;
-use crate::timestamp::Timestamp;
 
 pub(super) fn run(command: &Decide, args: &Args, output: Output) -> Done {
     let config = args.load_config()?;
@@ -299,7 +299,7 @@ fn human(outcome: &Outcome) -> String {
             found.level.reached,
             found.level.required,
         ));
-        if found.subject_risk > crate::score::Score::ZERO {
+        if found.subject_risk > crate::trust::model::Score::ZERO {
             text.push_str(&format!("  risk of the subject {}\n", found.subject_risk));
         }
         let missing: Vec<_> = missing(found).collect();

@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 use super::args::{Args, Bench, EngineFlag};
 use super::output::Output;
 use super::{Done, Exit, Failure, sample};
+use crate::base::fault::{Fault, Faults};
+use crate::base::timestamp::Timestamp;
 use crate::cases;
 use crate::config::Config;
-use crate::decide::Outcome;
-use crate::fault::{Fault, Faults};
 use crate::pdp::Pdp;
+use crate::pdp::decide::Outcome;
 use crate::policy::EngineChoice;
 use crate::request::Request;
-use crate::timestamp::Timestamp;
 
 /// What one engine needed.
 #[derive(Debug, Serialize)]
@@ -80,7 +80,7 @@ const LONGEST_FILE: u64 = 1 << 30;
 /// The requests of an NDJSON file, each a body of `POST /authorize`; all for one instant.
 fn read(path: &Path, config: &Config) -> Result<Vec<Request>, Failure> {
     let name = path.display().to_string();
-    let text = crate::files::read_text(path, LONGEST_FILE)
+    let text = crate::base::files::read_text(path, LONGEST_FILE)
         .map_err(|error| Failure::CouldNotRun(format!("`{name}`: {error}")))?;
     let mut requests = Vec::new();
     let mut faults = Faults::new();

@@ -223,7 +223,7 @@ fn address(config: &Config, probe: bool) -> SocketAddr {
 }
 
 fn read(path: &Path, key: &str) -> Result<Vec<u8>, Failure> {
-    crate::files::read(path, LONGEST_FILE)
+    crate::base::files::read(path, LONGEST_FILE)
         .map_err(|error| Failure::CouldNotRun(format!("`{key}`: `{}`: {error}", path.display())))
 }
 

@@ -9,11 +9,11 @@ use super::args::{Args, CreateKey, Keys, KeysCommand};
 use super::ask::{CHANGING, Call, ask_configured};
 use super::output::Output;
 use super::{Done, Exit, Failure};
-use crate::caller::InlineRule;
+use crate::base::caller::InlineRule;
+use crate::base::timestamp::Timestamp;
 use crate::config::{Config, ReservedNames};
 use crate::storage::Store;
 use crate::storage::keys::{ApiKey, KeyError, KeyLimits, Made, NewKey, for_configuration};
-use crate::timestamp::Timestamp;
 
 pub(super) fn run(command: &Keys, args: &Args, output: Output) -> Done {
     if matches!(command.command, KeysCommand::Hash) {

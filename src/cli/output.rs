@@ -7,7 +7,7 @@ use miette::{GraphicalReportHandler, GraphicalTheme};
 use serde_json::{Value, json};
 
 use super::Failure;
-use crate::fault::{Faults, MOST_SHOWN, cut};
+use crate::base::fault::{Faults, MOST_SHOWN, cut};
 
 /// Where and how a command prints.
 #[derive(Debug, Clone, Copy)]

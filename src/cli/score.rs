@@ -10,13 +10,13 @@ use super::args::{Args, Score};
 use super::authorize::body;
 use super::output::Output;
 use super::{Done, Exit, Failure, sample};
+use crate::answer::WireAnswer;
+use crate::base::json;
+use crate::base::timestamp::Timestamp;
 use crate::cases;
 use crate::config::Config;
-use crate::json;
 use crate::pdp::Pdp;
 use crate::request::{Authentication, Purpose, Request};
-use crate::response::WireAnswer;
-use crate::timestamp::Timestamp;
 
 pub(super) fn run(command: &Score, args: &Args, output: Output) -> Done {
     let config = args.load_config()?;

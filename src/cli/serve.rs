@@ -39,9 +39,9 @@ pub(super) fn run(command: &Serve, args: &Args, output: Output) -> Done {
 }
 
 /// The configuration as the same command line would read it now.
-fn reread(command_line: &[std::ffi::OsString]) -> Result<Config, crate::fault::Faults> {
+fn reread(command_line: &[std::ffi::OsString]) -> Result<Config, crate::base::fault::Faults> {
     use clap::Parser;
-    let fault = |message: String| crate::fault::Fault::new("config", message).into();
+    let fault = |message: String| crate::base::fault::Fault::new("config", message).into();
     let args = Args::try_parse_from(command_line).map_err(|error| fault(error.to_string()))?;
     args.load_config().map_err(|failure| match failure {
         Failure::Faulty(faults) | Failure::Invalid(faults) => faults,

@@ -12,9 +12,9 @@ use super::args::{
 use super::ask::{CHANGING, Call, ask};
 use super::output::Output;
 use super::{Done, Exit, Failure, subject};
+use crate::base::files;
+use crate::base::timestamp::Timestamp;
 use crate::fetch::form_encoded;
-use crate::files;
-use crate::timestamp::Timestamp;
 
 /// Longest file of events that is sent.
 const LONGEST: u64 = 16 << 20;

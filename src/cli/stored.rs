@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use cedar_policy::{PrincipalConstraint, ResourceConstraint};
 
-use crate::entity_ref::EntityRef;
-use crate::json::shown;
-use crate::nearest::{nearest, nearest_type};
+use crate::base::entity_ref::EntityRef;
+use crate::base::json::shown;
+use crate::base::nearest::{nearest, nearest_type};
 use crate::pdp::Pdp;
 use crate::request::Request;
 

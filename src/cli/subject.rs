@@ -7,9 +7,9 @@ use super::args::{Args, Subject, SubjectCommand};
 use super::ask::{CHANGING, Call, ask};
 use super::output::Output;
 use super::{Done, Exit, Failure};
-use crate::entity_ref::EntityRef;
+use crate::base::entity_ref::EntityRef;
+use crate::base::timestamp::Timestamp;
 use crate::fetch::form_encoded;
-use crate::timestamp::Timestamp;
 
 pub(super) fn run(command: &Subject, args: &Args, output: Output) -> Done {
     let call = call(&command.command, Timestamp::now())?;

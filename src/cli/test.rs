@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::args::{Args, Test};
 use super::output::{Output, count, report};
 use super::{Done, Exit, Failure};
+use crate::base::fault::Faults;
 use crate::cases::{self, Sources, Suite, Verdict};
-use crate::fault::Faults;
 use crate::pdp::BuildError;
 
 pub(super) fn run(command: &Test, args: &Args, output: Output) -> Done {

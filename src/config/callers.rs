@@ -2,12 +2,12 @@
 
 use serde::Deserialize;
 
-use crate::caller::{
+use crate::base::caller::{
     Caller, CallerLimits, Handles, InlineRule, Scope, check_name, folded as folded_name,
     is_token_name,
 };
-use crate::fault::{Fault, Faults};
-use crate::nearest::nearest;
+use crate::base::fault::{Fault, Faults};
+use crate::base::nearest::nearest;
 
 /// One caller: its rights, and what it is recognised by.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

@@ -11,8 +11,8 @@ use toml::de::{DeTable, DeValue};
 use super::keys::{KEYS, key};
 use super::tables::{TABLES, Tables};
 use super::value::Value;
-use crate::fault::{Fault, Faults, Place, SourceText};
-use crate::nearest::nearest;
+use crate::base::fault::{Fault, Faults, Place, SourceText};
+use crate::base::nearest::nearest;
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]

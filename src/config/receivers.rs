@@ -12,8 +12,8 @@ use serde::Deserialize;
 use super::callers::CallerConfig;
 use super::issuers::{TokenAlgorithm, default_algorithms, default_leeway, duration};
 use super::secret::SecretRef;
-use crate::entity_ref::EntityRef;
-use crate::fault::{Fault, Faults};
+use crate::base::entity_ref::EntityRef;
+use crate::base::fault::{Fault, Faults};
 use crate::fetch;
 
 /// One transmitter of security event tokens (Shared Signals Framework 1.0).

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::Config;
-use crate::caller::{KEY_PREFIX, folded};
+use crate::base::caller::{KEY_PREFIX, folded};
 
 /// Names that the configuration mentions, and API keys that its rules name by id.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

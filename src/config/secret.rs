@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::files;
+use crate::base::files;
 
 /// Where a secret is kept.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]

@@ -65,7 +65,7 @@ impl Value {
                 .map_err(|_| format!("expected a duration such as 5s or 100ms, found `{text}`")),
             Kind::Choice(words) if words.contains(&text) => Ok(Self::Text(text.to_owned())),
             Kind::Choice(words) => {
-                let near = crate::nearest::nearest(text, words.iter().copied());
+                let near = crate::base::nearest::nearest(text, words.iter().copied());
                 let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
                 Err(format!("expected one of {}, found `{text}`{hint}", words.join(", ")))
             }

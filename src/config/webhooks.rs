@@ -8,8 +8,8 @@ use serde::Deserialize;
 use super::layers::Layers;
 use super::secret::SecretRef;
 use super::value::Value;
-use crate::fault::{Fault, Faults};
-use crate::signals::Severity;
+use crate::base::fault::{Fault, Faults};
+use crate::trust::subjects::Severity;
 use crate::webhooks;
 
 /// One receiver of events.
@@ -183,8 +183,8 @@ pub(super) fn check(hooks: &[WebhookConfig], delivery: &WebhookDeliveryConfig) -
 mod tests {
     use std::path::Path;
 
+    use crate::base::fault::Faults;
     use crate::config::Config;
-    use crate::fault::Faults;
 
     const HOOK: &str = "[[webhooks]]\nname = \"soc\"\nurl = \"https://soc.example.org/d\"\nsecret = {env = \"S\"}\n";
 
@@ -202,7 +202,7 @@ mod tests {
         .unwrap();
         let hook = &config.webhooks[0];
         assert_eq!((hook.name.as_str(), hook.events.len()), ("soc", 1));
-        assert_eq!(hook.min_severity, crate::signals::Severity::High);
+        assert_eq!(hook.min_severity, crate::trust::subjects::Severity::High);
         assert!(!hook.allow_private);
         let delivery = &config.webhook_delivery;
         assert_eq!(delivery.retries.len(), 2);

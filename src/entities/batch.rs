@@ -3,7 +3,7 @@
 use super::convert::RawValue;
 use super::json::{ValueError, entity_ref};
 use super::typed::Typed;
-use crate::policy::ReadLimits;
+use crate::source::ReadLimits;
 use cedar_policy::pst::SmolStr;
 use thiserror::Error;
 

@@ -4,7 +4,7 @@ use super::locals::Locals;
 use super::symbol::{Sym, Uid};
 use super::value::{Fields, Value};
 use super::version::{EntityRef, EntityVersion};
-use crate::timestamp::Timestamp;
+use crate::base::timestamp::Timestamp;
 use cedar_policy::{
     Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression as Expression,
 };

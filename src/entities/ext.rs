@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use super::value::{Ip, Value};
-use crate::policy::schema::ExtFn;
+use crate::schema::ExtFn;
 
 const DAY_MS: i64 = 24 * 3_600 * 1_000;
 
@@ -257,7 +257,7 @@ pub(crate) fn to_time(epoch: i64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::ExtFn;
+    use crate::schema::ExtFn;
     use cedar_policy::{Context, EvalResult};
 
     #[track_caller]

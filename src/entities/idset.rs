@@ -200,7 +200,8 @@ fn insert_chunked(chunks: &mut Vec<Arc<Vec<Uid>>>, id: Uid) {
 
 #[cfg(test)]
 mod tests {
-    use super::{IdSet, Uid};
+    use super::super::symbol::Uid;
+    use super::IdSet;
     use std::collections::BTreeSet;
 
     #[test]

@@ -224,7 +224,8 @@ impl SharedTable {
 
 #[cfg(test)]
 mod tests {
-    use super::{PROBES, SharedTable, Sym, Table};
+    use super::super::symbol::Sym;
+    use super::{PROBES, SharedTable, Table};
     use std::collections::BTreeSet;
 
     #[test]
@@ -299,7 +300,7 @@ mod tests {
         let mut table = SharedTable::default();
         for n in 0..200_000u32 {
             let text = n.to_string();
-            table.insert(crate::hash::text(1, &text), (Sym::NONE, &text), n);
+            table.insert(crate::base::hash::text(1, &text), (Sym::NONE, &text), n);
         }
         assert!(table.rest.len() < 20, "{} are left over", table.rest.len());
     }

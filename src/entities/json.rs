@@ -7,7 +7,7 @@
 use super::convert::RawValue;
 use super::ext::apply;
 use super::value::Value;
-use crate::entity_ref::is_type_name;
+use crate::base::entity_ref::is_type_name;
 use thiserror::Error;
 
 /// Values nested deeper than this are refused.

@@ -20,13 +20,13 @@ use super::typed::Typed;
 use super::{
     Batch, EntityStore, EntityVersion, Locals, NewEntity, Overlay, RequestSymbols, Room, wire,
 };
-use crate::fault::{Fault, Faults, Place, chain};
-use crate::json;
-use crate::policy::schema::SchemaSet;
-use crate::policy::source::Form;
-use crate::policy::source::SourceFile;
-use crate::policy::source::json::{json_fault, offset_in};
-use crate::threads::spawn;
+use crate::base::fault::{Fault, Faults, Place, chain};
+use crate::base::json;
+use crate::base::threads::spawn;
+use crate::schema::SchemaSet;
+use crate::source::Form;
+use crate::source::SourceFile;
+use crate::source::json::{json_fault, offset_in};
 
 /// Faults reported for one load; a file of a million bad lines needs no million messages.
 const MAX_FAULTS: usize = 100;
@@ -650,7 +650,7 @@ mod tests {
     use super::*;
 
     fn file(name: &str, text: &str) -> SourceFile {
-        let form = Form::of_file(crate::policy::source::Kind::Entities, name);
+        let form = Form::of_file(crate::source::Kind::Entities, name);
         SourceFile::new(name, name, text, form)
     }
 
@@ -687,7 +687,7 @@ mod tests {
         let uid = |id: &str| version.find("G", id).unwrap();
         assert!(
             version
-                .above(uid("1"), &crate::meter::Meter::new(u64::MAX))
+                .above(uid("1"), &crate::base::meter::Meter::new(u64::MAX))
                 .contains(&uid("3"))
         );
     }

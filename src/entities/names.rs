@@ -6,7 +6,7 @@
 use super::index::SharedTable;
 use super::pages::PageVec;
 use super::symbol::{MAX_INDEX, Sym};
-use crate::hash;
+use crate::base::hash;
 use cedar_policy::pst::SmolStr;
 
 /// Names of one version, shared with its neighbours.

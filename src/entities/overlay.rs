@@ -8,7 +8,7 @@ use super::convert::{RequestSymbols, Symbols, resolve_fields};
 use super::symbol::{Sym, Uid};
 use super::value::{Record, Value};
 use super::version::{EntityRef, EntityVersion};
-use crate::meter::Meter;
+use crate::base::meter::Meter;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use thiserror::Error;

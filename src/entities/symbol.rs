@@ -3,7 +3,7 @@
 //! A number with the top bit set belongs to one request ([`super::Locals`]) and means nothing outside it;
 //! every other number belongs to the store that gave it out.
 
-use crate::hash;
+use crate::base::hash;
 
 const LOCAL: u32 = 1 << 31;
 

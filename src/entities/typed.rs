@@ -8,9 +8,9 @@ use super::json::{
     VALUE_DEPTH, ValueError, call_of_readable, called, entity_ref, has_unknown, plain,
 };
 use super::value::Value;
-use crate::meter::Meter;
-use crate::policy::schema::ExtFn;
-use crate::policy::schema::{Member, Model, Type};
+use crate::base::meter::Meter;
+use crate::schema::ExtFn;
+use crate::schema::{Member, Model, Type};
 use cedar_policy::pst::SmolStr;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;

@@ -223,7 +223,8 @@ impl Value {
 
 #[cfg(test)]
 mod tests {
-    use super::{SetValue, Sym, Value};
+    use super::super::symbol::Sym;
+    use super::{SetValue, Value};
 
     #[test]
     fn values_are_small() {

@@ -9,7 +9,7 @@ use super::names::Names;
 use super::pages::PageVec;
 use super::symbol::{Sym, Uid, hash_uid};
 use super::value::Fields;
-use crate::meter::Meter;
+use crate::base::meter::Meter;
 use cedar_policy::pst::SmolStr;
 use smallvec::SmallVec;
 use std::collections::HashSet;

@@ -13,8 +13,8 @@ use serde_json::{Map, Value};
 
 use super::NewEntity;
 use super::typed::Typed;
-use crate::entity_ref::is_type_name;
-use crate::json::Strict;
+use crate::base::entity_ref::is_type_name;
+use crate::base::json::Strict;
 
 /// Reads an entity of the common form.
 pub(super) fn read(text: &str, typed: Option<Typed<'_>>) -> Option<NewEntity> {

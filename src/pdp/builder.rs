@@ -9,19 +9,20 @@ use cedar_policy::{Entities, PolicySet, SchemaFragment};
 use super::Pdp;
 use super::reading::Reading;
 use super::reload::{Reloader, Sources};
-use super::scoring::Scoring;
-use crate::engine::{Engine, Shadow, ShadowSettings};
-use crate::enrich::geo::GeoSource;
-use crate::fault::Faults;
+use super::score::Scoring;
+use crate::base::fault::Faults;
+use crate::pdp::evaluate::{Engine, Shadow, ShadowSettings};
 #[cfg(feature = "cli")]
 use crate::policy::Ids;
-use crate::policy::source::{Form, Kind, SourceFile};
-use crate::policy::{EngineChoice, OnError, ReadLimits, Settings};
-#[cfg(feature = "watch")]
-use crate::policy::{Watch, WatchMode};
+use crate::policy::{EngineChoice, OnError, Settings};
 use crate::request::Limits;
-use crate::signals::{MemorySignals, NoticeSink, SignalStore};
+use crate::source::ReadLimits;
+#[cfg(feature = "watch")]
+use crate::source::watch::{Watch, WatchMode};
+use crate::source::{Form, Kind, SourceFile};
 use crate::storage::Store;
+use crate::trust::geo::GeoSource;
+use crate::trust::subjects::{MemorySignals, NoticeSink, SignalStore};
 use crate::trust::{Trust, TrustConfig};
 use arc_swap::ArcSwap;
 
@@ -403,7 +404,8 @@ impl PdpBuilder {
                 #[cfg(feature = "state-dir")]
                 Some(dir) => {
                     let (notices, dir) = (notices.clone(), dir.clone());
-                    let store = crate::signals::DurableSignals::open(config.signals, notices, dir)?;
+                    let store =
+                        crate::trust::subjects::DurableSignals::open(config.signals, notices, dir)?;
                     Arc::new(store)
                 }
                 _ => Arc::new(MemorySignals::new(config.signals, notices.clone())),

@@ -9,14 +9,14 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::{Inner, Pdp};
+use crate::base::entity_ref::EntityRef;
+use crate::base::hex::hex;
 use crate::entities::{
     Batch, BatchError, EntityVersion, Exporter, Room, Stored, Uid, entity_ref, is_action, merge,
     read_one,
 };
-use crate::entity_ref::EntityRef;
-use crate::hex::hex;
 use crate::policy::Revision;
-use crate::policy::schema::SchemaSet;
+use crate::schema::SchemaSet;
 use crate::state::State;
 use crate::storage::{EntityWrites, StateDirError};
 
@@ -495,7 +495,7 @@ impl Checked<'_> {
             .as_object()
             .ok_or_else(|| wrong("", "expected an object"))?;
         if let Some(name) = patch.keys().find(|name| !MEMBERS.contains(&name.as_str())) {
-            let shown = crate::json::shown(name);
+            let shown = crate::base::json::shown(name);
             let known = MEMBERS.join("`, `");
             let message = format!("unknown member; known are `{known}`");
             return Err(wrong(&format!("/{shown}"), &message));

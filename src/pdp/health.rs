@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use crate::fault::Faults;
+use crate::base::fault::Faults;
 use crate::policy::Revision;
 
 /// The state of a decision point.

@@ -9,8 +9,8 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::fault::{Fault, Faults};
-use crate::policy::Progress;
+use crate::base::fault::{Fault, Faults};
+use crate::source::progress::Progress;
 
 /// A read that has not moved for this long is given up.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -8,14 +8,15 @@ use arc_swap::ArcSwap;
 use cedar_policy::{Entities, PolicySet, SchemaFragment};
 
 use super::reading::Reading;
+use crate::base::fault::{Fault, Faults};
+use crate::base::threads::spawn;
+use crate::base::timestamp::Timestamp;
 use crate::entities::{self, EntityStore, Stored};
-use crate::fault::{Fault, Faults};
-use crate::policy::source::{Kind, Read, Roots, Settling, SourceFile};
-use crate::policy::{Material, ReadLimits, ReadSchema, Settings, Snapshot, vocabulary};
+use crate::policy::{Material, ReadSchema, Settings, Snapshot, vocabulary};
+use crate::source::ReadLimits;
+use crate::source::{Kind, Read, Roots, Settling, SourceFile};
 use crate::state::State;
 use crate::storage::{LastGood, Store};
-use crate::threads::spawn;
-use crate::timestamp::Timestamp;
 
 /// Where everything comes from.
 #[derive(Debug, Default)]
@@ -97,10 +98,7 @@ impl Reloader {
 
     /// Which files there are, or why that cannot be said; one text for one reason.
     #[cfg(feature = "watch")]
-    pub(super) fn fingerprint(
-        &self,
-        limits: ReadLimits,
-    ) -> Result<crate::policy::source::Listing, String> {
+    pub(super) fn fingerprint(&self, limits: ReadLimits) -> Result<crate::source::Listing, String> {
         let roots = Arc::clone(&self.sources.roots);
         let listed = self
             .reading
@@ -366,7 +364,7 @@ fn nothing(sources: &Sources) -> Faults {
 /// Tells one content from another within this process, whose keys nobody knows.
 fn hash(files: &[&SourceFile]) -> [u64; 2] {
     [1, 2].map(|seed| {
-        let mut hasher = crate::hash::hasher(seed);
+        let mut hasher = crate::base::hash::hasher(seed);
         for file in files {
             for part in [&file.relative, &file.source.text] {
                 hasher.write_usize(part.len());
@@ -381,7 +379,7 @@ fn hash(files: &[&SourceFile]) -> [u64; 2] {
 mod tests {
     use std::fmt::Write as _;
 
-    use crate::threads::without_threads;
+    use crate::base::threads::without_threads;
     use crate::{Pdp, Request};
 
     /// A tree that is large enough to be read on several threads where there are any.

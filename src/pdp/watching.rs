@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
 use super::{Inner, Pdp, ReloadError, reading};
-use crate::fault::Fault;
-use crate::policy::{Taken, Watch, WatchMode, Watcher};
+use crate::base::fault::Fault;
+use crate::source::watch::{Taken, Watch, WatchMode, Watcher};
 
 impl Pdp {
     /// Watches the paths of the sources from now on; the thread ends with the last clone of this value.

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use cedar_policy::Effect;
 
 use super::vocabulary::is_name;
-use crate::score::Score;
+use crate::trust::model::Score;
 
 /// Something a policy asks of the enforcement point: `name` or `name:argument`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -188,7 +188,7 @@ impl Read {
             },
             // An obligation that is lost to a typo would be an Allow without it.
             _ if key != "id" => {
-                if let Some(near) = crate::nearest::nearest(key, KNOWN) {
+                if let Some(near) = crate::base::nearest::nearest(key, KNOWN) {
                     self.faults.push((
                         format!("`@{name}` has no meaning"),
                         format!("did you mean `@{prefix}{near}`? Else choose a name that is less similar"),
@@ -212,7 +212,7 @@ impl Read {
                     "write a comma list of `name` or `name:argument`".to_owned(),
                 ));
             } else if !declared.contains(name) {
-                let near = crate::nearest::nearest(name, declared.iter().map(String::as_str));
+                let near = crate::base::nearest::nearest(name, declared.iter().map(String::as_str));
                 let help = match near {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => "declare it in a file `vocabulary.json` beside the policies: \
@@ -244,7 +244,7 @@ fn is_list_of_names(value: &str) -> bool {
 
 /// Outside text in a message.
 fn shown(text: &str) -> String {
-    crate::json::shown_within(text, 60)
+    crate::base::json::shown_within(text, 60)
 }
 
 #[cfg(test)]

@@ -7,9 +7,9 @@ use cedar_policy::{EntityUid, Policy, PolicyId, PolicySet, SlotId, Template};
 
 use super::json::read_set;
 use super::links::{read_one, template_of};
-use super::source::Form;
 use super::table::{Table, Which};
 use super::unit::{Source, Unit};
+use crate::source::Form;
 
 /// The policies of all units under their ids. The units were read from the same sources before, so
 /// nothing here can be at fault; what Cedar should refuse all the same is left out.

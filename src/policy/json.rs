@@ -6,8 +6,8 @@ use std::sync::Arc;
 use cedar_policy::{Policy, PolicyId, PolicySet, Template};
 use serde_json::Value;
 
-use super::source::SourceFile;
-use crate::fault::Fault;
+use crate::base::fault::Fault;
+use crate::source::SourceFile;
 
 const HELP: &str = "a policy set is {\"staticPolicies\": {..}, \"templates\": {..}, \"templateLinks\": [..]}, \
                     one policy {\"effect\": .., \"principal\": .., ..}; name a file of links `*.links.json` \

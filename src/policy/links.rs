@@ -8,13 +8,13 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::json::read_set;
-use super::source::SourceFile;
-use super::source::json::{json_fault, offset_in};
 use super::table::Table;
 use super::unit::{Source, Span, Unit};
+use crate::base::fault::{Fault, Place};
 use crate::engine::Compiler;
 use crate::entities::Uid;
-use crate::fault::{Fault, Place};
+use crate::source::SourceFile;
+use crate::source::json::{json_fault, offset_in};
 
 const HELP: &str = "a links file is [{\"template_id\", \"link_id\", \"args\": \
                     {\"?principal\": \"User::\\\"x\\\"\"}}]";
@@ -134,7 +134,7 @@ pub(crate) fn read_one(text: &str, span: Span) -> Result<ReadLink, String> {
 pub(crate) fn template_of(unit: &Unit, id: &PolicyId, span: Span) -> Option<Template> {
     match &unit.source {
         Source::Set(_, set) => set.template(id).cloned(),
-        Source::File(file) if file.form == super::source::Form::Cedar => {
+        Source::File(file) if file.form == crate::source::Form::Cedar => {
             Template::parse(Some(id.clone()), unit.text(span)?).ok()
         }
         Source::File(file) => {
@@ -174,7 +174,7 @@ impl<'a> Templates<'a> {
         let found = self.table.find_template(id);
         let Some((_, entry)) = found.and_then(|at| self.table.template(at)) else {
             let known = self.table.template_ids();
-            let near = crate::nearest::nearest(id.as_ref(), known.map(AsRef::as_ref));
+            let near = crate::base::nearest::nearest(id.as_ref(), known.map(AsRef::as_ref));
             let help = match near {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "a link names the id of a template of the same policies".to_owned(),

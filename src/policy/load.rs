@@ -21,17 +21,18 @@ use sha2::{Digest, Sha256};
 use super::annotations;
 use super::json::read_set;
 use super::links::{self, Values};
-use super::nesting::{self, nesting_fault};
 use super::snapshot::Settings;
-use super::source::{Form, SourceFile};
-use super::statements::statements;
 use super::table::{Table, Which};
 use super::unit::{Entry, Source, Span, Unit};
+use crate::base::fault::{Fault, Faults, Place};
+use crate::base::hex::hex;
+use crate::base::threads::spawn;
 use crate::engine::{Body, Code, CompiledPolicies, Compiler, UnitCode};
 use crate::entities::{EntityStore, Uid};
-use crate::fault::{Fault, Faults, Place};
-use crate::hex::hex;
-use crate::threads::spawn;
+use crate::source::nesting;
+use crate::source::nesting::nesting_fault;
+use crate::source::statements::statements;
+use crate::source::{Form, SourceFile};
 
 /// How policies get their ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -789,8 +790,8 @@ fn canonical_template(template: &Template) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::source::Kind;
     use super::*;
+    use crate::source::Kind;
 
     fn file(name: &str, text: &str) -> SourceFile {
         SourceFile::new(name, name, text, Form::of_file(Kind::Policies, name))

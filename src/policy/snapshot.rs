@@ -9,18 +9,19 @@ use sha2::{Digest, Sha256};
 use super::annotations::{OnError, Vocabulary};
 use super::cedar;
 use super::load::{self, Against, Ids};
-use super::schema::{self, SchemaSet};
-use super::source::{Kind, SourceFile};
 use super::table::{PolicyInfo, Table};
 use super::unit::Source;
 use super::{AUTH_TYPE, TRUST_TYPE};
+#[cfg(feature = "cli")]
+use crate::base::fault::Place;
+use crate::base::fault::{Fault, Faults};
+use crate::base::hex::hex;
 use crate::engine::CompiledPolicies;
 use crate::entities::EntityStore;
-#[cfg(feature = "cli")]
-use crate::fault::Place;
-use crate::fault::{Fault, Faults};
-use crate::hex::hex;
-use crate::score::Role;
+use crate::schema;
+use crate::schema::SchemaSet;
+use crate::source::{Kind, SourceFile};
+use crate::trust::model::Role;
 use crate::trust::{Enforcement, Trust, TrustConfig};
 
 /// Settings that can change a decision; they are part of the revision.
@@ -366,8 +367,8 @@ fn revision(material: &Material<'_>, settings: &Settings) -> Result<Revision, Fa
 
 #[cfg(test)]
 mod tests {
-    use super::super::source::Form;
     use super::*;
+    use crate::source::Form;
 
     fn build(files: &[(&str, &str)], settings: Settings) -> Result<Snapshot, Faults> {
         let files: Vec<_> = files

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::annotations::Meaning;
 use super::unit::{Annotations, Entry, Link, Span, Unit};
-use crate::fault::{Fault, Faults};
-use crate::score::Score;
+use crate::base::fault::{Fault, Faults};
+use crate::trust::model::Score;
 
 /// Where a policy or template stands: the number of its unit, and its number there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -319,7 +319,7 @@ impl Table {
 
     /// Where the policy or template of this id stands.
     #[cfg(feature = "cli")]
-    pub(crate) fn place(&self, id: &PolicyId) -> Option<crate::fault::Place> {
+    pub(crate) fn place(&self, id: &PolicyId) -> Option<crate::base::fault::Place> {
         let policy = self.position(id).and_then(|n| self.policies.get(n));
         let spot = match policy {
             Some(at) => self.spot(*at),

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use cedar_policy::{Effect, PolicyId, PolicySet};
 
 use super::annotations::Meaning;
-use super::source::SourceFile;
-use crate::fault::{Fault, Place};
+use crate::base::fault::{Fault, Place};
+use crate::source::SourceFile;
 
 /// Where policies come from.
 #[derive(Debug, Clone)]

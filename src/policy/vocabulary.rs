@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::annotations::Vocabulary;
-use super::source::{Form, SourceFile};
-use crate::fault::{Fault, Faults};
+use crate::base::fault::{Fault, Faults};
+use crate::source::{Form, SourceFile};
 
 /// Nesting of its JSON.
 const DEPTH: usize = 8;
@@ -19,7 +19,7 @@ const HELP: &str = "a vocabulary is {\"obligations\": [\"name\", ..], \"advice\"
 pub(crate) fn add(vocabulary: &mut Vocabulary, files: &[SourceFile]) -> Result<(), Faults> {
     let mut faults = Faults::new();
     for file in files.iter().filter(|file| file.form == Form::Vocabulary) {
-        let json: Value = match crate::json::read(file.source.text.as_bytes(), DEPTH) {
+        let json: Value = match crate::base::json::read(file.source.text.as_bytes(), DEPTH) {
             Ok(json) => json,
             Err(found) => {
                 for found in found {
@@ -42,7 +42,7 @@ pub(crate) fn add(vocabulary: &mut Vocabulary, files: &[SourceFile]) -> Result<(
                 "obligations" => &mut vocabulary.obligations,
                 "advice" => &mut vocabulary.advice,
                 _ => {
-                    let name = crate::json::shown(member);
+                    let name = crate::base::json::shown(member);
                     wrong(format!("unknown member `{name}`"));
                     continue;
                 }

@@ -1,8 +1,8 @@
 //! Why a request could not be decided. None of these is a decision: a Deny is an
 //! [`Outcome`](crate::Outcome).
 
-use crate::json::InputFault;
-use crate::meter::Exhausted;
+use crate::base::json::InputFault;
+use crate::base::meter::Exhausted;
 
 /// A request that could not be decided.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -11,9 +11,10 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use super::read::{MAX_REQUEST_ID, MAX_TOKEN, nobody};
-use super::{Body, EntityRef, Limits, Pending, Purpose, Request};
-use crate::caller::{Caller, Scope};
-use crate::json::{Strict, levels};
+use super::{Body, Limits, Pending, Purpose, Request};
+use crate::base::caller::{Caller, Scope};
+use crate::base::entity_ref::EntityRef;
+use crate::base::json::{Strict, levels};
 
 /// Reads a body of the common kind.
 pub(super) fn read(body: &[u8], limits: &Limits, caller: &Caller) -> Option<Body> {

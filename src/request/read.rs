@@ -3,10 +3,12 @@
 use serde_json::{Map, Value};
 
 use super::signals::Signals;
-use super::{Body, Client, EntityRef, Limits, Pending, Purpose, Request, RequestError};
-use crate::caller::{Caller, Scope};
-use crate::json::{
-    self, InputFault, MAX_FAULTS, drop_nulls, kind, pointer, shown, unknown_members,
+use super::{Body, Client, Limits, Pending, Purpose, Request, RequestError};
+use crate::base::caller::{Caller, Scope};
+use crate::base::entity_ref::EntityRef;
+use crate::base::json;
+use crate::base::json::{
+    InputFault, MAX_FAULTS, drop_nulls, kind, pointer, shown, unknown_members,
 };
 
 const MEMBERS: &[&str] = &[
@@ -358,7 +360,7 @@ pub(super) fn without_nulls(entity: &mut Value) {
 }
 
 /// Reads `{"type", "id"}` or `Type::"id"`.
-pub(super) fn read_entity_ref(value: &Value, at: &str) -> Result<EntityRef, Vec<InputFault>> {
+pub(crate) fn read_entity_ref(value: &Value, at: &str) -> Result<EntityRef, Vec<InputFault>> {
     match value {
         Value::String(text) => text.parse::<EntityRef>().map_err(|fault| place(fault, at)),
         Value::Object(object) => {

@@ -6,9 +6,9 @@
 
 use serde_json::{Map, Value};
 
-use crate::json::{InputFault, drop_nulls, kind, pointer, shown, unknown_members};
-use crate::score::{Band, Country, DeviceTrust, Indicators, NetworkClass, Point};
-use crate::timestamp::Timestamp;
+use crate::base::json::{InputFault, drop_nulls, kind, pointer, shown, unknown_members};
+use crate::base::timestamp::Timestamp;
+use crate::trust::model::{Band, Country, DeviceTrust, Indicators, NetworkClass, Point};
 
 /// What a caller says of the circumstances of a request. `None` is unknown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::app::App;
 use super::body;
 use super::problem::Problem;
-use crate::engine::EngineAnswer;
+use crate::pdp::evaluate::EngineAnswer;
 use crate::pdp::{ReloadError, Reloaded};
 
 #[derive(Deserialize)]

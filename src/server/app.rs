@@ -16,14 +16,14 @@ use super::shed::Shedder;
 use super::tls::Tls;
 use super::{Clock, audit, denials, principal, webhooks};
 use crate::audit::DecisionLog;
+use crate::base::fault::{Fault, Faults};
 use crate::config::{Config, LimitsConfig};
-use crate::fault::{Fault, Faults};
 use crate::fetch::{Client, Fetch};
 use crate::pdp::Pdp;
-use crate::signals::{DurableSignals, MemorySignals, NoticeSink, SignalStore};
 use crate::ssf::Receivers;
 use crate::storage::Store;
 use crate::tokens::{Denied, Issuers};
+use crate::trust::subjects::{DurableSignals, MemorySignals, NoticeSink, SignalStore};
 use crate::webhooks::{Setup, Webhooks};
 use arc_swap::ArcSwap;
 

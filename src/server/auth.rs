@@ -16,13 +16,14 @@ use axum::http::{HeaderMap, StatusCode, header};
 use super::metrics::AuthenticationFailure;
 use super::peer::Peer;
 use super::problem::Problem;
-use crate::caller::{Caller, Handles, InlineRule, Scope, is_plain};
+use crate::base::caller::{Caller, Handles, InlineRule, Scope, is_plain};
+use crate::base::fault::Faults;
+use crate::base::timestamp::Timestamp;
+use crate::config::TokenUsage;
 use crate::config::{Config, ReservedNames};
-use crate::fault::Faults;
 use crate::storage::Store;
 use crate::storage::keys::{KeyMatch, MOST_KEYS};
-use crate::timestamp::Timestamp;
-use crate::tokens::{Issuers, Usage};
+use crate::tokens::Issuers;
 
 use attempts::Attempts;
 use table::Table;
@@ -91,7 +92,7 @@ impl Gate {
             reserved: ArcSwap::from_pointee(ReservedNames::of(config)),
             store,
             attempts: Attempts::new(),
-            issuers: issuers.filter(|issuers| issuers.any(Usage::Caller)),
+            issuers: issuers.filter(|issuers| issuers.any(TokenUsage::Caller)),
             anonymous: Caller::anonymous(),
             owner: own_uid(),
             allow_loopback: server.anonymous_loopback,
@@ -261,13 +262,13 @@ impl Gate {
         peer: &Peer,
         now: Timestamp,
     ) -> Result<Caller, Refusal> {
-        let verified = match issuers.cached(token, Usage::Caller, now) {
+        let verified = match issuers.cached(token, TokenUsage::Caller, now) {
             Some(known) => known,
             // Verifying takes time: an address that sent many bad ones waits for its turn.
             None if self.attempts.exhausted(peer.ip()) => {
                 return Err(Refusal::TooMany(self.attempts.wait(peer.ip())));
             }
-            None => issuers.verify(token, Usage::Caller, now).await,
+            None => issuers.verify(token, TokenUsage::Caller, now).await,
         };
         let verified = verified.map_err(|error| {
             if error.is_unavailable() {

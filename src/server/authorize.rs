@@ -19,12 +19,12 @@ use super::places::Place;
 use super::principal;
 use super::problem::Problem;
 use super::trace::TraceContext;
+use crate::answer::WireAnswer;
 use crate::audit::Entry;
-use crate::caller::Caller;
+use crate::base::caller::Caller;
 use crate::config::LimitsConfig;
 use crate::pdp::Pdp;
 use crate::request::{Body, Request};
-use crate::response::WireAnswer;
 
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(super) const X_DECISION_ID: HeaderName = HeaderName::from_static("x-decision-id");

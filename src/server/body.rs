@@ -10,7 +10,7 @@ use super::app::App;
 use super::authorize::read_body;
 use super::problem::Problem;
 use super::shape;
-use crate::json;
+use crate::base::json;
 use crate::request::RequestError;
 use crate::storage::{StateDirError, Store};
 

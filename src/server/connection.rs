@@ -384,8 +384,8 @@ mod tests {
     use super::super::places::Places;
     use super::super::tls::{Side, Tls};
     use super::*;
+    use crate::base::timestamp::Timestamp;
     use crate::config::{ClientAuth, Config, TlsConfig, TlsVersion};
-    use crate::timestamp::Timestamp;
 
     async fn who(Extension(peer): Extension<Arc<Peer>>) -> String {
         let certificate = peer.certificate.as_ref();

@@ -13,10 +13,10 @@ use sha2::{Digest, Sha256};
 use super::app::App;
 use super::body::{self, blocking, invalid, missing, not_kept};
 use super::problem::Problem;
-use crate::caller::Caller;
-use crate::hex::hex;
+use crate::base::caller::Caller;
+use crate::base::hex::hex;
+use crate::base::timestamp::Timestamp;
 use crate::storage::{Denial as Kept, Store};
-use crate::timestamp::Timestamp;
 use crate::tokens::{Denial, DenialKind, Denied};
 
 /// Longest value and issuer, in bytes.

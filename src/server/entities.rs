@@ -13,9 +13,9 @@ use serde_json::{Map, Value, json};
 use super::app::App;
 use super::body::{self, Params, blocking, invalid, missing, not_kept};
 use super::problem::Problem;
-use crate::caller::Caller;
-use crate::entity_ref::EntityRef;
-use crate::json::InputFault;
+use crate::base::caller::Caller;
+use crate::base::entity_ref::EntityRef;
+use crate::base::json::InputFault;
 use crate::pdp::{
     Condition, EntitiesWritten, EntityChange, EntityOrigin, EntityWriteError, entity_tag,
 };
@@ -55,7 +55,7 @@ impl Faults {
     /// Names the members that are not among `known`.
     fn unknown(&mut self, at: &str, members: &Map<String, Value>, known: &[&str]) {
         let room = MOST_FAULTS.saturating_sub(self.0.len());
-        let found = crate::json::unknown_members(members, known, at);
+        let found = crate::base::json::unknown_members(members, known, at);
         self.0.extend(found.into_iter().take(room));
     }
 }
@@ -144,7 +144,7 @@ impl Batch {
 /// An entity whose members that are null are left out: null for an optional member is not a member.
 fn without_nulls(mut entity: Value) -> Value {
     if let Some(members) = entity.as_object_mut() {
-        crate::json::drop_nulls(members, &["attrs", "parents", "tags"]);
+        crate::base::json::drop_nulls(members, &["attrs", "parents", "tags"]);
     }
     entity
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 
-use crate::enrich::{GeoAnswer, GeoSource, MaxMind};
+use crate::trust::geo::{GeoAnswer, GeoSource, MaxMind};
 
 /// What tells where addresses are; nothing as long as no database is named.
 #[derive(Debug, Default)]

@@ -12,7 +12,7 @@ use super::authorize::request_id;
 use super::limit::{Class, Ticket};
 use super::peer::Peer;
 use super::problem::Problem;
-use crate::caller::{Caller, Scope};
+use crate::base::caller::{Caller, Scope};
 
 /// What it takes to use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

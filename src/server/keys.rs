@@ -15,9 +15,9 @@ use serde_json::{Value, json};
 use super::app::App;
 use super::body::{self, Params, blocking, invalid, not_kept, store};
 use super::problem::Problem;
-use crate::caller::{Caller, InlineRule, KEY_PREFIX};
+use crate::base::caller::{Caller, InlineRule, KEY_PREFIX};
+use crate::base::timestamp::Timestamp;
 use crate::storage::keys::{ApiKey, KeyError, KeyLimits, Made, NewKey};
-use crate::timestamp::Timestamp;
 
 /// Longest time for which a rotated secret is still taken.
 const LONGEST_OVERLAP: Duration = Duration::from_secs(30 * 24 * 3_600);

@@ -12,12 +12,12 @@ use super::listen::{Listener, Served};
 use super::places::Places;
 use super::tls::Tls;
 use super::{Bound, Serve, ServeError, listen, live, routes, socket};
+use crate::base::fault::Fault;
+use crate::base::timestamp::Timestamp;
 use crate::config::Config;
-use crate::enrich::GeoSource;
-use crate::fault::Fault;
 use crate::pdp::Pdp;
-use crate::policy::{Watch, Watcher};
-use crate::timestamp::Timestamp;
+use crate::source::watch::{Watch, Watcher};
+use crate::trust::geo::GeoSource;
 
 /// Connections of probes at once, and requests under way that share some of them; those of callers do not
 /// count among them, nor the other way round.

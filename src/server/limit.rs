@@ -12,8 +12,9 @@ use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 
 use super::problem::Problem;
-use crate::caller::{Caller, CallerLimits};
-use crate::hash::{self, Lru};
+use crate::base::caller::{Caller, CallerLimits};
+use crate::base::hash;
+use crate::base::hash::Lru;
 
 /// What a request is for; each class has its own bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Serve;
 use super::app::{App, ConfigTrouble};
 use crate::config::Config;
-use crate::policy::{Taken, Watch, WatchMode, Watcher};
+use crate::source::watch::{Taken, Watch, WatchMode, Watcher};
 
 /// Watches the configuration file and takes up what can change: limits, callers and logging. Other changed
 /// keys are named as needing a restart.

@@ -28,12 +28,12 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::config::MetricsConfig;
-use crate::decide::{Cause, Decision, Outcome};
-use crate::engine::PolicyErrorCode;
 use crate::pdp::Pdp;
-use crate::score::Band;
-use crate::signals::SignalStore;
+use crate::pdp::decide::{Cause, Decision, Outcome};
+use crate::pdp::evaluate::PolicyErrorCode;
 use crate::ssf::Receivers;
+use crate::trust::model::Band;
+use crate::trust::subjects::SignalStore;
 
 pub(super) use capacity::Capacity;
 pub(super) use closed::{AuthenticationFailure, Certificate, Shed, WouldDeny};

@@ -8,7 +8,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 
-use crate::timestamp::Timestamp;
+use crate::base::timestamp::Timestamp;
 
 /// The other end of a connection; made once for each, and shared by its requests.
 #[derive(Debug, Clone, Default)]

@@ -87,7 +87,7 @@ pub(super) async fn get(
     let snapshot = state.snapshot();
     let at = snapshot.position(&PolicyId::new(&id));
     let Some(policy) = at.and_then(|at| snapshot.policy(at)) else {
-        let id = crate::json::shown(&id);
+        let id = crate::base::json::shown(&id);
         return Err(missing(format!("no policy `{id}` decides now")));
     };
     let annotations: Map<String, Value> = policy

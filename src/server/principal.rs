@@ -7,9 +7,10 @@ use axum::http::StatusCode;
 use super::app::App;
 use super::metrics::Metrics;
 use super::problem::Problem;
+use crate::base::timestamp::Timestamp;
+use crate::config::TokenUsage;
 use crate::request::{Authentication, Pending, Request};
-use crate::timestamp::Timestamp;
-use crate::tokens::{Issuers, TokenCounts, TokenError, Usage, Verified};
+use crate::tokens::{Issuers, TokenCounts, TokenError, Verified};
 
 /// The token, if it was verified before.
 pub(super) fn known(
@@ -17,7 +18,7 @@ pub(super) fn known(
     pending: &Pending,
     now: Timestamp,
 ) -> Result<Option<Arc<Verified>>, Problem> {
-    let known = issuers(app)?.cached(pending.token(), Usage::Principal, now);
+    let known = issuers(app)?.cached(pending.token(), TokenUsage::Principal, now);
     known.transpose().map_err(problem)
 }
 
@@ -27,7 +28,7 @@ pub(super) async fn verify(
     pending: &Pending,
     now: Timestamp,
 ) -> Result<Arc<Verified>, Problem> {
-    let verified = issuers(app)?.verify(pending.token(), Usage::Principal, now);
+    let verified = issuers(app)?.verify(pending.token(), TokenUsage::Principal, now);
     verified.await.map_err(problem)
 }
 
@@ -51,7 +52,7 @@ pub(super) fn resolve(pending: Pending, verified: &Verified) -> Result<Request, 
 
 fn issuers(app: &App) -> Result<&Issuers, Problem> {
     let issuers = app.issuers.as_ref();
-    let issuers = issuers.filter(|issuers| issuers.any(Usage::Principal));
+    let issuers = issuers.filter(|issuers| issuers.any(TokenUsage::Principal));
     issuers.ok_or_else(|| {
         let detail = "no token issuer is configured; give `principal` instead";
         Problem::new(StatusCode::BAD_REQUEST, "invalid_request", detail).at("/token")

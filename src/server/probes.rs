@@ -13,8 +13,8 @@ use super::hosts;
 use super::metrics::{Certificate, Format};
 use super::peer::Peer;
 use crate::audit::DecisionLog;
-use crate::signals::Usage;
 use crate::tokens::Issuers;
+use crate::trust::subjects::Usage;
 
 /// Whether the process answers at all.
 pub(super) async fn healthz() -> Response {

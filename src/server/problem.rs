@@ -5,7 +5,8 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use crate::request::{InputFault, RequestError};
+use crate::base::json::InputFault;
+use crate::request::RequestError;
 
 /// A problem, as it goes over the wire.
 #[derive(Debug)]

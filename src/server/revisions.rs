@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use super::app::App;
 use super::body::{Params, blocking, missing, not_read, store};
 use super::problem::Problem;
-use crate::caller::{Caller, Scope};
-use crate::policy::source::Kind;
+use crate::base::caller::{Caller, Scope};
+use crate::base::timestamp::Timestamp;
+use crate::source::Kind;
 use crate::storage::RevisionLine;
-use crate::timestamp::Timestamp;
 
 /// Lines that are listed.
 const MOST: usize = 1_000;

@@ -26,7 +26,7 @@ use super::{
     admin, audit, denials, entities, hosts, keys, policies, probes, revisions, ssf, watch,
     webhooks, whoami,
 };
-use crate::caller::Scope;
+use crate::base::caller::Scope;
 
 /// One way in: the table of them is what the router is made of and what tests go through.
 pub(super) struct Route {
@@ -607,7 +607,7 @@ fn hardened(mut response: Response) -> Response {
 
 async fn not_found(uri: Uri, http: HttpRequest) -> Response {
     let known: std::collections::BTreeSet<_> = table().iter().map(|route| route.path).collect();
-    let detail = match crate::nearest::nearest(uri.path(), known.iter().copied()) {
+    let detail = match crate::base::nearest::nearest(uri.path(), known.iter().copied()) {
         Some(near) => format!("there is nothing here; did you mean `{near}`?"),
         None => "there is nothing here".to_owned(),
     };

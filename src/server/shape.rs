@@ -4,7 +4,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_path_to_error::{Path, Segment};
 
-use crate::json::{self, InputFault};
+use crate::base::json;
+use crate::base::json::InputFault;
 
 /// Reads a value. Null for an optional member is not a member.
 ///

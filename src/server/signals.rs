@@ -20,8 +20,8 @@ use axum::http::StatusCode;
 use super::app::App;
 use super::body::blocking;
 use super::problem::Problem;
-use crate::caller::Caller;
-use crate::signals::{Change, ChangeError, SignalStore};
+use crate::base::caller::Caller;
+use crate::trust::subjects::{Change, ChangeError, SignalStore};
 
 /// The store, for what needs one.
 fn store(app: &App) -> Result<Arc<dyn SignalStore>, Problem> {

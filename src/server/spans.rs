@@ -28,9 +28,9 @@ use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider};
 use super::ServeError;
 use super::metrics::Metrics;
 use super::trace::TraceContext;
+use crate::base::fault::Fault;
 use crate::config::OtlpConfig;
-use crate::decide::Outcome;
-use crate::fault::Fault;
+use crate::pdp::decide::Outcome;
 
 /// How long the collector may take over a batch.
 const TIMEOUT: Duration = Duration::from_secs(10);

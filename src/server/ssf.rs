@@ -21,9 +21,9 @@ use super::peer::Peer;
 use super::problem::Problem;
 use super::signals::types::unknown_type;
 use super::signals::{kinds, no_signals};
-use crate::signals::{ChangeError, EventAnswer, SignalStore};
+use crate::base::timestamp::Timestamp;
 use crate::ssf::{Receiver, Tally};
-use crate::timestamp::Timestamp;
+use crate::trust::subjects::{ChangeError, EventAnswer, SignalStore};
 
 /// The media type of a security event token.
 const TYPE: &str = "application/secevent+jwt";

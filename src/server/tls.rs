@@ -21,11 +21,11 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 
+use crate::base::files;
+use crate::base::timestamp::Timestamp;
 use crate::config::{ClientAuth, TlsConfig, TlsVersion};
 use crate::fetch::{LONGEST_FILE, certificates};
-use crate::files;
-use crate::policy::{Taken, Watch, WatchMode, Watcher};
-use crate::timestamp::Timestamp;
+use crate::source::watch::{Taken, Watch, WatchMode, Watcher};
 
 /// A certificate that ends sooner than this is warned of.
 const SOON_MS: i64 = 14 * 24 * 3_600 * 1_000;

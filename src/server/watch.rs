@@ -13,7 +13,7 @@ use serde_json::json;
 use super::app::{App, Phase};
 use super::peer::Peer;
 use super::problem::Problem;
-use crate::caller::Scope;
+use crate::base::caller::Scope;
 use crate::pdp::{NoChange, StateChange, Subscription};
 
 /// How often a change is looked for; what watches decides nothing.
@@ -103,7 +103,10 @@ fn event(change: &StateChange) -> Event {
             json!({"revision": revision.as_str(), "sequence": sequence}),
         ),
         StateChange::Rejected(faults) => {
-            let faults: Vec<_> = faults.iter().map(crate::fault::Fault::to_json).collect();
+            let faults: Vec<_> = faults
+                .iter()
+                .map(crate::base::fault::Fault::to_json)
+                .collect();
             ("rejected", json!({ "faults": faults }))
         }
         StateChange::Held { reason } => ("held", json!({ "reason": reason })),

@@ -14,8 +14,8 @@ use super::app::App;
 use super::body::{self, Params, blocking, invalid, not_kept};
 use super::metrics::Metrics;
 use super::problem::Problem;
-use crate::caller::Caller;
-use crate::signals::Severity;
+use crate::base::caller::Caller;
+use crate::trust::subjects::Severity;
 use crate::webhooks::{Registration, Replay, WebhookError, Webhooks};
 
 /// Dead letters in an answer, unless asked otherwise; and at most.

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::peer::Peer;
-use crate::caller::{Caller, Handles, Scope};
+use crate::base::caller::{Caller, Handles, Scope};
 
 /// The caller's name, its id, its rights, and whether nobody on the way can read along.
 pub(super) async fn whoami(

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::json;
+use crate::base::json;
 
 /// Deepest nesting of an answer.
 const DEPTH: usize = 8;

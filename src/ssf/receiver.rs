@@ -9,12 +9,12 @@ use subtle::ConstantTimeEq;
 use super::standing::{Standing, Tally};
 use super::subject::{self, Unread};
 use super::table::{About, Meaning, meaning};
+use crate::base::fault::{Fault, Faults};
+use crate::base::timestamp::Timestamp;
 use crate::config::{PollConfig, ReceiverConfig, Secret};
-use crate::fault::{Fault, Faults};
 use crate::fetch::Fetch;
-use crate::signals::{Event, EventSubject};
-use crate::timestamp::Timestamp;
 use crate::tokens::{SetError, SetVerifier, date};
+use crate::trust::subjects::{Event, EventSubject};
 
 /// Most events of one token: they are aspects of one thing that happened.
 const MOST_EVENTS: usize = 16;
@@ -184,7 +184,7 @@ impl Receiver {
             let meaning = match meaning(uri, payload, &self.config.levels) {
                 Some(meaning) => meaning.map_err(SetError::Request)?,
                 None => {
-                    let uri = crate::json::shown(uri);
+                    let uri = crate::base::json::shown(uri);
                     tracing::debug!(receiver = self.name(), uri, "event of an unknown type");
                     reading.passed.push(Tally::Ignored);
                     continue;

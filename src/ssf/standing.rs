@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Map, Value, json};
 
-use crate::timestamp::Timestamp;
+use crate::base::timestamp::Timestamp;
 
 /// The result of a token or of an event in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

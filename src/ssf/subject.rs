@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
+use crate::base::entity_ref::EntityRef;
 use crate::config::{ReceiverConfig, SubjectFormat};
-use crate::entity_ref::EntityRef;
-use crate::signals::EventSubject;
+use crate::trust::subjects::EventSubject;
 
 /// Longest id of a principal, a session, a device or an event, in bytes: the store keeps no longer ones.
 pub(super) const LONGEST: usize = 256;
@@ -97,7 +97,7 @@ fn principal(members: &Map<String, Value>, config: &ReceiverConfig) -> Result<En
     let unmapped = || {
         Unread::Unmapped(format!(
             "subjects of format `{}`",
-            crate::json::shown(&format)
+            crate::base::json::shown(&format)
         ))
     };
     let (of, id) = match format.as_str() {
@@ -108,7 +108,7 @@ fn principal(members: &Map<String, Value>, config: &ReceiverConfig) -> Result<En
                 some => some.iter().any(|known| known == issuer),
             };
             if !known {
-                let issuer = crate::json::shown(issuer);
+                let issuer = crate::base::json::shown(issuer);
                 return Err(Unread::Unmapped(format!("subjects of issuer `{issuer}`")));
             }
             (SubjectFormat::IssSub, text(members, "sub")?.into())
@@ -158,7 +158,7 @@ fn id(members: &Map<String, Value>) -> Result<String, Unread> {
         "opaque" => "id",
         "iss_sub" => "sub",
         other => {
-            let other = crate::json::shown(other);
+            let other = crate::base::json::shown(other);
             return Err(Unread::Unmapped(format!(
                 "sessions and devices of format `{other}`"
             )));

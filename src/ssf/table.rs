@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::score::{Band, Method};
-use crate::signals::{CredentialChange, EventKind, Severity};
+use crate::trust::model::{Band, Method};
+use crate::trust::subjects::{CredentialChange, EventKind, Severity};
 
 const CAEP: &str = "https://schemas.openid.net/secevent/caep/event-type/";
 const RISC: &str = "https://schemas.openid.net/secevent/risc/event-type/";
@@ -112,11 +112,11 @@ fn risc(name: &str, payload: &Map<String, Value>) -> Read {
 fn stream(name: &str, payload: &Map<String, Value>) -> Read {
     match name {
         "verification" => Some(Ok(Meaning::Verification(
-            text(payload, "state").map(crate::json::shown),
+            text(payload, "state").map(crate::base::json::shown),
         ))),
         "stream-updated" => Some(required(payload, "status").map(|status| {
-            let reason = text(payload, "reason").map(crate::json::shown);
-            Meaning::StreamUpdated(crate::json::shown(status), reason)
+            let reason = text(payload, "reason").map(crate::base::json::shown);
+            Meaning::StreamUpdated(crate::base::json::shown(status), reason)
         })),
         _ => None,
     }

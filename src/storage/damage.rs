@@ -10,8 +10,8 @@ use super::dir::{DATABASE_FILE, FORMAT_FILE, VERSION_FILE};
 use super::keys::NewKey;
 use super::*;
 use crate::InlineRule;
-use crate::policy::source::{Form, SourceFile};
-use crate::timestamp::Timestamp;
+use crate::base::timestamp::Timestamp;
+use crate::source::{Form, SourceFile};
 
 const PAGE: usize = 4_096;
 

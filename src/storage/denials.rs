@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::Store;
 use super::error::{Kind, StateDirError};
 use super::revisions::open;
-use crate::timestamp::Timestamp;
+use crate::base::timestamp::Timestamp;
 
 /// End (milliseconds since the Unix epoch) and JSON, by id.
 const DENIALS: TableDefinition<'_, &str, (i64, &str)> = TableDefinition::new("denials");

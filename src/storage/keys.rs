@@ -25,9 +25,9 @@ use super::StateDirError;
 use super::database::Handle;
 use super::error::Kind;
 use super::revisions::open;
-use crate::caller::{Caller, folded};
-use crate::hex::hex;
-use crate::timestamp::Timestamp;
+use crate::base::caller::{Caller, folded};
+use crate::base::hex::hex;
+use crate::base::timestamp::Timestamp;
 
 use family::{check_room, made_by, makers};
 pub(crate) use record::{ApiKey, KeyLimits, NewKey};
@@ -548,7 +548,7 @@ mod tests {
     use super::super::{Store, StoreSettings};
     use super::family::DEEPEST;
     use super::*;
-    use crate::caller::{Handles, InlineRule, Scope};
+    use crate::base::caller::{Handles, InlineRule, Scope};
 
     fn at(millis: i64) -> Timestamp {
         Timestamp::from_millis(millis)

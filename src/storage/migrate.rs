@@ -20,8 +20,8 @@ use super::dir::{
 use super::error::{Kind, StateDirError};
 use super::integrity;
 use super::revisions::{self, META};
-use crate::policy::source::{Form, SourceFile};
-use crate::timestamp::Timestamp;
+use crate::base::timestamp::Timestamp;
+use crate::source::{Form, SourceFile};
 
 /// The database while it is made.
 const NEW_DATABASE_FILE: &str = "state.redb.new";

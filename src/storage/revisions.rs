@@ -17,8 +17,8 @@ use sha2::{Digest, Sha256};
 
 use super::Store;
 use super::error::{Kind, StateDirError};
-use crate::policy::source::{Form, SourceFile};
-use crate::timestamp::Timestamp;
+use crate::base::timestamp::Timestamp;
+use crate::source::{Form, SourceFile};
 
 /// Numbers by name.
 pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");

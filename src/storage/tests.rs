@@ -17,7 +17,7 @@ use serde_json::json;
 use super::dir::{self, DATABASE_FILE, Place};
 use super::keys::{Made, NewKey};
 use super::*;
-use crate::timestamp::Timestamp;
+use crate::base::timestamp::Timestamp;
 use crate::{EntityChange, InlineRule, Pdp};
 
 fn open(path: &Path) -> Result<Store, StateDirError> {

@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use super::Verified;
 use super::claims::later;
 use super::denied::Denied;
 use super::error::TokenError;
-use super::{Usage, Verified};
-use crate::hash::{self, Lru};
-use crate::timestamp::Timestamp;
+use crate::base::hash;
+use crate::base::hash::Lru;
+use crate::base::timestamp::Timestamp;
+use crate::config::TokenUsage;
 
 /// Parts that are locked apart.
 const SHARDS: usize = 16;
@@ -33,11 +35,11 @@ pub(super) struct CacheKey([u8; 32]);
 
 impl CacheKey {
     /// The key of a token that stands for this.
-    pub(super) fn of(token: &str, usage: Usage) -> Self {
+    pub(super) fn of(token: &str, usage: TokenUsage) -> Self {
         let mut hash = Sha256::new();
         hash.update([match usage {
-            Usage::Principal => 0,
-            Usage::Caller => 1,
+            TokenUsage::Principal => 0,
+            TokenUsage::Caller => 1,
         }]);
         hash.update(token);
         Self(hash.finalize().into())

@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 use super::error::{TokenError, quoted};
 use super::find::Claims;
 use super::preset::Shape;
+use crate::base::timestamp::Timestamp;
 use crate::config::IssuerConfig;
-use crate::timestamp::Timestamp;
 
 /// Media types of tokens that are taken where none is required: anything else, such as a logout token
 /// or a security event, is signed by the same keys for another purpose.

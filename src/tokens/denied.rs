@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use serde::{Deserialize, Serialize};
 
 use super::Verified;
-use crate::timestamp::Timestamp;
+use crate::base::timestamp::Timestamp;
 
 /// Denials that are kept unless another bound is given.
 pub(crate) const MOST_DENIALS: usize = 100_000;
@@ -49,7 +49,8 @@ pub(crate) struct Denial {
 
 /// Instants as they stand in JSON.
 mod rfc3339 {
-    use super::{FromStr, Timestamp};
+    use super::FromStr;
+    use crate::base::timestamp::Timestamp;
     use serde::{Deserialize, Deserializer, Serializer};
 
     #[expect(clippy::ref_option, reason = "the signature that serde asks for")]

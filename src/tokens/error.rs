@@ -92,5 +92,5 @@ impl TokenError {
 
 /// Outside text for a detail: quoted, escaped, cut.
 pub(super) fn quoted(text: &str) -> String {
-    format!("{:?}", crate::json::shown(text))
+    format!("{:?}", crate::base::json::shown(text))
 }

@@ -7,7 +7,7 @@ use tokio::sync::OnceCell;
 
 use super::cache::CacheKey;
 use super::error::TokenError;
-use crate::timestamp::Timestamp;
+use crate::base::timestamp::Timestamp;
 
 /// Until when a token may be believed, or why not.
 type Answer = Result<Timestamp, TokenError>;
@@ -63,7 +63,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::tokens::Usage;
+    use crate::config::TokenUsage;
 
     #[tokio::test]
     async fn one_question_for_all_who_wait_and_another_for_who_comes_later() {
@@ -76,7 +76,9 @@ mod tests {
                     let nth = asked.fetch_add(1, Ordering::SeqCst);
                     Ok(Timestamp::from_millis(nth as i64))
                 };
-                flights.join(CacheKey::of("t", Usage::Caller), ask).await
+                flights
+                    .join(CacheKey::of("t", TokenUsage::Caller), ask)
+                    .await
             })
         };
         let waiting: Vec<_> = (0..20).map(|_| join(50)).collect();

@@ -11,10 +11,10 @@ use super::claims::later;
 use super::pace::Pace;
 use super::source::send;
 use super::status::Standing;
+use crate::base::json;
+use crate::base::timestamp::Timestamp;
 use crate::config::{IntrospectionConfig, OnFailure};
 use crate::fetch::{Call, Fetch, Reply, form_encoded};
-use crate::json;
-use crate::timestamp::Timestamp;
 
 /// First and longest rest after failures.
 const REST: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));

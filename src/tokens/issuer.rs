@@ -13,9 +13,9 @@ use super::map::Mapping;
 use super::preset::Shape;
 use super::source::{KeyError, Keys, check_file};
 use super::status::{Standing, StatusLists};
+use crate::base::timestamp::Timestamp;
 use crate::config::{IssuerConfig, OnFailure};
 use crate::fetch::Fetch;
-use crate::timestamp::Timestamp;
 
 /// How long a token is kept that was taken although its issuer could not be asked.
 const UNCHECKED_FOR: Duration = Duration::from_secs(10);

@@ -5,8 +5,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use super::error::{TokenError, quoted};
+use crate::base::json;
 use crate::config::TokenAlgorithm;
-use crate::json;
 
 /// Longest token that is read.
 pub(super) const LONGEST: usize = 16 << 10;

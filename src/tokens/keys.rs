@@ -5,8 +5,8 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 use serde_json::{Map, Value};
 
 use super::jws::{Jws, algorithm_of, decoded};
+use crate::base::json;
 use crate::config::TokenAlgorithm;
-use crate::json;
 
 /// Keys of one set that are looked at; an issuer has a handful.
 const MOST: usize = 100;

@@ -7,9 +7,9 @@ use serde_json::{Map, Value, json};
 use super::error::TokenError;
 use super::find::Claims;
 use super::preset::{List, Place, Shape};
-use crate::caller::is_token_name;
+use crate::base::caller::is_token_name;
+use crate::base::entity_ref::EntityRef;
 use crate::config::{GroupClaim, IssuerConfig, TokenUsage};
-use crate::entity_ref::EntityRef;
 
 /// How an issuer's claims are read.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::claims::later;
-use crate::timestamp::Timestamp;
+use crate::base::timestamp::Timestamp;
 
 /// A clock that went back by more than this is believed.
 const BACKWARDS: i64 = 60_000;

@@ -13,9 +13,9 @@ use super::claims::{instant, later};
 use super::error::{TokenError, quoted};
 use super::jws::Jws;
 use super::source::{KeyError, Keys, check_file};
+use crate::base::timestamp::Timestamp;
 use crate::config::{ReceiverConfig, TokenAlgorithm};
 use crate::fetch::Fetch;
-use crate::timestamp::Timestamp;
 
 /// Longest token that is read, in bytes.
 const LONGEST: usize = 64 << 10;

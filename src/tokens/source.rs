@@ -13,10 +13,10 @@ use serde_json::Value;
 use super::jws::Jws;
 use super::keys::{KeySet, Verdict};
 use super::pace::Pace;
+use crate::base::json;
+use crate::base::timestamp::Timestamp;
 use crate::config::{IssuerConfig, ReceiverConfig};
 use crate::fetch::{Call, Fetch, FetchError, LONGEST_BODY, Reply, may_follow};
-use crate::json;
-use crate::timestamp::Timestamp;
 
 /// Longest rest after failures while there are keys to use.
 const LONGEST_REST: Duration = Duration::from_secs(600);
@@ -402,7 +402,7 @@ fn read_file(
     if before == Some(stamp) {
         return Ok(None);
     }
-    let bytes = crate::files::read(path, LONGEST_BODY as u64).map_err(fault)?;
+    let bytes = crate::base::files::read(path, LONGEST_BODY as u64).map_err(fault)?;
     Ok(Some((bytes, stamp)))
 }
 

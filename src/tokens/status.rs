@@ -14,10 +14,11 @@ use super::claims::{instant, later};
 use super::jws::{Jws, decoded};
 use super::pace::Pace;
 use super::source::{KeyError, Keys, send};
+use crate::base::hash;
+use crate::base::hash::Lru;
+use crate::base::timestamp::Timestamp;
 use crate::config::{OnFailure, StatusListConfig, TokenAlgorithm};
 use crate::fetch::{Call, Fetch, LONGEST_BODY, Reply, may_follow};
-use crate::hash::{self, Lru};
-use crate::timestamp::Timestamp;
 
 /// Lists kept for one issuer.
 const MOST: NonZeroUsize = NonZeroUsize::new(32).unwrap();

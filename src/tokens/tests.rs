@@ -11,10 +11,11 @@ use std::sync::{Arc, OnceLock};
 
 use serde_json::{Map, Value, json};
 
-use super::{Denied, Issuers, TokenError, Usage, Verified};
+use super::{Denied, Issuers, TokenError, Verified};
+use crate::base::timestamp::Timestamp;
 use crate::config::IssuerConfig;
+use crate::config::TokenUsage;
 use crate::fetch::{Client, Fetch};
-use crate::timestamp::Timestamp;
 use issuer::{Signer, TestIssuer};
 
 /// The instant of the tests, in seconds.
@@ -58,7 +59,7 @@ fn claims(issuer: &str, over: Value) -> Value {
 }
 
 async fn verify(issuers: &Issuers, token: &str) -> Result<Arc<Verified>, TokenError> {
-    issuers.verify(token, Usage::Principal, at(0)).await
+    issuers.verify(token, TokenUsage::Principal, at(0)).await
 }
 
 #[track_caller]
@@ -171,7 +172,10 @@ async fn a_token_becomes_a_caller_with_its_scopes() {
         let mut over = object(json!({"aud": "deodar", "azp": "gateway"}));
         over.extend(object(scopes));
         let token = signer.token(&claims(&issuer.url, over.into()));
-        let verified = issuers.verify(&token, Usage::Caller, at(0)).await.unwrap();
+        let verified = issuers
+            .verify(&token, TokenUsage::Caller, at(0))
+            .await
+            .unwrap();
         let caller = verified.caller.as_ref().unwrap();
         assert_eq!(caller.name, "gateway");
         assert_eq!(caller.scopes, ["decide", "policies:read"]);
@@ -184,7 +188,7 @@ async fn a_token_becomes_a_caller_with_its_scopes() {
         );
     }
     let unnamed = signer.token(&claims(&issuer.url, json!({"aud": "deodar"})));
-    let result = issuers.verify(&unnamed, Usage::Caller, at(0)).await;
+    let result = issuers.verify(&unnamed, TokenUsage::Caller, at(0)).await;
     refused(result, "token_unsuitable", "/azp");
 }
 
@@ -193,25 +197,33 @@ async fn a_token_is_verified_once_and_looked_up_after_that() {
     let issuer = TestIssuer::start(&[Signer::ed("k1", 1)]);
     let issuers = start(vec![principals(&issuer.url, "cache = \"2m\"")]);
     let token = Signer::ed("k1", 1).token(&claims(&issuer.url, json!({"exp": NOW + 30})));
-    let cached = |seconds| issuers.cached(&token, Usage::Principal, at(seconds));
+    let cached = |seconds| issuers.cached(&token, TokenUsage::Principal, at(seconds));
     assert!(cached(0).is_none());
     let first = verify(&issuers, &token).await.unwrap();
     assert!(Arc::ptr_eq(&cached(29).unwrap().unwrap(), &first));
-    assert!(issuers.cached(&token, Usage::Caller, at(0)).is_none());
+    assert!(issuers.cached(&token, TokenUsage::Caller, at(0)).is_none());
     // Not beyond its end; what the leeway allows is verified again.
     assert!(cached(30).is_none());
     assert!(
         issuers
-            .verify(&token, Usage::Principal, at(40))
+            .verify(&token, TokenUsage::Principal, at(40))
             .await
             .is_ok()
     );
-    let late = issuers.verify(&token, Usage::Principal, at(60)).await;
+    let late = issuers.verify(&token, TokenUsage::Principal, at(60)).await;
     refused(late, "token_expired", "exp");
     let long = Signer::ed("k1", 1).token(&claims(&issuer.url, json!({})));
     assert!(verify(&issuers, &long).await.is_ok());
-    assert!(issuers.cached(&long, Usage::Principal, at(119)).is_some());
-    assert!(issuers.cached(&long, Usage::Principal, at(120)).is_none());
+    assert!(
+        issuers
+            .cached(&long, TokenUsage::Principal, at(119))
+            .is_some()
+    );
+    assert!(
+        issuers
+            .cached(&long, TokenUsage::Principal, at(120))
+            .is_none()
+    );
     let counts = issuers.counts();
     assert_eq!((counts.verified, counts.cached), (3, 2));
     assert!(counts.refused.contains(&("token_expired", 1)));

@@ -9,13 +9,13 @@ use super::config::{
     Attributes, ClassificationRule, EnforceRule, Enforcement, SensitivityRule, TrustConfig,
 };
 use super::networks::Networks;
-use crate::caller::Caller;
+use crate::base::caller::Caller;
+use crate::base::entity_ref::EntityRef;
+use crate::base::fault::{Fault, Faults};
+use crate::base::hex::hex;
+use crate::base::meter::Meter;
 use crate::entities::{EntityVersion, Uid, Value, field};
-use crate::entity_ref::EntityRef;
-use crate::fault::{Fault, Faults};
-use crate::hex::hex;
-use crate::meter::Meter;
-use crate::score::{Assurances, Country, Listed, Lists, Model, Target};
+use crate::trust::model::{Assurances, Country, Listed, Lists, Model, Target};
 
 /// A checked configuration. Two are equal when they were made from the same one.
 pub(crate) struct Trust {

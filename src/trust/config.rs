@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::score::{Assurances, ModelOverlay, NetworkClass, Preset};
-use crate::signals::SignalsConfig;
+use crate::trust::model::{Assurances, ModelOverlay, NetworkClass, Preset};
+use crate::trust::subjects::SignalsConfig;
 
 /// Everything about trust that an operator decides. `TrustConfig::default()` is the preset `calibrated`
 /// in the mode `report`, which changes no decision.

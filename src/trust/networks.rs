@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::config::NetworkRule;
-use crate::score::NetworkClass;
+use crate::trust::model::NetworkClass;
 
 /// Networks, the most specific first.
 #[derive(Debug, Clone, Default)]

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::filter::TYPE_PREFIX;
-use crate::signals::{EventSubject, Notice, NoticeKind};
-use crate::timestamp::Timestamp;
+use crate::base::timestamp::Timestamp;
+use crate::trust::subjects::{EventSubject, Notice, NoticeKind};
 
 /// The media type of a delivery.
 pub(crate) const MEDIA_TYPE: &str = "application/cloudevents+json";
@@ -149,9 +149,9 @@ fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entity_ref::EntityRef;
-    use crate::score::Score;
-    use crate::signals::Severity;
+    use crate::base::entity_ref::EntityRef;
+    use crate::trust::model::Score;
+    use crate::trust::subjects::Severity;
 
     fn notice() -> Notice {
         Notice {

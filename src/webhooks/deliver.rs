@@ -9,8 +9,8 @@ use super::hook::{Disabled, Hook};
 use super::queue::{Delivery, Next};
 use super::sign::signatures;
 use super::stats::add;
+use crate::base::timestamp::Timestamp;
 use crate::fetch::{Call, FetchError, Reply};
-use crate::timestamp::Timestamp;
 
 /// Longest wait that a receiver may ask for.
 const LONGEST_ASKED: Duration = Duration::from_secs(24 * 3_600);

@@ -1,6 +1,6 @@
 //! Which events a webhook wants: names such as `finding.brute_force_attack`, or `incident.*`.
 
-use crate::nearest::nearest;
+use crate::base::nearest::nearest;
 
 /// What stands before every type of an event.
 pub(crate) const TYPE_PREFIX: &str = "dev.deodar.";

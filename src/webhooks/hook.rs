@@ -13,9 +13,9 @@ use super::filter::Filter;
 use super::queue::Lane;
 use super::sign::SigningKey;
 use super::stats::Stats;
+use crate::base::timestamp::Timestamp;
 use crate::config::{Secret, SecretRef, WebhookConfig};
-use crate::signals::Severity;
-use crate::timestamp::Timestamp;
+use crate::trust::subjects::Severity;
 
 /// Longest name, in bytes.
 const LONGEST_NAME: usize = 64;

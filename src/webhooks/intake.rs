@@ -8,7 +8,7 @@ use super::cloudevent::{Message, message};
 use super::hook::Hook;
 use super::queue::Delivery;
 use super::stats::add;
-use crate::signals::Notice;
+use crate::trust::subjects::Notice;
 
 /// Notices that may wait to be stored.
 const MOST: usize = 4_096;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::timestamp::Timestamp;
+use crate::base::timestamp::Timestamp;
 
 /// A delivery that is due later than any schedule says was planned by a clock that went wrong.
 const LONGEST_WAIT: i64 = 8 * 24 * 3_600_000;

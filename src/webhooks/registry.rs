@@ -11,8 +11,8 @@ use super::hook::{Hook, KeptSecrets, Settings, check_name};
 use super::queue::Delivery;
 use super::sign::SigningKey;
 use super::{Shared, Webhooks};
-use crate::signals::Severity;
 use crate::storage::{StateDirError, Store};
+use crate::trust::subjects::Severity;
 
 /// Webhooks that there may be.
 const MOST: usize = 100;

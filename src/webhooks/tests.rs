@@ -10,9 +10,9 @@ use super::queue::Next;
 use super::sign::SigningKey;
 use super::*;
 use crate::config::SecretRef;
-use crate::score::Score;
-use crate::signals::{EventSubject, NoticeKind, Severity};
 use crate::storage::{SealKey, SealKeys, StoreSettings};
+use crate::trust::model::Score;
+use crate::trust::subjects::{EventSubject, NoticeKind, Severity};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const MINUTE: i64 = 60_000;

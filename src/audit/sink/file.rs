@@ -14,7 +14,7 @@ use super::tail::{self, Last};
 use super::{rotated, rotated::Rotated};
 use crate::audit::canonical::hex;
 use crate::audit::chain::Link;
-use crate::timestamp::Timestamp;
+use crate::base::timestamp::Timestamp;
 
 /// How often it is checked that the path still leads to the open file.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -3,12 +3,12 @@
 use serde_json::json;
 
 use super::*;
-use crate::caller::Caller;
+use crate::base::caller::Caller;
+use crate::base::timestamp::Timestamp;
 use crate::config::Overflow;
 use crate::fetch::{Call, Reply};
 use crate::request::{Client, Limits};
-use crate::signals::SubjectKind;
-use crate::timestamp::Timestamp;
+use crate::trust::subjects::SubjectKind;
 
 #[test]
 fn a_record_says_who_asked_for_what_and_what_came_of_it() {

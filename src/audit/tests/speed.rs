@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::decide::Outcome;
+use crate::pdp::decide::Outcome;
 
 const MANY: usize = 200_000;
 const AT_ONCE: usize = 10_000;

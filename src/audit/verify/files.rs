@@ -135,7 +135,7 @@ pub(super) struct Lines {
 
 impl Lines {
     pub(super) fn open(files: LogFiles) -> io::Result<Self> {
-        let current = match crate::files::open(&files.base) {
+        let current = match crate::base::files::open(&files.base) {
             _ if !files.current => None,
             Ok(file) => Some((files.base.clone(), file)),
             // Between a rotation and the next record there is none.
@@ -211,7 +211,7 @@ impl Lines {
                 self.current = current;
                 self.is_last = self.waiting.len() == 0 && self.current.is_none();
                 self.path = path;
-                crate::files::open(&self.path)?
+                crate::base::files::open(&self.path)?
             }
             (None, Some((path, file))) => {
                 self.is_last = true;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{IssuerConfig, Preset, TokenUsage};
-use crate::entity_ref::EntityRef;
-use crate::fault::{Fault, Faults};
+use crate::base::entity_ref::EntityRef;
+use crate::base::fault::{Fault, Faults};
 use crate::fetch;
 
 impl IssuerConfig {

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 
-use crate::hash::{self, Lru};
+use crate::base::hash;
+use crate::base::hash::Lru;
 
 /// Failed attempts that an address has at once, and again one each second.
 const BURST: NonZeroU32 = NonZeroU32::new(20).unwrap();

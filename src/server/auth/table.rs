@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::caller::Caller;
+use crate::base::caller::Caller;
+use crate::base::fault::Faults;
 use crate::config::{CallerConfig, check_callers, folded_san};
-use crate::fault::Faults;
 use crate::server::peer::ClientCertificate;
 
 /// Configured callers.
@@ -129,7 +129,7 @@ mod tests {
         let certificate = |sans: &[&str]| ClientCertificate {
             sans: sans.iter().map(|san| (*san).to_owned()).collect(),
             fingerprint: String::new(),
-            expires: crate::timestamp::Timestamp::from_millis(0),
+            expires: crate::base::timestamp::Timestamp::from_millis(0),
         };
         let orders = table.certificate(&certificate(&["other", "spiffe://x/orders"]));
         assert_eq!(name(orders).as_deref(), Some("orders"));

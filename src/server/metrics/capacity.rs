@@ -10,17 +10,17 @@ use super::super::places::Places;
 use super::Metrics;
 
 /// Where the figures come from.
-pub(in crate::server) struct Capacity<'a> {
-    pub(in crate::server) requests: &'a Places,
-    pub(in crate::server) streams: &'a Places,
-    pub(in crate::server) connections: &'a Connections,
-    pub(in crate::server) bodies: &'a Bodies,
-    pub(in crate::server) lane: &'a Arc<Lane>,
+pub(crate) struct Capacity<'a> {
+    pub(crate) requests: &'a Places,
+    pub(crate) streams: &'a Places,
+    pub(crate) connections: &'a Connections,
+    pub(crate) bodies: &'a Bodies,
+    pub(crate) lane: &'a Arc<Lane>,
 }
 
 impl Metrics {
     /// Shows how full the server is.
-    pub(in crate::server) fn watch_capacity(&self, watching: &Capacity<'_>) {
+    pub(crate) fn watch_capacity(&self, watching: &Capacity<'_>) {
         for (name, most, help, places) in [
             (
                 "requests_under_way",

@@ -9,9 +9,9 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 
-use crate::decide::Cause;
-use crate::engine::PolicyErrorCode;
-use crate::score::Band;
+use crate::pdp::decide::Cause;
+use crate::pdp::evaluate::PolicyErrorCode;
+use crate::trust::model::Band;
 
 /// A set whose members are known when this is built.
 pub(super) trait Closed: Copy + 'static {
@@ -27,7 +27,7 @@ macro_rules! closed {
     ($(#[$doc:meta])* $set:ident { $($(#[$about:meta])* $member:ident = $name:literal,)+ }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub(in crate::server) enum $set { $($(#[$about])* $member,)+ }
+        pub(crate) enum $set { $($(#[$about])* $member,)+ }
 
         impl Closed for $set {
             const ALL: &'static [Self] = &[$(Self::$member,)+];
@@ -59,7 +59,7 @@ closed! {
 
 impl WouldDeny {
     /// The cause of a Deny that trust alone would make.
-    pub(in crate::server) fn of(cause: Cause) -> Option<Self> {
+    pub(crate) fn of(cause: Cause) -> Option<Self> {
         match cause {
             Cause::StepUpRequired => Some(Self::StepUpRequired),
             Cause::InsufficientTrust => Some(Self::InsufficientTrust),

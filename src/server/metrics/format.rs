@@ -5,7 +5,7 @@
 
 /// A text format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::server) enum Format {
+pub(crate) enum Format {
     /// OpenMetrics 1.0.
     OpenMetrics,
     /// Prometheus' text format 0.0.4.
@@ -18,7 +18,7 @@ const MOST: u16 = 1_000;
 impl Format {
     /// What a client prefers by its `Accept` (RFC 9110 section 12.5.1). OpenMetrics where it likes both
     /// alike, Prometheus' format where it takes neither: that one is read by everybody.
-    pub(in crate::server) fn preferred(accept: &str) -> Self {
+    pub(crate) fn preferred(accept: &str) -> Self {
         if accept.trim().is_empty() {
             return Self::OpenMetrics;
         }
@@ -32,7 +32,7 @@ impl Format {
     }
 
     /// The value of `Content-Type`.
-    pub(in crate::server) fn media_type(self) -> &'static str {
+    pub(crate) fn media_type(self) -> &'static str {
         match self {
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
             Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
@@ -40,7 +40,7 @@ impl Format {
     }
 
     /// The figures, which are written as OpenMetrics, in this format.
-    pub(in crate::server) fn text(self, open_metrics: String) -> String {
+    pub(crate) fn text(self, open_metrics: String) -> String {
         match self {
             Self::OpenMetrics => open_metrics,
             Self::Prometheus => to_prometheus(&open_metrics),

@@ -14,7 +14,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 
-use crate::decide::Outcome;
+use crate::pdp::decide::Outcome;
 use crate::policy::Revision;
 use crate::state::State;
 

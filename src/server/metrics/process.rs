@@ -61,7 +61,7 @@ impl Process {
 }
 
 /// The most files that the process may open, where the system says.
-pub(in crate::server) fn most_files() -> Option<u64> {
+pub(crate) fn most_files() -> Option<u64> {
     linux::most_files()
 }
 

@@ -12,7 +12,7 @@ use crate::ssf::Receivers;
 
 /// The result of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::server) enum EventResult {
+pub(crate) enum EventResult {
     /// It counts.
     Accepted,
     /// It was accepted before.
@@ -42,7 +42,7 @@ impl EventResult {
     }
 
     /// What its reporter is told.
-    pub(in crate::server) fn status(self) -> &'static str {
+    pub(crate) fn status(self) -> &'static str {
         match self {
             Self::NotKept => Self::Refused.name(),
             other => other.name(),

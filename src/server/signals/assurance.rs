@@ -14,11 +14,11 @@ use super::super::body;
 use super::super::problem::Problem;
 use super::fields::{Fields, LONGEST_ID, problem};
 use super::{change, store, types};
-use crate::caller::Caller;
-use crate::json::{InputFault, shown};
-use crate::score::{Evidence, Method};
-use crate::signals::{AssuranceRecord, Change};
-use crate::timestamp::Timestamp;
+use crate::base::caller::Caller;
+use crate::base::json::{InputFault, shown};
+use crate::base::timestamp::Timestamp;
+use crate::trust::model::{Evidence, Method};
+use crate::trust::subjects::{AssuranceRecord, Change};
 
 /// Members of a record.
 const MEMBERS: &[&str] = &[
@@ -37,7 +37,7 @@ const AHEAD: Duration = Duration::from_secs(60);
 const OLDEST: Duration = Duration::from_secs(24 * 3_600);
 
 /// Records that a session reached an authentication level.
-pub(in crate::server) async fn record(
+pub(crate) async fn record(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
     http: HttpRequest,

@@ -13,10 +13,10 @@ use super::super::problem::Problem;
 use super::fields::{Fields, LONGEST_ID, problem};
 use super::subjects::{described, is_known, log};
 use super::{change, store, types};
-use crate::caller::Caller;
-use crate::json::InputFault;
-use crate::score::{DeviceTrust, Indicators};
-use crate::signals::{Change, DeviceRecord, SubjectKind};
+use crate::base::caller::Caller;
+use crate::base::json::InputFault;
+use crate::trust::model::{DeviceTrust, Indicators};
+use crate::trust::subjects::{Change, DeviceRecord, SubjectKind};
 
 /// Members of a device.
 const MEMBERS: &[&str] = &[
@@ -33,7 +33,7 @@ const MEMBERS: &[&str] = &[
 ];
 
 /// Registers a device to a user, or reports on it. A member that is left out stays as it was.
-pub(in crate::server) async fn register(
+pub(crate) async fn register(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
     http: HttpRequest,
@@ -52,7 +52,7 @@ pub(in crate::server) async fn register(
 }
 
 /// What is known of a device.
-pub(in crate::server) async fn get(
+pub(crate) async fn get(
     State(app): State<Arc<App>>,
     Params(id): Params<String>,
 ) -> Result<Response, Problem> {
@@ -63,7 +63,7 @@ pub(in crate::server) async fn get(
 }
 
 /// Takes a device out: it is registered to nobody.
-pub(in crate::server) async fn remove(
+pub(crate) async fn remove(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
     Params(id): Params<String>,

@@ -4,10 +4,10 @@ use serde_json::Value;
 
 use super::fields::{Fields, LONGEST_ID};
 use super::kinds::NAMES;
-use crate::caller::Scope;
-use crate::json::{InputFault, shown};
-use crate::score::{Band, Method};
-use crate::signals::{CredentialChange, Event, EventKind, EventSubject, Severity};
+use crate::base::caller::Scope;
+use crate::base::json::{InputFault, shown};
+use crate::trust::model::{Band, Method};
+use crate::trust::subjects::{CredentialChange, Event, EventKind, EventSubject, Severity};
 
 /// Members of an event.
 const MEMBERS: &[&str] = &["id", "type", "timestamp", "severity", "subject", "data"];
@@ -151,7 +151,7 @@ fn kind(name: &str, data: Option<Value>, fields: &mut Fields) -> Option<EventKin
         _ => return with_data(name, data, fields),
     };
     if let Some(data) = data.filter(|data| !data.is_object()) {
-        let found = crate::json::kind(&data);
+        let found = crate::base::json::kind(&data);
         fields.fault("data", format!("expected an object, found {found}"));
     }
     Some(simple)
@@ -163,7 +163,7 @@ fn with_data(name: &str, data: Option<Value>, fields: &mut Fields) -> Option<Eve
         "assurance-level-change" | "risk-level-change" => &["level"],
         "device-compliance-change" => &["compliant"],
         _ => {
-            let hint = match crate::nearest::nearest(name, NAMES) {
+            let hint = match crate::base::nearest::nearest(name, NAMES) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "docs/signals.md lists them".to_owned(),
             };

@@ -15,16 +15,16 @@ use super::super::problem::Problem;
 use super::fields::problem;
 use super::types::unknown_type;
 use super::{event, kinds, store};
-use crate::caller::{Caller, Scope};
-use crate::entity_ref::EntityRef;
-use crate::json::{InputFault, MAX_FAULTS, kind, shown};
-use crate::signals::{ChangeError, Event, EventAnswer};
+use crate::base::caller::{Caller, Scope};
+use crate::base::entity_ref::EntityRef;
+use crate::base::json::{InputFault, MAX_FAULTS, kind, shown};
+use crate::trust::subjects::{ChangeError, Event, EventAnswer};
 
 /// Most events of one request.
 const MOST: usize = 1_000;
 
 /// Takes events. The caller is their source: nobody reports in another's name.
-pub(in crate::server) async fn report(
+pub(crate) async fn report(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
     http: HttpRequest,
@@ -124,7 +124,7 @@ fn read(body: Value, source: &str, unknown: &Unknown<'_>) -> Result<Read, Vec<In
     let mut faults = Vec::new();
     for name in members.keys().take(MAX_FAULTS) {
         let detail = "stands beside `events`; put it into each event, or leave `events` out";
-        let place = crate::json::pointer("", &shown(name));
+        let place = crate::base::json::pointer("", &shown(name));
         faults.push(InputFault::new(place, detail));
     }
     let events = match events {

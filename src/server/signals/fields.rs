@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use serde_json::{Map, Value};
 
 use super::super::problem::Problem;
-use crate::entity_ref::EntityRef;
-use crate::json::{InputFault, MAX_FAULTS, kind, pointer, shown, unknown_members};
+use crate::base::entity_ref::EntityRef;
+use crate::base::json::{InputFault, MAX_FAULTS, kind, pointer, shown, unknown_members};
+use crate::base::timestamp::Timestamp;
 use crate::request::RequestError;
-use crate::timestamp::Timestamp;
 
 /// Longest id of a user, a session or a device, in bytes: the store keeps no longer ones.
 pub(super) const LONGEST_ID: usize = 256;

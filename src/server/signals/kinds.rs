@@ -1,9 +1,9 @@
 //! The names of kinds of events, as they stand in `POST /events` and in metrics.
 
-use crate::signals::EventKind;
+use crate::trust::subjects::EventKind;
 
 /// Every name, each at its place for metrics.
-pub(in crate::server) const NAMES: [&str; 19] = [
+pub(crate) const NAMES: [&str; 19] = [
     "auth.login_failed",
     "auth.suspicious_location",
     "auth.mfa_bypass_attempt",
@@ -26,7 +26,7 @@ pub(in crate::server) const NAMES: [&str; 19] = [
 ];
 
 /// The name of a kind.
-pub(in crate::server) fn name(kind: &EventKind) -> &'static str {
+pub(crate) fn name(kind: &EventKind) -> &'static str {
     match kind {
         EventKind::LoginFailed => "auth.login_failed",
         EventKind::SuspiciousLocation => "auth.suspicious_location",

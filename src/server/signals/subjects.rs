@@ -18,11 +18,11 @@ use super::fields::{Fields, LONGEST_ID, LONGEST_REASON, problem};
 use super::types::unknown_type;
 use super::{change, store};
 use crate::audit::SubjectChange;
-use crate::caller::Caller;
-use crate::entity_ref::EntityRef;
-use crate::score::Method;
-use crate::signals::{Change, SignalStore, SubjectKind};
-use crate::timestamp::Timestamp;
+use crate::base::caller::Caller;
+use crate::base::entity_ref::EntityRef;
+use crate::base::timestamp::Timestamp;
+use crate::trust::model::Method;
+use crate::trust::subjects::{Change, SignalStore, SubjectKind};
 
 /// Subjects of an answer, where the query does not say.
 const HELD: usize = 1_000;
@@ -32,12 +32,12 @@ const MOST_HELD: usize = 10_000;
 /// How many subjects are wanted.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(in crate::server) struct Limit {
+pub(crate) struct Limit {
     limit: Option<usize>,
 }
 
 /// The subjects that something is held against.
-pub(in crate::server) async fn held(
+pub(crate) async fn held(
     State(app): State<Arc<App>>,
     query: Result<Query<Limit>, QueryRejection>,
 ) -> Result<Response, Problem> {
@@ -55,7 +55,7 @@ pub(in crate::server) async fn held(
 }
 
 /// Everything that is known of a subject, and why.
-pub(in crate::server) async fn get(
+pub(crate) async fn get(
     State(app): State<Arc<App>>,
     Params(name): Params<(String, String)>,
 ) -> Result<Response, Problem> {
@@ -85,7 +85,7 @@ fn check_type(app: &App, user: &EntityRef) -> Result<(), Problem> {
 }
 
 /// Ends findings, incidents, lock-outs, blocks and supplied risk levels.
-pub(in crate::server) async fn remediate(
+pub(crate) async fn remediate(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
     Params(name): Params<(String, String)>,
@@ -115,7 +115,7 @@ pub(in crate::server) async fn remediate(
 }
 
 /// Leaves what is held against a user aside for a while.
-pub(in crate::server) async fn set_override(
+pub(crate) async fn set_override(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
     Params(name): Params<(String, String)>,
@@ -138,7 +138,7 @@ pub(in crate::server) async fn set_override(
 }
 
 /// Ends that.
-pub(in crate::server) async fn end_override(
+pub(crate) async fn end_override(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
     Params(name): Params<(String, String)>,
@@ -171,7 +171,7 @@ async fn order(
 }
 
 /// Says what is known of a user's account.
-pub(in crate::server) async fn account(
+pub(crate) async fn account(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
     Params(name): Params<(String, String)>,
@@ -203,7 +203,7 @@ pub(in crate::server) async fn account(
 }
 
 /// Forgets a subject. A revocation and a disabled account are forgotten too.
-pub(in crate::server) async fn erase(
+pub(crate) async fn erase(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
     Params(name): Params<(String, String)>,

@@ -5,12 +5,12 @@
 
 use super::super::app::App;
 use super::super::problem::Problem;
-use crate::entity_ref::EntityRef;
-use crate::json::{InputFault, shown};
-use crate::nearest::nearest_type;
+use crate::base::entity_ref::EntityRef;
+use crate::base::json::{InputFault, shown};
+use crate::base::nearest::nearest_type;
 
 /// What is wrong with the type of a subject; `None` where it is known, or where there is no schema.
-pub(in crate::server) fn unknown_type(app: &App, user: &EntityRef) -> Option<String> {
+pub(crate) fn unknown_type(app: &App, user: &EntityRef) -> Option<String> {
     let state = app.pdp()?.state();
     let model = &state.snapshot().schema_set()?.model;
     let name = user.type_name();

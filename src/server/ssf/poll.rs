@@ -13,8 +13,8 @@ use super::super::app::App;
 use super::{Fate, take};
 use crate::config::PollConfig;
 use crate::fetch::{Call, Fetch, FetchError, Reply};
-use crate::signals::SignalStore;
 use crate::ssf::{PollBody, Receiver, SetFault, read_batch};
+use crate::trust::subjects::SignalStore;
 
 /// Longest rest after failures.
 const LONGEST_REST: Duration = Duration::from_secs(600);
@@ -23,7 +23,7 @@ const IN_A_ROW: usize = 100;
 
 /// Begins to poll; what this returns ends it when it is dropped. A token that is being taken then is
 /// stored or is sent again.
-pub(in crate::server) fn start(app: &Arc<App>) -> JoinSet<()> {
+pub(crate) fn start(app: &Arc<App>) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     for receiver in app.receivers.iter() {
         let (app, receiver) = (Arc::clone(app), Arc::clone(receiver));
@@ -42,7 +42,7 @@ pub(in crate::server) fn start(app: &Arc<App>) -> JoinSet<()> {
 }
 
 /// The polls of one receiver.
-pub(in crate::server) struct Poll {
+pub(crate) struct Poll {
     app: Arc<App>,
     receiver: Arc<Receiver>,
     store: Arc<dyn SignalStore>,
@@ -56,7 +56,7 @@ pub(in crate::server) struct Poll {
 
 impl Poll {
     /// `None` where the receiver does not poll, or nothing keeps signals.
-    pub(in crate::server) fn new(app: &Arc<App>, receiver: &Arc<Receiver>) -> Option<Self> {
+    pub(crate) fn new(app: &Arc<App>, receiver: &Arc<Receiver>) -> Option<Self> {
         let (config, token) = receiver.poll()?;
         let Some(store) = app.signals() else {
             tracing::warn!(
@@ -83,12 +83,12 @@ impl Poll {
 
     /// The same with other calls.
     #[cfg(test)]
-    pub(in crate::server) fn through(self, fetch: Arc<dyn Fetch>) -> Self {
+    pub(crate) fn through(self, fetch: Arc<dyn Fetch>) -> Self {
         Self { fetch, ..self }
     }
 
     /// Polls until there is nothing more; how long to rest then.
-    pub(in crate::server) async fn round(&mut self) -> Duration {
+    pub(crate) async fn round(&mut self) -> Duration {
         for _ in 0..IN_A_ROW {
             match self.once().await {
                 Ok(more) => {
@@ -115,7 +115,7 @@ impl Poll {
     }
 
     /// One poll; whether there is more.
-    pub(in crate::server) async fn once(&mut self) -> Result<bool, String> {
+    pub(crate) async fn once(&mut self) -> Result<bool, String> {
         let body = serde_json::to_vec(&self.answers).map_err(|error| error.to_string())?;
         let call = Call::post(&*self.config.endpoint, "application/json", body)
             .header("accept", "application/json")

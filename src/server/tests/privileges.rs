@@ -5,11 +5,11 @@ use std::sync::Arc;
 use axum::http::{Method, StatusCode, header};
 
 use super::requests::{app, ask, body, key_of, request};
-use crate::caller::Scope;
+use crate::base::caller::Scope;
+use crate::base::timestamp::Timestamp;
 use crate::server::guard::Needs;
 use crate::server::peer::{ClientCertificate, Peer, UnixPeer};
 use crate::server::routes;
-use crate::timestamp::Timestamp;
 
 /// A path under which a route is found.
 fn path(route: &str) -> String {
@@ -223,7 +223,8 @@ async fn headers_that_rewrite_requests_are_not_heeded() {
         "",
         "localhost, evil.example",
     ] {
-        let mut request = self::request(Method::POST, "/authorize", Some(&key_of(Scope::Decide)));
+        let mut request =
+            super::requests::request(Method::POST, "/authorize", Some(&key_of(Scope::Decide)));
         let host = host.parse().unwrap();
         request.headers_mut().insert(header::HOST, host);
         let status = ask(&app, &router, request).await.status();

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
+use crate::base::timestamp::Timestamp;
 use crate::server::app::App;
-use crate::signals::{
+use crate::trust::subjects::{
     Ask, Change, ChangeError, Event, EventAnswer, Seen, SignalStore, Standing, SubjectKind,
 };
-use crate::timestamp::Timestamp;
 
 #[derive(Debug, Default)]
 pub(super) struct Recorder {

@@ -12,13 +12,13 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tower::ServiceExt;
 
-use crate::caller::Scope;
+use crate::base::caller::Scope;
+use crate::base::timestamp::Timestamp;
 use crate::config::Config;
 use crate::pdp::Pdp;
 use crate::server::app::App;
 use crate::server::peer::Peer;
 use crate::server::routes;
-use crate::timestamp::Timestamp;
 
 /// A good body of `POST /authorize`.
 pub(super) const BODY: &str =

@@ -11,11 +11,10 @@ use sha2::{Digest, Sha256};
 
 use super::recorder::Recorder;
 use super::requests::{app, ask, body, key_of, request};
-use crate::caller::Scope;
-use crate::score;
+use crate::base::caller::Scope;
 use crate::server::app::App;
 use crate::server::routes;
-use crate::signals::{Change, ChangeError, SubjectKind};
+use crate::trust::subjects::{Change, ChangeError, SubjectKind};
 
 struct Scene {
     app: Arc<App>,
@@ -338,7 +337,7 @@ async fn devices_are_registered_reported_on_and_removed() {
     };
     assert_eq!(
         (record.id.as_str(), record.trust),
-        ("d1", Some(score::DeviceTrust::High))
+        ("d1", Some(crate::trust::model::DeviceTrust::High))
     );
     assert_eq!(record.user.unwrap().to_string(), "User::\"ada\"");
     assert_eq!(
@@ -400,8 +399,8 @@ async fn an_authentication_is_recorded_for_its_session() {
         (StatusCode::CREATED, &json!(2))
     );
     let ago = |minutes: i64| {
-        let now = crate::timestamp::Timestamp::now().as_millis();
-        crate::timestamp::Timestamp::from_millis(now - minutes * 60_000).to_string()
+        let now = crate::base::timestamp::Timestamp::now().as_millis();
+        crate::base::timestamp::Timestamp::from_millis(now - minutes * 60_000).to_string()
     };
     let at = ago(24 * 60 - 5);
     let (status, _) = post(with(json!({"method": null, "level": 3, "at": at}))).await;
@@ -422,7 +421,7 @@ async fn an_authentication_is_recorded_for_its_session() {
     assert_eq!(
         levels,
         [
-            (Some(score::Method::Webauthn), None, true),
+            (Some(crate::trust::model::Method::Webauthn), None, true),
             (None, Some(2), false),
             (None, Some(3), false),
         ]
@@ -510,7 +509,7 @@ async fn what_is_known_already_may_be_in_the_way() {
 #[tokio::test]
 async fn subjects_are_shown_and_given_a_way_back() {
     let scene = Scene::new();
-    let user: crate::entity_ref::EntityRef = "Acme::User::\"a b\"".parse().unwrap();
+    let user: crate::base::entity_ref::EntityRef = "Acme::User::\"a b\"".parse().unwrap();
     scene.store.know(SubjectKind::User(user.clone()));
     scene
         .store
@@ -584,7 +583,10 @@ async fn subjects_are_shown_and_given_a_way_back() {
     let (status, erased) = write(Method::DELETE, base, json!({})).await;
     assert_eq!((status, erased), (StatusCode::OK, json!({"erased": true})));
     let by = "subjects:write".to_owned();
-    let enrolled = [score::Method::Totp, score::Method::Webauthn];
+    let enrolled = [
+        crate::trust::model::Method::Totp,
+        crate::trust::model::Method::Webauthn,
+    ];
     assert_eq!(
         scene.store.changes(),
         [

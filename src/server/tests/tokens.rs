@@ -8,10 +8,10 @@ use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::requests::{app, ask, body, key_of, request};
-use crate::caller::Scope;
+use crate::base::caller::Scope;
+use crate::base::timestamp::Timestamp;
 use crate::server::app::App;
 use crate::server::routes;
-use crate::timestamp::Timestamp;
 use crate::tokens::tests::issuer::{Signer, TestIssuer};
 
 struct Scene {

@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::requests::{ask, body, request};
-use crate::caller::Scope;
+use crate::base::caller::Scope;
+use crate::base::timestamp::Timestamp;
 use crate::config::Config;
 use crate::server::app::App;
 use crate::server::routes;
-use crate::timestamp::Timestamp;
 use crate::tokens::tests::issuer::{Signer, TestIssuer};
 
 const KEY: &str = "the-key-of-the-reports-application";

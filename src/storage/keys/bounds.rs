@@ -2,8 +2,8 @@
 
 use super::KeyError;
 use super::record::{ApiKey, KeyLimits, NewKey};
-use crate::caller::{Caller, CallerLimits, Handles, InlineRule, Scope};
-use crate::timestamp::Timestamp;
+use crate::base::caller::{Caller, CallerLimits, Handles, InlineRule, Scope};
+use crate::base::timestamp::Timestamp;
 
 /// A key as `maker` may make it: the limits and the end that it does not give are those of its maker.
 ///

@@ -2,8 +2,8 @@
 
 use super::record::Maker;
 use super::{ApiKey, Index, KeyError, MOST_KEYS};
-use crate::caller::KEY_PREFIX;
-use crate::timestamp::Timestamp;
+use crate::base::caller::KEY_PREFIX;
+use crate::base::timestamp::Timestamp;
 
 /// Keys that one key and its descendants have made, those that have ended among them.
 const MOST_MADE: usize = 1_000;

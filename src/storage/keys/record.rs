@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::KeyError;
-use crate::caller::{
+use crate::base::caller::{
     Caller, CallerLimits, Handles, InlineRule, KEY_PREFIX, OWNER, Scope, check_name,
 };
-use crate::nearest::nearest;
-use crate::timestamp::Timestamp;
+use crate::base::nearest::nearest;
+use crate::base::timestamp::Timestamp;
 
 /// Most names of obligations that a key handles.
 const MOST_HANDLES: usize = 100;
@@ -176,7 +176,8 @@ pub(super) fn check(new: &NewKey, now: Timestamp) -> Result<(), KeyError> {
 }
 
 mod inline {
-    use super::{Deserialize, Deserializer, InlineRule, Serializer};
+    use super::{Deserialize, Deserializer, Serializer};
+    use crate::base::caller::InlineRule;
     use serde::de::Error;
 
     pub(super) fn serialize<S: Serializer>(rule: &InlineRule, to: S) -> Result<S::Ok, S::Error> {

@@ -237,7 +237,9 @@ async fn claims_that_are_not_right() {
         refused(verify(&issuers, &token).await, code, detail);
         // What is refused is not remembered as good.
         assert!(
-            issuers.cached(&token, Usage::Principal, at(0)).is_none(),
+            issuers
+                .cached(&token, TokenUsage::Principal, at(0))
+                .is_none(),
             "{over}"
         );
     }
@@ -422,9 +424,15 @@ async fn a_bad_signature_is_remembered_for_a_moment() {
     let (issuer, issuers, _) = one();
     let token = Signer::ed("k1", 66).token(&claims(&issuer.url, json!({})));
     refused(verify(&issuers, &token).await, "token_signature", "");
-    let again = issuers.cached(&token, Usage::Principal, at(9)).unwrap();
+    let again = issuers
+        .cached(&token, TokenUsage::Principal, at(9))
+        .unwrap();
     refused(again, "token_signature", "");
-    assert!(issuers.cached(&token, Usage::Principal, at(10)).is_none());
+    assert!(
+        issuers
+            .cached(&token, TokenUsage::Principal, at(10))
+            .is_none()
+    );
 }
 
 /// Whatever character is changed, left out or put in: it is another token, and not a good one.

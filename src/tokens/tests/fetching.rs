@@ -15,7 +15,9 @@ async fn verify_at(
     token: &str,
     seconds: i64,
 ) -> Result<Arc<Verified>, TokenError> {
-    issuers.verify(token, Usage::Principal, at(seconds)).await
+    issuers
+        .verify(token, TokenUsage::Principal, at(seconds))
+        .await
 }
 
 /// Different tokens of one signer, so that none is found in the cache.

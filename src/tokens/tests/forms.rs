@@ -186,7 +186,7 @@ async fn scopes_of_a_caller_in_another_form_refuse_the_token() {
         let mut with = object(json!({"aud": "deodar"}));
         with.extend(object(over));
         let token = signer.token(&claims(&issuer.url, with.into()));
-        let result = issuers.verify(&token, Usage::Caller, at(0)).await;
+        let result = issuers.verify(&token, TokenUsage::Caller, at(0)).await;
         refused(result, "token_unsuitable", "");
     }
 }
@@ -217,7 +217,7 @@ async fn keys_may_change_under_one_name_and_may_have_none() {
         let issuers = issuers.clone();
         async move {
             issuers
-                .verify(&token, Usage::Principal, late(seconds))
+                .verify(&token, TokenUsage::Principal, late(seconds))
                 .await
         }
     };

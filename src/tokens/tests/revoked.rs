@@ -37,7 +37,9 @@ async fn a_denial_holds_at_once_for_cached_tokens_too() {
     ] {
         assert!(verify(&issuers, &token).await.is_ok());
         denied.deny(denial(kind, value), at(0)).unwrap();
-        let cached = issuers.cached(&token, Usage::Principal, at(0)).unwrap();
+        let cached = issuers
+            .cached(&token, TokenUsage::Principal, at(0))
+            .unwrap();
         refused(cached, "token_revoked", "deny-list");
         // A token that was not verified before is no better off.
         let fresh = ada(&issuer, json!({"n": value}));
@@ -76,7 +78,7 @@ async fn a_denial_may_be_for_one_issuer_for_a_time_or_for_old_tokens() {
         ..plain.clone()
     };
     denied.deny(short.clone(), at(0)).unwrap();
-    let verify_at = |second| issuers.verify(&token, Usage::Principal, at(second));
+    let verify_at = |second| issuers.verify(&token, TokenUsage::Principal, at(second));
     refused(verify_at(9).await, "token_revoked", "subject");
     assert!(verify_at(10).await.is_ok());
     assert_eq!(denied.list(at(0)).len(), 2);
@@ -147,7 +149,7 @@ async fn introspection_is_asked_and_believed_for_a_while() {
     let dir = tempfile::tempdir().unwrap();
     let issuers = introspected(&issuer, "closed", &dir.path().join("secret"));
     let token = ada(&issuer, json!({}));
-    let verify_at = |second| issuers.verify(&token, Usage::Principal, at(second));
+    let verify_at = |second| issuers.verify(&token, TokenUsage::Principal, at(second));
     assert!(verify_at(0).await.is_ok());
     let (form, authorization) = issuer.asked();
     assert_eq!(form, format!("token={token}&token_type_hint=access_token"));
@@ -198,7 +200,9 @@ async fn introspection_fails_closed_or_open() {
         issuer.set_down(true);
         for second in 0..100 {
             let token = ada(&issuer, json!({"n": second}));
-            let result = issuers.verify(&token, Usage::Principal, at(second)).await;
+            let result = issuers
+                .verify(&token, TokenUsage::Principal, at(second))
+                .await;
             assert_eq!(result.is_ok(), holds, "{on_failure}");
             if !holds {
                 refused(result, "token_issuer_unavailable", "introspection");
@@ -211,7 +215,7 @@ async fn introspection_fails_closed_or_open() {
         issuer.set_active(false);
         // Open is open to failures, not to a no.
         let token = ada(&issuer, json!({"n": "last"}));
-        let result = issuers.verify(&token, Usage::Principal, at(200)).await;
+        let result = issuers.verify(&token, TokenUsage::Principal, at(200)).await;
         refused(result, "token_revoked", "not active");
     }
 }
@@ -234,7 +238,11 @@ async fn a_status_list_is_looked_up() {
     issuer.set_status(&signer, &[0b0000_0010], json!({"ttl": 30, "aud": null}));
     let verify_at = |index, second| {
         let (token, issuers) = (with_status(&issuer, index), issuers.clone());
-        async move { issuers.verify(&token, Usage::Principal, at(second)).await }
+        async move {
+            issuers
+                .verify(&token, TokenUsage::Principal, at(second))
+                .await
+        }
     };
     assert!(verify_at(0, 0).await.is_ok());
     refused(verify_at(1, 0).await, "token_revoked", "status is 1");
@@ -313,7 +321,11 @@ async fn status_lists_fail_closed_or_open() {
         let issuers = listed(&issuer, &format!("on_failure = \"{on_failure}\""));
         let verify_at = |index, second| {
             let (token, issuers) = (with_status(&issuer, index), issuers.clone());
-            async move { issuers.verify(&token, Usage::Principal, at(second)).await }
+            async move {
+                issuers
+                    .verify(&token, TokenUsage::Principal, at(second))
+                    .await
+            }
         };
         issuers.warm(at(0)).await;
         issuer.set_down(true);

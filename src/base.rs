@@ -1,0 +1,13 @@
+//! TODO base
+
+pub(crate) mod caller;
+pub(crate) mod entity_ref;
+pub(crate) mod fault;
+pub(crate) mod files;
+pub(crate) mod hash;
+pub(crate) mod hex;
+pub(crate) mod json;
+pub(crate) mod meter;
+pub(crate) mod nearest;
+pub(crate) mod threads;
+pub(crate) mod timestamp;

@@ -1,0 +1,176 @@
+//! Evaluation and score to [`Outcome`]: the decision, its cause, and what the enforcement point has to do.
+//!
+//! Only this module can make an `Outcome`, so no stage before it can be skipped. Pure: no I/O, no
+//! clock.
+
+mod outcome;
+mod trust;
+
+use cedar_policy::Effect;
+
+use crate::base::caller::Handles;
+use crate::engine::PolicyIndex;
+use crate::pdp::evaluate::{Evaluation, Places};
+use crate::policy::{OnError, PolicyInfo};
+use crate::trust::Enforcement;
+use crate::trust::model::StepUp;
+
+pub(crate) use outcome::Verdict;
+pub use outcome::{
+    Cause, Decision, Denied, Obligation, Outcome, PolicyAnnotations, PolicyFailure, Unmet,
+};
+pub use trust::{Requirement, TrustOutcome, WouldBe};
+
+use trust::Floors;
+
+/// Decides. In order: a satisfied forbid wins; then a forbid that failed where failing denies; then what
+/// knocks out; then the satisfied permits whose own requirements are met, the configured floors, and the
+/// obligations, all of which have to be handled.
+pub(crate) fn decide(evaluation: Evaluation<'_>) -> Verdict {
+    let by_policies = policies(&evaluation);
+    let now = evaluation.now;
+    let (found, would_be) = match by_policies {
+        Err(cause) => (Found::deny(cause), None),
+        Ok(()) => match evaluation
+            .trust
+            .map_or(Enforcement::Off, |trust| trust.mode)
+        {
+            Enforcement::Off => (permitted(&evaluation, Floors::default()), None),
+            Enforcement::Enforce => (permitted(&evaluation, Floors::of(&evaluation)), None),
+            Enforcement::Report => {
+                let decided = permitted(&evaluation, Floors::default());
+                let enforced = permitted(&evaluation, Floors::of(&evaluation));
+                let differs = decided.cause != enforced.cause;
+                (decided, differs.then_some(enforced))
+            }
+        },
+    };
+    let trust = evaluation.trust.map(|trust| {
+        let stands = would_be.as_ref().unwrap_or(&found);
+        trust::outcome(&evaluation, trust, found.cause, stands, would_be.as_ref())
+    });
+    let determining = match found.cause {
+        Cause::Permitted => found.permits,
+        Cause::Forbidden => evaluation.determining,
+        _ => Places::new(),
+    };
+    Verdict(outcome::Parts {
+        evaluated_at: now,
+        decision: found.cause.decision(),
+        cause: found.cause,
+        determining,
+        unmet: found.unmet,
+        errors: evaluation.errors,
+        trust,
+    })
+}
+
+/// What was decided, and about which permits.
+#[derive(Debug)]
+struct Found {
+    cause: Cause,
+    /// The satisfied permits whose requirements are met, by place.
+    permits: Places,
+    /// The satisfied permits that did not make an Allow.
+    unmet: Places,
+    /// What would mend it, where that was looked for.
+    step_up: Option<StepUp>,
+}
+
+impl Found {
+    fn deny(cause: Cause) -> Self {
+        Self {
+            cause,
+            permits: Places::new(),
+            unmet: Places::new(),
+            step_up: None,
+        }
+    }
+}
+
+/// What policies alone decide; `Ok` when a permit is satisfied and no forbid stands against it.
+fn policies(evaluation: &Evaluation<'_>) -> Result<(), Cause> {
+    let snapshot = evaluation.state.snapshot();
+    let failed_forbid = evaluation.errors.iter().any(|error| {
+        snapshot.policy(error.policy).is_some_and(|policy| {
+            let on_error = policy.meaning.on_error;
+            policy.effect == Effect::Forbid
+                && on_error.unwrap_or(snapshot.settings().on_error) == OnError::Deny
+        })
+    });
+    if !evaluation.allow && !evaluation.determining.is_empty() {
+        Err(Cause::Forbidden)
+    } else if failed_forbid {
+        Err(Cause::PolicyError)
+    } else if !evaluation.allow {
+        Err(Cause::NotPermitted)
+    } else {
+        Ok(())
+    }
+}
+
+/// What satisfied permits amount to: their own requirements and obligations always count, knock-outs and
+/// the resource's and the action's requirements where `floors` has them.
+fn permitted(evaluation: &Evaluation<'_>, floors: Floors) -> Found {
+    let snapshot = evaluation.state.snapshot();
+    let info = |policy: &PolicyIndex| snapshot.policy(policy.index());
+    let all = evaluation.determining.iter().copied();
+    if floors.knocked_out {
+        return Found::deny(Cause::KnockedOut);
+    }
+    let met = |policy: PolicyInfo<'_>| trust::meets(evaluation, policy.meaning);
+    let permits: Places = all.clone().filter(|at| info(at).is_some_and(met)).collect();
+    if permits.is_empty() || floors.unmet() {
+        let step_up = trust::step_up(evaluation, &floors);
+        return Found {
+            cause: trust::cause(step_up.as_ref()),
+            permits: Places::new(),
+            unmet: all.collect(),
+            step_up,
+        };
+    }
+    let unhandled = unhandled(evaluation, &permits);
+    if !unhandled.is_empty() || trust::unhandled(evaluation, &floors) {
+        return Found {
+            cause: Cause::UnsupportedObligation,
+            permits: Places::new(),
+            unmet: unhandled,
+            step_up: None,
+        };
+    }
+    Found {
+        cause: Cause::Permitted,
+        permits,
+        unmet: Places::new(),
+        step_up: None,
+    }
+}
+
+/// The permits that carry an obligation the caller does not handle, by place.
+fn unhandled(evaluation: &Evaluation<'_>, permits: &Places) -> Places {
+    if matches!(evaluation.request.caller().handles(), Handles::Any) {
+        return Places::new();
+    }
+    let carries_unhandled = |policy: PolicyInfo<'_>| {
+        let mut obligations = policy.meaning.obligations.iter();
+        obligations.any(|duty| !handles(evaluation, duty.name()))
+    };
+    let snapshot = evaluation.state.snapshot();
+    let permits = permits.iter().copied();
+    permits
+        .filter(|policy| {
+            let policy = snapshot.policy(policy.index());
+            policy.is_some_and(carries_unhandled)
+        })
+        .collect()
+}
+
+/// Whether the caller discharges obligations of this name.
+fn handles(evaluation: &Evaluation<'_>, name: &str) -> bool {
+    match evaluation.request.caller().handles() {
+        Handles::Any => true,
+        Handles::Only(names) => {
+            names.contains(name) || evaluation.request.obligations.iter().any(|o| o == name)
+        }
+    }
+}

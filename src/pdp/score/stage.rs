@@ -1,0 +1,116 @@
+//! The stage between enriching and evaluating: a request's score, and the context that policies see of
+//! it.
+
+use std::ops::Deref;
+
+use serde_json::{Map, Value, json};
+
+use crate::pdp::enrich::Enriched;
+use crate::trust::Enforcement;
+use crate::trust::model::{Assessment, FactorId, Inputs};
+
+/// A request with its score, if anything asks for one.
+#[derive(Debug)]
+pub(crate) struct Scored<'a> {
+    enriched: Enriched<'a>,
+    /// Where whoever decides keeps it: it is large, and moving it costs.
+    pub(crate) trust: Option<&'a Assessed>,
+}
+
+/// What is known of a request's trust.
+#[derive(Debug, Clone)]
+pub(crate) struct Assessed {
+    pub(crate) assessment: Assessment,
+    /// What it was made of: what would change it is found by making it again.
+    pub(crate) inputs: Inputs,
+    /// How a floor that is not met is handled.
+    pub(crate) mode: Enforcement,
+}
+
+impl Assessed {
+    /// Of a score that was kept.
+    #[cfg(feature = "server")]
+    pub(crate) fn kept(assessment: Assessment) -> Self {
+        Self {
+            assessment,
+            inputs: Inputs::default(),
+            mode: Enforcement::Off,
+        }
+    }
+}
+
+impl<'a> Scored<'a> {
+    /// The request with what was found before, or with nothing.
+    pub(crate) fn new(enriched: Enriched<'a>, trust: Option<&'a Assessed>) -> Self {
+        Self { enriched, trust }
+    }
+
+    /// The context in Cedar's JSON form, complete.
+    pub(crate) fn context(&self) -> Map<String, Value> {
+        let mut context = self.request.context.clone();
+        let extension = |name: &str, arg: String| json!({"__extn": {"fn": name, "arg": arg}});
+        if let Some(name) = self.injected.env {
+            let now = extension("datetime", self.now.to_string());
+            context.insert(name.to_owned(), json!({"now": now}));
+        }
+        let assessment = self.assessment();
+        if let Some(name) = self.injected.trust {
+            let mut trust = Map::new();
+            for (name, score) in assessment.into_iter().flat_map(decimals) {
+                trust.insert(name.to_owned(), extension("decimal", score.to_string()));
+            }
+            if let Some(assessment) = assessment {
+                trust.insert("risk".to_owned(), assessment.band.as_str().into());
+            }
+            context.insert(name.to_owned(), trust.into());
+        }
+        if let Some(name) = self.injected.auth {
+            let mut auth = Map::new();
+            if let Some(assessment) = assessment {
+                auth.insert("level".to_owned(), assessment.level.reached.into());
+                auth.insert("required".to_owned(), assessment.level.required.into());
+                if let Some(age) = self.authentication_age() {
+                    auth.insert("age".to_owned(), extension("duration", format!("{age}ms")));
+                }
+            }
+            context.insert(name.to_owned(), auth.into());
+        }
+        context
+    }
+
+    pub(crate) fn assessment(&self) -> Option<&Assessment> {
+        self.trust.map(|trust| &trust.assessment)
+    }
+
+    /// Milliseconds since the principal was authenticated, as far as a level rests on it.
+    pub(crate) fn authentication_age(&self) -> Option<i64> {
+        let at = self.assessment()?.level.at?;
+        Some((self.now.as_millis().saturating_sub(at.as_millis())).max(0))
+    }
+}
+
+/// The members of `Deodar::Trust` that are decimals.
+pub(crate) fn decimals(assessment: &Assessment) -> [(&'static str, crate::trust::model::Score); 8] {
+    let factor = |id: FactorId| {
+        let found = assessment.factors.iter().find(|factor| factor.id == id);
+        found.map(|factor| factor.score).unwrap_or_default()
+    };
+    [
+        ("score", assessment.composite),
+        ("required", assessment.required),
+        ("subjectRisk", assessment.subject_risk),
+        ("identity", factor(FactorId::Identity)),
+        ("device", factor(FactorId::Device)),
+        ("location", factor(FactorId::Location)),
+        ("behavior", factor(FactorId::Behavior)),
+        ("network", factor(FactorId::Network)),
+    ]
+}
+
+impl<'a> Deref for Scored<'a> {
+    type Target = Enriched<'a>;
+
+    fn deref(&self) -> &Enriched<'a> {
+        &self.enriched
+    }
+}

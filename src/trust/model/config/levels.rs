@@ -1,0 +1,219 @@
+//! The numbers of authentication levels, methods and alternatives, and the hours of work.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::trust::model::level::Method;
+use crate::trust::model::number::Score;
+
+/// The authentication level that is required.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LevelsConfig {
+    /// The base level of an action that has none of its own.
+    pub default_base: u8,
+    /// What the subject's risk counts, times the base level.
+    pub risk_factor: Score,
+    /// The risk that costs no level; `calibrated` only.
+    pub allowance: Score,
+    /// The risk that a supplied LOW stands for.
+    pub risk_low: Score,
+    /// That of MEDIUM.
+    pub risk_medium: Score,
+    /// That of HIGH.
+    pub risk_high: Score,
+    /// Above this risk an administrator has to approve.
+    pub approval_above: Score,
+}
+
+/// For how many seconds a level is valid after it was reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Validity {
+    /// Level 1.
+    pub level_1: u32,
+    /// Level 2.
+    pub level_2: u32,
+    /// Level 3.
+    pub level_3: u32,
+    /// Level 4.
+    pub level_4: u32,
+}
+
+impl Validity {
+    /// Of a level; 0 for level 0 and above 4.
+    #[must_use]
+    pub fn of(&self, level: u8) -> u32 {
+        match level {
+            1 => self.level_1,
+            2 => self.level_2,
+            3 => self.level_3,
+            4 => self.level_4,
+            _ => 0,
+        }
+    }
+}
+
+/// A method of authentication.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MethodConfig {
+    /// The level it reaches, 0 to 4.
+    pub strength: u8,
+    /// How long a person takes for it.
+    pub seconds: u32,
+    /// The level it reaches with user verification; unset for the same. `calibrated` only.
+    pub verified_strength: Option<u8>,
+    /// For how many seconds that holds.
+    pub verified_seconds: u32,
+    /// Whether it makes an authentication one of several factors.
+    pub multi_factor: bool,
+    /// Whether it withstands phishing.
+    pub phishing_resistant: bool,
+    /// What may be used in its place.
+    pub falls_back_to: Vec<Method>,
+}
+
+/// The methods.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Methods {
+    /// A password, asked for again.
+    pub password_confirmation: MethodConfig,
+    /// A time-based one-time password.
+    pub totp: MethodConfig,
+    /// A one-time password by text message.
+    pub sms_otp: MethodConfig,
+    /// A code from a list made before.
+    pub backup_codes: MethodConfig,
+    /// A notification that is confirmed on another device.
+    pub push_notification: MethodConfig,
+    /// A passkey or security key.
+    pub webauthn: MethodConfig,
+    /// Somebody else's approval: an authentication under `literal` only.
+    pub admin_approval: MethodConfig,
+}
+
+impl Methods {
+    /// What is configured of a method.
+    #[must_use]
+    pub fn of(&self, method: Method) -> &MethodConfig {
+        match method {
+            Method::PasswordConfirmation => &self.password_confirmation,
+            Method::Totp => &self.totp,
+            Method::SmsOtp => &self.sms_otp,
+            Method::BackupCodes => &self.backup_codes,
+            Method::PushNotification => &self.push_notification,
+            Method::Webauthn => &self.webauthn,
+            Method::AdminApproval => &self.admin_approval,
+        }
+    }
+}
+
+/// What may be done instead of authenticating.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AlternativesConfig {
+    /// For how long to wait; `literal` only.
+    pub time_delay_seconds: u32,
+    /// Below which risk of the subject waiting is offered.
+    pub time_delay_risk: Score,
+    /// By how many levels waiting lowers the requirement.
+    pub time_delay_levels: u8,
+    /// How long a supervisor's approval holds.
+    pub supervisor_approval_seconds: u32,
+    /// Below which required trust it is offered.
+    pub supervisor_approval_sensitivity: Score,
+    /// How long restricted access holds.
+    pub restricted_access_seconds: u32,
+}
+
+/// The trust in the time of day.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TimeConfig {
+    /// Inside the working hours, or where there are none.
+    pub inside: Score,
+    /// Outside.
+    pub outside: Score,
+}
+
+/// When work is done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkingHours {
+    /// On which days they begin.
+    pub days: Vec<Day>,
+    /// From this time of day on.
+    pub from: ClockTime,
+    /// Until before this one; earlier than `from` for the next morning.
+    pub to: ClockTime,
+    /// How far local time is ahead of UTC.
+    #[serde(default)]
+    pub utc_offset_minutes: i32,
+}
+
+/// A day of the week.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the days are what they are called")]
+pub enum Day {
+    Mon,
+    Tue,
+    Wed,
+    Thu,
+    Fri,
+    Sat,
+    Sun,
+}
+
+/// A time of day in minutes, written `08:30`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClockTime(u16);
+
+impl ClockTime {
+    /// In minutes since midnight, 0 to 1440.
+    #[must_use]
+    pub fn minutes(self) -> u16 {
+        self.0
+    }
+}
+
+impl fmt::Display for ClockTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:02}:{:02}", self.0 / 60, self.0 % 60)
+    }
+}
+
+impl FromStr for ClockTime {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let error = || format!("`{text}` is not a time of day such as 08:30, up to 24:00");
+        let (hours, minutes) = text.split_once(':').ok_or_else(error)?;
+        let read = |part: &str| match part.len() {
+            2 if part.bytes().all(|b| b.is_ascii_digit()) => part.parse::<u16>().ok(),
+            _ => None,
+        };
+        match (read(hours), read(minutes)) {
+            (Some(24), Some(0)) => Ok(Self(24 * 60)),
+            (Some(hours @ 0..=23), Some(minutes @ 0..=59)) => Ok(Self(hours * 60 + minutes)),
+            _ => Err(error()),
+        }
+    }
+}
+
+impl Serialize for ClockTime {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ClockTime {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}

@@ -1,0 +1,98 @@
+//! The operator's numbers over those of a preset.
+//!
+//! What enters: a partial table. What leaves: a whole configuration. What must hold: a key that is not
+//! one of the model is refused, and every fault is named with its key, all of them at once.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{ModelConfig, Preset};
+use crate::base::nearest::nearest;
+
+/// A part of a [`ModelConfig`]: only what differs from the preset.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ModelOverlay(Map<String, Value>);
+
+/// The one table whose keys are the operator's own.
+const OPEN: &str = "required.classifications";
+
+impl ModelOverlay {
+    /// The preset's numbers with these in their place.
+    ///
+    /// # Errors
+    /// Every key that is not known, and every value that cannot be read, with what to do.
+    pub fn over(&self, preset: Preset) -> Result<ModelConfig, Vec<String>> {
+        let mut config = ModelConfig::preset(preset);
+        let mut whole = serde_json::to_value(&config).map_err(|e| vec![e.to_string()])?;
+        let mut faults = Vec::new();
+        let mut leaves = Vec::new();
+        if let Value::Object(base) = &whole {
+            leaves_of("", &self.0, base, &mut leaves, &mut faults);
+        }
+        for (path, value) in leaves {
+            let mut changed = whole.clone();
+            let place = changed.pointer_mut(&format!("/{}", path.replace('.', "/")));
+            match place {
+                Some(place) => *place = value.clone(),
+                None => open(&mut changed, &path, value),
+            }
+            // One key after the other, so that an error is known to be of this one.
+            match serde_json::from_value(changed.clone()) {
+                Ok(read) => (config, whole) = (read, changed),
+                Err(error) => faults.push(format!("`trust.model.{path}`: {error}")),
+            }
+        }
+        if faults.is_empty() {
+            Ok(config)
+        } else {
+            Err(faults)
+        }
+    }
+}
+
+/// Puts a key into the open table.
+fn open(whole: &mut Value, path: &str, value: &Value) {
+    let pointer = format!("/{}", OPEN.replace('.', "/"));
+    let name = path.strip_prefix(OPEN).and_then(|n| n.strip_prefix('.'));
+    if let (Some(Value::Object(table)), Some(name)) = (whole.pointer_mut(&pointer), name) {
+        table.insert(name.to_owned(), value.clone());
+    }
+}
+
+fn leaves_of<'a>(
+    at: &str,
+    given: &'a Map<String, Value>,
+    base: &Map<String, Value>,
+    leaves: &mut Vec<(String, &'a Value)>,
+    faults: &mut Vec<String>,
+) {
+    for (key, value) in given {
+        let path = if at.is_empty() {
+            key.clone()
+        } else {
+            format!("{at}.{key}")
+        };
+        match (base.get(key), value) {
+            (None, _) if at == OPEN => leaves.push((path, value)),
+            (None, _) => {
+                let known = nearest(key, base.keys().map(String::as_str));
+                let known: Vec<&str> = known.map_or_else(
+                    || base.keys().map(String::as_str).collect(),
+                    |known| vec![known],
+                );
+                faults.push(format!(
+                    "`trust.model.{path}` is not known; known here: `{}`",
+                    known.join("`, `")
+                ));
+            }
+            (Some(Value::Object(base)), Value::Object(given)) => {
+                leaves_of(&path, given, base, leaves, faults);
+            }
+            (Some(Value::Object(_)), _) => {
+                faults.push(format!("`trust.model.{path}` is a table, not a value"));
+            }
+            (Some(_), value) => leaves.push((path, value)),
+        }
+    }
+}

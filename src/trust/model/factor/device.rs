@@ -1,0 +1,78 @@
+//! The factor `device`: what is known of the device.
+
+use super::{DAY, Floor, Known, Measure, Sum, age, settle};
+use crate::base::timestamp::Timestamp;
+use crate::trust::model::adjustment::Adjustment;
+use crate::trust::model::config::ModelConfig;
+use crate::trust::model::input::{Device, DeviceTrust};
+use crate::trust::model::model::Model;
+
+pub(crate) fn floor(config: &ModelConfig) -> Floor {
+    let of = &config.device;
+    Floor {
+        // A registered device is never below one that is not: the configuration is checked for it.
+        score: (of.base + of.not_registered + of.jailbroken).clamped(),
+        confidence: of.confidence_registered.min(of.confidence_unregistered),
+    }
+}
+
+pub(crate) fn measure(model: &Model, device: &Device, now: Timestamp) -> Measure {
+    let config = model.config();
+    let of = &config.device;
+    let worst = model.unknown_is_worst();
+    let registered = device.registered == Some(true);
+    let mut sum = Sum::new(model, of.base);
+    match device.registered {
+        Some(true) => {
+            sum.add(Adjustment::Registered);
+            match device.trust {
+                Some(DeviceTrust::High) => sum.add(Adjustment::TrustHigh),
+                Some(DeviceTrust::Medium) => sum.add(Adjustment::TrustMedium),
+                Some(DeviceTrust::Low) | None => {}
+            }
+            add_scan(&mut sum, model, device, now);
+        }
+        Some(false) => sum.add(Adjustment::NotRegistered),
+        None => sum.add_if(worst, Adjustment::RegistrationUnknown),
+    }
+    match device.jailbroken {
+        Some(true) => sum.add(Adjustment::Jailbroken),
+        Some(false) => {}
+        None => sum.add_if(worst, Adjustment::JailbrokenUnknown),
+    }
+    sum.add_if(device.current_os == Some(true), Adjustment::CurrentOs);
+    sum.add_if(device.managed == Some(true), Adjustment::Managed);
+    sum.add_if(device.certificate == Some(true), Adjustment::Certificate);
+    let known = Known {
+        any: device.identified
+            || device.registered.is_some()
+            || device.trust.is_some()
+            || device.last_scan.is_some()
+            || device.jailbroken.is_some()
+            || device.current_os.is_some()
+            || device.managed.is_some()
+            || device.certificate.is_some()
+            || device.indicators.is_some(),
+        evident: &device.evident,
+        max_age: config.max_age_seconds.device,
+        rule: config.on_missing.device,
+        floor: model.floors().device,
+    };
+    let confidence = if registered {
+        of.confidence_registered
+    } else {
+        of.confidence_unregistered
+    };
+    settle(&known, &sum, confidence, now)
+}
+
+fn add_scan(sum: &mut Sum<'_>, model: &Model, device: &Device, now: Timestamp) {
+    let of = &model.config().device;
+    let skew = model.config().clock_skew_seconds;
+    match device.last_scan.and_then(|scan| age(scan, now, skew)) {
+        Some(age) if age < i64::from(of.scan_recent_days) * DAY => sum.add(Adjustment::ScanRecent),
+        Some(age) if age > i64::from(of.scan_old_days) * DAY => sum.add(Adjustment::ScanOld),
+        Some(_) => {}
+        None => sum.add_if(model.unknown_is_worst(), Adjustment::ScanUnknown),
+    }
+}

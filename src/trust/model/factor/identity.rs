@@ -1,0 +1,49 @@
+//! The factor `identity`: what is known of the account.
+
+use super::{DAY, Floor, Known, Measure, Sum, age, settle};
+use crate::base::timestamp::Timestamp;
+use crate::trust::model::adjustment::Adjustment;
+use crate::trust::model::config::ModelConfig;
+use crate::trust::model::input::Identity;
+use crate::trust::model::model::Model;
+
+pub(crate) fn floor(config: &ModelConfig) -> Floor {
+    let of = &config.identity;
+    Floor {
+        score: (of.base + of.admin + of.privileged).clamped(),
+        confidence: of.confidence,
+    }
+}
+
+pub(crate) fn measure(model: &Model, identity: &Identity, now: Timestamp) -> Measure {
+    let config = model.config();
+    let of = &config.identity;
+    let mut sum = Sum::new(model, of.base);
+    sum.add_if(identity.mfa_enrolled == Some(true), Adjustment::MfaEnrolled);
+    sum.add_if(identity.mfa_verified == Some(true), Adjustment::MfaVerified);
+    sum.add_if(
+        identity.phishing_resistant == Some(true),
+        Adjustment::PhishingResistant,
+    );
+    let old = identity.account_created.is_some_and(|created| {
+        age(created, now, config.clock_skew_seconds)
+            .is_some_and(|age| age > i64::from(of.account_age_days) * DAY)
+    });
+    sum.add_if(old, Adjustment::AccountAge);
+    sum.add_if(identity.suspicious == Some(false), Adjustment::NoSuspicious);
+    sum.add_if(identity.admin, Adjustment::Admin);
+    sum.add_if(identity.privileged, Adjustment::Privileged);
+    let known = Known {
+        any: identity.mfa_enrolled.is_some()
+            || identity.mfa_verified.is_some()
+            || identity.phishing_resistant.is_some()
+            || identity.account_created.is_some()
+            // What speaks against the account makes it no better known.
+            || identity.suspicious == Some(false),
+        evident: &identity.evident,
+        max_age: config.max_age_seconds.identity,
+        rule: config.on_missing.identity,
+        floor: model.floors().identity,
+    };
+    settle(&known, &sum, of.confidence, now)
+}

@@ -1,0 +1,277 @@
+//! Records by name, made where they are not there, within the bounds.
+
+use std::collections::BinaryHeap;
+use std::sync::PoisonError;
+
+use super::super::config::SignalsConfig;
+use super::super::record::{DeviceState, SessionState, User};
+use super::super::shard::{PARTS, Room};
+use super::super::store::{ChangeError, SubjectKind};
+use super::super::window::Millis;
+use super::{Core, Work};
+use crate::base::entity_ref::EntityRef;
+
+/// How often room is made for one user.
+const TRIES: usize = 8;
+/// Users that one walk through all of them finds to make room.
+const FOUND: usize = 256;
+/// After a walk that found nobody, none is made for so long: a full store costs no walk for each event.
+const WALK_AGAIN: Millis = 1_000;
+
+/// Users that may be forgotten for others, as a walk through all of them found them.
+#[derive(Debug, Default)]
+pub(super) struct Idle {
+    /// The one that was seen longest ago last. Whether more than history would be lost with it, and when it
+    /// was seen.
+    found: Vec<(bool, Millis, EntityRef)>,
+    /// When a walk last found nobody, and whether it looked for those of mere history only.
+    nobody: Option<(Millis, bool)>,
+}
+
+/// What may be lost with a user that makes room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Losing {
+    /// History alone.
+    History,
+    /// What was said of its account too.
+    Account,
+}
+
+impl Losing {
+    /// Whether a user may make room. A stranger makes none: it is in a room of its own.
+    fn may(self, state: &User, now: Millis, config: &SignalsConfig) -> bool {
+        !state.stranger
+            && match self {
+                Self::History => state.only_history(now, config),
+                Self::Account => state.idle(now, config),
+            }
+    }
+}
+
+fn longest_ago(
+    core: &Core,
+    losing: Losing,
+    now: Millis,
+    config: &SignalsConfig,
+) -> Vec<(bool, Millis, EntityRef)> {
+    let mut found: BinaryHeap<(bool, Millis, EntityRef)> = BinaryHeap::new();
+    for part in 0..PARTS {
+        core.users.retain(part, |user, state| {
+            if losing.may(state, now, config) {
+                let account = !state.only_history(now, config);
+                let full = found.len() >= FOUND;
+                let sooner = |(other, touched, _): &(bool, Millis, EntityRef)| {
+                    (account, state.touched) < (*other, *touched)
+                };
+                if !full || found.peek().is_some_and(sooner) {
+                    if full {
+                        found.pop();
+                    }
+                    found.push((account, state.touched, user.clone()));
+                }
+            }
+            true
+        });
+    }
+    let mut found = found.into_sorted_vec();
+    found.reverse();
+    found
+}
+
+impl Work<'_> {
+    pub(super) fn room(&self, most: usize) -> Room {
+        Room { most, by: self.by }
+    }
+
+    /// Works on a user, who is made where unknown: for a state or a change. In a full store a user that
+    /// nothing is held against makes room, of mere history first.
+    pub(super) fn user<R>(
+        &mut self,
+        user: &EntityRef,
+        work: impl FnOnce(&mut User) -> R,
+    ) -> Result<R, ChangeError> {
+        self.user_losing(user, Losing::Account, work)
+    }
+
+    /// Works on a user, who is made where unknown: for a security event. In a full store a user of mere
+    /// history makes room.
+    pub(super) fn user_of_event<R>(
+        &mut self,
+        user: &EntityRef,
+        work: impl FnOnce(&mut User) -> R,
+    ) -> Result<R, ChangeError> {
+        self.user_losing(user, Losing::History, work)
+    }
+
+    fn user_losing<R>(
+        &mut self,
+        user: &EntityRef,
+        losing: Losing,
+        work: impl FnOnce(&mut User) -> R,
+    ) -> Result<R, ChangeError> {
+        let mut work = Some(work);
+        let mut once = |state: &mut User| work.take().map(|work| work(state));
+        let mut made = self.try_user(user, &mut once);
+        // Others may take the room that was made.
+        for _ in 0..TRIES {
+            if !matches!(made, Err(ChangeError::Full(_))) || !self.make_room(losing) {
+                break;
+            }
+            made = self.try_user(user, &mut once);
+        }
+        // INVARIANT: what is made is worked on once.
+        let most = usize::try_from(self.config.bounds.max_subjects).unwrap_or(usize::MAX);
+        made?.ok_or(ChangeError::Full(most))
+    }
+
+    /// Forgets the user that was seen longest ago of those that may be lost.
+    fn make_room(&mut self, losing: Losing) -> bool {
+        let (now, config, core) = (self.now, self.config, self.core);
+        let idle = || core.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        for looked in [false, true] {
+            if looked {
+                let found_nobody = |(at, history): (Millis, bool)| {
+                    (0..WALK_AGAIN).contains(&now.saturating_sub(at))
+                        && (!history || losing == Losing::History)
+                };
+                if idle().nobody.is_some_and(found_nobody) {
+                    return false;
+                }
+                let found = longest_ago(core, losing, now, config);
+                let nobody = found.is_empty().then_some((now, losing == Losing::History));
+                *idle() = Idle { found, nobody };
+            }
+            loop {
+                let next = idle().found.pop();
+                let Some((account, touched, user)) = next else {
+                    break;
+                };
+                if account && losing == Losing::History {
+                    // For whoever may lose it.
+                    idle().found.push((account, touched, user));
+                    break;
+                }
+                let still =
+                    |state: &User| state.touched == touched && losing.may(state, now, config);
+                let Some(mut state) = core.users.remove_if(&user, still) else {
+                    continue;
+                };
+                let events: Vec<_> = state.events().map(|kept| kept.clone()).collect();
+                core.forget_events(events);
+                self.touched.insert(SubjectKind::User(user));
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Works on a user, who is made where there is room, or one of whom only strangers know makes some.
+    fn try_user<R>(
+        &mut self,
+        user: &EntityRef,
+        work: impl FnOnce(&mut User) -> R,
+    ) -> Result<R, ChangeError> {
+        let (now, config) = (self.now, self.config);
+        let most = usize::try_from(config.bounds.max_subjects).unwrap_or(usize::MAX);
+        let strangers = self.core.strangers.len();
+        let room = self.room(most.saturating_add(strangers));
+        let mut gone = Vec::new();
+        let spare = |state: &User| !state.stranger && state.spare(now, config);
+        let made = self
+            .core
+            .users
+            .with_or_make(user, room, spare, &mut gone, |state| {
+                // Something was said of it: it is a stranger no more.
+                state.stranger = false;
+                work(state)
+            });
+        for (user, mut state) in gone {
+            let events: Vec<_> = state.events().map(|kept| kept.clone()).collect();
+            self.core.forget_events(events);
+            self.touched.insert(SubjectKind::User(user));
+        }
+        self.touched.insert(SubjectKind::User(user.clone()));
+        made.ok_or_else(|| match self.core.users.fills_its_share(room) {
+            true => ChangeError::Share(most),
+            false => ChangeError::Full(most),
+        })
+    }
+
+    /// Works on a session, which is made where unknown.
+    pub(super) fn session<R>(
+        &mut self,
+        session: &str,
+        most: usize,
+        work: impl FnOnce(&mut SessionState) -> R,
+    ) -> Result<R, ChangeError> {
+        let (now, config) = (self.now, self.config);
+        let mut gone = Vec::new();
+        let spare = |state: &SessionState| state.spare(now, config);
+        let key = session.into();
+        let made = self
+            .core
+            .sessions
+            .with_or_make(&key, self.room(most), spare, &mut gone, work);
+        for (session, mut state) in gone {
+            let events: Vec<_> = state.events().map(|kept| kept.clone()).collect();
+            self.core.forget_events(events);
+            self.touched.insert(SubjectKind::Session(session.into()));
+        }
+        self.touched
+            .insert(SubjectKind::Session(session.to_owned()));
+        self.made(made, most, |core, room| core.sessions.fills_its_share(room))
+    }
+
+    /// Why there is no room, where there is none.
+    fn made<R>(
+        &self,
+        made: Option<R>,
+        most: usize,
+        share: impl FnOnce(&Core, Room) -> bool,
+    ) -> Result<R, ChangeError> {
+        made.ok_or_else(|| match share(self.core, self.room(most)) {
+            true => ChangeError::Share(most),
+            false => ChangeError::Full(most),
+        })
+    }
+
+    /// Works on a device, which is made where unknown.
+    pub(super) fn device<R>(
+        &mut self,
+        device: &str,
+        most: usize,
+        work: impl FnOnce(&mut DeviceState) -> R,
+    ) -> Result<R, ChangeError> {
+        let (now, config) = (self.now, self.config);
+        let mut gone = Vec::new();
+        let spare = |state: &DeviceState| state.spare(now, config);
+        let key = device.into();
+        let made = self
+            .core
+            .devices
+            .with_or_make(&key, self.room(most), spare, &mut gone, work);
+        for (device, mut state) in gone {
+            let events: Vec<_> = state.events().map(|kept| kept.clone()).collect();
+            self.core.forget_events(events);
+            self.touched.insert(SubjectKind::Device(device.into()));
+        }
+        self.touched.insert(SubjectKind::Device(device.to_owned()));
+        self.made(made, most, |core, room| core.devices.fills_its_share(room))
+    }
+}
+
+pub(super) fn windows(config: &SignalsConfig) -> usize {
+    usize::try_from(config.bounds.max_windows).unwrap_or(usize::MAX)
+}
+
+/// Devices that are registered or reported on.
+pub(super) fn subjects(config: &SignalsConfig) -> usize {
+    let subjects = usize::try_from(config.bounds.max_subjects).unwrap_or(usize::MAX);
+    subjects.saturating_add(windows(config))
+}
+
+/// Sessions that are recorded or revoked: some for each user.
+pub(super) fn all_sessions(config: &SignalsConfig) -> usize {
+    let subjects = usize::try_from(config.bounds.max_subjects).unwrap_or(usize::MAX);
+    subjects.saturating_mul(4).saturating_add(windows(config))
+}

@@ -1,0 +1,75 @@
+//! Forgetting what is past its retention, a part at a time.
+
+use std::sync::atomic::Ordering;
+
+use super::super::shard::PARTS;
+use super::super::store::SubjectKind;
+use super::super::window::Kept;
+use super::Core;
+use crate::base::timestamp::Timestamp;
+
+/// A part is swept at most this often, so that every part is within about a minute.
+const EVERY: i64 = 1_000;
+
+impl Core {
+    /// Sweeps one part if it is time.
+    pub(crate) fn sweep_some(&self, now: Timestamp) {
+        let (at, last) = (now.as_millis(), self.last_swept.load(Ordering::Relaxed));
+        // A clock that went back sweeps too, and sets the instant right.
+        if (0..EVERY).contains(&at.saturating_sub(last)) {
+            return;
+        }
+        let mine = self
+            .last_swept
+            .compare_exchange(last, at, Ordering::Relaxed, Ordering::Relaxed);
+        if mine.is_ok() {
+            self.sweep(self.next_swept.fetch_add(1, Ordering::Relaxed) % PARTS, now);
+        }
+    }
+
+    /// Sweeps one part.
+    pub(super) fn sweep(&self, part: usize, now: Timestamp) {
+        let config = self.config.load();
+        let now = now.as_millis();
+        let mut gone: Vec<Kept> = Vec::new();
+        let mut over: Vec<SubjectKind> = Vec::new();
+        self.users.retain(part, |key, user| {
+            gone.extend(user.forget(now, &config));
+            let keep = !user.over(now, &config);
+            if !keep {
+                gone.extend(user.events().map(|kept| kept.clone()));
+                over.push(SubjectKind::User(key.clone()));
+            }
+            keep
+        });
+        self.sessions.retain(part, |key, state| {
+            gone.extend(state.track.forget(now, &config));
+            let keep = !state.over(now, &config);
+            if !keep {
+                gone.extend(state.events().map(|kept| kept.clone()));
+                over.push(SubjectKind::Session(key.to_string()));
+            }
+            keep
+        });
+        self.devices.retain(part, |key, state| {
+            gone.extend(state.track.forget(now, &config));
+            let keep = !state.over(now, &config);
+            if !keep {
+                gone.extend(state.events().map(|kept| kept.clone()));
+                over.push(SubjectKind::Device(key.to_string()));
+            }
+            keep
+        });
+        self.ips.retain(part, |key, state| {
+            gone.extend(state.track.forget(now, &config));
+            let keep = !state.over(now, &config);
+            if !keep {
+                gone.extend(state.track.window.events().iter().cloned());
+                over.push(SubjectKind::Ip(*key));
+            }
+            keep
+        });
+        self.forget_events(gone);
+        self.mark(over);
+    }
+}

@@ -1,0 +1,90 @@
+//! Sessions and addresses as such: what events are known of them, and whether a session was revoked.
+
+use serde::{Deserialize, Serialize};
+
+use super::super::config::SignalsConfig;
+use super::super::track::Track;
+use super::super::window::{Kept, Millis, NEVER, Window, never, no_time};
+use super::owner;
+use crate::base::entity_ref::EntityRef;
+
+/// A session by its id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SessionState {
+    #[serde(rename = "t", default)]
+    pub(crate) track: Track,
+    #[serde(rename = "s", default, skip_serializing_if = "Window::is_empty")]
+    pub(crate) states: Window,
+    /// Whose it is, once it was said.
+    #[serde(
+        rename = "u",
+        default,
+        with = "owner",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub(crate) user: Option<EntityRef>,
+    /// When it was revoked, for good.
+    #[serde(rename = "r", default = "no_time", skip_serializing_if = "never")]
+    pub(crate) revoked: Millis,
+    /// When something was last said of it.
+    #[serde(rename = "a", default = "no_time", skip_serializing_if = "never")]
+    pub(crate) touched: Millis,
+}
+
+impl Default for SessionState {
+    fn default() -> Self {
+        Self {
+            track: Track::default(),
+            states: Window::default(),
+            user: None,
+            revoked: NEVER,
+            touched: NEVER,
+        }
+    }
+}
+
+impl SessionState {
+    pub(crate) fn events(&mut self) -> impl Iterator<Item = &mut Kept> {
+        self.track
+            .window
+            .events_mut()
+            .chain(self.states.events_mut())
+    }
+
+    /// Whether nothing would be lost by forgetting it, other things being more pressing.
+    pub(crate) fn spare(&self, now: Millis, config: &SignalsConfig) -> bool {
+        let absolute = config.sessions.absolute.millis();
+        let over = |at: Millis| now.saturating_sub(at) > absolute;
+        let revoked = self.revoked != NEVER && !over(self.revoked.max(self.touched));
+        let owned = self.user.is_some() && !over(self.touched);
+        !revoked && !owned && !self.track.live(now, config)
+    }
+
+    /// Whether its time is over.
+    pub(crate) fn over(&self, now: Millis, config: &SignalsConfig) -> bool {
+        let kept = match self.revoked != NEVER {
+            true => config.revoked_for.millis(),
+            false => config.sessions.absolute.millis(),
+        };
+        self.spare(now, config) && now.saturating_sub(self.touched.max(self.revoked)) > kept
+    }
+}
+
+/// An address.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct IpState {
+    #[serde(rename = "t", default)]
+    pub(crate) track: Track,
+}
+
+impl IpState {
+    pub(crate) fn spare(&self, now: Millis, config: &SignalsConfig) -> bool {
+        !self.track.live(now, config)
+    }
+
+    /// Whether its time is over: an event a day old is within no window.
+    pub(crate) fn over(&self, now: Millis, config: &SignalsConfig) -> bool {
+        let day = 86_400_000;
+        self.spare(now, config) && now.saturating_sub(self.track.latest()) > day
+    }
+}
