@@ -1,4 +1,4 @@
-//! TODO base
+//! Ground that every layer stands on: faults and their rendering, JSON, names, time, hashes, the step meter.
 
 pub(crate) mod caller;
 pub(crate) mod entity_ref;

@@ -17,9 +17,9 @@ use crate::answer::WireAnswer;
 use crate::base::caller::{Caller, Handles, InlineRule, Scope};
 use crate::base::fault::Faults;
 use crate::base::timestamp::Timestamp;
-use crate::config::Config;
 use crate::pdp::{BuildError, Pdp, PdpBuilder};
 use crate::request::{Authentication, Request};
+use crate::service::config::Config;
 use crate::trust::TrustConfig;
 
 pub use discover::read;

@@ -29,9 +29,9 @@ use std::ffi::OsString;
 use clap::{CommandFactory, Parser};
 
 use crate::base::fault::Faults;
-use crate::config::{Config, Secret, SecretRef};
 use crate::pdp::BuildError;
 use crate::request::RequestError;
+use crate::service::config::{Config, Secret, SecretRef};
 
 use args::{Args, Command};
 use output::Output;

@@ -56,26 +56,12 @@ mod storage;
 mod storage;
 mod trust;
 
-#[cfg(feature = "server")]
-mod audit;
 #[cfg(feature = "cli")]
 pub mod cases;
 #[cfg(feature = "cli")]
 pub mod cli;
 #[cfg(feature = "server")]
-pub mod config;
-#[cfg(feature = "server")]
-mod fetch;
-#[cfg(feature = "server")]
-pub mod server;
-#[cfg(feature = "server")]
-mod ssf;
-#[cfg(feature = "server")]
-mod tokens;
-#[cfg(feature = "server")]
-mod url;
-#[cfg(feature = "server")]
-mod webhooks;
+mod service;
 
 /// The Cedar crate that this one is built on, so that a value of the right version can be handed over.
 pub use cedar_policy;
@@ -105,6 +91,8 @@ pub use request::{
     Authentication, Client, DeviceSignals, Limits, Purpose, Request, RequestBuilder, RequestError,
     Signals,
 };
+#[cfg(feature = "server")]
+pub use service::{config, http as server};
 pub use source::ReadLimits;
 #[cfg(feature = "watch")]
 pub use source::watch::WatchMode;

@@ -6,7 +6,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use clap_complete::Shell;
 
 use super::{Failure, sample};
-use crate::config::{Config, Flag};
+use crate::service::config::{Config, Flag};
 
 /// A Cedar policy decision point: serve decisions, test and validate policies.
 ///

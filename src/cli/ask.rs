@@ -8,7 +8,7 @@ use super::args::Args;
 use super::client::Server;
 use super::output::Output;
 use super::{Failure, client_key};
-use crate::config::Config;
+use crate::service::config::Config;
 
 /// How long a server may take for a change.
 pub(super) const CHANGING: Duration = Duration::from_secs(30);

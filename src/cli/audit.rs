@@ -5,8 +5,8 @@ use serde_json::Value;
 use super::args::{Audit, AuditVerify};
 use super::output::Output;
 use super::{Done, Exit, Failure};
-use crate::audit::CheckKeys;
-use crate::audit::verify::{Bad, Report, Wanted, gather, verify as check};
+use crate::service::audit::CheckKeys;
+use crate::service::audit::verify::{Bad, Report, Wanted, gather, verify as check};
 
 /// Longest key file that is read.
 const LONGEST_KEY: u64 = 64 << 10;
@@ -72,7 +72,7 @@ fn could_not(what: &str, message: &str) -> Failure {
 }
 
 fn hash(text: &str) -> Option<[u8; 32]> {
-    crate::audit::from_hex(&text.to_ascii_lowercase())
+    crate::service::audit::from_hex(&text.to_ascii_lowercase())
 }
 
 fn say(report: &Report, output: Output) {

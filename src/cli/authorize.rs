@@ -17,9 +17,9 @@ use crate::base::files;
 use crate::base::json;
 use crate::base::timestamp::Timestamp;
 use crate::cases;
-use crate::config::Config;
 use crate::pdp::decide::{Cause, Outcome};
 use crate::request::{Request, RequestError};
+use crate::service::config::Config;
 
 pub(super) fn run(command: &Decide, args: &Args, output: Output) -> Done {
     let config = args.load_config()?;

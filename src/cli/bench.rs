@@ -13,11 +13,11 @@ use super::{Done, Exit, Failure, sample};
 use crate::base::fault::{Fault, Faults};
 use crate::base::timestamp::Timestamp;
 use crate::cases;
-use crate::config::Config;
 use crate::pdp::Pdp;
 use crate::pdp::decide::Outcome;
 use crate::policy::EngineChoice;
 use crate::request::Request;
+use crate::service::config::Config;
 
 /// What one engine needed.
 #[derive(Debug, Serialize)]

@@ -13,10 +13,11 @@ use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver
 use ureq::unversioned::transport::NextTimeout;
 
 use super::{Failure, socket};
-use crate::config::Config;
-use crate::fetch::{self, LONGEST_FILE, Trust, certificates, connector};
-use crate::server::tls;
-use crate::url::Url;
+use crate::service::config::Config;
+use crate::service::http::net::tls;
+use crate::service::net::fetch;
+use crate::service::net::fetch::{LONGEST_FILE, Trust, certificates, connector};
+use crate::service::net::url::Url;
 
 /// How long making a connection may take.
 const CONNECT: Duration = Duration::from_secs(5);

@@ -11,7 +11,7 @@ use super::output::Output;
 use super::{Done, Exit, Failure};
 use crate::base::caller::InlineRule;
 use crate::base::timestamp::Timestamp;
-use crate::config::{Config, ReservedNames};
+use crate::service::config::{Config, ReservedNames};
 use crate::storage::Store;
 use crate::storage::keys::{ApiKey, KeyError, KeyLimits, Made, NewKey, for_configuration};
 

@@ -6,7 +6,7 @@ use tracing_subscriber::layer::{Layered, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
-use crate::config::LogConfig;
+use crate::service::config::LogConfig;
 
 type Filtered = Layered<reload::Layer<EnvFilter, Registry>, Registry>;
 type Writer = Box<dyn Layer<Filtered> + Send + Sync>;

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use super::Failure;
 use super::args::Sources;
-use crate::config::Config;
 use crate::pdp::PdpBuilder;
+use crate::service::config::Config;
 use crate::trust::TrustConfig;
 
 const POLICIES: &[(&str, &str)] = &[

@@ -14,9 +14,9 @@ use crate::answer::WireAnswer;
 use crate::base::json;
 use crate::base::timestamp::Timestamp;
 use crate::cases;
-use crate::config::Config;
 use crate::pdp::Pdp;
 use crate::request::{Authentication, Purpose, Request};
+use crate::service::config::Config;
 
 pub(super) fn run(command: &Score, args: &Args, output: Output) -> Done {
     let config = args.load_config()?;

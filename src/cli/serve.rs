@@ -3,8 +3,9 @@
 use super::args::{Args, Serve};
 use super::output::Output;
 use super::{Done, Exit, Failure, logging, sample};
-use crate::config::Config;
-use crate::server::{self, Bound, ServeError};
+use crate::service::config::Config;
+use crate::service::http;
+use crate::service::http::{Bound, ServeError};
 
 pub(super) fn run(command: &Serve, args: &Args, output: Output) -> Done {
     let config = args.load_config()?;
@@ -24,14 +25,14 @@ pub(super) fn run(command: &Serve, args: &Args, output: Output) -> Done {
     }
     pdp = pdp.watch(config.watch, config.debounce, config.poll_interval);
     let command_line: Vec<std::ffi::OsString> = std::env::args_os().collect();
-    let serve = server::Serve {
+    let serve = http::Serve {
         config,
         pdp,
         reread: Box::new(move || reread(&command_line)),
         relog: Box::new(move |log| logging.change(log)),
         ready: Box::new(move |bound| announce(bound, sampled, output)),
     };
-    match server::serve(serve) {
+    match http::serve(serve) {
         Ok(()) => Ok(Exit::Holds),
         Err(ServeError::Build(error)) => Err(error.into()),
         Err(error) => Err(Failure::CouldNotRun(error.to_string())),

@@ -14,7 +14,7 @@ use super::output::Output;
 use super::{Done, Exit, Failure, subject};
 use crate::base::files;
 use crate::base::timestamp::Timestamp;
-use crate::fetch::form_encoded;
+use crate::service::net::fetch::form_encoded;
 
 /// Longest file of events that is sent.
 const LONGEST: u64 = 16 << 20;

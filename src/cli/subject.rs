@@ -9,7 +9,7 @@ use super::output::Output;
 use super::{Done, Exit, Failure};
 use crate::base::entity_ref::EntityRef;
 use crate::base::timestamp::Timestamp;
-use crate::fetch::form_encoded;
+use crate::service::net::fetch::form_encoded;
 
 pub(super) fn run(command: &Subject, args: &Args, output: Output) -> Done {
     let call = call(&command.command, Timestamp::now())?;

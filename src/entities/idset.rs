@@ -200,8 +200,8 @@ fn insert_chunked(chunks: &mut Vec<Arc<Vec<Uid>>>, id: Uid) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::symbol::Uid;
     use super::IdSet;
+    use crate::entities::symbol::Uid;
     use std::collections::BTreeSet;
 
     #[test]

@@ -224,8 +224,8 @@ impl SharedTable {
 
 #[cfg(test)]
 mod tests {
-    use super::super::symbol::Sym;
     use super::{PROBES, SharedTable, Table};
+    use crate::entities::symbol::Sym;
     use std::collections::BTreeSet;
 
     #[test]

@@ -67,8 +67,8 @@ impl Marks {
 
 #[cfg(test)]
 mod tests {
-    use super::super::symbol::Uid;
     use super::Marks;
+    use crate::entities::symbol::Uid;
 
     #[test]
     fn numbers_of_the_store_and_of_a_request_do_not_meet() {

@@ -223,8 +223,8 @@ impl Value {
 
 #[cfg(test)]
 mod tests {
-    use super::super::symbol::Sym;
     use super::{SetValue, Value};
+    use crate::entities::symbol::Sym;
 
     #[test]
     fn values_are_small() {

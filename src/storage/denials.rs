@@ -100,8 +100,8 @@ fn first(
 
 #[cfg(test)]
 mod tests {
-    use super::super::StoreSettings;
     use super::*;
+    use crate::storage::StoreSettings;
     use serde_json::json;
 
     #[test]

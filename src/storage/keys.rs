@@ -545,10 +545,10 @@ fn insert(write: &WriteTransaction, stored: &Stored) -> Result<(), redb::Error> 
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Store, StoreSettings};
     use super::family::DEEPEST;
     use super::*;
     use crate::base::caller::{Handles, InlineRule, Scope};
+    use crate::storage::{Store, StoreSettings};
 
     fn at(millis: i64) -> Timestamp {
         Timestamp::from_millis(millis)

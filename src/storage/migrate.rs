@@ -263,8 +263,8 @@ mod crash {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Store, StoreSettings};
     use super::*;
+    use crate::storage::{Store, StoreSettings};
 
     fn format_1(directory: &Path) {
         let last_good = serde_json::json!({

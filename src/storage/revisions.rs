@@ -311,8 +311,8 @@ fn decompress(bytes: &[u8]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::StoreSettings;
     use super::*;
+    use crate::storage::StoreSettings;
 
     fn file(name: &str, text: &str) -> SourceFile {
         SourceFile::new(&format!("p/{name}"), name, text, Form::Cedar)

@@ -112,8 +112,8 @@ fn fail(handle: &Handle, name: &str, error: &SealError) -> StateDirError {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{SealKey, StoreSettings};
     use super::*;
+    use crate::storage::{SealKey, StoreSettings};
     use std::path::Path;
 
     fn open(path: &Path, seeds: &[u8]) -> Result<Store, StateDirError> {

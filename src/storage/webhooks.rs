@@ -140,8 +140,8 @@ fn all(
 
 #[cfg(test)]
 mod tests {
-    use super::super::StoreSettings;
     use super::*;
+    use crate::storage::StoreSettings;
 
     fn kept(number: u64, json: &str) -> Kept {
         (number, json.to_owned())

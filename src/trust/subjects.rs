@@ -17,6 +17,7 @@ mod finding;
 mod kind;
 mod latest;
 mod memory;
+pub(crate) mod names;
 mod places;
 mod profile;
 mod rates;

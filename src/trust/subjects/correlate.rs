@@ -133,8 +133,8 @@ impl Tally {
 
 #[cfg(test)]
 mod tests {
-    use super::super::kind::Sort;
     use super::*;
+    use crate::trust::subjects::kind::Sort;
     use proptest::prelude::*;
 
     use Severity::{Critical, High, Low, Medium};

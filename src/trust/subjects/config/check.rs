@@ -1,8 +1,8 @@
 //! What is wrong with settings, every fault at once, each with the name of its setting.
 
-use super::super::kind::Sort;
 use super::{CountRule, RulesConfig, SignalsConfig, Span};
 use crate::trust::model::Score;
+use crate::trust::subjects::kind::Sort;
 
 impl SignalsConfig {
     /// What is wrong with it, each fault with the name of its setting.

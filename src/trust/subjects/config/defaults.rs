@@ -1,12 +1,12 @@
 //! The numbers where none are set: those of the published model.
 
-use super::super::event::Severity;
-use super::super::kind::Sort;
 use super::{
     BlockConfig, BoundsConfig, CorrelationConfig, CountRule, OnceRule, PlacesConfig, RatesConfig,
     RetentionConfig, RulesConfig, SessionsConfig, SignalsConfig, Span,
 };
 use crate::trust::model::Score;
+use crate::trust::subjects::event::Severity;
+use crate::trust::subjects::kind::Sort;
 
 impl Default for SignalsConfig {
     fn default() -> Self {

@@ -7,12 +7,12 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
-use super::super::event::Event;
-use super::super::memory::Core;
-use super::super::record::{DeviceState, IpState, SessionState, User};
-use super::super::shard::{Copied, PARTS, Sharded};
-use super::super::store::{Change, SubjectKind};
-use super::super::window::Kept;
+use crate::trust::subjects::event::Event;
+use crate::trust::subjects::memory::Core;
+use crate::trust::subjects::record::{DeviceState, IpState, SessionState, User};
+use crate::trust::subjects::shard::{Copied, PARTS, Sharded};
+use crate::trust::subjects::store::{Change, SubjectKind};
+use crate::trust::subjects::window::Kept;
 
 /// A record as it was; `None` where there was none.
 #[derive(Debug)]

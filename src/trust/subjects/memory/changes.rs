@@ -1,18 +1,18 @@
 //! What is ordered: devices, authentications, accounts, and the ways back.
 
-use super::super::event::{EventSubject, Severity};
-use super::super::record::{DeviceState, Overriding, SessionState};
-use super::super::sessions::Proof;
-use super::super::store::{
-    AssuranceRecord, Change, ChangeError, DeviceRecord, Notice, NoticeKind, SubjectKind,
-};
-use super::super::window::{Kept, NEVER};
 use super::Work;
 use super::entries::subjects;
 use super::events::{name, refused, user_name};
 use crate::base::entity_ref::EntityRef;
 use crate::base::timestamp::Timestamp;
 use crate::trust::model::{Evidence, Score};
+use crate::trust::subjects::event::{EventSubject, Severity};
+use crate::trust::subjects::record::{DeviceState, Overriding, SessionState};
+use crate::trust::subjects::sessions::Proof;
+use crate::trust::subjects::store::{
+    AssuranceRecord, Change, ChangeError, DeviceRecord, Notice, NoticeKind, SubjectKind,
+};
+use crate::trust::subjects::window::{Kept, NEVER};
 
 /// Longest reason that is kept.
 const LONGEST_REASON: usize = 1_024;
@@ -302,7 +302,7 @@ impl Work<'_> {
             self.core.forget_events(events);
         }
         let (mut sessions, mut devices) = (Vec::new(), Vec::new());
-        for part in 0..super::super::shard::PARTS {
+        for part in 0..crate::trust::subjects::shard::PARTS {
             self.core.sessions.retain(part, |id, state| {
                 if state.user.as_ref() == Some(user) {
                     sessions.push(id.to_string());

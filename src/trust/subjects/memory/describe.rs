@@ -2,17 +2,17 @@
 
 use serde_json::{Value, json};
 
-use super::super::config::SignalsConfig;
-use super::super::event::EventSubject;
-use super::super::finding::Finding;
-use super::super::record::User;
-use super::super::shard::PARTS;
-use super::super::store::{FindingKind, SubjectKind};
-use super::super::track::Track;
-use super::super::window::{Kept, Millis, NEVER};
 use super::Core;
 use crate::base::timestamp::Timestamp;
 use crate::trust::model::Method;
+use crate::trust::subjects::config::SignalsConfig;
+use crate::trust::subjects::event::EventSubject;
+use crate::trust::subjects::finding::Finding;
+use crate::trust::subjects::record::User;
+use crate::trust::subjects::shard::PARTS;
+use crate::trust::subjects::store::{FindingKind, SubjectKind};
+use crate::trust::subjects::track::Track;
+use crate::trust::subjects::window::{Kept, Millis, NEVER};
 
 fn shown(at: Millis) -> Value {
     match at {

@@ -3,13 +3,13 @@
 use std::collections::BinaryHeap;
 use std::sync::PoisonError;
 
-use super::super::config::SignalsConfig;
-use super::super::record::{DeviceState, SessionState, User};
-use super::super::shard::{PARTS, Room};
-use super::super::store::{ChangeError, SubjectKind};
-use super::super::window::Millis;
 use super::{Core, Work};
 use crate::base::entity_ref::EntityRef;
+use crate::trust::subjects::config::SignalsConfig;
+use crate::trust::subjects::record::{DeviceState, SessionState, User};
+use crate::trust::subjects::shard::{PARTS, Room};
+use crate::trust::subjects::store::{ChangeError, SubjectKind};
+use crate::trust::subjects::window::Millis;
 
 /// How often room is made for one user.
 const TRIES: usize = 8;

@@ -1,13 +1,13 @@
 //! Events to state, each separately.
 
-use super::super::dedup::key;
-use super::super::event::{Event, EventKind, EventSubject};
-use super::super::kind::Sort;
-use super::super::record::SessionState;
-use super::super::store::{ChangeError, EventAnswer, SubjectKind};
-use super::super::window::{Label, Millis};
 use super::Work;
 use crate::base::entity_ref::EntityRef;
+use crate::trust::subjects::dedup::key;
+use crate::trust::subjects::event::{Event, EventKind, EventSubject};
+use crate::trust::subjects::kind::Sort;
+use crate::trust::subjects::record::SessionState;
+use crate::trust::subjects::store::{ChangeError, EventAnswer, SubjectKind};
+use crate::trust::subjects::window::{Label, Millis};
 
 /// Longest name that is kept of anything.
 const LONGEST: usize = 256;

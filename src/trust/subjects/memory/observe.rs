@@ -1,15 +1,15 @@
 //! What decisions show: only those that allowed something become history.
 
-use super::super::config::SignalsConfig;
-use super::super::event::EventSubject;
-use super::super::finding::{Finding, Grown};
-use super::super::rates::Rate;
-use super::super::record::User;
-use super::super::shard::{Reporter, Room};
-use super::super::store::{FindingKind, Seen, SubjectKind};
-use super::super::track::News;
-use super::super::window::{Millis, NEVER};
 use super::{Core, Work};
+use crate::trust::subjects::config::SignalsConfig;
+use crate::trust::subjects::event::EventSubject;
+use crate::trust::subjects::finding::{Finding, Grown};
+use crate::trust::subjects::rates::Rate;
+use crate::trust::subjects::record::User;
+use crate::trust::subjects::shard::{Reporter, Room};
+use crate::trust::subjects::store::{FindingKind, Seen, SubjectKind};
+use crate::trust::subjects::track::News;
+use crate::trust::subjects::window::{Millis, NEVER};
 
 impl Core {
     /// Takes note of a decision. A known user costs no allocation, save for a place or a day that is new.
@@ -150,7 +150,7 @@ impl User {
             at: now,
             risk: config.rules.impossible_travel.risk,
             incident: false,
-            severity: super::super::event::Severity::High,
+            severity: crate::trust::subjects::event::Severity::High,
             level: 0,
             until: NEVER,
             blocked: NEVER,

@@ -1,15 +1,15 @@
 //! Security events: what counts for whom.
 
-use super::super::event::{Event, EventSubject};
-use super::super::kind::Sort;
-use super::super::record::{DeviceState, IpState, SessionState};
-use super::super::store::{ChangeError, SubjectKind};
-use super::super::track::{News, Track, Whose};
-use super::super::window::{Kept, Millis};
 use super::Work;
 use super::entries::{all_sessions, subjects, windows};
 use super::events::refused;
 use crate::base::entity_ref::EntityRef;
+use crate::trust::subjects::event::{Event, EventSubject};
+use crate::trust::subjects::kind::Sort;
+use crate::trust::subjects::record::{DeviceState, IpState, SessionState};
+use crate::trust::subjects::store::{ChangeError, SubjectKind};
+use crate::trust::subjects::track::{News, Track, Whose};
+use crate::trust::subjects::window::{Kept, Millis};
 
 impl Work<'_> {
     /// A security event counts for the user at whose hands it happened, for the user at that address, the

@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::super::config::SignalsConfig;
-use super::super::finding::Held;
-use super::super::rates::Rates;
-use super::super::record::User;
-use super::super::store::{Ask, Standing};
-use super::super::window::{Millis, NEVER};
 use super::Core;
 use crate::base::entity_ref::EntityRef;
 use crate::base::timestamp::Timestamp;
 use crate::trust::model::KnockOuts;
+use crate::trust::subjects::config::SignalsConfig;
+use crate::trust::subjects::finding::Held;
+use crate::trust::subjects::rates::Rates;
+use crate::trust::subjects::record::User;
+use crate::trust::subjects::store::{Ask, Standing};
+use crate::trust::subjects::window::{Millis, NEVER};
 
 impl Core {
     /// Takes one lock after the other and allocates nothing: four, and where the session or the device is not
@@ -84,7 +84,7 @@ impl Core {
         if standing.place.is_none()
             && let Some(country) = ask.country
         {
-            let nowhere = super::super::places::Places::default();
+            let nowhere = crate::trust::subjects::places::Places::default();
             standing.place = Some(nowhere.place(country, ask.ip, now, &config));
         }
         if standing.overridden_until.is_none() {

@@ -1,19 +1,19 @@
 //! Events that say how a state is: that of the latest instant holds, in whatever order they come.
 
-use super::super::event::{CredentialChange, Event, EventKind, EventSubject};
-use super::super::finding::Grown;
-use super::super::kind::Sort;
-use super::super::latest::Latest;
-use super::super::record::{SessionState, User};
-use super::super::sessions::Proof;
-use super::super::store::{ChangeError, SubjectKind};
-use super::super::track::News;
-use super::super::window::{Kept, Millis, NEVER};
 use super::Work;
 use super::entries::{all_sessions, subjects};
 use super::events::refused;
 use crate::base::entity_ref::EntityRef;
 use crate::base::timestamp::Timestamp;
+use crate::trust::subjects::event::{CredentialChange, Event, EventKind, EventSubject};
+use crate::trust::subjects::finding::Grown;
+use crate::trust::subjects::kind::Sort;
+use crate::trust::subjects::latest::Latest;
+use crate::trust::subjects::record::{SessionState, User};
+use crate::trust::subjects::sessions::Proof;
+use crate::trust::subjects::store::{ChangeError, SubjectKind};
+use crate::trust::subjects::track::News;
+use crate::trust::subjects::window::{Kept, Millis, NEVER};
 
 impl Work<'_> {
     /// An instant, or now where it is ahead: what a fast clock says may not beat what is said later.

@@ -9,11 +9,11 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::super::record::User;
-use super::super::store::SubjectKind;
-use super::super::window::Millis;
 use super::Core;
 use crate::base::entity_ref::EntityRef;
+use crate::trust::subjects::record::User;
+use crate::trust::subjects::store::SubjectKind;
+use crate::trust::subjects::window::Millis;
 
 /// Strangers that are looked at to find one that was not seen since.
 const LOOKED_AT: usize = 8;

@@ -2,11 +2,11 @@
 
 use std::sync::atomic::Ordering;
 
-use super::super::shard::PARTS;
-use super::super::store::SubjectKind;
-use super::super::window::Kept;
 use super::Core;
 use crate::base::timestamp::Timestamp;
+use crate::trust::subjects::shard::PARTS;
+use crate::trust::subjects::store::SubjectKind;
+use crate::trust::subjects::window::Kept;
 
 /// A part is swept at most this often, so that every part is within about a minute.
 const EVERY: i64 = 1_000;

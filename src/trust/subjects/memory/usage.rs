@@ -1,8 +1,8 @@
 //! How full the rooms are.
 
-use super::super::store::Usage;
 use super::Core;
 use super::entries::{all_sessions, subjects, windows};
+use crate::trust::subjects::store::Usage;
 
 impl Core {
     /// How full each room is.

@@ -2,15 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::config::SignalsConfig;
-use super::super::latest::Latest;
-use super::super::store::{DeviceRecord, DeviceStanding};
-use super::super::track::Track;
-use super::super::window::{Kept, Millis, NEVER, Window, never, no_time};
 use super::owner;
 use crate::base::entity_ref::EntityRef;
 use crate::base::timestamp::Timestamp;
 use crate::trust::model::{DeviceTrust, Indicators};
+use crate::trust::subjects::config::SignalsConfig;
+use crate::trust::subjects::latest::Latest;
+use crate::trust::subjects::store::{DeviceRecord, DeviceStanding};
+use crate::trust::subjects::track::Track;
+use crate::trust::subjects::window::{Kept, Millis, NEVER, Window, never, no_time};
 
 /// A device by its id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::config::SignalsConfig;
-use super::super::track::Track;
-use super::super::window::{Kept, Millis, NEVER, Window, never, no_time};
 use super::owner;
 use crate::base::entity_ref::EntityRef;
+use crate::trust::subjects::config::SignalsConfig;
+use crate::trust::subjects::track::Track;
+use crate::trust::subjects::window::{Kept, Millis, NEVER, Window, never, no_time};
 
 /// A session by its id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

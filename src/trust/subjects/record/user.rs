@@ -7,18 +7,18 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::config::SignalsConfig;
-use super::super::finding::Held;
-use super::super::latest::Latest;
-use super::super::places::Places;
-use super::super::profile::Profile;
-use super::super::rates::Rate;
-use super::super::sessions::Sessions;
-use super::super::track::{News, Track, Whose};
-use super::super::window::{Kept, Millis, NEVER, Window, never, no_time};
 use super::names;
 use crate::base::timestamp::Timestamp;
 use crate::trust::model::{Band, Method, Point, Sighting};
+use crate::trust::subjects::config::SignalsConfig;
+use crate::trust::subjects::finding::Held;
+use crate::trust::subjects::latest::Latest;
+use crate::trust::subjects::places::Places;
+use crate::trust::subjects::profile::Profile;
+use crate::trust::subjects::rates::Rate;
+use crate::trust::subjects::sessions::Sessions;
+use crate::trust::subjects::track::{News, Track, Whose};
+use crate::trust::subjects::window::{Kept, Millis, NEVER, Window, never, no_time};
 
 /// A user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

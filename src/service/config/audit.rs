@@ -1,0 +1,342 @@
+//! The decision log: what is recorded, where to, and what happens when it cannot be.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::SecretRef;
+use super::layers::Layers;
+use super::value::Value;
+use crate::service::audit::mask::Pointer;
+use crate::service::net::fetch;
+
+/// The decision log. Without a sink nothing is recorded.
+#[derive(Debug, Clone)]
+pub struct AuditConfig {
+    /// The file of records; rotated files are beside it.
+    pub file: Option<PathBuf>,
+    /// Whether records go to standard output.
+    pub stdout: bool,
+    /// Where batches of records are posted.
+    pub url: Option<String>,
+    /// The bearer token for it.
+    pub url_token: Option<SecretRef>,
+    /// How much a record keeps.
+    pub recording: Recording,
+    /// Entities that a replayable record keeps of what was read.
+    pub slice_entities: usize,
+    /// JSON pointers to what is masked in every record.
+    pub masks: Vec<String>,
+    /// The key of masks and of hashes of content.
+    pub mask_key: Option<SecretRef>,
+    /// Share of allowed decisions that is recorded, in percent.
+    pub allow_percent: u8,
+    /// The routes whose decisions are recorded; none for all.
+    pub routes: Vec<String>,
+    /// What happens to a record when the buffer is full.
+    pub overflow: Overflow,
+    /// Records that may wait to be written.
+    pub buffer: usize,
+    /// Bytes of requests that may wait with them.
+    pub buffer_bytes: usize,
+    /// How long a caller waits for space under [`Overflow::Block`].
+    pub block_timeout: Duration,
+    /// How records are chained.
+    pub chain: ChainKind,
+    /// The key of the chain.
+    pub key: Option<SecretRef>,
+    /// Records after which a checkpoint is written.
+    pub checkpoint_records: u64,
+    /// Time after which one is written, if there were records.
+    pub checkpoint_interval: Duration,
+    /// Size in bytes at which the file is rotated; 0 for never.
+    pub rotate_bytes: u64,
+    /// Age at which the file is rotated; zero for never.
+    pub rotate_age: Duration,
+    /// Rotated files that are kept; 0 for all.
+    pub keep_files: usize,
+    /// When records are forced to the disk.
+    pub fsync: Fsync,
+    /// Records posted at once.
+    pub batch_records: usize,
+    /// How long a record waits for others to be posted with.
+    pub flush_interval: Duration,
+    /// Time for posting a batch.
+    pub post_timeout: Duration,
+    /// Bytes of records that may wait to be posted.
+    pub post_buffer_bytes: usize,
+}
+
+/// How much a record keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recording {
+    /// Who asked for what and what came of it; context and inline entities by their hashes.
+    Summary,
+    /// All of the request, and the stored entities it can reach.
+    Replayable,
+}
+
+impl Recording {
+    /// The name in settings and records.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Summary => "summary",
+            Self::Replayable => "replayable",
+        }
+    }
+}
+
+/// What happens to a record that finds no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overflow {
+    /// It is dropped and counted, and the count becomes a record.
+    Drop,
+    /// The caller waits for room, and then fails.
+    Block,
+    /// The caller fails at once.
+    Deny,
+}
+
+impl Overflow {
+    /// The name in settings and records.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Drop => "drop",
+            Self::Block => "block",
+            Self::Deny => "deny",
+        }
+    }
+}
+
+/// How records are bound to each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChainKind {
+    /// Each holds the hash of the one before, without a key.
+    None,
+    /// Each has a MAC besides.
+    Hmac,
+    /// Checkpoints among them are signed.
+    Ed25519,
+}
+
+impl ChainKind {
+    /// The name in settings and records.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Hmac => "hmac",
+            Self::Ed25519 => "ed25519",
+        }
+    }
+}
+
+/// When records are forced to the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fsync {
+    /// When the system sees fit.
+    None,
+    /// Once a second.
+    Interval,
+    /// Each time records are written.
+    Each,
+}
+
+impl AuditConfig {
+    /// Whether anything is recorded.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.file.is_some() || self.stdout || self.url.is_some()
+    }
+
+    pub(super) fn typed(layers: &Layers) -> Self {
+        let number = |name: &str| match layers.value(name) {
+            Value::Int(value) => *value,
+            _ => 0,
+        };
+        let size = |name: &str| usize::try_from(number(name)).unwrap_or(usize::MAX);
+        let text = |name: &str| match layers.value(name) {
+            Value::Text(value) => Some(value.as_str()),
+            _ => None,
+        };
+        let word = |name: &str| text(name).unwrap_or_default();
+        let duration = |name: &str| match layers.value(name) {
+            Value::Duration(value) => *value,
+            _ => Duration::ZERO,
+        };
+        let names = |name: &str| match layers.value(name) {
+            Value::Names(value) => value.clone(),
+            _ => Vec::new(),
+        };
+        let secret = |name: &str| match layers.value(name) {
+            Value::Secret(secret) => Some(secret.clone()),
+            _ => None,
+        };
+        Self {
+            file: layers.path("audit.file"),
+            stdout: matches!(layers.value("audit.stdout"), Value::Bool(true)),
+            url: text("audit.url").map(str::to_owned),
+            url_token: secret("audit.url_token"),
+            recording: match word("audit.recording") {
+                "replayable" => Recording::Replayable,
+                _ => Recording::Summary,
+            },
+            slice_entities: size("audit.slice_entities"),
+            masks: names("audit.masks"),
+            mask_key: secret("audit.mask_key"),
+            allow_percent: u8::try_from(number("audit.allow_percent")).unwrap_or(100),
+            routes: names("audit.routes"),
+            overflow: match word("audit.overflow") {
+                "block" => Overflow::Block,
+                "deny" => Overflow::Deny,
+                _ => Overflow::Drop,
+            },
+            buffer: size("audit.buffer"),
+            buffer_bytes: size("audit.buffer_bytes"),
+            block_timeout: duration("audit.block_timeout"),
+            chain: match word("audit.chain") {
+                "hmac" => ChainKind::Hmac,
+                "ed25519" => ChainKind::Ed25519,
+                _ => ChainKind::None,
+            },
+            key: secret("audit.key"),
+            checkpoint_records: number("audit.checkpoint_records"),
+            checkpoint_interval: duration("audit.checkpoint_interval"),
+            rotate_bytes: number("audit.rotate_bytes"),
+            rotate_age: duration("audit.rotate_age"),
+            keep_files: size("audit.keep_files"),
+            fsync: match word("audit.fsync") {
+                "none" => Fsync::None,
+                "each" => Fsync::Each,
+                _ => Fsync::Interval,
+            },
+            batch_records: size("audit.batch_records"),
+            flush_interval: duration("audit.flush_interval"),
+            post_timeout: duration("audit.post_timeout"),
+            post_buffer_bytes: size("audit.post_buffer_bytes"),
+        }
+    }
+
+    /// What no single key can say: key, what is wrong, what would help.
+    pub(super) fn check(&self, fault: &mut impl FnMut(&str, String, &str)) {
+        if !self.masks.is_empty() && self.mask_key.is_none() {
+            fault(
+                "audit.masks",
+                "masks need a key, or what they hide could be guessed".to_owned(),
+                "set `audit.mask_key = {file = \"..\"}`",
+            );
+        }
+        for mask in &self.masks {
+            if let Err(message) = Pointer::parse(mask) {
+                fault(
+                    "audit.masks",
+                    format!("`{mask}`: {message}"),
+                    "such as `/request/context/ssn`",
+                );
+            }
+        }
+        match (self.chain, &self.key) {
+            (ChainKind::None, Some(_)) => fault(
+                "audit.key",
+                "is given, and `audit.chain` uses none".to_owned(),
+                "set `audit.chain` to \"hmac\" or \"ed25519\"",
+            ),
+            (ChainKind::Hmac | ChainKind::Ed25519, None) => fault(
+                "audit.chain",
+                format!("`{}` needs a key", self.chain.as_str()),
+                "set `audit.key = {file = \"..\"}`",
+            ),
+            _ => {}
+        }
+        match &self.url {
+            Some(url) => {
+                if let Err(error) = fetch::may_call(url) {
+                    let help = "such as `https://collector.example/records`";
+                    fault("audit.url", error.to_string(), help);
+                }
+            }
+            None if self.url_token.is_some() => fault(
+                "audit.url_token",
+                "is given, and there is no `audit.url`".to_owned(),
+                "set `audit.url`",
+            ),
+            _ => {}
+        }
+        if !self.rotate_age.is_zero() && self.rotate_age < Duration::from_secs(60) {
+            fault(
+                "audit.rotate_age",
+                "is shorter than a minute".to_owned(),
+                "a day is usual; `0s` is never",
+            );
+        }
+        for (key, value, most) in [
+            ("audit.block_timeout", self.block_timeout, 60),
+            ("audit.checkpoint_interval", self.checkpoint_interval, 3_600),
+            ("audit.flush_interval", self.flush_interval, 60),
+            ("audit.post_timeout", self.post_timeout, 300),
+        ] {
+            if value > Duration::from_secs(most) {
+                let message = format!("is longer than {most} seconds");
+                fault(key, message, "shorten it");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::service::config::Config;
+
+    fn load(text: &str) -> Result<Config, Vec<String>> {
+        let file = Some((Path::new("/etc/deodar/deodar.toml"), text));
+        let config = Config::from_parts(file, std::iter::empty(), &[]);
+        config.map_err(|faults| {
+            faults
+                .iter()
+                .map(|fault| fault.message().to_owned())
+                .collect()
+        })
+    }
+
+    #[track_caller]
+    fn check_fault(text: &str, expect: &str) {
+        let faults = load(text).unwrap_err();
+        assert!(
+            faults.len() == 1 && faults[0].contains(expect),
+            "{faults:?}"
+        );
+    }
+
+    #[test]
+    fn nothing_is_recorded_unless_there_is_a_sink() {
+        let audit = load("").unwrap().audit;
+        assert!(!audit.is_on());
+        assert_eq!(audit.overflow, Overflow::Drop);
+        let audit = load("audit.file = \"log/audit.ndjson\"").unwrap().audit;
+        assert!(audit.is_on());
+        assert_eq!(
+            audit.file.unwrap(),
+            Path::new("/etc/deodar/log/audit.ndjson")
+        );
+    }
+
+    #[test]
+    fn settings_that_could_not_do_what_they_say_are_faults() {
+        check_fault("audit.masks = [\"/request/context\"]", "need a key");
+        let key = "audit.mask_key = {env = \"K\"}\n";
+        check_fault(&format!("{key}audit.masks = [\"request\"]"), "`request`");
+        check_fault(&format!("{key}audit.masks = [\"/prev\"]"), "`/prev`");
+        check_fault("audit.chain = \"hmac\"", "needs a key");
+        check_fault("audit.key = {env = \"K\"}", "uses none");
+        check_fault("audit.url = \"http://collector.example/\"", "https");
+        check_fault("audit.url_token = {env = \"K\"}", "no `audit.url`");
+        check_fault("audit.rotate_age = \"1s\"", "shorter than a minute");
+        check_fault("audit.block_timeout = \"1h\"", "longer than 60");
+        assert!(load("audit.url = \"http://127.0.0.1:9/x\"").is_ok());
+        assert!(load("audit.url = \"http://[::1]:9/x\"").is_ok());
+    }
+}

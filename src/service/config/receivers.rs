@@ -1,0 +1,352 @@
+//! `[[receivers]]`: whose security event tokens are taken, how they come, and whom they are about.
+//!
+//! What enters: tables of the configuration file. What leaves: [`ReceiverConfig`]s, checked by
+//! [`check`], which names every contradiction.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::callers::CallerConfig;
+use super::issuers::{TokenAlgorithm, default_algorithms, default_leeway, duration};
+use super::secret::SecretRef;
+use crate::base::entity_ref::EntityRef;
+use crate::base::fault::{Fault, Faults};
+use crate::service::net::fetch;
+
+/// One transmitter of security event tokens (Shared Signals Framework 1.0).
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReceiverConfig {
+    /// Its name: in metrics, and in the path `POST /ssf/{name}`.
+    pub name: String,
+    /// The exact `iss` of its tokens.
+    pub issuer: String,
+    /// Audiences that stand for this server; a token must name one of them.
+    pub audience: Vec<String>,
+    /// Where its keys are. Without this and `jwks_file` they are found by its document
+    /// `/.well-known/ssf-configuration`.
+    #[serde(default)]
+    pub jwks_uri: Option<String>,
+    /// A file with the keys, instead; read again when it changes.
+    #[serde(default)]
+    pub jwks_file: Option<PathBuf>,
+    /// Signature algorithms that are taken.
+    #[serde(default = "default_algorithms")]
+    pub algorithms: Vec<TokenAlgorithm>,
+    /// What the clocks of transmitter and server may differ by; at most 5 minutes.
+    #[serde(default = "default_leeway", deserialize_with = "duration")]
+    pub leeway: Duration,
+    /// The transmitter pushes (RFC 8935).
+    #[serde(default)]
+    pub push: Option<PushConfig>,
+    /// This server polls (RFC 8936).
+    #[serde(default)]
+    pub poll: Option<PollConfig>,
+    /// The entity type of principals, by the format of the subject that names them: `iss_sub`, `email`,
+    /// `account` or `opaque`. Other subjects name nobody here.
+    #[serde(default)]
+    pub subjects: BTreeMap<SubjectFormat, String>,
+    /// Issuers whose `iss_sub` subjects are known here; the transmitter alone where none is given.
+    #[serde(default)]
+    pub subject_issuers: Vec<String>,
+    /// Put before the principal's id: keeps two transmitters' subjects apart.
+    #[serde(default)]
+    pub id_prefix: String,
+    /// Authentication levels (0 to 4) by the `current_level` of an `assurance-level-change`; those of
+    /// `NIST-AAL` are known without it.
+    #[serde(default)]
+    pub levels: BTreeMap<String, u8>,
+}
+
+/// How pushed tokens are let in.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PushConfig {
+    /// What the transmitter shows in `Authorization`: the whole value where it has a space, else the
+    /// token after `Bearer`.
+    pub authorization: SecretRef,
+}
+
+/// How tokens are polled for.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PollConfig {
+    /// The transmitter's endpoint.
+    pub endpoint: String,
+    /// What is shown to it as `Authorization: Bearer`.
+    pub token: SecretRef,
+    /// Time between two polls while there is nothing more to take.
+    #[serde(default = "default_interval", deserialize_with = "duration")]
+    pub interval: Duration,
+    /// Most tokens of one poll.
+    #[serde(default = "default_max_events")]
+    pub max_events: usize,
+    /// Time for one poll.
+    #[serde(default = "default_timeout", deserialize_with = "duration")]
+    pub timeout: Duration,
+}
+
+/// Formats of subjects (RFC 9493) that can name a principal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SubjectFormat {
+    /// `{iss, sub}`: the id is `sub`.
+    IssSub,
+    /// `{email}`: the id is the address as it is sent.
+    Email,
+    /// `{uri}`: the id is the URI without `acct:`.
+    Account,
+    /// `{id}`: the id itself.
+    Opaque,
+}
+
+fn default_interval() -> Duration {
+    Duration::from_secs(30)
+}
+
+fn default_max_events() -> usize {
+    100
+}
+
+fn default_timeout() -> Duration {
+    Duration::from_secs(20)
+}
+
+impl ReceiverConfig {
+    /// Resolves relative paths against the directory of the file they stand in.
+    pub fn relative_to(&mut self, base: &Path) {
+        if let Some(path) = &mut self.jwks_file {
+            *path = base.join(&*path);
+        }
+        let push = self.push.as_mut().map(|push| &mut push.authorization);
+        let poll = self.poll.as_mut().map(|poll| &mut poll.token);
+        for secret in push.into_iter().chain(poll) {
+            if let SecretRef::File(path) = secret {
+                *path = base.join(&*path);
+            }
+        }
+    }
+
+    fn check(&self, faults: &mut Faults) {
+        let mut note = |message: String, help: &str| {
+            let message = format!("[[receivers]] `{}`: {message}", self.name);
+            faults.push(Fault::new("config", message).help(help));
+        };
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if self.name.is_empty() || self.name.len() > 64 || !self.name.bytes().all(plain) {
+            note(
+                "a name has 1 to 64 lower-case letters, digits and hyphens".to_owned(),
+                "it stands in the path and in metrics",
+            );
+        }
+        if self.issuer.is_empty() {
+            note(
+                "`issuer` is empty".to_owned(),
+                "write the `iss` of its tokens",
+            );
+        }
+        if self.audience.is_empty() || self.audience.iter().any(String::is_empty) {
+            note(
+                "`audience` names no audience".to_owned(),
+                "list the `aud` that its tokens for this server have",
+            );
+        }
+        if self.algorithms.is_empty() {
+            note(
+                "`algorithms` is empty, so that no token could be taken".to_owned(),
+                "leave the key out for the default",
+            );
+        }
+        if self.push.is_none() && self.poll.is_none() {
+            note(
+                "nothing says how its tokens come".to_owned(),
+                "give `push`, `poll` or both",
+            );
+        }
+        if self.jwks_uri.is_some() && self.jwks_file.is_some() {
+            note(
+                "`jwks_uri` and `jwks_file` both say where the keys are".to_owned(),
+                "keep one of them",
+            );
+        }
+        let discovered = self.jwks_uri.is_none() && self.jwks_file.is_none();
+        let issuer = discovered.then_some(("issuer", &self.issuer));
+        let uri = self.jwks_uri.as_ref().map(|uri| ("jwks_uri", uri));
+        let endpoint = self.poll.as_ref().map(|p| ("poll.endpoint", &p.endpoint));
+        for (key, url) in issuer.into_iter().chain(uri).chain(endpoint) {
+            if let Err(error) = fetch::may_call(url) {
+                note(format!("`{key}`: {error}"), "write a whole https address");
+            }
+        }
+        if discovered && self.issuer.contains(['?', '#']) {
+            note(
+                "an `issuer` with a query or a fragment cannot be discovered".to_owned(),
+                "give `jwks_uri`",
+            );
+        }
+        if self.leeway > Duration::from_secs(300) {
+            note("`leeway` is longer than 5m".to_owned(), "shorten it");
+        }
+        if let Some(poll) = &self.poll {
+            for (key, value, most) in [
+                ("poll.interval", poll.interval, 3_600),
+                ("poll.timeout", poll.timeout, 60),
+            ] {
+                if value < Duration::from_secs(1) || value > Duration::from_secs(most) {
+                    note(
+                        format!("`{key}` is not within 1 second and {most}"),
+                        "30s is usual",
+                    );
+                }
+            }
+            if !(1..=1_000).contains(&poll.max_events) {
+                note(
+                    "`poll.max_events` is not within 1 and 1000".to_owned(),
+                    "leave the key out for the default",
+                );
+            }
+        }
+        for name in self.subjects.values() {
+            if EntityRef::of(name, "").is_err() {
+                note(
+                    format!("`subjects`: `{name}` is not a Cedar type name"),
+                    "write a name such as `Workspace::User`",
+                );
+            }
+        }
+        if self.levels.values().any(|level| *level > 4) {
+            note(
+                "`levels` has a level above 4".to_owned(),
+                "levels are 0 to 4",
+            );
+        }
+    }
+}
+
+/// Every contradiction within the tables and between them. Events are told apart by who reports them,
+/// so no caller has the name of a transmitter.
+#[must_use]
+pub fn check(receivers: &[ReceiverConfig], callers: &[CallerConfig]) -> Faults {
+    let mut faults = Faults::new();
+    let mut names = BTreeSet::new();
+    for receiver in receivers {
+        receiver.check(&mut faults);
+        if !names.insert(&receiver.name) {
+            let message = format!("[[receivers]] `{}`: the name is given twice", receiver.name);
+            faults.push(Fault::new("config", message).help("each has a path of its own"));
+        }
+        if callers.iter().any(|caller| caller.name == receiver.issuer) {
+            let message = format!(
+                "[[receivers]] `{}`: a caller has the name of its issuer",
+                receiver.name
+            );
+            let help = "give the caller another name; events are told apart by who reports them";
+            faults.push(Fault::new("config", message).help(help));
+        }
+    }
+    faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    struct File {
+        receivers: Vec<ReceiverConfig>,
+    }
+
+    fn read(text: &str) -> Vec<ReceiverConfig> {
+        toml::from_str::<File>(text).unwrap().receivers
+    }
+
+    #[track_caller]
+    fn check_faults(text: &str, expect: &[&str]) {
+        let faults = check(&read(text), &[]);
+        let got: Vec<_> = faults.iter().map(|fault| fault.message()).collect();
+        assert_eq!(got.len(), expect.len(), "{got:?}");
+        for (got, expect) in got.iter().zip(expect) {
+            assert!(got.contains(expect), "{got}");
+        }
+    }
+
+    const GOOD: &str = "[[receivers]]\nname = \"idp\"\nissuer = \"https://idp.example.com\"\n\
+                        audience = [\"https://pdp.example.com\"]\nsubjects = {iss_sub = \"User\"}\n\
+                        push = {authorization = {env = \"X\"}}\n";
+
+    #[test]
+    fn a_whole_table_is_read_with_its_defaults() {
+        check_faults(GOOD, &[]);
+        let polled = "[receivers.poll]\nendpoint = \"https://idp.example.com/poll\"\n\
+                      token = {file = \"secrets/idp\"}\n";
+        let mut read = read(&format!("{GOOD}{polled}"));
+        assert!(check(&read, &[]).iter().next().is_none());
+        read[0].relative_to(Path::new("/etc/deodar"));
+        let poll = read[0].poll.as_ref().unwrap();
+        assert_eq!(
+            poll.token,
+            SecretRef::File("/etc/deodar/secrets/idp".into())
+        );
+        assert_eq!((poll.interval.as_secs(), poll.max_events), (30, 100));
+        assert_eq!(read[0].subjects[&SubjectFormat::IssSub], "User");
+    }
+
+    #[test]
+    fn every_contradiction_is_named() {
+        check_faults(&format!("{GOOD}{GOOD}"), &["given twice"]);
+        check_faults(
+            "[[receivers]]\nname = \"I d\"\nissuer = \"\"\naudience = []\nalgorithms = []\n\
+             leeway = \"1h\"\nsubjects = {email = \"a b\"}\nlevels = {x = 9}\njwks_uri = \"ftp://a\"\n",
+            &[
+                "lower-case",
+                "`issuer` is empty",
+                "`audience`",
+                "`algorithms`",
+                "how its tokens come",
+                "jwks_uri",
+                "leeway",
+                "Cedar type name",
+                "above 4",
+            ],
+        );
+        check_faults(
+            "[[receivers]]\nname = \"a\"\nissuer = \"https://a\"\naudience = [\"b\"]\n\
+             poll = {endpoint = \"http://elsewhere/\", token = {env = \"X\"}, interval = \"0s\", \
+             timeout = \"2m\", max_events = 0}\n",
+            &[
+                "poll.endpoint",
+                "poll.interval",
+                "poll.timeout",
+                "max_events",
+            ],
+        );
+        check_faults(
+            &GOOD.replace(
+                "issuer = ",
+                "jwks_uri = \"https://a/\"\njwks_file = \"b\"\nissuer = ",
+            ),
+            &["both say"],
+        );
+    }
+
+    #[test]
+    fn no_caller_reports_in_the_name_of_a_transmitter() {
+        let caller: CallerConfig = toml::from_str(
+            "name = \"https://idp.example.com\"\nscopes = [\"events\"]\nuid = [1]\n",
+        )
+        .unwrap();
+        let faults = check(&read(GOOD), &[caller]);
+        assert!(faults.iter().any(|f| f.message().contains("a caller")));
+    }
+
+    #[test]
+    fn unknown_keys_and_formats_are_refused() {
+        for more in ["subject = 1\n", "[receivers.subjects]\nphone = \"U\"\n"] {
+            let text = GOOD.replace("subjects = {iss_sub = \"User\"}\n", "") + more;
+            assert!(toml::from_str::<File>(&text).is_err(), "{more}");
+        }
+    }
+}

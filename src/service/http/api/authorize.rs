@@ -1,0 +1,177 @@
+//! `POST /authorize`: bytes to a decision and back.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Body as HttpBody;
+use axum::extract::{Extension, Request as HttpRequest, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+use uuid::Uuid;
+
+use super::audit;
+use super::body::read_body;
+use super::principal;
+use crate::answer::WireAnswer;
+use crate::base::caller::Caller;
+use crate::pdp::Pdp;
+use crate::request::{Body, Request};
+use crate::service::audit::Entry;
+use crate::service::http::app::App;
+use crate::service::http::headers::{X_DECISION_ID, X_REQUEST_ID, request_id};
+use crate::service::http::net::lane::Turn;
+use crate::service::http::net::permits::Place;
+use crate::service::http::observe::metrics::Shed;
+use crate::service::http::observe::trace::TraceContext;
+use crate::service::http::problem::Problem;
+
+/// How long a request waits for the state that its `atLeast` demands.
+const WAIT_FOR_SEQUENCE: Duration = Duration::from_millis(100);
+const LOOK_FOR_SEQUENCE: Duration = Duration::from_millis(5);
+
+/// Decides one request.
+pub(crate) async fn authorize(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    http: HttpRequest,
+) -> Response {
+    respond(&app, caller, http).await
+}
+
+/// As [`authorize`], for who has the server already.
+pub(crate) async fn respond(app: &App, caller: Caller, http: HttpRequest) -> Response {
+    let mut id = request_id(http.headers());
+    let answered = answer(app, http, caller, &mut id).await;
+    let response = match answered {
+        Ok(response) => response,
+        Err(problem) => problem.respond(id.as_deref()),
+    };
+    with_request_id(response, id)
+}
+
+async fn answer(
+    app: &App,
+    http: HttpRequest,
+    caller: Caller,
+    id: &mut Option<String>,
+) -> Result<Response, Problem> {
+    let began = Instant::now();
+    if app.shedder.refuses() {
+        return Err(overloaded(app));
+    }
+    let limits = **app.limits.load();
+    let trace = TraceContext::of(http.headers()).map(|context| context.trace);
+    let body = read_body(app, http, &limits).await?;
+    let turn = app.lane.turn(body.len()).await;
+    let mut turn = turn.ok_or_else(|| overloaded(app))?;
+    let place = app.requests.take(limits.queue_timeout).await;
+    let mut place = place.ok_or_else(|| overloaded(app))?;
+    let pdp = app.pdp().ok_or_else(|| not_ready(app))?;
+    let now = (app.clock)();
+    let request = match turn.run(|| Request::body(&body, &limits.request, caller))? {
+        Body::Whole(request) => request,
+        Body::WithToken(pending) => match principal::known(app, &pending, now)? {
+            Some(verified) => principal::resolve(pending, &verified)?,
+            None => {
+                let verify = principal::verify(app, &pending, now);
+                let verified;
+                (verified, turn, place) = aside(app, turn, place, body.len(), verify).await?;
+                principal::resolve(pending, &verified)?
+            }
+        },
+    };
+    let mut request = request.with_now(now);
+    request.trace = trace;
+    match (&request.request_id, &*id) {
+        (Some(given), _) => *id = Some(given.clone()),
+        (None, Some(header)) => request.request_id = Some(header.clone()),
+        (None, None) => {
+            let made = Uuid::now_v7().to_string();
+            request.request_id = Some(made.clone());
+            *id = Some(made);
+        }
+    }
+    if request
+        .at_least()
+        .is_some_and(|at_least| at_least > pdp.state().sequence())
+    {
+        let wait = async {
+            wait_for_sequence(pdp, &request).await;
+            Ok(())
+        };
+        ((), turn, place) = aside(app, turn, place, body.len(), wait).await?;
+    }
+    let outcome = turn.run(|| pdp.authorize(&request))?;
+    drop(place);
+    app.metrics.decided(&outcome);
+    let decision_id = Uuid::now_v7();
+    let mut buffer = Uuid::encode_buffer();
+    let shown = &*decision_id.hyphenated().encode_lower(&mut buffer);
+    let bytes = WireAnswer::new(&request, &outcome, Some(shown)).to_bytes()?;
+    let mut response = Response::new(HttpBody::from(bytes));
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Ok(decision_id) = HeaderValue::from_str(shown) {
+        headers.insert(X_DECISION_ID, decision_id);
+    }
+    #[cfg(feature = "otlp")]
+    if app.spans.get().is_some() {
+        crate::service::http::observe::spans::note(&mut response, &outcome);
+    }
+    if let Some(log) = &app.audit {
+        let took = began.elapsed();
+        let entry = Entry::new(decision_id, "authorize", request, outcome, took, body.len());
+        audit::record(app, log, entry)?;
+    }
+    Ok(response)
+}
+
+/// Waits for an issuer or a state. A request that does so keeps none from being decided: it gives its turn and its
+/// place back, and takes others when it goes on.
+async fn aside<T>(
+    app: &App,
+    turn: Turn,
+    place: Place,
+    size: usize,
+    wait: impl Future<Output = Result<T, Problem>>,
+) -> Result<(T, Turn, Place), Problem> {
+    drop(place);
+    let parked = app.lane.park(turn).await.ok_or_else(|| overloaded(app))?;
+    let done = wait.await?;
+    drop(parked);
+    let turn = app.lane.turn(size).await.ok_or_else(|| overloaded(app))?;
+    let place = app.requests.take(app.limits.load().queue_timeout).await;
+    Ok((done, turn, place.ok_or_else(|| overloaded(app))?))
+}
+
+fn not_ready(app: &App) -> Problem {
+    app.metrics.shed(Shed::NotReady);
+    Problem::not_ready()
+}
+
+fn overloaded(app: &App) -> Problem {
+    app.metrics.shed(Shed::Overloaded);
+    let detail = "too many requests are under way";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail).retry_after(1)
+}
+
+async fn wait_for_sequence(pdp: &Pdp, request: &Request) {
+    let Some(at_least) = request.at_least() else {
+        return;
+    };
+    let latest = Instant::now() + WAIT_FOR_SEQUENCE;
+    while pdp.state().sequence() < at_least && Instant::now() < latest {
+        tokio::time::sleep(LOOK_FOR_SEQUENCE).await;
+    }
+}
+
+fn with_request_id(mut response: Response, id: Option<String>) -> Response {
+    if let Some(id) = id.and_then(|id| HeaderValue::from_str(&id).ok()) {
+        response.headers_mut().insert(X_REQUEST_ID, id);
+    }
+    response
+}

@@ -1,0 +1,221 @@
+//! Bodies of management requests, and what their handlers share.
+
+use std::time::Duration;
+
+use axum::body::{Body as HttpBody, Bytes};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{FromRequestParts, Path, Request as HttpRequest};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use http_body_util::BodyExt;
+use serde::de::DeserializeOwned;
+
+use super::shape;
+use crate::base::json;
+use crate::request::RequestError;
+use crate::service::config::LimitsConfig;
+use crate::service::http::app::App;
+use crate::service::http::net::bodies::Turned;
+use crate::service::http::observe::metrics::Shed;
+use crate::service::http::problem::Problem;
+use crate::storage::{StateDirError, Store};
+
+/// Reads a JSON body: strict, within size and depth. Null for an optional member is not a member.
+pub(crate) async fn read<T: DeserializeOwned>(app: &App, http: HttpRequest) -> Result<T, Problem> {
+    let limits = **app.limits.load();
+    let body = read_body(app, http, &limits).await?;
+    let turn = app.lane.turn(body.len()).await.ok_or_else(busy)?;
+    turn.run(|| {
+        let value = json::read(&body, limits.request.json_depth).map_err(RequestError::Invalid)?;
+        shape::read(value).map_err(|faults| RequestError::Invalid(faults).into())
+    })
+}
+
+/// Reads a JSON body within size and time.
+pub(crate) async fn read_body(
+    app: &App,
+    http: HttpRequest,
+    limits: &LimitsConfig,
+) -> Result<Bytes, Problem> {
+    if !is_json(http.headers()) {
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            "send the body with `Content-Type: application/json` and no Content-Encoding",
+        ));
+    }
+    read_bytes(app, http, limits.body_bytes, limits.read_timeout).await
+}
+
+/// Reads a body of at most `most` bytes within a time.
+pub(crate) async fn read_bytes(
+    app: &App,
+    http: HttpRequest,
+    most: usize,
+    time: Duration,
+) -> Result<Bytes, Problem> {
+    let too_large = || {
+        let detail = format!("the body is larger than {most} bytes");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
+    };
+    let announced = http.headers().get(header::CONTENT_LENGTH);
+    let announced: Option<usize> = announced.and_then(|length| length.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length| length > most) {
+        return Err(too_large());
+    }
+    match tokio::time::timeout(time, collect(http.into_body(), most)).await {
+        Ok(Ok(Some(body))) => Ok(body),
+        Ok(Ok(None)) => Err(too_large()),
+        Ok(Err(error)) => Err(match Turned::of(&error) {
+            Some(turned) => {
+                app.metrics.shed(Shed::Bodies);
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                Problem::new(status, "overloaded", turned.to_string()).retry_after(1)
+            }
+            None => Problem::new(
+                StatusCode::BAD_REQUEST,
+                "incomplete",
+                "the body ended before it was whole",
+            ),
+        }),
+        Err(_) => Err(Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "timeout",
+            "the body did not arrive in time",
+        )),
+    }
+}
+
+/// Collects a body; `None` when it is longer than `most` bytes. What arrives in small parts is copied, so
+/// that no part keeps the buffer that it was read into.
+async fn collect(mut body: HttpBody, most: usize) -> Result<Option<Bytes>, axum::Error> {
+    let mut first = Bytes::new();
+    let mut whole = Vec::new();
+    while let Some(frame) = body.frame().await {
+        // Trailers say nothing here.
+        let Ok(data) = frame?.into_data() else {
+            continue;
+        };
+        if first
+            .len()
+            .saturating_add(whole.len())
+            .saturating_add(data.len())
+            > most
+        {
+            return Ok(None);
+        }
+        if whole.is_empty() && first.is_empty() {
+            first = data;
+        } else {
+            whole.extend_from_slice(&std::mem::take(&mut first));
+            whole.extend_from_slice(&data);
+        }
+    }
+    Ok(Some(if whole.is_empty() {
+        first
+    } else {
+        whole.into()
+    }))
+}
+
+/// JSON must be announced: a web page can send other types to this machine without being asked.
+fn is_json(headers: &HeaderMap) -> bool {
+    let mut kinds = headers.get_all(header::CONTENT_TYPE).iter().peekable();
+    if kinds.peek().is_none() || headers.contains_key(header::CONTENT_ENCODING) {
+        return false;
+    }
+    // Some clients and proxies add a second header; each has to be JSON.
+    kinds.all(|kind| {
+        let kind = kind.to_str().unwrap_or_default();
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        kind.eq_ignore_ascii_case("application/json") || {
+            let kind = kind.to_ascii_lowercase();
+            kind.len() > 12 && kind.starts_with("application/") && kind.ends_with("+json")
+        }
+    })
+}
+
+/// Too many large bodies are being worked on.
+pub(crate) fn busy() -> Problem {
+    let detail = "too many large requests are under way";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail).retry_after(1)
+}
+
+/// A fault of the request without a place.
+pub(crate) fn invalid(detail: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "invalid_request", detail)
+}
+
+/// The parameters of a path, or a problem where they cannot be read.
+pub(crate) struct Params<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::from_request_parts(parts, state).await;
+        let Path(params) = path.map_err(|error| invalid(error.body_text()))?;
+        Ok(Self(params))
+    }
+}
+
+/// A query that cannot be read.
+pub(crate) fn query(error: &QueryRejection) -> Problem {
+    let text = error.body_text();
+    let text = text.strip_prefix("Failed to deserialize query string: ");
+    let text = text.map_or_else(|| error.body_text(), |text| shape::words(text, None));
+    invalid(format!("the query: {text}"))
+}
+
+/// Something that is not there.
+pub(crate) fn missing(detail: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "not_found", detail)
+}
+
+/// The state directory, for what needs one.
+pub(crate) fn store(app: &App) -> Result<Store, Problem> {
+    app.store.clone().ok_or_else(no_state)
+}
+
+pub(crate) fn no_state() -> Problem {
+    let detail = "this needs a state directory; set `state.dir`";
+    Problem::new(StatusCode::NOT_IMPLEMENTED, "no_state", detail)
+}
+
+/// What could not be kept: a full disk, for instance. Nothing is acknowledged.
+pub(crate) fn not_kept(error: &StateDirError) -> Problem {
+    tracing::error!(%error, "state directory");
+    let detail = if error.is_damage() {
+        DAMAGED
+    } else {
+        "the change could not be made durable; it may be there after a restart"
+    };
+    Problem::new(StatusCode::INSUFFICIENT_STORAGE, error.code(), detail)
+}
+
+/// What could not be read of the state directory.
+pub(crate) fn not_read(error: &StateDirError) -> Problem {
+    tracing::error!(%error, "state directory");
+    let detail = if error.is_damage() {
+        DAMAGED
+    } else {
+        "the state directory cannot be read; the log says why"
+    };
+    let status = StatusCode::INTERNAL_SERVER_ERROR;
+    Problem::new(status, error.code(), detail)
+}
+
+/// What callers are told of a damaged state directory; the log names the file and what to do.
+const DAMAGED: &str = "the state directory is damaged and is not written to any more; decisions go on \
+     from memory; an operator has to restore it from a backup, or start with an empty one";
+
+/// Runs what waits for a disk where waiting keeps nobody from being decided.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        tracing::error!(%error, "a request handler panicked");
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        Problem::new(status, "internal", "an internal error")
+    })
+}

@@ -1,0 +1,4 @@
+//! Calls to other services: URLs, TLS roots and the client.
+
+pub(crate) mod fetch;
+pub(crate) mod url;
