@@ -19,49 +19,56 @@
 //! # The way a request takes
 //!
 //! ```text
-//! request -> enrich -> score -> evaluate -> decide -> response
+//! request -> enrich -> gather -> score -> evaluate -> decide -> answer
 //! ```
 //!
-//! Each stage takes what the last one made; only `decide` can make an [`Outcome`]. The modules, in
-//! this order:
+//! Each stage takes what the last one made; only `decide` can make an [`Outcome`].
 //!
-//! - `request`: outside input to a typed [`Request`], limits, inline entities
-//! - `enrich`: what the request gains before it is scored and evaluated
-//! - [`score`], `trust`: how far the request is to be believed; the model, and its configuration
-//! - [`signals`]: security events to what is known of users, devices, sessions and addresses
-//! - `engine`: which policies are satisfied and which failed
-//! - `decide`: evaluation and score to [`Outcome`]
-//! - `audit` (feature `server`): decisions to records that are kept
-//! - `policy`, `entities`, `state`: sources to one immutable [`State`], published whole
-//! - `storage`: the state directory, for what has to outlive the process
-//! - `webhooks` (feature `server`): findings and incidents to those who want to know
-//! - `pdp`: [`Pdp`], which holds the state and walks the stages
-//! - `config`, `response`, `server` (feature `server`), `cases`, `cli` (feature `cli`)
+//! # The modules
+//!
+//! In the order in which they import each other:
+//!
+//! - `base`: faults and their rendering, JSON, names of entities, callers, time, the step meter
+//! - `source`: trees of files, read whole or not at all, and watched
+//! - `storage`: the state directory, for what has to outlive the process (feature `state-dir`)
+//! - `schema`: fragments merged, and the types that deciding needs
+//! - `entities`: the interned, versioned store; reading, writing and merging entities
+//! - `engine`: policies compiled, indexed and evaluated
+//! - `trust`: the model ([`score`]), what is known of users, devices, sessions and addresses ([`signals`]),
+//!   and the configuration of both
+//! - `policy`: sources to one immutable [`Snapshot`]
+//! - `state`: what one decision reads, published whole
+//! - `request`: outside input to a typed [`Request`]
+//! - `pdp`: [`Pdp`], its stages (`enrich`, `gather`, `score`, `evaluate`, `decide`, `learn`), reloads and writes
+//! - `answer`: an [`Outcome`] as JSON, and whoever gives one
+//! - `service`: configuration, tokens, webhooks, the decision log and HTTP (feature `server`)
+//! - `cases`, `cli`: policy tests and the command line (feature `cli`)
 #![forbid(unsafe_code)]
 
-mod answer;
+// The order of these lines is the order of imports: a module imports only modules above it
+// (tests/it/layers.rs).
 mod base;
-mod engine;
-mod entities;
-mod pdp;
-mod policy;
-mod request;
-mod schema;
 mod source;
-mod state;
 #[cfg(feature = "state-dir")]
 mod storage;
 #[cfg(not(feature = "state-dir"))]
 #[path = "storage/absent.rs"]
 mod storage;
+mod schema;
+mod entities;
+mod engine;
 mod trust;
-
+mod policy;
+mod state;
+mod request;
+mod pdp;
+mod answer;
+#[cfg(feature = "server")]
+mod service;
 #[cfg(feature = "cli")]
 pub mod cases;
 #[cfg(feature = "cli")]
 pub mod cli;
-#[cfg(feature = "server")]
-mod service;
 
 /// The Cedar crate that this one is built on, so that a value of the right version can be handed over.
 pub use cedar_policy;

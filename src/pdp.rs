@@ -1,15 +1,17 @@
 //! The policy decision point: a request's way from end to end, and the state it is decided on.
 
-mod builder;
-pub(crate) mod decide;
+// In the order of imports.
 pub(crate) mod enrich;
-mod entities;
-pub(crate) mod evaluate;
 pub(crate) mod gather;
+pub(crate) mod score;
+pub(crate) mod evaluate;
+pub(crate) mod decide;
+mod learn;
+mod entities;
 mod health;
 mod reading;
 mod reload;
-pub(crate) mod score;
+mod builder;
 #[cfg(feature = "watch")]
 mod watching;
 

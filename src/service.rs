@@ -1,10 +1,11 @@
-//! What the feature `server` adds around the decision point: its configuration, tokens, the decision log,
-//! security events and webhooks, and HTTP.
+//! What the feature `server` adds around the decision point: configuration, tokens, security events, webhooks,
+//! the decision log and HTTP.
 
-pub(crate) mod audit;
-pub mod config;
-pub mod http;
+// In the order of imports.
 pub(crate) mod net;
-pub(crate) mod ssf;
+pub mod config;
 pub(crate) mod tokens;
+pub(crate) mod ssf;
 pub(crate) mod webhooks;
+pub(crate) mod audit;
+pub mod http;

@@ -4,12 +4,13 @@
 //! What enters: a [`TrustConfig`]. What leaves: a [`Trust`] that decisions read, or everything that is
 //! wrong with it. It is part of a snapshot, and its hash part of the revision.
 
-mod compiled;
-mod config;
-pub(crate) mod geo;
+// In the order of imports.
 pub mod model;
-mod networks;
 pub mod subjects;
+pub(crate) mod geo;
+mod config;
+mod networks;
+mod compiled;
 
 pub(crate) use compiled::Trust;
 pub use config::{

@@ -6,6 +6,8 @@
 
 mod fault;
 mod path;
+#[cfg(feature = "server")]
+mod pointer;
 
 use std::cell::RefCell;
 use std::fmt;
@@ -16,6 +18,8 @@ use serde_json::{Map, Value};
 pub use fault::InputFault;
 pub(crate) use fault::pointer;
 pub(crate) use path::{Path, shown, shown_within};
+#[cfg(feature = "server")]
+pub(crate) use pointer::Pointer;
 
 /// Reads one JSON value from `bytes`, which must be UTF-8 and nothing else besides. A byte order mark at the
 /// beginning is ignored, as RFC 8259 section 8.1 allows.

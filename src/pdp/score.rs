@@ -1,18 +1,13 @@
-//! A decision point's part in scoring: where signals are kept, and what decisions teach.
+//! A decision point's part in scoring: where signals are kept, and how a request gets its score.
 
 pub(crate) mod stage;
 use std::sync::Arc;
 
-use crate::pdp::decide::Outcome;
 use crate::pdp::enrich::Enriched;
 use crate::pdp::gather::{Place, Sources, ask, gather, place};
 use crate::pdp::score::stage::{Assessed, Scored};
-use crate::request::{Purpose, Request};
 use crate::trust::geo::GeoSource;
-use crate::trust::model::Score;
-use crate::trust::subjects::{
-    EventSubject, Notice, NoticeKind, NoticeSink, Seen, Severity, SignalStore, Standing,
-};
+use crate::trust::subjects::{NoticeSink, SignalStore, Standing};
 
 /// Where facts come from, and where notices go. What decides a request is the configuration of its state.
 #[derive(Default)]
@@ -64,70 +59,5 @@ impl Scoring {
             ),
         });
         (Scored::new(enriched, Some(assessed)), Some(place))
-    }
-
-    /// Tells the store what a decision showed, if the decision is to be enforced.
-    pub(super) fn learn(&self, request: &Request, place: Option<Place>, outcome: &Outcome) {
-        let (Some(place), Some(trust)) = (place, outcome.trust()) else {
-            return;
-        };
-        let assessment = trust.assessment();
-        if assessment.exempt {
-            self.break_glass(request, outcome);
-        }
-        let config = outcome.state().snapshot().trust();
-        let (Some(store), Some(config)) = (&self.store, config) else {
-            return;
-        };
-        if request.purpose() != Purpose::Enforce {
-            return;
-        }
-        let (unusual_hour, unusual_rate) = config.model().unusual(assessment);
-        store.observe(&Seen {
-            ask: ask(request, &place, outcome.evaluated_at()),
-            allowed: outcome.is_allow(),
-            named: request.caller().is_named(),
-            vouched: place.vouched,
-            by_trust: trust.is_cause(),
-            point: place.point,
-            band: assessment.band,
-            impossible_speed: assessment.impossible_speed,
-            unusual_hour,
-            unusual_rate,
-        });
-    }
-
-    /// A break-glass principal acts: nothing is held against it, and nothing of it goes unseen.
-    fn break_glass(&self, request: &Request, outcome: &Outcome) {
-        let (principal, action, resource) =
-            (request.principal(), request.action(), request.resource());
-        let decision = outcome.decision();
-        tracing::warn!(
-            %principal, %action, %resource, %decision,
-            caller = request.caller().name(),
-            "a break-glass principal acts"
-        );
-        let Some(tell) = &self.notices else {
-            return;
-        };
-        let at = outcome.evaluated_at();
-        tell(Notice {
-            kind: NoticeKind::BreakGlass,
-            name: "break_glass".to_owned(),
-            id: format!(
-                "break_glass:{principal}:{action}:{resource}:{}",
-                at.as_millis()
-            ),
-            at,
-            severity: Severity::High,
-            risk: Score::ZERO,
-            subject: EventSubject {
-                user: Some(principal.clone()),
-                ip: request.client().and_then(|client| client.ip),
-                session: request.client().and_then(|client| client.session.clone()),
-                device: request.client().and_then(|client| client.device.clone()),
-            },
-            detail: format!("{principal}: {decision} for {action} on {resource}"),
-        });
     }
 }

@@ -35,9 +35,10 @@ use std::thread::JoinHandle;
 use serde::Deserialize;
 use uuid::Uuid;
 
+use crate::base::json::Pointer;
 use crate::pdp::decide::Outcome;
 use crate::pdp::evaluate::Slicer;
-use crate::service::config::{AuditConfig, ChainKind, Overflow, Secret, SecretRef};
+use crate::service::config::{self, AuditConfig, ChainKind, Overflow, Secret, SecretRef};
 use crate::service::net::fetch::Fetch;
 
 use chain::{Chain, Link};
@@ -45,7 +46,8 @@ use counts::{Counters, SinkState};
 use entry::Filter;
 use head::Head;
 use keys::ChainKey;
-use mask::{Masks, Pointer};
+use mask::Masks;
+
 use queue::{NoRoom, Pushed, Queue};
 use sink::file::{FileSink, Found, beside};
 use sink::post::PostSink;
@@ -379,7 +381,7 @@ fn masks(
         key: "audit.masks",
         message,
     };
-    let pointers = config.masks.iter().map(|text| Pointer::parse(text));
+    let pointers = config.masks.iter().map(|text| config::mask(text));
     let pointers: Vec<Pointer> = pointers.collect::<Result<_, _>>().map_err(fault)?;
     match (pointers.is_empty(), key) {
         (true, _) => Ok(None),

@@ -5,6 +5,7 @@
 
 mod audit;
 mod callers;
+mod event_filter;
 mod issuers;
 mod keys;
 mod layers;
@@ -36,8 +37,10 @@ use crate::storage::{SealKey, SealKeys, StateDirError, Store, StoreSettings};
 use crate::trust::{Trust, TrustConfig};
 
 pub use audit::{AuditConfig, ChainKind, Fsync, Overflow, Recording};
+pub(crate) use audit::{MASKABLE, mask};
 pub use callers::{CallerConfig, CallerLimitsConfig, TokenMatch};
 pub(crate) use callers::{check as check_callers, folded as folded_san};
+pub(crate) use event_filter::{EventFilter, TYPE_PREFIX as EVENT_TYPE_PREFIX};
 pub use issuers::{
     GroupClaim, IntrospectionConfig, IssuerConfig, OnFailure, Preset, StatusListConfig,
     TokenAlgorithm, TokenUsage, check as check_issuers, disjoint as disjoint_issuers,
@@ -51,6 +54,7 @@ pub(crate) use reserved::ReservedNames;
 pub use secret::{Secret, SecretRef};
 pub use tls::{ClientAuth, ClientConfig, TlsConfig, TlsVersion};
 use value::Value;
+pub(crate) use webhooks::check_name as check_webhook_name;
 pub use webhooks::{WebhookConfig, WebhookDeliveryConfig};
 
 /// The environment variable that names the configuration file.

@@ -4,13 +4,14 @@
 //! open first, so that probes are answered while the first state loads; requests are decided once it
 //! is there.
 
-mod api;
-mod app;
-mod gate;
+// In the order of imports.
 mod headers;
+mod problem;
 pub(crate) mod net;
 mod observe;
-mod problem;
+mod gate;
+mod app;
+mod api;
 mod routes;
 mod serve;
 #[cfg(test)]

@@ -10,12 +10,10 @@
 //! - a slow receiver holds up no other one, and everything is bounded;
 //! - a secret is shown once, by the answer that made it.
 
-mod address;
 mod client;
 mod cloudevent;
 mod dead;
 mod deliver;
-mod filter;
 mod hook;
 mod intake;
 mod queue;
@@ -39,12 +37,9 @@ use crate::service::net::fetch::{Call, Fetch, FetchError, Reply};
 use crate::storage::Store;
 use crate::trust::subjects::{Notice, NoticeSink};
 
-pub(crate) use address::check_url;
 use client::Receivers;
 use dead::DeadLetters;
 use deliver::jittered;
-pub(crate) use filter::Filter;
-pub(crate) use hook::check_name;
 use hook::{Disabled, Hook, Hooks};
 use intake::Intake;
 use queue::Delivery;

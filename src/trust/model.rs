@@ -8,15 +8,18 @@
 mod acr;
 mod adjustment;
 mod advice;
+mod assess;
 mod assessment;
 mod band;
 mod composite;
 mod config;
 mod factor;
+mod floors;
 mod gap;
 mod geo;
 mod input;
 mod level;
+mod method;
 mod model;
 mod number;
 mod reach;
@@ -41,7 +44,8 @@ pub use input::{
     Inputs, KnockOuts, Listed, Location, Network, NetworkClass, Place, Point, Sighting, Source,
     SubjectRisk, Target,
 };
-pub use level::{Alternative, AlternativeKind, Evidence, Method, MethodSet, Offer, Proven, StepUp};
+pub use level::{Alternative, AlternativeKind, Offer, Proven, StepUp};
+pub use method::{Evidence, Method, MethodSet};
 pub use model::Model;
 pub use number::{Score, ScoreError};
 pub use reach::Role;

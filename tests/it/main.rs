@@ -22,6 +22,7 @@ mod docs;
 mod engine;
 mod http;
 mod keys;
+mod layers;
 mod lifecycle;
 mod loading;
 mod malformed;

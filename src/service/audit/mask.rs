@@ -9,65 +9,8 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use super::canonical::MaskKey;
-
-/// Members of a record that may be masked; the others are what the chain and the operators need.
-const MASKABLE: &[&str] = &[
-    "caller",
-    "request",
-    "requestId",
-    "slice",
-    "factors",
-    "score",
-    "reasons",
-    "unmet",
-    "policyErrors",
-    "obligations",
-    "advice",
-];
-
-/// A JSON pointer (RFC 6901) in which a `*` stands for any member or element.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Pointer(Vec<Step>);
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Step {
-    Any,
-    Name(String),
-}
-
-impl Pointer {
-    /// From its text.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let rest = text.strip_prefix('/').ok_or("expected `/` first")?;
-        let mut steps = Vec::new();
-        for part in rest.split('/') {
-            let mut name = String::with_capacity(part.len());
-            let mut rest = part.chars();
-            while let Some(c) = rest.next() {
-                match (c, if c == '~' { rest.next() } else { None }) {
-                    ('~', Some('0')) => name.push('~'),
-                    ('~', Some('1')) => name.push('/'),
-                    ('~', _) => {
-                        return Err("`~` is written `~0`, and `/` in a name `~1`".to_owned());
-                    }
-                    (c, _) => name.push(c),
-                }
-            }
-            steps.push(if part == "*" {
-                Step::Any
-            } else {
-                Step::Name(name)
-            });
-        }
-        match steps.first() {
-            Some(Step::Name(name)) if MASKABLE.contains(&name.as_str()) => Ok(Self(steps)),
-            _ => Err(format!("begins with none of {}", MASKABLE.join(", "))),
-        }
-    }
-}
+use crate::base::json::Pointer;
+use crate::service::config::MASKABLE;
 
 /// What is masked, and with which key.
 #[derive(Debug)]
@@ -79,7 +22,7 @@ pub(crate) struct Masks {
 impl Masks {
     pub(super) fn new(mut pointers: Vec<Pointer>, key: MaskKey) -> Self {
         // What lies within goes first, and nothing is masked twice.
-        pointers.sort_by_key(|pointer| std::cmp::Reverse(pointer.0.len()));
+        pointers.sort_by_key(|pointer| std::cmp::Reverse(pointer.depth()));
         pointers.dedup();
         Self { pointers, key }
     }
@@ -88,7 +31,7 @@ impl Masks {
     pub(super) fn apply(&self, record: &mut Value) {
         let mut hidden = HashSet::new();
         for pointer in &self.pointers {
-            visit(record, &pointer.0, &mut |value| {
+            pointer.visit(record, &mut |value| {
                 texts(value, &mut hidden);
                 *value = Value::String(self.key.mask(value));
             });
@@ -112,34 +55,6 @@ impl Masks {
             Value::Object(object) => object.values_mut().for_each(|item| self.hide(item, hidden)),
             _ => {}
         }
-    }
-}
-
-fn visit(value: &mut Value, steps: &[Step], found: &mut dyn FnMut(&mut Value)) {
-    let Some((step, rest)) = steps.split_first() else {
-        return found(value);
-    };
-    match (step, value) {
-        (Step::Any, Value::Array(items)) => {
-            items.iter_mut().for_each(|item| visit(item, rest, found));
-        }
-        (Step::Any, Value::Object(object)) => {
-            object
-                .values_mut()
-                .for_each(|item| visit(item, rest, found));
-        }
-        (Step::Name(name), Value::Object(object)) => {
-            if let Some(item) = object.get_mut(name) {
-                visit(item, rest, found);
-            }
-        }
-        (Step::Name(name), Value::Array(items)) => {
-            let item = name.parse::<usize>().ok();
-            if let Some(item) = item.and_then(|at| items.get_mut(at)) {
-                visit(item, rest, found);
-            }
-        }
-        _ => {}
     }
 }
 
@@ -168,6 +83,8 @@ mod tests {
 
     use super::*;
 
+    use crate::service::config::mask;
+
     fn masks(pointers: &[&str]) -> Masks {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("key");
@@ -175,7 +92,7 @@ mod tests {
         let secret = crate::service::config::SecretRef::File(path)
             .read()
             .unwrap();
-        let pointers = pointers.iter().map(|text| Pointer::parse(text).unwrap());
+        let pointers = pointers.iter().map(|text| mask(text).unwrap());
         Masks::new(pointers.collect(), MaskKey::new(&secret).unwrap())
     }
 
@@ -259,10 +176,8 @@ mod tests {
             ("/*/id", "begins with none of"),
             ("/request/~2", "`~0`"),
         ] {
-            let error = Pointer::parse(text).unwrap_err();
+            let error = mask(text).unwrap_err();
             assert!(error.contains(expect), "{text}: {error}");
         }
-        let escaped = Pointer::parse("/request/a~1b~0").unwrap();
-        assert_eq!(escaped.0.last(), Some(&Step::Name("a/b~".to_owned())));
     }
 }

@@ -5,12 +5,31 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::event_filter::EventFilter;
 use super::layers::Layers;
 use super::secret::SecretRef;
 use super::value::Value;
 use crate::base::fault::{Fault, Faults};
-use crate::service::webhooks;
+use crate::service::net::address::check_url;
 use crate::trust::subjects::Severity;
+
+/// What paths of the interface are called, and no webhook.
+const RESERVED: [&str; 1] = ["dead"];
+/// Longest name, in bytes.
+const LONGEST_NAME: usize = 64;
+/// Whether a webhook may have this name, which stands in paths, logs and file names.
+pub(crate) fn check_name(name: &str) -> Result<(), String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    if name.is_empty() || name.len() > LONGEST_NAME || !name.bytes().all(plain) {
+        return Err(format!(
+            "a name has 1 to {LONGEST_NAME} letters, digits, `-` and `_`"
+        ));
+    }
+    if RESERVED.contains(&name) {
+        return Err(format!("the name `{name}` is taken by a path"));
+    }
+    Ok(())
+}
 
 /// One receiver of events.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -162,14 +181,14 @@ pub(super) fn check(hooks: &[WebhookConfig], delivery: &WebhookDeliveryConfig) -
             let message = format!("webhook `{}`: {message}", hook.name.escape_debug());
             faults.push(Fault::new("config", message));
         };
-        if let Err(message) = webhooks::check_name(&hook.name) {
+        if let Err(message) = check_name(&hook.name) {
             fault(message);
         }
         let allow_private = hook.allow_private || delivery.danger_allow_private;
-        if let Err(message) = webhooks::check_url(&hook.url, allow_private) {
+        if let Err(message) = check_url(&hook.url, allow_private) {
             fault(format!("`url`: {message}"));
         }
-        if let Err(message) = webhooks::Filter::new(&hook.events) {
+        if let Err(message) = EventFilter::new(&hook.events) {
             fault(format!("`events`: {message}"));
         }
         if !names.insert(&hook.name) {

@@ -2,7 +2,6 @@
 
 pub(crate) mod exchange;
 pub(crate) mod guard;
-pub(crate) mod hosts;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -26,6 +25,7 @@ use super::api::{
     whoami,
 };
 use super::app::App;
+use super::gate::hosts;
 use super::gate::limit::Class;
 use super::headers::{X_DECISION_ID, X_REQUEST_ID, request_id};
 use super::net::peer::Peer;
@@ -470,7 +470,7 @@ pub(super) fn main(app: Arc<App>) -> Router {
     let router = router
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(from_fn_with_state(Arc::clone(&app), hosts::known));
+        .layer(from_fn_with_state(Arc::clone(&app), known_host));
     let router = match cors(&app) {
         Some(cors) => router.layer(cors),
         None => router,
@@ -488,6 +488,19 @@ pub(super) fn ops(app: Arc<App>) -> Router {
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed);
     finish(router, app)
+}
+
+/// Passes requests under a configured name on, and probes under any: those come by the address of a
+/// container, or over HTTP/1.0 without a name, and what they learn is not a secret.
+async fn known_host(State(app): State<Arc<App>>, http: HttpRequest, next: Next) -> Response {
+    if hosts::is_probe(&http) {
+        return next.run(http).await;
+    }
+    let peer = http.extensions().get::<Arc<Peer>>();
+    match hosts::unknown(&app.hosts, peer.map(Arc::as_ref), &http) {
+        Some(refusal) => refusal,
+        None => next.run(http).await,
+    }
 }
 
 fn finish(router: Router<Arc<App>>, app: Arc<App>) -> Router {
@@ -539,7 +552,7 @@ fn cors(app: &App) -> Option<CorsLayer> {
 /// `POST /authorize` without the router on its way: what the router would do with it, and no more.
 pub(super) async fn decide(app: Arc<App>, peer: Arc<Peer>, http: HttpRequest) -> Response {
     let exchange = Exchange::begin(&app, AUTHORIZE, &http);
-    let response = hardened(match hosts::unknown(&app, Some(&peer), &http) {
+    let response = hardened(match hosts::unknown(&app.hosts, Some(&peer), &http) {
         Some(refusal) => refusal,
         None => caught(guarded(&app, &peer, http)).await,
     });

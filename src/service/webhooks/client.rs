@@ -14,7 +14,7 @@ use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
-use super::address::{check_url, may_connect};
+use crate::service::net::address::{check_url, may_connect};
 use crate::service::net::fetch::{
     Call, Fetch, FetchError, Reply, connector, failed, tls, trusting,
 };

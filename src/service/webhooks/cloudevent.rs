@@ -4,8 +4,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::filter::TYPE_PREFIX;
 use crate::base::timestamp::Timestamp;
+use crate::service::config::EVENT_TYPE_PREFIX as TYPE_PREFIX;
 use crate::trust::subjects::{EventSubject, Notice, NoticeKind};
 
 /// The media type of a delivery.

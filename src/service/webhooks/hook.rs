@@ -8,35 +8,18 @@ use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::address::check_url;
-use super::filter::Filter;
 use super::queue::Lane;
 use super::sign::SigningKey;
 use super::stats::Stats;
 use crate::base::timestamp::Timestamp;
-use crate::service::config::{Secret, SecretRef, WebhookConfig};
+use crate::service::config::{
+    EventFilter, Secret, SecretRef, WebhookConfig, check_webhook_name as check_name,
+};
+use crate::service::net::address::check_url;
 use crate::trust::subjects::Severity;
 
-/// Longest name, in bytes.
-const LONGEST_NAME: usize = 64;
 /// How long a secret that was rotated out still signs.
 const OVERLAP: Duration = Duration::from_secs(24 * 3_600);
-/// What paths of the interface are called, and no webhook.
-const RESERVED: [&str; 1] = ["dead"];
-
-/// Whether a webhook may have this name, which stands in paths, logs and file names.
-pub(crate) fn check_name(name: &str) -> Result<(), String> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    if name.is_empty() || name.len() > LONGEST_NAME || !name.bytes().all(plain) {
-        return Err(format!(
-            "a name has 1 to {LONGEST_NAME} letters, digits, `-` and `_`"
-        ));
-    }
-    if RESERVED.contains(&name) {
-        return Err(format!("the name `{name}` is taken by a path"));
-    }
-    Ok(())
-}
 
 /// A webhook.
 #[derive(Debug)]
@@ -54,7 +37,7 @@ pub(crate) struct Hook {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Settings {
     pub(crate) url: String,
-    pub(crate) events: Filter,
+    pub(crate) events: EventFilter,
     pub(crate) min_severity: Severity,
     pub(crate) allow_private: bool,
     /// When it was registered; `None` for one of the configuration.
@@ -72,7 +55,7 @@ impl Settings {
         check_url(url, allow_private).map_err(|message| format!("`url`: {message}"))?;
         Ok(Self {
             url: url.to_owned(),
-            events: Filter::new(events).map_err(|message| format!("`events`: {message}"))?,
+            events: EventFilter::new(events).map_err(|message| format!("`events`: {message}"))?,
             min_severity,
             allow_private,
             created: None,
@@ -199,7 +182,7 @@ impl Hook {
         let settings = Settings {
             url: kept.url,
             // An address that is no longer allowed is refused at every delivery, and shown as it is.
-            events: Filter::new(&kept.events)?,
+            events: EventFilter::new(&kept.events)?,
             min_severity: kept.min_severity,
             allow_private,
             created: Some(kept.created),

@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 
 use super::cloudevent;
 use super::deliver::{Tried, send};
-use super::hook::{Hook, KeptSecrets, Settings, check_name};
+use super::hook::{Hook, KeptSecrets, Settings};
 use super::queue::Delivery;
 use super::sign::SigningKey;
 use super::{Shared, Webhooks};
+use crate::service::config::check_webhook_name as check_name;
 use crate::storage::{StateDirError, Store};
 use crate::trust::subjects::Severity;
 

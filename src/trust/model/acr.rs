@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use super::level::{Evidence, Method};
+use super::method::{Evidence, Method};
 use crate::base::timestamp::Timestamp;
 
 /// What an authentication of unknown age is worth at most.

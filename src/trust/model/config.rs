@@ -149,7 +149,7 @@ pub struct GapConfig {
     /// Above it, the principal authenticates again.
     pub step_up: Score,
     /// By one of these methods.
-    pub step_up_methods: Vec<super::level::Method>,
+    pub step_up_methods: Vec<super::method::Method>,
 }
 
 /// What a low factor demands.

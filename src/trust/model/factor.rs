@@ -12,7 +12,8 @@ pub(super) mod sensitivity;
 
 use super::adjustment::Adjustment;
 use super::assessment::Status;
-use super::config::{ModelConfig, OnMissing};
+use super::config::OnMissing;
+use super::floors::Floor;
 use super::input::{Evident, Source};
 use super::model::Model;
 use super::number::Score;
@@ -30,35 +31,6 @@ pub(super) struct Measure {
     pub(super) source: Source,
     pub(super) observed: Option<Timestamp>,
     pub(super) adjustments: u64,
-}
-
-/// The lowest that a factor can measure: what it counts where nothing is known of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Floor {
-    pub(super) score: Score,
-    pub(super) confidence: Score,
-}
-
-/// The floors of the factors.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Floors {
-    pub(super) identity: Floor,
-    pub(super) device: Floor,
-    pub(super) location: Floor,
-    pub(super) behavior: Floor,
-    pub(super) network: Floor,
-}
-
-impl Floors {
-    pub(super) fn of(config: &ModelConfig) -> Self {
-        Self {
-            identity: identity::floor(config),
-            device: device::floor(config),
-            location: location::floor(config),
-            behavior: behavior::floor(config),
-            network: network::floor(config),
-        }
-    }
 }
 
 /// A factor while it is added up.

@@ -1,7 +1,7 @@
 //! What a lack of trust demands: requirements by the gap, mitigations by low factors.
 
 use super::assessment::{Assessment, FactorId, Status};
-use super::level::{Method, MethodSet};
+use super::method::{Method, MethodSet};
 use super::model::Model;
 
 /// What a gap demands.

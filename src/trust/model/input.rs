@@ -5,7 +5,7 @@
 
 use smallvec::SmallVec;
 
-use super::level::{Evidence, MethodSet};
+use super::method::{Evidence, MethodSet};
 use super::number::Score;
 use crate::base::timestamp::Timestamp;
 

@@ -7,9 +7,10 @@
 //! the cap takes back.
 
 use super::adjustment::Adjustment;
+use super::assess::parts;
 use super::assessment::{Assessment, Factor, FactorId, Status};
 use super::config::{OnMissing, Preset};
-use super::model::{Model, parts};
+use super::model::Model;
 use super::number::{Score, divided};
 
 /// One reason.

@@ -211,7 +211,10 @@ fn a_killed_log_holds_or_names_its_torn_tail_and_goes_on() {
     let rounds = std::env::var(ROUNDS).map_or(10, |text| text.parse::<u64>().unwrap());
     for round in 0..rounds {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "audit::tests::restart::writes_until_killed"])
+            .args([
+                "--exact",
+                "service::audit::tests::restart::writes_until_killed",
+            ])
             .args(["--ignored", "--nocapture"])
             .env(DIRECTORY, room.0.path())
             .stdout(Stdio::null())

@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 
 use crate::service::audit::DecisionLog;
 use crate::service::http::app::{App, Phase};
+use crate::service::http::gate::hosts;
 use crate::service::http::net::peer::Peer;
 use crate::service::http::observe::metrics::{Certificate, Format};
-use crate::service::http::routes::hosts;
 use crate::service::tokens::Issuers;
 use crate::trust::subjects::Usage;
 
@@ -32,7 +32,9 @@ pub(crate) async fn readyz(
 ) -> Response {
     let peer = peer.map(|peer| peer.0).unwrap_or_default();
     let (code, full) = readiness(&app);
-    if app.gate.is_local(&headers, &peer) && hosts::is_known(&app, Some(&peer), &uri, &headers) {
+    if app.gate.is_local(&headers, &peer)
+        && hosts::is_known(&app.hosts, Some(&peer), &uri, &headers)
+    {
         return (code, Json(full)).into_response();
     }
     let status = full.get("status").cloned().unwrap_or_default();

@@ -4,7 +4,7 @@
 //! for longer than the one below it, would let a request gain by hiding something.
 
 use super::{ModelConfig, OnMissing, Preset, RateRule};
-use crate::trust::model::level::Method;
+use crate::trust::model::method::Method;
 use crate::trust::model::number::Score;
 
 /// Collects faults, each with its key.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::trust::model::level::Method;
+use crate::trust::model::method::Method;
 use crate::trust::model::number::Score;
 
 /// The authentication level that is required.

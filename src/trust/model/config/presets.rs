@@ -1,7 +1,7 @@
 //! The numbers of the presets. They differ in few; most of the difference is in how they are combined.
 
 use super::*;
-use crate::trust::model::level::Method;
+use crate::trust::model::method::Method;
 
 /// 1/10,000.
 const fn s(ten_thousandths: i32) -> Score {

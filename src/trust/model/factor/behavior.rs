@@ -3,7 +3,7 @@
 //! It is made of what was decided and reported before, which a requester does not control; so a history
 //! that is too short may count as the prior, but never as more than what was found against it.
 
-use super::{DAY, Floor, Measure, Sum, age};
+use super::{DAY, Measure, Sum, age};
 use crate::base::timestamp::Timestamp;
 use crate::trust::model::adjustment::Adjustment;
 use crate::trust::model::assessment::Status;
@@ -11,21 +11,6 @@ use crate::trust::model::config::{ModelConfig, OnMissing, RateRule};
 use crate::trust::model::input::{Behavior, Source};
 use crate::trust::model::model::Model;
 use crate::trust::model::number::Score;
-
-pub(crate) fn floor(config: &ModelConfig) -> Floor {
-    let of = &config.behavior;
-    let rate = |rule: &RateRule| {
-        if rule.enabled {
-            rule.adjustment
-        } else {
-            Score::ZERO
-        }
-    };
-    Floor {
-        score: (of.base + of.finding + of.hour + rate(&of.denies) + rate(&of.requests)).clamped(),
-        confidence: of.confidence,
-    }
-}
 
 pub(crate) fn measure(model: &Model, behavior: &Behavior, now: Timestamp) -> Measure {
     let config = model.config();

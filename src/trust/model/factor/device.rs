@@ -1,20 +1,10 @@
 //! The factor `device`: what is known of the device.
 
-use super::{DAY, Floor, Known, Measure, Sum, age, settle};
+use super::{DAY, Known, Measure, Sum, age, settle};
 use crate::base::timestamp::Timestamp;
 use crate::trust::model::adjustment::Adjustment;
-use crate::trust::model::config::ModelConfig;
 use crate::trust::model::input::{Device, DeviceTrust};
 use crate::trust::model::model::Model;
-
-pub(crate) fn floor(config: &ModelConfig) -> Floor {
-    let of = &config.device;
-    Floor {
-        // A registered device is never below one that is not: the configuration is checked for it.
-        score: (of.base + of.not_registered + of.jailbroken).clamped(),
-        confidence: of.confidence_registered.min(of.confidence_unregistered),
-    }
-}
 
 pub(crate) fn measure(model: &Model, device: &Device, now: Timestamp) -> Measure {
     let config = model.config();

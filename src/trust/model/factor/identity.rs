@@ -1,19 +1,10 @@
 //! The factor `identity`: what is known of the account.
 
-use super::{DAY, Floor, Known, Measure, Sum, age, settle};
+use super::{DAY, Known, Measure, Sum, age, settle};
 use crate::base::timestamp::Timestamp;
 use crate::trust::model::adjustment::Adjustment;
-use crate::trust::model::config::ModelConfig;
 use crate::trust::model::input::Identity;
 use crate::trust::model::model::Model;
-
-pub(crate) fn floor(config: &ModelConfig) -> Floor {
-    let of = &config.identity;
-    Floor {
-        score: (of.base + of.admin + of.privileged).clamped(),
-        confidence: of.confidence,
-    }
-}
 
 pub(crate) fn measure(model: &Model, identity: &Identity, now: Timestamp) -> Measure {
     let config = model.config();

@@ -5,21 +5,12 @@
 //! its favour: a place that is too inexact to tell the speed counts like one that is too far, or
 //! claiming a bad accuracy would beat reporting the place. So does a place that is not reported at all.
 
-use super::{Floor, Known, Measure, Sum, settle};
+use super::{Known, Measure, Sum, settle};
 use crate::base::timestamp::Timestamp;
 use crate::trust::model::adjustment::Adjustment;
-use crate::trust::model::config::ModelConfig;
 use crate::trust::model::geo::Way;
 use crate::trust::model::input::{Listed, Location, Place};
 use crate::trust::model::model::Model;
-
-pub(crate) fn floor(config: &ModelConfig) -> Floor {
-    let of = &config.location;
-    Floor {
-        score: (of.base + of.new_country + of.denied + of.speed).clamped(),
-        confidence: of.confidence.min(of.confidence_inexact),
-    }
-}
 
 /// The factor, and the speed in km/h where it is beyond what is possible.
 pub(crate) fn measure(

@@ -3,22 +3,13 @@
 //! Without a configured network it takes no part. That is a setting of the model, which no request
 //! can change.
 
-use super::{Floor, Known, Measure, Sum, settle};
+use super::{Known, Measure, Sum, settle};
 use crate::base::timestamp::Timestamp;
-use crate::trust::model::adjustment::{Adjustment, lowest_network};
+use crate::trust::model::adjustment::Adjustment;
 use crate::trust::model::assessment::Status;
-use crate::trust::model::config::ModelConfig;
 use crate::trust::model::input::{Network, Source};
 use crate::trust::model::model::Model;
 use crate::trust::model::number::Score;
-
-pub(crate) fn floor(config: &ModelConfig) -> Floor {
-    let of = &config.network;
-    Floor {
-        score: lowest_network(config),
-        confidence: of.confidence_matched.min(of.confidence_unmatched),
-    }
-}
 
 pub(crate) fn measure(model: &Model, network: &Network, now: Timestamp) -> Measure {
     let config = model.config();

@@ -4,11 +4,11 @@
 //! very request pass, which is found out by scoring it so; under `literal` methods are picked by the gap.
 
 use super::validity::standing;
-use super::{Evidence, Method, MethodSet};
 use crate::base::timestamp::Timestamp;
 use crate::trust::model::assessment::Assessment;
 use crate::trust::model::config::Preset;
 use crate::trust::model::input::{Identity, Inputs};
+use crate::trust::model::method::{Evidence, Method, MethodSet};
 use crate::trust::model::model::Model;
 use crate::trust::model::number::Score;
 

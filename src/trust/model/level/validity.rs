@@ -3,10 +3,10 @@
 //! What must hold: evidence is worth no more as it ages, and no more than one of its kind ever is; risk
 //! demands more and never takes from what was reached, nor adds to it.
 
-use super::{Evidence, Method};
 use crate::base::timestamp::Timestamp;
 use crate::trust::model::assessment::LevelStanding;
 use crate::trust::model::config::Preset;
+use crate::trust::model::method::{Evidence, Method};
 use crate::trust::model::model::Model;
 
 /// What evidence is worth now.

@@ -1,39 +1,28 @@
 //! Host names under which the main listener answers.
 
-use std::sync::Arc;
-
-use axum::extract::{Request as HttpRequest, State};
+use axum::extract::Request as HttpRequest;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
-use axum::middleware::Next;
 use axum::response::Response;
 
-use crate::service::http::app::App;
 use crate::service::http::headers::request_id;
 use crate::service::http::net::peer::Peer;
 use crate::service::http::problem::Problem;
 
-/// Passes requests under a configured name on, and probes under any: those come by the address of a
-/// container, or over HTTP/1.0 without a name, and what they learn is not a secret.
-pub(crate) async fn known(State(app): State<Arc<App>>, http: HttpRequest, next: Next) -> Response {
-    if is_probe(&http) {
-        return next.run(http).await;
-    }
-    let peer = http.extensions().get::<Arc<Peer>>();
-    match unknown(&app, peer.map(Arc::as_ref), &http) {
-        Some(refusal) => refusal,
-        None => next.run(http).await,
-    }
-}
-
-fn is_probe(http: &HttpRequest) -> bool {
+/// Whether a request is a probe: those come by the address of a container, or over HTTP/1.0 without a name,
+/// and what they learn is not a secret.
+pub(crate) fn is_probe(http: &HttpRequest) -> bool {
     matches!(*http.method(), Method::GET | Method::HEAD)
         && ["/healthz", "/readyz"].contains(&http.uri().path())
 }
 
 /// Refuses host names that are not configured: a web page whose name was pointed at this machine
 /// (DNS rebinding) cannot ask here.
-pub(crate) fn unknown(app: &App, peer: Option<&Peer>, http: &HttpRequest) -> Option<Response> {
-    if is_known(app, peer, http.uri(), http.headers()) {
+pub(crate) fn unknown(
+    names: &[String],
+    peer: Option<&Peer>,
+    http: &HttpRequest,
+) -> Option<Response> {
+    if is_known(names, peer, http.uri(), http.headers()) {
         return None;
     }
     let id = request_id(http.headers());
@@ -43,7 +32,12 @@ pub(crate) fn unknown(app: &App, peer: Option<&Peer>, http: &HttpRequest) -> Opt
 }
 
 /// Whether a request came under a configured name.
-pub(crate) fn is_known(app: &App, peer: Option<&Peer>, uri: &Uri, headers: &HeaderMap) -> bool {
+pub(crate) fn is_known(
+    names: &[String],
+    peer: Option<&Peer>,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> bool {
     let host = match uri.host() {
         // The absolute form of a request target goes before the header (RFC 9112 section 3.2.2).
         Some(host) => host,
@@ -57,11 +51,7 @@ pub(crate) fn is_known(app: &App, peer: Option<&Peer>, uri: &Uri, headers: &Head
             without_port(host)
         }
     };
-    if app
-        .hosts
-        .iter()
-        .any(|known| known.eq_ignore_ascii_case(host))
-    {
+    if names.iter().any(|known| known.eq_ignore_ascii_case(host)) {
         return true;
     }
     // No web page reaches a socket in the file system, and clients have no name to give there.

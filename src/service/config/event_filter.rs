@@ -13,9 +13,9 @@ const GROUPS: [&str; 4] = ["finding", "incident", "break_glass", "subject"];
 
 /// The patterns of one webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Filter(Vec<String>);
+pub(crate) struct EventFilter(Vec<String>);
 
-impl Filter {
+impl EventFilter {
     /// Everything.
     pub(crate) fn all() -> Self {
         Self(vec!["*".to_owned()])
@@ -85,9 +85,9 @@ fn read(pattern: &str) -> Result<String, String> {
 mod tests {
     use super::*;
 
-    fn filter(patterns: &[&str]) -> Result<Filter, String> {
+    fn filter(patterns: &[&str]) -> Result<EventFilter, String> {
         let patterns: Vec<String> = patterns.iter().map(|p| (*p).to_owned()).collect();
-        Filter::new(&patterns)
+        EventFilter::new(&patterns)
     }
 
     #[track_caller]
