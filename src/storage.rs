@@ -6,7 +6,7 @@
 //! - what a write has acknowledged is on disk, and survives `kill -9` and a loss of power; what was not
 //!   acknowledged is there whole or not at all;
 //! - only this module knows the database, and only its one thread uses it;
-//! - the directory has a format number: an older one is backed up and migrated, a newer one refused.
+//! - the directory has a format number: any but the present one is refused.
 //!
 //! A write waits for the disk (two syncs), so it is never made on the way of a decision. Writes that
 //! wait together are committed together.
@@ -53,7 +53,7 @@ pub(crate) use revisions::RevisionLine;
 #[cfg(feature = "server")]
 pub(crate) use seal::{SealKey, SealKeys};
 
-/// The format this version writes, and the newest it reads.
+/// The format this version writes, and the only one it reads.
 const FORMAT: u32 = 2;
 /// Revisions whose sources are kept, unless set.
 const KEEP_REVISIONS: usize = 20;
@@ -96,11 +96,11 @@ struct Inner {
 }
 
 impl Store {
-    /// Opens the directory, making or migrating it where needed, and becomes its owner.
+    /// Opens the directory, making it where there is none, and becomes its owner.
     pub(crate) fn open(path: &Path, settings: StoreSettings) -> Result<Self, StateDirError> {
         let place = Place::new(path);
         let owner = dir::own(&place)?;
-        migrate::to_present_format(&place)?;
+        migrate::make_or_check(&place)?;
         let at = place.clone();
         Self::start(place, owner, settings, move || database::open(&at))
     }
