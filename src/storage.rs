@@ -37,7 +37,7 @@ mod damage;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use database::{Database, Handle};
@@ -138,14 +138,6 @@ impl Store {
     /// Why the last write failed; `None` once one has succeeded.
     pub(crate) fn trouble(&self) -> Option<String> {
         self.handle().trouble()
-    }
-
-    /// Copies everything into a new directory, as it is between two writes.
-    #[allow(dead_code, reason = "migrations to come begin with it")]
-    pub(crate) fn backup(&self, to: &Path) -> Result<(), StateDirError> {
-        let (place, to): (Place, PathBuf) = (self.inner.place.clone(), to.to_owned());
-        self.handle()
-            .between_writes(move || dir::copy(&place, &to))?
     }
 
     fn handle(&self) -> Handle {
