@@ -34,8 +34,6 @@ pub struct Inputs {
     pub previous_band: Option<Band>,
     /// Whether the principal is a break-glass one: its score is computed and holds nothing against it.
     pub exempt: bool,
-    /// Why facts could not be gathered: the fallback composite stands.
-    pub failed: bool,
 }
 
 /// Where a fact comes from.

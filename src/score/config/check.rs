@@ -63,7 +63,6 @@ impl ModelConfig {
     pub fn faults(&self, preset: Preset) -> Vec<String> {
         let mut faults = Faults(Vec::new());
         faults.share("prior", self.prior);
-        faults.share("fallback_composite", self.fallback_composite);
         self.check_weights(&mut faults);
         self.check_missing(preset, &mut faults);
         self.check_identity(&mut faults);

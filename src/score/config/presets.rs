@@ -22,7 +22,6 @@ impl ModelConfig {
         let literal = preset == Preset::Literal;
         Self {
             prior: s(5_000),
-            fallback_composite: s(0),
             clock_skew_seconds: 60,
             weights: Weights {
                 identity: s(2_500),

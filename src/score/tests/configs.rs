@@ -371,7 +371,6 @@ fn scenarios(model: &Model) -> Vec<Inputs> {
             });
         }
     }
-    add(&|i| i.failed = true);
     all.push(Inputs::default());
     let mut risky = perfect(Role::Plain);
     for (risk, base) in [(s("0.4"), 1), (s("0.1333"), 3), (s("0.69"), 2)] {
