@@ -92,7 +92,6 @@ impl ModelConfig {
             "weights.resource_sensitivity",
             self.weights.resource_sensitivity,
         );
-        faults.share("weights.other", self.weights.other);
         // Not the network's: it takes no part where none is configured.
         let measured = weights.iter().take(4);
         if measured.clone().all(|(_, weight)| *weight <= Score::ZERO) {

@@ -30,7 +30,6 @@ impl ModelConfig {
                 behavior: s(2_000),
                 resource_sensitivity: s(1_000),
                 network: s(1_000),
-                other: s(1_000),
             },
             on_missing: on_missing(literal),
             max_age_seconds: MaxAges {
