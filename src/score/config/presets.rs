@@ -216,21 +216,16 @@ fn methods(literal: bool) -> Methods {
         verified_seconds: 300,
         multi_factor: strength > 1,
         phishing_resistant: false,
-        falls_back_to: Vec::new(),
     };
     Methods {
         password_confirmation: method(1, 30),
-        totp: MethodConfig {
-            falls_back_to: vec![Method::SmsOtp, Method::BackupCodes],
-            ..method(2, 45)
-        },
+        totp: method(2, 45),
         sms_otp: method(2, 60),
         backup_codes: method(2, 60),
         push_notification: method(2, 30),
         webauthn: MethodConfig {
             verified_strength: if literal { None } else { Some(4) },
             phishing_resistant: true,
-            falls_back_to: vec![Method::PushNotification],
             ..method(3, 60)
         },
         admin_approval: MethodConfig {
