@@ -3,9 +3,7 @@
 
 use std::cell::RefCell;
 
-use super::compiled::{
-    self, Budget, Decision, EngineRequest, ErrorCode, EvaluateError, Scratch, Silent,
-};
+use super::compiled::{self, Budget, Decision, EngineRequest, ErrorCode, EvaluateError, Scratch};
 use super::read::{Refused, read};
 use super::resolve::resolve;
 use super::{Counts, Found, PolicyError, PolicyErrorCode, reference, spelled};
@@ -65,7 +63,6 @@ fn evaluate_in(
         bound,
         scratch,
         Budget(meter.left()),
-        &mut Silent,
     );
     let evaluation = evaluated.map_err(|error| match error {
         EvaluateError::BudgetExhausted(_) => meter.exhausted(),

@@ -2,9 +2,7 @@
 
 use super::generate::Gen;
 use super::harness::{compile, overlay};
-use crate::engine::compiled::{
-    Budget, EngineRequest, EvaluateError, Observer, PolicyIndex, Scratch, Seen, Silent, evaluate,
-};
+use crate::engine::compiled::{Budget, EngineRequest, EvaluateError, Scratch, evaluate};
 use crate::entities::{
     Batch, BatchError, EntityStore, EntityVersion, NewEntity, OverlayError, RawValue, Value,
 };
@@ -205,16 +203,8 @@ fn chains_of_any_length_neither_overflow_nor_escape_the_budget() {
     let (mut request, mut scratch) = (EngineRequest::new(), Scratch::new());
     request.bind(&version, ("User", "0"), ("Action", "a"), ("Doc", "d"));
     let mut ask = |budget| {
-        evaluate(
-            &policies,
-            &version,
-            None,
-            &request,
-            &mut scratch,
-            budget,
-            &mut Silent,
-        )
-        .map(|done| done.permits().len())
+        evaluate(&policies, &version, None, &request, &mut scratch, budget)
+            .map(|done| done.permits().len())
     };
     assert_eq!(ask(Budget(1_000_000)), Ok(1));
     assert_eq!(
@@ -244,7 +234,6 @@ fn what_belongs_to_different_states_is_refused() {
             &request,
             &mut scratch,
             Budget::UNBOUNDED,
-            &mut Silent,
         );
         assert_eq!(done.unwrap_err(), EvaluateError::Mismatched);
     }
@@ -298,7 +287,6 @@ fn requests_leave_no_text_behind_and_unknown_ids_are_themselves() {
             &request,
             &mut scratch,
             Budget::UNBOUNDED,
-            &mut Silent,
         )
         .unwrap();
         assert_eq!(done.permits().len(), expected);
@@ -321,53 +309,6 @@ fn inline_entities_cannot_close_a_cycle_with_the_store() {
     assert_eq!(
         overlay(&version, request.locals(), &[inline]).unwrap_err(),
         OverlayError::Cycle
-    );
-}
-
-#[derive(Default)]
-struct Notes(Vec<(usize, Seen)>, Vec<(u32, Seen)>);
-
-impl Observer for Notes {
-    const ACTIVE: bool = true;
-    fn begin(&mut self, _: PolicyIndex) {}
-    fn node(&mut self, node: u32, seen: Seen) {
-        self.1.push((node, seen));
-    }
-    fn end(&mut self, policy: PolicyIndex, seen: Seen) {
-        self.0.push((policy.index(), seen));
-    }
-}
-
-#[test]
-fn an_observer_sees_what_was_evaluated_and_where_it_stands() {
-    let store = EntityStore::new();
-    let text = "permit(principal, action, resource) when { 1 == 2 || context.x } unless { context has y };";
-    let policies = compile(&store, &text.parse().unwrap()).unwrap();
-    let version = store.version();
-    let (mut request, mut scratch, mut notes) =
-        (EngineRequest::new(), Scratch::new(), Notes::default());
-    request.bind(&version, ("User", "0"), ("Action", "a"), ("Doc", "d"));
-    request.set_context(&version, "x", RawValue::Plain(Value::Bool(true)));
-    evaluate(
-        &policies,
-        &version,
-        None,
-        &request,
-        &mut scratch,
-        Budget::UNBOUNDED,
-        &mut notes,
-    )
-    .unwrap();
-    assert_eq!(notes.0, [(0, Seen::True)]);
-    let policy = policies.find("policy0").unwrap();
-    let places: Vec<(usize, usize)> = notes
-        .1
-        .iter()
-        .flat_map(|(node, _)| policies.origins(policy, *node))
-        .collect();
-    assert!(
-        places.contains(&(0, 4)) && places.contains(&(1, 0)),
-        "{places:?}"
     );
 }
 
@@ -413,7 +354,6 @@ fn nesting_is_bounded_and_evaluates_on_a_small_stack() {
             &request,
             &mut scratch,
             Budget::UNBOUNDED,
-            &mut Silent,
         )
         .unwrap()
         .permits()
