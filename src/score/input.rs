@@ -133,24 +133,6 @@ pub struct Indicators {
     pub no_screen_lock: bool,
 }
 
-impl Indicators {
-    /// How many there are.
-    #[must_use]
-    pub fn count(self) -> u8 {
-        u8::from(self.compromised_os) + u8::from(self.outdated_os) + u8::from(self.no_screen_lock)
-    }
-
-    /// `good` without one, `moderate` with one or two, `poor` with three.
-    #[must_use]
-    pub fn posture(self) -> &'static str {
-        match self.count() {
-            0 => "good",
-            1 | 2 => "moderate",
-            _ => "poor",
-        }
-    }
-}
-
 /// About the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Device {

@@ -138,22 +138,6 @@ fn what_is_unknown_of_a_device() {
 }
 
 #[test]
-fn posture() {
-    let posture = |a, b, c| {
-        let indicators = Indicators {
-            compromised_os: a,
-            outdated_os: b,
-            no_screen_lock: c,
-        };
-        indicators.posture()
-    };
-    assert_eq!(posture(false, false, false), "good");
-    assert_eq!(posture(false, false, true), "moderate");
-    assert_eq!(posture(true, true, false), "moderate");
-    assert_eq!(posture(true, true, true), "poor");
-}
-
-#[test]
 fn location() {
     let check = |change: &dyn Fn(&mut Location), score, confidence| {
         check(
