@@ -27,9 +27,6 @@ pub(super) struct Peer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct UnixPeer {
     pub(super) uid: u32,
-    pub(super) gid: u32,
-    /// Where the system tells it; another process may have it by now.
-    pub(super) pid: Option<i32>,
 }
 
 /// What a client's certificate says about it.
