@@ -38,7 +38,7 @@ pub use callers::{CallerConfig, CallerLimitsConfig, TokenMatch};
 pub(crate) use callers::{check as check_callers, folded as folded_san};
 pub use issuers::{
     GroupClaim, IntrospectionConfig, IssuerConfig, OnFailure, Preset, StatusListConfig,
-    TokenAlgorithm, TokenUsage, check as check_issuers, disjoint as disjoint_issuers,
+    TokenAlgorithm, TokenUsage, check as check_issuers,
 };
 use layers::Layers;
 pub use layers::Origin;
