@@ -18,7 +18,6 @@ mod ir;
 mod like;
 mod lookup;
 mod lower;
-mod observer;
 mod ops;
 mod outcome;
 mod prune;
@@ -31,8 +30,5 @@ mod walk;
 pub(crate) use compile::CompileError;
 pub(crate) use compile::{Body, Code, CompiledPolicies, Compiler, UnitCode};
 pub(crate) use evaluate::{Budget, EvaluateError, Scratch, evaluate};
-pub(crate) use observer::Silent;
-#[cfg(test)]
-pub(crate) use observer::{Observer, Seen};
 pub(crate) use outcome::{Decision, ErrorCode, PolicyIndex};
 pub(crate) use request::EngineRequest;

@@ -6,7 +6,7 @@
 //! - what a write has acknowledged is on disk, and survives `kill -9` and a loss of power; what was not
 //!   acknowledged is there whole or not at all;
 //! - only this module knows the database, and only its one thread uses it;
-//! - the directory has a format number: an older one is backed up and migrated, a newer one refused.
+//! - the directory has a format number: any but the present one is refused.
 //!
 //! A write waits for the disk (two syncs), so it is never made on the way of a decision. Writes that
 //! wait together are committed together.
@@ -37,7 +37,7 @@ mod damage;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use database::{Database, Handle};
@@ -53,7 +53,7 @@ pub(crate) use revisions::RevisionLine;
 #[cfg(feature = "server")]
 pub(crate) use seal::{SealKey, SealKeys};
 
-/// The format this version writes, and the newest it reads.
+/// The format this version writes, and the only one it reads.
 const FORMAT: u32 = 2;
 /// Revisions whose sources are kept, unless set.
 const KEEP_REVISIONS: usize = 20;
@@ -96,11 +96,11 @@ struct Inner {
 }
 
 impl Store {
-    /// Opens the directory, making or migrating it where needed, and becomes its owner.
+    /// Opens the directory, making it where there is none, and becomes its owner.
     pub(crate) fn open(path: &Path, settings: StoreSettings) -> Result<Self, StateDirError> {
         let place = Place::new(path);
         let owner = dir::own(&place)?;
-        migrate::to_present_format(&place)?;
+        migrate::make_or_check(&place)?;
         let at = place.clone();
         Self::start(place, owner, settings, move || database::open(&at))
     }
@@ -138,14 +138,6 @@ impl Store {
     /// Why the last write failed; `None` once one has succeeded.
     pub(crate) fn trouble(&self) -> Option<String> {
         self.handle().trouble()
-    }
-
-    /// Copies everything into a new directory, as it is between two writes.
-    #[allow(dead_code, reason = "migrations to come begin with it")]
-    pub(crate) fn backup(&self, to: &Path) -> Result<(), StateDirError> {
-        let (place, to): (Place, PathBuf) = (self.inner.place.clone(), to.to_owned());
-        self.handle()
-            .between_writes(move || dir::copy(&place, &to))?
     }
 
     fn handle(&self) -> Handle {

@@ -39,9 +39,6 @@ impl Serialize for WireTrust<'_> {
             let names: Vec<_> = missing.collect();
             members.serialize_entry("missing", &names)?;
         }
-        if assessment.failed {
-            members.serialize_entry("failed", &true)?;
-        }
         if assessment.exempt {
             members.serialize_entry("breakGlass", &true)?;
         }

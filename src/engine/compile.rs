@@ -8,7 +8,7 @@
 use super::arity;
 use super::index::Index;
 use super::ir::{Ix, NO_NODE, Program};
-use super::lower::{DEPTH, LowerError, Lowering, Origin};
+use super::lower::{DEPTH, LowerError, Lowering};
 use super::scope::{ActionScope, Kind, Row, Shape};
 use crate::entities::{EntityVersion, Interning, Pins, Uid};
 use cedar_policy::pst::{self, SmolStr};
@@ -59,15 +59,6 @@ pub(crate) struct Code {
     shape: u32,
     principal: Uid,
     resource: Uid,
-    /// Which expression each node was: what an observer saw, by clause and place.
-    #[cfg_attr(
-        not(test),
-        expect(
-            dead_code,
-            reason = "read by whoever turns what an observer saw into places"
-        )
-    )]
-    pub(crate) origins: Arc<[Origin]>,
 }
 
 /// The code of the policies of one source, in their order there.
@@ -105,8 +96,6 @@ pub(crate) struct CompiledPolicies {
     pins: Vec<Pins>,
     #[cfg(test)]
     pub(crate) ids: Vec<SmolStr>,
-    #[cfg(test)]
-    pub(crate) codes: Vec<Code>,
 }
 
 impl CompiledPolicies {
@@ -200,8 +189,6 @@ impl<'s> Compiler<'s> {
             pins: self.pins,
             #[cfg(test)]
             ids: Vec::new(),
-            #[cfg(test)]
-            codes: policies.into_iter().map(|(code, ..)| code).collect(),
         }
     }
 }
@@ -300,7 +287,6 @@ impl Body {
             shape: at,
             principal: principal_uid,
             resource: resource_uid,
-            origins: lowering.take_origins().into(),
         })
     }
 
@@ -308,13 +294,13 @@ impl Body {
     fn conditions(&self, lowering: &mut Lowering<'_>) -> Result<Ix, CompileError> {
         let id = &self.0.id.0;
         let mut clauses = Vec::new();
-        for (at, clause) in self.0.clauses().iter().enumerate() {
+        for clause in self.0.clauses() {
             let (pst::Clause::When(expr) | pst::Clause::Unless(expr)) = clause;
-            let node = lowering.clause(at, expr).map_err(|error| match error {
+            let node = lowering.clause(expr).map_err(|error| match error {
                 LowerError::TooDeep => CompileError::TooDeep(id.clone()),
                 LowerError::Unsupported(what) => CompileError::Unsupported(id.clone(), what),
             });
-            let node = node.inspect_err(|_| drop(lowering.take_origins()))?;
+            let node = node?;
             clauses.push(if matches!(clause, pst::Clause::Unless(_)) {
                 lowering.negation(node)
             } else {

@@ -5,7 +5,6 @@ use super::compile::CompiledPolicies;
 use super::interpret::{Closures, Interpreter};
 use super::ir::{Ix, NO_NODE};
 use super::lookup::Lookup;
-use super::observer::{Observer, Seen};
 use super::ops::{Fault, Meter};
 use super::outcome::{ErrorCode, Evaluation, PolicyIndex};
 use super::prune::Reached;
@@ -73,7 +72,6 @@ pub(crate) fn evaluate<'s>(
     request: &EngineRequest,
     scratch: &'s mut Scratch,
     budget: Budget,
-    observer: &mut impl Observer,
 ) -> Result<Evaluation<'s>, EvaluateError> {
     let (store, sequence) = version.identity();
     let strange = overlay.is_some_and(|overlay| overlay.bound() != (store, sequence));
@@ -95,7 +93,6 @@ pub(crate) fn evaluate<'s>(
         },
         scratch,
         budget,
-        observer,
     );
     let left = left.map_err(|_| EvaluateError::BudgetExhausted(budget.0))?;
     let Scratch {
@@ -115,12 +112,11 @@ pub(crate) fn evaluate<'s>(
     })
 }
 
-fn run<O: Observer>(
+fn run(
     policies: &CompiledPolicies,
     world: World<'_>,
     scratch: &mut Scratch,
     budget: Budget,
-    observer: &mut O,
 ) -> Result<u64, Fault> {
     let Scratch {
         arena,
@@ -158,7 +154,6 @@ fn run<O: Observer>(
         arena,
         closures,
         meter,
-        observer,
     };
     interpreter.prune(&policies.index, guarded, found)?;
     // Policies that share their conditions stand together more often than not.
@@ -168,24 +163,12 @@ fn run<O: Observer>(
             continue;
         };
         let policy = PolicyIndex(row.policy);
-        if O::ACTIVE {
-            interpreter.observer.begin(policy);
-        }
         let result = match last {
             _ if shape.body == NO_NODE => Ok(true),
-            Some((body, result)) if body == shape.body && !O::ACTIVE => result,
+            Some((body, result)) if body == shape.body => result,
             _ => interpreter.test(shape.body),
         };
         last = Some((shape.body, result));
-        if O::ACTIVE {
-            let seen = match result {
-                Ok(true) => Seen::True,
-                Ok(false) => Seen::False,
-                Err(Fault::Error(code)) => Seen::Error(code),
-                Err(Fault::Exhausted) => return Err(Fault::Exhausted),
-            };
-            interpreter.observer.end(policy, seen);
-        }
         match result {
             Ok(true) if shape.forbid => forbids.push(policy),
             Ok(true) => permits.push(policy),

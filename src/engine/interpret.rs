@@ -2,7 +2,6 @@
 
 use super::arena::Arena;
 use super::ir::{Arith, Ix, List, Node, Program, Var};
-use super::observer::{Observer, Seen};
 use super::ops::{self, Fault, Meter, TYPE};
 use super::outcome::ErrorCode;
 use super::runtime::V;
@@ -20,7 +19,7 @@ pub(crate) struct Closures {
 }
 
 /// One request being evaluated.
-pub(crate) struct Interpreter<'a, O> {
+pub(crate) struct Interpreter<'a> {
     pub(crate) program: &'a Program,
     pub(crate) world: World<'a>,
     pub(crate) principal: Option<EntityRef<'a>>,
@@ -29,24 +28,19 @@ pub(crate) struct Interpreter<'a, O> {
     pub(crate) arena: &'a Arena,
     pub(crate) closures: &'a mut Closures,
     pub(crate) meter: Meter,
-    pub(crate) observer: &'a mut O,
 }
 
 const fn failed(code: ErrorCode) -> Fault {
     Fault::Error(code)
 }
 
-impl<'a, O: Observer> Interpreter<'a, O> {
+impl<'a> Interpreter<'a> {
     /// The truth of a node.
     #[inline]
     pub(crate) fn test(&mut self, at: Ix) -> Result<bool, Fault> {
         self.meter.spend(1)?;
         let node = self.program.node(at);
-        let result = self.test_node(node);
-        if O::ACTIVE {
-            self.report(at, result.map(V::Bool));
-        }
-        result
+        self.test_node(node)
     }
 
     /// The value of a node.
@@ -54,18 +48,14 @@ impl<'a, O: Observer> Interpreter<'a, O> {
     pub(crate) fn value(&mut self, at: Ix) -> Result<V<'a>, Fault> {
         self.meter.spend(1)?;
         let node = self.program.node(at);
-        let result = self.value_node(node);
-        if O::ACTIVE {
-            self.report(at, result);
-        }
-        result
+        self.value_node(node)
     }
 
     /// The value of an operand: the commonest ones without a call.
     #[inline]
     fn operand(&mut self, at: Ix) -> Result<V<'a>, Fault> {
         self.meter.spend(1)?;
-        let result = match self.program.node(at) {
+        match self.program.node(at) {
             Node::VarAttr { var, name } => self.var_attr(var, name),
             Node::Const(at) => Ok(self
                 .program
@@ -74,11 +64,7 @@ impl<'a, O: Observer> Interpreter<'a, O> {
                 .map_or(V::Bool(false), V::from)),
             Node::Var(var) => Ok(self.var(var)),
             node => self.value_node(node),
-        };
-        if O::ACTIVE {
-            self.report(at, result);
         }
-        result
     }
 
     #[inline]
@@ -98,16 +84,6 @@ impl<'a, O: Observer> Interpreter<'a, O> {
         Ok(V::from(
             field(entity.attrs(), name).ok_or(failed(ErrorCode::EntityAttrMissing))?,
         ))
-    }
-
-    fn report(&mut self, at: Ix, result: Result<V<'a>, Fault>) {
-        match result {
-            Ok(V::Bool(true)) => self.observer.node(at, Seen::True),
-            Ok(V::Bool(false)) => self.observer.node(at, Seen::False),
-            Ok(_) => self.observer.node(at, Seen::Value),
-            Err(Fault::Error(code)) => self.observer.node(at, Seen::Error(code)),
-            Err(Fault::Exhausted) => {}
-        }
     }
 
     fn test_node(&mut self, node: Node) -> Result<bool, Fault> {

@@ -1,7 +1,7 @@
 //! What policies become: small nodes in one array, equal ones stored once.
 //!
 //! A node names its operands by position, so equal subtrees of different policies are the same node and
-//! stay warm together. Nothing here knows which policy it belongs to; that is the origins' business.
+//! stay warm together. Nothing here knows which policy it belongs to.
 
 use super::like::Pattern;
 use crate::entities::{Sym, Value};

@@ -25,14 +25,6 @@ pub(crate) enum LowerError {
     Unsupported(&'static str),
 }
 
-/// A node and where in its policy it came from: the how-manieth expression of the clause, outermost first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Origin {
-    pub(crate) node: Ix,
-    pub(crate) clause: u16,
-    pub(crate) position: u32,
-}
-
 /// Builds a program, sharing equal nodes.
 pub(crate) struct Lowering<'s> {
     pub(crate) program: Program,
@@ -42,9 +34,6 @@ pub(crate) struct Lowering<'s> {
     paths: HashMap<Vec<Sym>, List>,
     consts: BTreeMap<Value, u32>,
     patterns: HashMap<Vec<PatternElem>, u32>,
-    origins: Vec<Origin>,
-    clause: u16,
-    position: u32,
 }
 
 fn number(len: usize) -> u32 {
@@ -62,9 +51,6 @@ impl<'s> Lowering<'s> {
             paths: HashMap::new(),
             consts: BTreeMap::new(),
             patterns: HashMap::new(),
-            origins: Vec::new(),
-            clause: 0,
-            position: 0,
         }
     }
 
@@ -83,15 +69,8 @@ impl<'s> Lowering<'s> {
         self.symbols.entity(&uid.ty.to_string(), &uid.eid)
     }
 
-    /// Where the nodes of the clauses lowered since the last call came from.
-    pub(crate) fn take_origins(&mut self) -> Vec<Origin> {
-        std::mem::take(&mut self.origins)
-    }
-
     /// One clause of a policy.
-    pub(crate) fn clause(&mut self, clause: usize, expr: &Expr) -> Result<Ix, LowerError> {
-        self.clause = u16::try_from(clause).unwrap_or(u16::MAX);
-        self.position = 0;
+    pub(crate) fn clause(&mut self, expr: &Expr) -> Result<Ix, LowerError> {
         self.lower(expr, DEPTH)
     }
 
@@ -151,19 +130,7 @@ impl<'s> Lowering<'s> {
     }
 
     fn lower(&mut self, expr: &Expr, depth: u32) -> Result<Ix, LowerError> {
-        let inner = depth.checked_sub(1).ok_or(LowerError::TooDeep)?;
-        let position = self.position;
-        self.position += 1;
-        let node = self.lower_inner(expr, inner)?;
-        self.origins.push(Origin {
-            node,
-            clause: self.clause,
-            position,
-        });
-        Ok(node)
-    }
-
-    fn lower_inner(&mut self, expr: &Expr, depth: u32) -> Result<Ix, LowerError> {
+        let depth = depth.checked_sub(1).ok_or(LowerError::TooDeep)?;
         Ok(match expr {
             Expr::Literal(literal) => {
                 let value = match literal {
@@ -328,7 +295,6 @@ impl<'s> Lowering<'s> {
                     left,
                     right,
                 } if *same == op => {
-                    self.position += 1;
                     waiting.push(right);
                     waiting.push(left);
                 }

@@ -3,7 +3,6 @@
 use super::guards::{Bound, Group, Guards, Need, Type};
 use super::index::{Index, Range};
 use super::interpret::{Closures, Interpreter};
-use super::observer::Observer;
 use super::ops::{self, Fault};
 use super::runtime::V;
 use super::scope::{DIMENSIONS, Row};
@@ -18,7 +17,7 @@ enum Left {
     None,
 }
 
-impl<'a, O: Observer> Interpreter<'a, O> {
+impl<'a> Interpreter<'a> {
     /// Adds the rows that the groups leave and whose scope holds.
     pub(crate) fn prune(
         &mut self,
@@ -38,8 +37,7 @@ impl<'a, O: Observer> Interpreter<'a, O> {
                     this.take(index, rows, *action, found);
                     Ok::<(), Fault>(())
                 };
-                // An observer is shown every policy whose scope holds.
-                if O::ACTIVE || !self.needs_hold(&group.needs)? {
+                if !self.needs_hold(&group.needs)? {
                     take(index.rows_of(group.whole), self)?;
                     continue;
                 }

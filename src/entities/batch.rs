@@ -26,9 +26,6 @@ pub(crate) enum BatchError {
     /// The parents would form a cycle through this entity.
     #[error("`{0}::\"{1}\"` would be its own ancestor")]
     Cycle(String, String),
-    /// A parent was added to or taken from an entity that is not stored.
-    #[error("`{0}::\"{1}\"` is not stored")]
-    Missing(String, String),
     /// An entity would have a longer chain of parents than is allowed.
     #[error(
         "`{0}::\"{1}\"` would be in a chain of more than {2} parents; shorten it or raise \
@@ -59,16 +56,6 @@ pub(crate) enum BatchError {
 pub(crate) enum Change {
     Upsert(NewEntity),
     Delete((SmolStr, SmolStr)),
-    #[allow(dead_code, reason = "single edges are for stores of relations")]
-    AddParent {
-        child: (SmolStr, SmolStr),
-        parent: (SmolStr, SmolStr),
-    },
-    #[allow(dead_code, reason = "single edges are for stores of relations")]
-    RemoveParent {
-        child: (SmolStr, SmolStr),
-        parent: (SmolStr, SmolStr),
-    },
 }
 
 /// Changes that are applied together, in order.
@@ -272,26 +259,6 @@ impl Batch {
     /// Deletes an entity and the edges of its children to it.
     pub(crate) fn delete(&mut self, ty: &str, id: &str) -> &mut Self {
         self.changes.push(Change::Delete(owned((ty, id))));
-        self
-    }
-
-    /// Gives a stored entity one more parent.
-    #[allow(dead_code, reason = "single edges are for stores of relations")]
-    pub(crate) fn add_parent(&mut self, child: (&str, &str), parent: (&str, &str)) -> &mut Self {
-        self.changes.push(Change::AddParent {
-            child: owned(child),
-            parent: owned(parent),
-        });
-        self
-    }
-
-    /// Takes one parent from a stored entity.
-    #[allow(dead_code, reason = "single edges are for stores of relations")]
-    pub(crate) fn remove_parent(&mut self, child: (&str, &str), parent: (&str, &str)) -> &mut Self {
-        self.changes.push(Change::RemoveParent {
-            child: owned(child),
-            parent: owned(parent),
-        });
         self
     }
 

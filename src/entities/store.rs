@@ -19,7 +19,6 @@ use super::{Fields, Record, Value};
 use crate::base::hash;
 use crate::base::hash::Keyed;
 use arc_swap::ArcSwap;
-use cedar_policy::pst::SmolStr;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -329,41 +328,12 @@ impl<'w> Edit<'w> {
                     self.delete(uid);
                 }
             }
-            Change::AddParent { child, parent } => {
-                let uid = self.stored(child)?;
-                let parent = Symbols::entity(self, &parent.0, &parent.1);
-                let mut parents = self.slot(uid).parents.as_slice().to_vec();
-                parents.push(parent);
-                self.set_parents(uid, parents);
-            }
-            Change::RemoveParent { child, parent } => {
-                let uid = self.stored(child)?;
-                if let Some(parent) = self.version.find(&parent.0, &parent.1) {
-                    let parents = self
-                        .slot(uid)
-                        .parents
-                        .as_slice()
-                        .iter()
-                        .copied()
-                        .filter(|known| *known != parent)
-                        .collect();
-                    self.set_parents(uid, parents);
-                }
-            }
         }
         if self.full {
             Err(BatchError::Full)
         } else {
             Ok(())
         }
-    }
-
-    fn stored(&self, uid: &(SmolStr, SmolStr)) -> Result<Uid, BatchError> {
-        let known = self
-            .version
-            .find(&uid.0, &uid.1)
-            .filter(|uid| self.version.entity(*uid).is_some());
-        known.ok_or_else(|| BatchError::Missing(uid.0.to_string(), uid.1.to_string()))
     }
 
     /// Replaces attributes and tags; `None` for attributes takes the entity out.
@@ -698,7 +668,9 @@ mod tests {
         store.apply(&upsert("a", json!({"kept": 1}))).unwrap();
         for round in 0..10 {
             let mut batch = upsert("a", json!({ format!("gone{round}"): 1 }));
-            batch.add_parent(("T", "nobody"), ("T", "a"));
+            let mut own_parent = NewEntity::new("T", "b");
+            own_parent.parents = vec![("T".into(), "b".into())];
+            batch.upsert(own_parent);
             assert!(store.apply(&batch).is_err());
             let names = &store.version().names;
             assert_eq!(names.len(), 2);

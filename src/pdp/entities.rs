@@ -160,14 +160,12 @@ impl From<BatchError> for EntityWriteError {
             BatchError::Full | BatchError::TooMany(_) | BatchError::TooManyNames(_) => {
                 Self::Full(message)
             }
-            BatchError::Missing(..) | BatchError::Malformed(..) | BatchError::Value(..) => {
-                Self::Refused(vec![EntityFault {
-                    at: 0,
-                    pointer: String::new(),
-                    code: "invalid_entity",
-                    message,
-                }])
-            }
+            BatchError::Malformed(..) | BatchError::Value(..) => Self::Refused(vec![EntityFault {
+                at: 0,
+                pointer: String::new(),
+                code: "invalid_entity",
+                message,
+            }]),
         }
     }
 }

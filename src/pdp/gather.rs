@@ -144,7 +144,6 @@ pub(crate) fn gather(
         knock_outs: knock_outs(signals, &standing, revoked),
         previous_band: standing.last_band,
         exempt: trust.is_exempt(request.principal()),
-        failed: false,
         authentication: Authenticated {
             enrolled: standing.enrolled,
             evidence: standing.evidence,

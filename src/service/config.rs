@@ -43,7 +43,7 @@ pub(crate) use callers::{check as check_callers, folded as folded_san};
 pub(crate) use event_filter::{EventFilter, TYPE_PREFIX as EVENT_TYPE_PREFIX};
 pub use issuers::{
     GroupClaim, IntrospectionConfig, IssuerConfig, OnFailure, Preset, StatusListConfig,
-    TokenAlgorithm, TokenUsage, check as check_issuers, disjoint as disjoint_issuers,
+    TokenAlgorithm, TokenUsage, check as check_issuers,
 };
 use layers::Layers;
 pub use layers::Origin;

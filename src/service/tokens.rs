@@ -58,22 +58,17 @@ pub(crate) use set::{SetError, SetVerifier, date};
 pub(crate) struct Verified {
     /// Its `iss`.
     pub(crate) issuer: Arc<str>,
-    /// Whom it is for; one of them at least is this server.
-    #[cfg_attr(not(test), expect(dead_code, reason = "checked when the token was"))]
-    pub(crate) audience: Vec<String>,
     /// Its `sub`.
     pub(crate) subject: Option<String>,
     /// Its `exp`.
     pub(crate) expires: Timestamp,
-    /// Its `iat`.
-    pub(crate) issued: Option<Timestamp>,
     /// The class of the authentication.
     pub(crate) acr: Option<String>,
     /// The methods of the authentication.
     pub(crate) amr: Vec<String>,
     /// When the authentication was.
     pub(crate) auth_time: Option<Timestamp>,
-    /// When it was issued.
+    /// Its `iat`.
     pub(crate) issued_at: Option<Timestamp>,
     /// The session.
     pub(crate) sid: Option<String>,

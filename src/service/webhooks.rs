@@ -256,16 +256,6 @@ impl Webhooks {
         })
     }
 
-    /// Takes a notice over: when this returns it is kept, where there is a state directory. It waits
-    /// for the disk.
-    ///
-    /// # Errors
-    /// When it could not be kept. It is on its way nevertheless.
-    #[cfg(test)]
-    pub(crate) fn hand_over(&self, notice: &Notice) -> Result<(), String> {
-        intake::accept(&self.shared, std::slice::from_ref(notice))
-    }
-
     /// Figures to show; holding them does not keep the webhooks running.
     pub(crate) fn counter(&self) -> Counter {
         Counter(Arc::clone(&self.shared))
@@ -379,18 +369,13 @@ impl Shared {
     }
 
     /// Keeps deliveries, or says why not; they go on in memory.
-    fn keep(&self, deliveries: &[Delivery]) -> bool {
-        let Some(store) = &self.store else {
-            return true;
-        };
+    fn keep(&self, deliveries: &[Delivery]) {
         let kept = deliveries.iter().map(Delivery::kept).collect();
-        match store.put_deliveries(kept) {
-            Ok(()) => true,
-            Err(error) => {
-                let deliveries = deliveries.len();
-                tracing::error!(%error, deliveries, "deliveries are not kept; a restart loses them");
-                false
-            }
+        if let Some(store) = &self.store
+            && let Err(error) = store.put_deliveries(kept)
+        {
+            let deliveries = deliveries.len();
+            tracing::error!(%error, deliveries, "deliveries are not kept; a restart loses them");
         }
     }
 

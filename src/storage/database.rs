@@ -206,15 +206,6 @@ impl Handle {
         })?
     }
 
-    /// Runs `work` while nothing is written.
-    #[allow(dead_code, reason = "for backups, which migrations to come begin with")]
-    pub(super) fn between_writes<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, StateDirError> {
-        self.on_thread(|_| work())
-    }
-
     fn on_thread<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Keeper) -> T + Send + 'static,

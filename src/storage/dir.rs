@@ -151,26 +151,6 @@ pub(super) fn sync(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-/// Copies a file that only its owner may read, and waits until the disk has it.
-pub(super) fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
-    let mut source = File::open(from)?;
-    let mut target = private().truncate(true).open(to)?;
-    io::copy(&mut source, &mut target)?;
-    target.sync_all()
-}
-
-/// Copies the files of a state directory into a new directory.
-pub(super) fn copy(place: &Place, to: &Path) -> Result<(), StateDirError> {
-    let done = || -> io::Result<()> {
-        make_private_dir(to)?;
-        for name in [DATABASE_FILE, VERSION_FILE, FORMAT_FILE] {
-            copy_file(&place.file(name), &to.join(name))?;
-        }
-        sync(to)
-    };
-    done().map_err(|error| place.io(&format!("cannot be copied to `{}`", to.display()), &error))
-}
-
 /// For files that only their owner may read.
 pub(super) fn private() -> OpenOptions {
     let mut options = OpenOptions::new();

@@ -43,7 +43,6 @@ pub(crate) const MOST_KEYS: usize = 10_000;
 /// A key that was presented and holds.
 #[derive(Debug, Clone)]
 pub(crate) struct KeyMatch {
-    #[allow(dead_code, reason = "for records, which so far name callers only")]
     pub(crate) key: Arc<ApiKey>,
     /// The caller it stands for, within what the keys above it may do.
     pub(crate) caller: Caller,

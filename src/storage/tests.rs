@@ -230,27 +230,18 @@ fn only_the_owner_may_read_it() {
 }
 
 #[test]
-fn a_backup_holds_everything_and_can_be_opened() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = open(&directory.path().join("state")).unwrap();
-    let (_, text) = store.keys().create(key("a"), Timestamp::now()).unwrap();
-    let backup = directory.path().join("backup");
-    store.backup(&backup).unwrap();
-    let (_, later) = store.keys().create(key("b"), Timestamp::now()).unwrap();
-    let copy = open(&backup).unwrap();
-    assert!(copy.keys().find(&text, Timestamp::now()).is_ok());
-    assert!(copy.keys().find(&later, Timestamp::now()).is_err());
-    assert!(store.keys().find(&later, Timestamp::now()).is_ok());
-}
-
-#[test]
 fn writes_that_wait_together_are_committed_together() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path()).unwrap();
     // While the thread is held up, writes gather.
     let (begin, hold) = std::sync::mpsc::channel::<()>();
     let handle = store.handle();
-    let held = std::thread::spawn(move || handle.between_writes(move || hold.recv()).unwrap());
+    let held = std::thread::spawn(move || {
+        handle.read(move |_| {
+            hold.recv().unwrap();
+            Ok(())
+        })
+    });
     let writers: Vec<_> = (0..20)
         .map(|n| {
             let store = store.clone();

@@ -2,7 +2,6 @@
 //! same, whatever batches, reloads and restarts came before.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::time::Duration;
 
 use deodar::{
@@ -659,41 +658,6 @@ fn what_was_written_is_told_in_cedars_form() {
     );
     let page = pdp.entities_of("Nobody", None, 5);
     assert!(page.entities.is_empty() && page.next.is_none() && page.sequence == 3);
-}
-
-#[test]
-fn a_state_directory_of_format_1_is_taken_over() {
-    let tree = tree(&[]);
-    let state = tree.join("state");
-    std::fs::create_dir(&state).unwrap();
-    let policy = |text: &str| json!({"name": "p/p.cedar", "relative": "p.cedar", "form": "Cedar", "text": text});
-    let schema = json!({"name": "s/s.cedarschema", "relative": "s.cedarschema",
-        "form": "SchemaCedar", "text": SCHEMA});
-    let kept = json!({"sequence": 9, "revision": "r", "files": [
-        schema,
-        policy("@id(\"old\") permit(principal, action, resource);"),
-    ]});
-    std::fs::write(state.join("format"), "1\n").unwrap();
-    std::fs::write(state.join("last-good.json"), kept.to_string()).unwrap();
-    tree.write("p/p.cedar", "broken");
-    let pdp = stateful(&tree);
-    assert!(pdp.health().is_degraded());
-    assert_eq!(pdp.state().sequence(), 9);
-    assert_eq!(decisions(&pdp)[0].1, ["old"]);
-    assert!(backups(&state) == 1 && !state.join("last-good.json").exists());
-    drop(pdp);
-    tree.write("p/p.cedar", POLICIES);
-    let pdp = stateful(&tree);
-    assert_eq!((pdp.state().sequence(), backups(&state)), (10, 1));
-}
-
-fn backups(state: &Path) -> usize {
-    let names = std::fs::read_dir(state)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name());
-    names
-        .filter(|name| name.to_str().unwrap().starts_with("backup-format-1-"))
-        .count()
 }
 
 #[test]

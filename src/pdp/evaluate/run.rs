@@ -8,7 +8,7 @@ use super::reference::resolve::resolve;
 use super::{Counts, Found, PolicyError, PolicyErrorCode, reference, spelled};
 use crate::base::meter::{weight, weight_of};
 use crate::engine;
-use crate::engine::{Budget, Decision, EngineRequest, ErrorCode, EvaluateError, Scratch, Silent};
+use crate::engine::{Budget, Decision, EngineRequest, ErrorCode, EvaluateError, Scratch};
 use crate::pdp::score::stage::Scored;
 use crate::request::{Limits, RequestError};
 
@@ -64,7 +64,6 @@ fn evaluate_in(
         bound,
         scratch,
         Budget(meter.left()),
-        &mut Silent,
     );
     let evaluation = evaluated.map_err(|error| match error {
         EvaluateError::BudgetExhausted(_) => RequestError::from(meter.exhausted()),

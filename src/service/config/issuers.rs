@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::secret::SecretRef;
 use crate::service::net::fetch;
 
-pub use check::{check, disjoint};
+pub use check::check;
 
 /// One issuer of tokens, for one use.
 #[derive(Debug, Clone, PartialEq, Deserialize)]

@@ -17,7 +17,6 @@ const USUAL_TYPES: [&str; 2] = ["jwt", "at+jwt"];
 /// What the checked claims say.
 #[derive(Debug)]
 pub(super) struct Standard {
-    pub(super) audience: Vec<String>,
     pub(super) expires: Timestamp,
     pub(super) issued: Option<Timestamp>,
 }
@@ -40,7 +39,7 @@ pub(super) fn check(
 ) -> Result<Standard, TokenError> {
     check_type(config, typ)?;
     shape.check(claims)?;
-    let audience = check_audience(config, shape, elsewhere, claims)?;
+    check_audience(config, shape, elsewhere, claims)?;
     let expires =
         instant(claims, "exp")?.ok_or_else(|| TokenError::malformed("it has no `exp`"))?;
     if now >= later(expires, config.leeway) {
@@ -81,11 +80,7 @@ pub(super) fn check(
             return Err(TokenError::Unsuitable(detail.into()));
         }
     }
-    Ok(Standard {
-        audience,
-        expires,
-        issued,
-    })
+    Ok(Standard { expires, issued })
 }
 
 fn check_type(config: &IssuerConfig, typ: Option<&str>) -> Result<(), TokenError> {
@@ -117,7 +112,7 @@ fn check_audience(
     shape: &Shape,
     elsewhere: &[String],
     claims: &Map<String, Value>,
-) -> Result<Vec<String>, TokenError> {
+) -> Result<(), TokenError> {
     let audience = shape.audience(claims)?;
     if let Some(other) = audience.iter().find(|name| elsewhere.contains(name)) {
         // The one token could be taken from the one place and used in the other.
@@ -125,7 +120,7 @@ fn check_audience(
         return Err(TokenError::WrongAudience(detail.into()));
     }
     if audience.iter().any(|name| config.audience.contains(name)) {
-        return Ok(audience);
+        return Ok(());
     }
     let names: Vec<_> = audience.iter().take(5).map(|name| quoted(name)).collect();
     Err(TokenError::WrongAudience(

@@ -80,7 +80,7 @@ impl Denial {
 
     fn is_about(&self, token: &Verified, now: Timestamp) -> bool {
         let issuer = self.issuer.as_deref();
-        let before = match (self.issued_before, token.issued) {
+        let before = match (self.issued_before, token.issued_at) {
             (Some(before), Some(issued)) => issued < before,
             (Some(_), None) | (None, _) => true,
         };

@@ -114,10 +114,8 @@ impl Issuer {
         read.at("/auth_time")?;
         Ok(Verified {
             issuer: Arc::clone(&self.name),
-            audience: standard.audience,
             subject: read.text("/sub")?,
             expires: standard.expires,
-            issued: standard.issued,
             acr: read.text("/acr")?,
             amr: read.list("/amr", Some(" "))?,
             auth_time: instant(claims, "auth_time")?,

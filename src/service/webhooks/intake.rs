@@ -68,14 +68,14 @@ pub(crate) fn run(shared: &Shared) {
         if notices.is_empty() {
             return;
         }
-        // What is not stored is logged, and delivered all the same.
-        let _ = accept(shared, &notices);
+        accept(shared, &notices);
     }
 }
 
 /// Makes deliveries of notices, one for each webhook that wants it, and stores them before they are
-/// due. What finds no place in a webhook's queue becomes a dead letter.
-pub(crate) fn accept(shared: &Shared, notices: &[Notice]) -> Result<(), String> {
+/// due. What cannot be stored is logged, and delivered all the same. What finds no place in a webhook's
+/// queue becomes a dead letter.
+pub(crate) fn accept(shared: &Shared, notices: &[Notice]) {
     let hooks = shared.hooks();
     let mut queued: Vec<(&Arc<Hook>, Delivery)> = Vec::new();
     let mut over: Vec<(&Arc<Hook>, Delivery)> = Vec::new();
@@ -108,7 +108,9 @@ pub(crate) fn accept(shared: &Shared, notices: &[Notice]) -> Result<(), String> 
         .iter()
         .map(|(_, delivery)| delivery.clone())
         .collect();
-    let kept = deliveries.is_empty() || shared.keep(&deliveries);
+    if !deliveries.is_empty() {
+        shared.keep(&deliveries);
+    }
     for (hook, delivery) in queued {
         if let Err(delivery) = hook.lane.push(delivery) {
             // The webhook was removed meanwhile.
@@ -122,11 +124,6 @@ pub(crate) fn accept(shared: &Shared, notices: &[Notice]) -> Result<(), String> 
             ..delivery
         };
         shared.bury(hook, vec![letter]);
-    }
-    if kept {
-        Ok(())
-    } else {
-        Err("the deliveries of a notice are not kept".to_owned())
     }
 }
 

@@ -57,6 +57,13 @@ fn notice(id: &str) -> Notice {
     }
 }
 
+impl Webhooks {
+    /// Takes a notice over, and waits for the disk.
+    fn hand_over(&self, notice: &Notice) {
+        intake::accept(&self.shared, std::slice::from_ref(notice));
+    }
+}
+
 impl Bench {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
@@ -164,7 +171,7 @@ fn a_notice_leaves_signed_and_is_done() {
     let bench = Bench::new();
     let webhooks = bench.open(true);
     bench.answer([reply(204, &[])]);
-    webhooks.hand_over(&notice("a")).unwrap();
+    webhooks.hand_over(&notice("a"));
     assert_eq!(bench.step(&webhooks, "soc"), None);
     let call = bench.calls().remove(0);
     assert_eq!(call.url, "https://soc.example.org/d");
@@ -197,7 +204,7 @@ fn a_notice_leaves_signed_and_is_done() {
 fn tries_follow_the_schedule_and_end_as_a_dead_letter() {
     let bench = Bench::new();
     let webhooks = bench.open(true);
-    webhooks.hand_over(&notice("a")).unwrap();
+    webhooks.hand_over(&notice("a"));
     let mut waits = Vec::new();
     while let Some(wait) = bench.step(&webhooks, "soc") {
         waits.push(wait);
@@ -259,9 +266,9 @@ fn retry_after_holds_the_whole_webhook_back_but_shortens_nothing() {
     let bench = Bench::new();
     let webhooks = bench.open(true);
     bench.answer([reply(429, &[("retry-after", "3600")])]);
-    webhooks.hand_over(&notice("a")).unwrap();
+    webhooks.hand_over(&notice("a"));
     assert_eq!(bench.step(&webhooks, "soc"), Some(HOUR));
-    webhooks.hand_over(&notice("b")).unwrap();
+    webhooks.hand_over(&notice("b"));
     assert_eq!(bench.step(&webhooks, "soc"), Some(HOUR));
     assert_eq!(bench.calls().len(), 1);
     bench.pass(HOUR);
@@ -277,8 +284,8 @@ fn retry_after_holds_the_whole_webhook_back_but_shortens_nothing() {
 fn a_gone_receiver_is_left_alone_until_a_test_arrives() {
     let bench = Bench::new();
     let webhooks = bench.open(true);
-    webhooks.hand_over(&notice("a")).unwrap();
-    webhooks.hand_over(&notice("b")).unwrap();
+    webhooks.hand_over(&notice("a"));
+    webhooks.hand_over(&notice("b"));
     bench.answer([reply(410, &[])]);
     assert_eq!(bench.step(&webhooks, "soc"), None);
     assert_eq!(bench.calls().len(), 1);
@@ -287,7 +294,7 @@ fn a_gone_receiver_is_left_alone_until_a_test_arrives() {
     assert_eq!(json["disabled"]["reason"], "the receiver answered 410");
     assert_eq!(webhooks.dead(10).unwrap()["count"], 2);
     // Nothing more is queued, and that is counted.
-    webhooks.hand_over(&notice("c")).unwrap();
+    webhooks.hand_over(&notice("c"));
     assert_eq!(figure(&webhooks, "soc", "skipped"), 1);
     assert_eq!(figure(&webhooks, "soc", "pending"), 0);
     let left = webhooks.replay(&Replay::default()).unwrap();
@@ -312,9 +319,9 @@ fn a_gone_receiver_is_left_alone_until_a_test_arrives() {
 fn what_waits_outlives_the_process_with_its_schedule() {
     let bench = Bench::new();
     let webhooks = bench.open(true);
-    webhooks.hand_over(&notice("a")).unwrap();
+    webhooks.hand_over(&notice("a"));
     assert_eq!(bench.step(&webhooks, "soc"), Some(5_000));
-    webhooks.hand_over(&notice("b")).unwrap();
+    webhooks.hand_over(&notice("b"));
     let first = header(&bench.calls()[0], "webhook-id");
     drop(webhooks);
     bench.answer([reply(200, &[]), reply(200, &[])]);
@@ -332,7 +339,7 @@ fn what_waits_outlives_the_process_with_its_schedule() {
 fn a_webhook_that_left_the_configuration_leaves_dead_letters() {
     let mut bench = Bench::new();
     let webhooks = bench.open(true);
-    webhooks.hand_over(&notice("a")).unwrap();
+    webhooks.hand_over(&notice("a"));
     drop(webhooks);
     let hooks = std::mem::take(&mut bench.hooks);
     let webhooks = bench.open(true);
@@ -353,7 +360,7 @@ fn a_full_queue_loses_nothing_where_dead_letters_are_kept() {
     bench.config.queue = 2;
     let webhooks = bench.open(true);
     for id in ["a", "b", "c"] {
-        webhooks.hand_over(&notice(id)).unwrap();
+        webhooks.hand_over(&notice(id));
     }
     assert_eq!(figure(&webhooks, "soc", "pending"), 2);
     let dead = webhooks.dead(10).unwrap();
@@ -372,7 +379,7 @@ fn without_a_place_dead_letters_are_counted_as_lost() {
     let mut bench = Bench::new();
     bench.config.retries = seconds(&[0]);
     let webhooks = bench.open(false);
-    webhooks.hand_over(&notice("a")).unwrap();
+    webhooks.hand_over(&notice("a"));
     bench.step(&webhooks, "soc");
     assert_eq!(figure(&webhooks, "soc", "dead"), 1);
     assert_eq!(figure(&webhooks, "soc", "lost"), 1);
@@ -380,7 +387,7 @@ fn without_a_place_dead_letters_are_counted_as_lost() {
     // With a file nothing is lost, across restarts too.
     bench.config.dead_letter_file = Some(bench.dir.path().join("dead.ndjson"));
     let webhooks = bench.open(false);
-    webhooks.hand_over(&notice("b")).unwrap();
+    webhooks.hand_over(&notice("b"));
     bench.step(&webhooks, "soc");
     assert_eq!(figure(&webhooks, "soc", "lost"), 0);
     drop(webhooks);
@@ -397,7 +404,7 @@ fn a_dead_letter_is_found_by_id_and_webhook() {
     bench.config.retries = seconds(&[0]);
     let webhooks = bench.open(true);
     for id in ["a", "b", "c"] {
-        webhooks.hand_over(&notice(id)).unwrap();
+        webhooks.hand_over(&notice(id));
     }
     bench.step(&webhooks, "soc");
     let id = header(&bench.calls()[1], "webhook-id");
@@ -445,7 +452,7 @@ fn a_registered_webhook_is_kept_and_its_secret_is_shown_once() {
     drop(webhooks);
     let webhooks = bench.open(true);
     bench.answer([reply(200, &[]), reply(200, &[])]);
-    webhooks.hand_over(&notice("a")).unwrap();
+    webhooks.hand_over(&notice("a"));
     bench.step(&webhooks, "siem");
     let call = bench.calls().remove(0);
     let id = header(&call, "webhook-id");
@@ -458,7 +465,7 @@ fn a_registered_webhook_is_kept_and_its_secret_is_shown_once() {
     let second = SigningKey::parse(rotated["secret"].as_str().unwrap()).unwrap();
     drop(webhooks);
     let webhooks = bench.open(true);
-    webhooks.hand_over(&notice("b")).unwrap();
+    webhooks.hand_over(&notice("b"));
     bench.step(&webhooks, "siem");
     let call = bench.calls().remove(0);
     let id = header(&call, "webhook-id");
@@ -540,7 +547,7 @@ fn a_webhook_without_its_sealing_key_waits_and_says_so() {
         json["secretError"].as_str().unwrap().contains("state.key"),
         "{json}"
     );
-    webhooks.hand_over(&notice("a")).unwrap();
+    webhooks.hand_over(&notice("a"));
     assert_eq!(bench.step(&webhooks, "siem"), Some(5_000));
     assert!(bench.calls().is_empty(), "nothing leaves unsigned");
 }
@@ -556,9 +563,9 @@ fn a_changed_webhook_gets_what_waits_at_once_and_a_removed_one_nothing() {
         severity: Severity::Low,
         ..notice("low")
     };
-    webhooks.hand_over(&low).unwrap();
+    webhooks.hand_over(&low);
     assert_eq!(figure(&webhooks, "siem", "pending"), 0);
-    webhooks.hand_over(&notice("a")).unwrap();
+    webhooks.hand_over(&notice("a"));
     assert_eq!(bench.step(&webhooks, "siem"), Some(5_000));
     webhooks
         .update("siem", &registration("https://new.example.org/"))
@@ -566,7 +573,7 @@ fn a_changed_webhook_gets_what_waits_at_once_and_a_removed_one_nothing() {
     bench.answer([reply(200, &[])]);
     assert_eq!(bench.step(&webhooks, "siem"), None);
     assert_eq!(bench.calls()[1].url, "https://new.example.org/");
-    webhooks.hand_over(&notice("b")).unwrap();
+    webhooks.hand_over(&notice("b"));
     let hook = webhooks.shared.hooks()["siem"].clone();
     webhooks.remove("siem").unwrap();
     assert!(matches!(hook.lane.next(bench.now()), Next::End));

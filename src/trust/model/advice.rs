@@ -216,9 +216,6 @@ impl Model {
     /// first. Each is computed separately.
     #[must_use]
     pub fn advice_to_fix(&self, assessment: &Assessment) -> Vec<String> {
-        if assessment.failed {
-            return vec!["ask again: the facts could not be gathered".to_owned()];
-        }
         let mut found: Vec<(Score, String)> = Vec::new();
         let mut add = |composite: Score, text: &str, up_to: &str| {
             let gain = composite - assessment.composite;

@@ -29,11 +29,7 @@ impl Model {
         now: Timestamp,
     ) -> Assessment {
         let required = self.required(&inputs.target);
-        let (factors, impossible_speed) = if inputs.failed {
-            (FactorId::ALL.map(absent), None)
-        } else {
-            self.factors(inputs, identity, required, now)
-        };
+        let (factors, impossible_speed) = self.factors(inputs, identity, required, now);
         let (composite, contributions) = self.composer().compose(&parts(&factors));
         let mut assessment = Assessment {
             factors,
@@ -43,21 +39,14 @@ impl Model {
             finding: inputs.behavior.finding.clamped(),
             knock_outs: inputs.knock_outs.with(self.missing(&factors)),
             impossible_speed,
-            failed: inputs.failed,
             exempt: inputs.exempt,
             ..EMPTY
         };
         for (factor, contribution) in assessment.factors.iter_mut().zip(contributions) {
             factor.contribution = contribution;
         }
-        if inputs.failed {
-            // Nothing is known of the context either, so it counts as the worst.
-            assessment.composite = self.config().fallback_composite;
-            assessment.context_risk = Score::ONE;
-        } else {
-            let time = time_trust(self, now);
-            assessment.context_risk = context_risk(self, &assessment.factors, time);
-        }
+        let time = time_trust(self, now);
+        assessment.context_risk = context_risk(self, &assessment.factors, time);
         let risk = Score::ONE - assessment.composite;
         assessment.band = band(&self.config().bands, risk, inputs.previous_band);
         assessment.level = LevelStanding {
@@ -176,6 +165,5 @@ const EMPTY: Assessment = Assessment {
     },
     knock_outs: KnockOuts::none(),
     impossible_speed: None,
-    failed: false,
     exempt: false,
 };

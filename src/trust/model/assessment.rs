@@ -136,8 +136,6 @@ pub struct Assessment {
     pub knock_outs: KnockOuts,
     /// The speed since the last sighting in km/h, where it is beyond what is possible.
     pub impossible_speed: Option<u32>,
-    /// Whether scoring failed and the fallback composite stands.
-    pub failed: bool,
     /// Whether the principal is a break-glass one.
     pub exempt: bool,
 }

@@ -63,8 +63,6 @@ pub struct Lists {
 pub struct ModelConfig {
     /// What is believed of a factor of which nothing is known.
     pub prior: Score,
-    /// The composite that stands when facts could not be gathered.
-    pub fallback_composite: Score,
     /// How far in the future an instant may lie and still count as now.
     pub clock_skew_seconds: u32,
     /// What the factors count.

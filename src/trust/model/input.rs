@@ -34,8 +34,6 @@ pub struct Inputs {
     pub previous_band: Option<Band>,
     /// Whether the principal is a break-glass one: its score is computed and holds nothing against it.
     pub exempt: bool,
-    /// Why facts could not be gathered: the fallback composite stands.
-    pub failed: bool,
 }
 
 /// Where a fact comes from.
@@ -133,24 +131,6 @@ pub struct Indicators {
     pub outdated_os: bool,
     /// `no_screen_lock`.
     pub no_screen_lock: bool,
-}
-
-impl Indicators {
-    /// How many there are.
-    #[must_use]
-    pub fn count(self) -> u8 {
-        u8::from(self.compromised_os) + u8::from(self.outdated_os) + u8::from(self.no_screen_lock)
-    }
-
-    /// `good` without one, `moderate` with one or two, `poor` with three.
-    #[must_use]
-    pub fn posture(self) -> &'static str {
-        match self.count() {
-            0 => "good",
-            1 | 2 => "moderate",
-            _ => "poor",
-        }
-    }
 }
 
 /// About the device.

@@ -74,17 +74,12 @@ impl Model {
         };
         let mut reasons = Vec::new();
         if factor.status == Status::Unavailable {
-            let (code, what) = if assessment.failed {
-                ("failed", "the facts could not be gathered")
-            } else if id == FactorId::ResourceSensitivity {
-                (
-                    "unavailable",
-                    "what a resource demands is its requirement alone",
-                )
+            let what = if id == FactorId::ResourceSensitivity {
+                "what a resource demands is its requirement alone"
             } else {
-                ("unavailable", "nothing is configured that measures it")
+                "nothing is configured that measures it"
             };
-            reasons.push(Reason::new(code, what, Score::ZERO, Score::ZERO));
+            reasons.push(Reason::new("unavailable", what, Score::ZERO, Score::ZERO));
             return reasons;
         }
         if matches!(factor.status, Status::Missing | Status::Stale) {

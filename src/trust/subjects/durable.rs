@@ -89,11 +89,6 @@ impl DurableSignals {
         })
     }
 
-    /// Takes other numbers; they hold from the next call on.
-    pub(crate) fn set_config(&self, config: SignalsConfig) {
-        self.core.config.store(Arc::new(config));
-    }
-
     /// Waits until the records of subjects are on disk; where they cannot be written, what was changed is undone.
     fn write(&self, touched: HashSet<SubjectKind>, undo: Undo) -> Result<(), ChangeError> {
         if touched.is_empty() {
@@ -296,7 +291,7 @@ impl SignalStore for DurableSignals {
     }
 
     fn configure(&self, config: SignalsConfig) {
-        self.set_config(config);
+        self.core.config.store(Arc::new(config));
     }
 
     fn describe(&self, subject: &SubjectKind, now: Timestamp) -> Option<serde_json::Value> {

@@ -3,7 +3,7 @@
 use crate::base::meter::Meter;
 use crate::engine::{
     Body, Budget, Code, CompileError, CompiledPolicies, Compiler, Decision, EngineRequest,
-    ErrorCode, PolicyIndex, Scratch, Silent, evaluate,
+    ErrorCode, PolicyIndex, Scratch, evaluate,
 };
 use crate::entities::{
     Batch, EntityStore, EntityVersion, Locals, NewEntity, Overlay, OverlayError, RawValue,
@@ -122,7 +122,6 @@ pub(crate) fn compiled(
         &request,
         &mut scratch,
         Budget::UNBOUNDED,
-        &mut Silent,
     )
     .unwrap();
     let mut reasons: Vec<String> = done
@@ -162,7 +161,9 @@ pub(crate) fn compile(
                     Some(code) => Ok(code.clone()),
                     None => Body::of_template(set.template(id).unwrap())
                         .and_then(|body| compiler.body(&body))
-                        .inspect(|code| drop(templates.insert(id.clone(), code.clone()))),
+                        .inspect(|code| {
+                            templates.insert(id.clone(), code.clone());
+                        }),
                 },
             };
             let mut slot = |slot: SlotId| {
@@ -194,22 +195,6 @@ impl CompiledPolicies {
     /// The id of a policy.
     pub(crate) fn id(&self, policy: PolicyIndex) -> &str {
         &self.ids[policy.index()]
-    }
-
-    /// The policy of this id.
-    pub(crate) fn find(&self, id: &str) -> Option<PolicyIndex> {
-        let at = self.ids.binary_search_by(|known| known.as_str().cmp(id));
-        at.ok().map(|at| PolicyIndex(at as u32))
-    }
-
-    /// Where a node stands in a policy: the clause, and the expression's place in it counted outermost
-    /// and leftmost first. Equal expressions of one policy are one node and have several places.
-    pub(crate) fn origins(&self, policy: PolicyIndex, node: u32) -> Vec<(usize, usize)> {
-        let origins = self.codes[policy.index()].origins.iter();
-        origins
-            .filter(|origin| origin.node == node)
-            .map(|origin| (origin.clause.into(), origin.position as usize))
-            .collect()
     }
 }
 

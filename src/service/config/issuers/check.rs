@@ -343,7 +343,7 @@ pub fn check(issuers: &[IssuerConfig]) -> Faults {
 /// A token that stood for a caller and for a principal could be taken from the one place and used in
 /// the other.
 #[must_use]
-pub fn disjoint(issuers: &[IssuerConfig]) -> Faults {
+fn disjoint(issuers: &[IssuerConfig]) -> Faults {
     let mut faults = Faults::new();
     let mut seen: BTreeMap<(&str, &str), BTreeSet<TokenUsage>> = BTreeMap::new();
     for config in issuers {

@@ -27,9 +27,6 @@ pub(crate) struct Peer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct UnixPeer {
     pub(crate) uid: u32,
-    pub(crate) gid: u32,
-    /// Where the system tells it; another process may have it by now.
-    pub(crate) pid: Option<i32>,
 }
 
 /// What a client's certificate says about it.

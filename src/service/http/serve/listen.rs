@@ -107,11 +107,7 @@ async fn accept(
         Listener::Unix(listener) => {
             let (stream, _) = listener.accept().await?;
             let process = stream.peer_cred()?;
-            let process = UnixPeer {
-                uid: process.uid(),
-                gid: process.gid(),
-                pid: process.pid(),
-            };
+            let process = UnixPeer { uid: process.uid() };
             Stream::Unix(stream, process)
         }
     };

@@ -271,11 +271,7 @@ async fn a_credential_in_another_place_is_not_answered_as_if_none_were_shown() {
         let router = routes::main(Arc::clone(&app));
         let here: Arc<Peer> = Arc::new(Peer::at("127.0.0.1:5000".parse().unwrap()));
         let owner = Arc::new(Peer {
-            unix: Some(UnixPeer {
-                uid: 0,
-                gid: 0,
-                pid: None,
-            }),
+            unix: Some(UnixPeer { uid: 0 }),
             ..Peer::default()
         });
         let elsewhere: Arc<Peer> = Arc::new(Peer::at("192.0.2.7:5000".parse().unwrap()));
@@ -363,11 +359,7 @@ async fn certificates_and_processes_are_callers_too() {
     // Nobody is let in for longer than the certificate holds, by keeping a connection open.
     assert!(who(certificate("spiffe://x/mesh", 1)).await.is_null());
     let process = |uid: u32| Peer {
-        unix: Some(UnixPeer {
-            uid,
-            gid: 0,
-            pid: None,
-        }),
+        unix: Some(UnixPeer { uid }),
         ..Peer::default()
     };
     assert_eq!(who(process(4242)).await, "local");

@@ -63,7 +63,6 @@ impl ModelConfig {
     pub fn faults(&self, preset: Preset) -> Vec<String> {
         let mut faults = Faults(Vec::new());
         faults.share("prior", self.prior);
-        faults.share("fallback_composite", self.fallback_composite);
         self.check_weights(&mut faults);
         self.check_missing(preset, &mut faults);
         self.check_identity(&mut faults);
@@ -93,7 +92,6 @@ impl ModelConfig {
             "weights.resource_sensitivity",
             self.weights.resource_sensitivity,
         );
-        faults.share("weights.other", self.weights.other);
         // Not the network's: it takes no part where none is configured.
         let measured = weights.iter().take(4);
         if measured.clone().all(|(_, weight)| *weight <= Score::ZERO) {

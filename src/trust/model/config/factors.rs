@@ -20,24 +20,6 @@ pub struct Weights {
     pub resource_sensitivity: Score,
     /// Of `network`.
     pub network: Score,
-    /// Of a factor by any other name.
-    pub other: Score,
-}
-
-impl Weights {
-    /// The weight of the factor of this name.
-    #[must_use]
-    pub fn of(&self, name: &str) -> Score {
-        match name {
-            "identity" => self.identity,
-            "device" => self.device,
-            "location" => self.location,
-            "behavior" => self.behavior,
-            "resource_sensitivity" => self.resource_sensitivity,
-            "network" => self.network,
-            _ => self.other,
-        }
-    }
 }
 
 /// What a factor counts of which nothing is known, or only what is too old.

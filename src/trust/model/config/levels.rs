@@ -72,8 +72,6 @@ pub struct MethodConfig {
     pub multi_factor: bool,
     /// Whether it withstands phishing.
     pub phishing_resistant: bool,
-    /// What may be used in its place.
-    pub falls_back_to: Vec<Method>,
 }
 
 /// The methods.

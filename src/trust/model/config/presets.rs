@@ -22,7 +22,6 @@ impl ModelConfig {
         let literal = preset == Preset::Literal;
         Self {
             prior: s(5_000),
-            fallback_composite: s(0),
             clock_skew_seconds: 60,
             weights: Weights {
                 identity: s(2_500),
@@ -31,7 +30,6 @@ impl ModelConfig {
                 behavior: s(2_000),
                 resource_sensitivity: s(1_000),
                 network: s(1_000),
-                other: s(1_000),
             },
             on_missing: on_missing(literal),
             max_age_seconds: MaxAges {
@@ -218,21 +216,16 @@ fn methods(literal: bool) -> Methods {
         verified_seconds: 300,
         multi_factor: strength > 1,
         phishing_resistant: false,
-        falls_back_to: Vec::new(),
     };
     Methods {
         password_confirmation: method(1, 30),
-        totp: MethodConfig {
-            falls_back_to: vec![Method::SmsOtp, Method::BackupCodes],
-            ..method(2, 45)
-        },
+        totp: method(2, 45),
         sms_otp: method(2, 60),
         backup_codes: method(2, 60),
         push_notification: method(2, 30),
         webauthn: MethodConfig {
             verified_strength: if literal { None } else { Some(4) },
             phishing_resistant: true,
-            falls_back_to: vec![Method::PushNotification],
             ..method(3, 60)
         },
         admin_approval: MethodConfig {

@@ -227,7 +227,6 @@ struct Observed {
     approvals: Vec<bool>,
     step_ups: Vec<StepUp>,
     methods: Vec<u32>,
-    other: Score,
 }
 
 fn observed(preset: Preset, config: &ModelConfig) -> Result<Observed, Vec<String>> {
@@ -240,7 +239,6 @@ fn observed(preset: Preset, config: &ModelConfig) -> Result<Observed, Vec<String
         approvals: Vec::new(),
         step_ups: Vec::new(),
         methods: Vec::new(),
-        other: config.weights.of("other"),
     };
     for inputs in scenarios(&model) {
         let found = model.assess(&inputs, now());
@@ -371,7 +369,6 @@ fn scenarios(model: &Model) -> Vec<Inputs> {
             });
         }
     }
-    add(&|i| i.failed = true);
     all.push(Inputs::default());
     let mut risky = perfect(Role::Plain);
     for (risk, base) in [(s("0.4"), 1), (s("0.1333"), 3), (s("0.69"), 2)] {

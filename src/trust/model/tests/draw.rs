@@ -204,7 +204,6 @@ impl Draw {
             knock_outs: KnockOuts::none(),
             previous_band: self.band(),
             exempt: false,
-            failed: false,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The composite, required trust, bands, the gap and what it demands.
 
 use super::support::*;
+use crate::trust::model::band::band as band_of;
 use crate::trust::model::*;
 
 #[test]
@@ -64,15 +65,10 @@ fn the_cap_follows_what_can_be_reached() {
 
 #[test]
 fn bands() {
+    let config = ModelConfig::default();
     let check = |risk: i32, previous, band: Band| {
-        let mut inputs = plain();
-        inputs.failed = true;
-        inputs.previous_band = previous;
-        let model = changed(Preset::Calibrated, |config| {
-            config.fallback_composite = Score::ONE - Score::new(risk);
-        });
-        let found = model.assess(&inputs, now());
-        assert_eq!(found.band, band, "{risk} {previous:?}");
+        let found = band_of(&config.bands, Score::new(risk), previous);
+        assert_eq!(found, band, "{risk} {previous:?}");
     };
     for previous in [None, Some(Band::Low)] {
         check(2_999, previous, Band::Low);
@@ -90,18 +86,22 @@ fn bands() {
     check(2_500, high, Band::Medium);
     check(5_499, high, Band::Medium);
     check(5_500, high, Band::High);
+    for previous in [None, medium, high] {
+        let mut inputs = perfect(Role::Plain);
+        (inputs.device, inputs.location) = (Device::default(), Location::default());
+        inputs.previous_band = previous;
+        let found = model(Preset::Calibrated).assess(&inputs, now());
+        let risk = Score::ONE - found.composite;
+        assert_eq!(found.band, band_of(&config.bands, risk, previous));
+    }
 }
 
 #[test]
 fn a_gap_demands_more_and_more() {
     let check = |gap: i32, kinds: &[&str]| {
-        let mut inputs = plain();
-        inputs.failed = true;
-        // What is required of any other resource is 0.5.
-        let model = changed(Preset::Calibrated, |config| {
-            config.fallback_composite = Score::HALF - Score::new(gap);
-        });
-        let assessment = model.assess(&inputs, now());
+        let model = model(Preset::Calibrated);
+        let mut assessment = model.assess(&plain(), now());
+        assessment.composite = assessment.required - Score::new(gap);
         assert_eq!(assessment.gap(), Score::new(gap));
         let found: Vec<_> = model.requirements(&assessment).collect();
         let names: Vec<_> = found.iter().map(|one| one.kind.as_str()).collect();
@@ -206,20 +206,6 @@ fn what_is_missing_can_deny() {
         assert_eq!(names(&inputs), ["session_revoked", "missing:device"]);
         inputs.exempt = true;
         assert!(names(&inputs).is_empty());
-    }
-}
-
-#[test]
-fn a_failure_gives_the_fallback() {
-    for preset in BOTH {
-        let mut inputs = perfect(Role::Plain);
-        inputs.failed = true;
-        let found = model(preset).assess(&inputs, now());
-        assert!(found.failed && !found.trusted());
-        assert_eq!(found.composite, Score::ZERO);
-        assert_eq!(found.band, Band::High);
-        let other = changed(preset, |config| config.fallback_composite = s("0.6"));
-        assert_eq!(other.assess(&inputs, now()).composite, s("0.6"));
     }
 }
 
