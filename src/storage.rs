@@ -15,9 +15,9 @@ mod database;
 mod dir;
 mod entities;
 mod error;
+mod format;
 mod guard;
 mod integrity;
-mod migrate;
 mod revisions;
 mod signals;
 
@@ -100,7 +100,7 @@ impl Store {
     pub(crate) fn open(path: &Path, settings: StoreSettings) -> Result<Self, StateDirError> {
         let place = Place::new(path);
         let owner = dir::own(&place)?;
-        migrate::make_or_check(&place)?;
+        format::make_or_check(&place)?;
         let at = place.clone();
         Self::start(place, owner, settings, move || database::open(&at))
     }

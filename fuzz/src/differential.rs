@@ -4,7 +4,7 @@ use deodar::{Caller, EngineChoice, Limits, Outcome, Pdp, Request, RequestError};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-#[path = "../../src/engine/tests/generate.rs"]
+#[path = "../../src/pdp/evaluate/tests/generate.rs"]
 #[allow(dead_code)]
 mod generate;
 

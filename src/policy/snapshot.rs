@@ -272,7 +272,7 @@ impl Snapshot {
     }
 
     /// Where a policy or template stands.
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "server")]
     pub(crate) fn source_of(&self, id: &PolicyId) -> Option<Place> {
         self.table.place(id)
     }

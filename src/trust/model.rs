@@ -5,6 +5,7 @@
 //! leaves: an [`Assessment`]. What must hold: the same input gives the same bytes; contributions sum to
 //! the composite; a worse or missing signal never raises the composite nor lowers a required level.
 
+pub(crate) mod checked;
 mod acr;
 mod adjustment;
 mod advice;
@@ -20,7 +21,6 @@ mod geo;
 mod input;
 mod level;
 mod method;
-mod model;
 mod number;
 mod reach;
 mod reasons;
@@ -31,6 +31,7 @@ mod tests;
 
 pub use acr::{AmrMeaning, Assurances};
 pub use assessment::{Assessment, Factor, FactorId, LevelStanding, Status};
+pub use checked::Model;
 pub use config::{
     AlternativesConfig, BandsConfig, BehaviorConfig, ClockTime, Day, DeviceConfig, GapConfig,
     IdentityConfig, LevelsConfig, Lists, LocationConfig, MaxAges, MethodConfig, Methods,
@@ -46,7 +47,6 @@ pub use input::{
 };
 pub use level::{Alternative, AlternativeKind, Offer, Proven, StepUp};
 pub use method::{Evidence, Method, MethodSet};
-pub use model::Model;
 pub use number::{Score, ScoreError};
 pub use reach::Role;
 pub use reasons::Reason;

@@ -3,16 +3,18 @@
 pub(crate) mod exchange;
 pub(crate) mod guard;
 use std::any::Any;
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::task::Poll;
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request as HttpRequest, State};
+use axum::handler::Handler;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
-use axum::routing::{MethodRouter, delete, get, patch, post, put};
+use axum::routing::{MethodFilter, MethodRouter, get, on};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::CorsLayer;
 
@@ -45,410 +47,99 @@ pub(super) struct Route {
     handler: MethodRouter<Arc<App>>,
 }
 
-/// Every route of the main listener.
-pub(super) fn table() -> Vec<Route> {
-    let route = |method, path, needs, class, handler| Route {
+impl Route {
+    /// The same for another class than what callers manage.
+    fn of(mut self, class: Class) -> Self {
+        self.class = class;
+        self
+    }
+}
+
+fn route<H: Handler<T, Arc<App>>, T: 'static>(
+    method: Method,
+    path: &'static str,
+    needs: impl Into<Needs>,
+    handler: H,
+) -> Route {
+    // INVARIANT: every method of the table has a filter; another one would serve nothing.
+    let filter = MethodFilter::try_from(method.clone());
+    let handler = filter.map_or_else(|_| MethodRouter::new(), |filter| on(filter, handler));
+    Route {
         method,
         path,
-        needs,
-        class,
+        needs: needs.into(),
+        class: Class::Manage,
         handler,
-    };
-    let needs = Needs::Scope;
+    }
+}
+
+/// Every route of the main listener.
+#[rustfmt::skip]
+pub(super) fn table() -> Vec<Route> {
     vec![
-        route(
-            Method::POST,
-            "/authorize",
-            needs(Scope::Decide),
-            Class::Decide,
-            post(authorize),
-        ),
-        route(
-            Method::GET,
-            "/whoami",
-            Needs::Caller,
-            Class::Manage,
-            get(whoami::whoami),
-        ),
-        route(
-            Method::GET,
-            "/policies",
-            needs(Scope::PoliciesRead),
-            Class::Manage,
-            get(policies::list),
-        ),
-        route(
-            Method::GET,
-            "/policies/{id}",
-            needs(Scope::PoliciesRead),
-            Class::Manage,
-            get(policies::get),
-        ),
-        route(
-            Method::POST,
-            "/admin/reload",
-            needs(Scope::PoliciesWrite),
-            Class::Manage,
-            post(admin::reload),
-        ),
-        route(
-            Method::GET,
-            "/admin/mismatches",
-            needs(Scope::AuditRead),
-            Class::Manage,
-            get(admin::mismatches),
-        ),
-        route(
-            Method::GET,
-            "/revisions",
-            needs(Scope::PoliciesRead),
-            Class::Manage,
-            get(revisions::list),
-        ),
-        route(
-            Method::GET,
-            "/revisions/{sequence}",
-            needs(Scope::PoliciesRead),
-            Class::Manage,
-            get(revisions::get),
-        ),
-        route(
-            Method::GET,
-            "/entities",
-            needs(Scope::EntitiesRead),
-            Class::Manage,
-            get(entities::types),
-        ),
-        route(
-            Method::POST,
-            "/entities",
-            needs(Scope::EntitiesWrite),
-            Class::Manage,
-            post(entities::batch),
-        ),
-        route(
-            Method::GET,
-            "/entities/{type}",
-            needs(Scope::EntitiesRead),
-            Class::Manage,
-            get(entities::list),
-        ),
-        route(
-            Method::GET,
-            "/entities/{type}/{id}",
-            needs(Scope::EntitiesRead),
-            Class::Manage,
-            get(entities::get),
-        ),
-        route(
-            Method::PUT,
-            "/entities/{type}/{id}",
-            needs(Scope::EntitiesWrite),
-            Class::Manage,
-            put(entities::put),
-        ),
-        route(
-            Method::PATCH,
-            "/entities/{type}/{id}",
-            needs(Scope::EntitiesWrite),
-            Class::Manage,
-            patch(entities::patch),
-        ),
-        route(
-            Method::DELETE,
-            "/entities/{type}/{id}",
-            needs(Scope::EntitiesWrite),
-            Class::Manage,
-            delete(entities::delete),
-        ),
-        route(
-            Method::GET,
-            "/keys",
-            needs(Scope::KeysWrite),
-            Class::Manage,
-            get(keys::list),
-        ),
-        route(
-            Method::POST,
-            "/keys",
-            needs(Scope::KeysWrite),
-            Class::Manage,
-            post(keys::create),
-        ),
-        route(
-            Method::POST,
-            "/keys/{id}/rotate",
-            needs(Scope::KeysWrite),
-            Class::Manage,
-            post(keys::rotate),
-        ),
-        route(
-            Method::DELETE,
-            "/keys/{id}",
-            needs(Scope::KeysWrite),
-            Class::Manage,
-            delete(keys::revoke),
-        ),
-        route(
-            Method::GET,
-            "/denials",
-            needs(Scope::SubjectsRead),
-            Class::Manage,
-            get(denials::list),
-        ),
-        route(
-            Method::POST,
-            "/denials",
-            needs(Scope::SubjectsWrite),
-            Class::Manage,
-            post(denials::deny),
-        ),
-        route(
-            Method::DELETE,
-            "/denials",
-            needs(Scope::SubjectsWrite),
-            Class::Manage,
-            delete(denials::remove),
-        ),
-        route(
-            Method::POST,
-            "/events",
-            needs(Scope::Events),
-            Class::Manage,
-            post(events::report),
-        ),
-        route(
-            Method::POST,
-            "/devices",
-            needs(Scope::DevicesWrite),
-            Class::Manage,
-            post(devices::register),
-        ),
-        route(
-            Method::GET,
-            "/devices/{id}",
-            needs(Scope::SubjectsRead),
-            Class::Manage,
-            get(devices::get),
-        ),
-        route(
-            Method::DELETE,
-            "/devices/{id}",
-            needs(Scope::DevicesWrite),
-            Class::Manage,
-            delete(devices::remove),
-        ),
-        route(
-            Method::POST,
-            "/assurance",
-            needs(Scope::AssuranceWrite),
-            Class::Manage,
-            post(assurance::record),
-        ),
-        route(
-            Method::GET,
-            "/subjects",
-            needs(Scope::SubjectsRead),
-            Class::Manage,
-            get(users::held),
-        ),
-        route(
-            Method::GET,
-            "/subjects/{type}/{id}",
-            needs(Scope::SubjectsRead),
-            Class::Manage,
-            get(users::get),
-        ),
-        route(
-            Method::DELETE,
-            "/subjects/{type}/{id}",
-            needs(Scope::SubjectsWrite),
-            Class::Manage,
-            delete(users::erase),
-        ),
-        route(
-            Method::POST,
-            "/subjects/{type}/{id}/remediate",
-            needs(Scope::SubjectsWrite),
-            Class::Manage,
-            post(users::remediate),
-        ),
-        route(
-            Method::POST,
-            "/subjects/{type}/{id}/override",
-            needs(Scope::SubjectsWrite),
-            Class::Manage,
-            post(users::set_override),
-        ),
-        route(
-            Method::DELETE,
-            "/subjects/{type}/{id}/override",
-            needs(Scope::SubjectsWrite),
-            Class::Manage,
-            delete(users::end_override),
-        ),
-        route(
-            Method::PUT,
-            "/subjects/{type}/{id}/account",
-            needs(Scope::SubjectsWrite),
-            Class::Manage,
-            put(users::account),
-        ),
-        route(
-            Method::GET,
-            "/ssf",
-            needs(Scope::SubjectsRead),
-            Class::Manage,
-            get(ssf::list),
-        ),
-        route(
-            Method::POST,
-            "/ssf/{receiver}",
-            Needs::Nothing,
-            Class::Manage,
-            post(ssf::push),
-        ),
-        route(
-            Method::GET,
-            "/webhooks",
-            needs(Scope::WebhooksWrite),
-            Class::Manage,
-            get(webhooks::list),
-        ),
-        route(
-            Method::POST,
-            "/webhooks",
-            needs(Scope::WebhooksWrite),
-            Class::Manage,
-            post(webhooks::create),
-        ),
-        route(
-            Method::GET,
-            "/webhooks/dead",
-            needs(Scope::WebhooksWrite),
-            Class::Manage,
-            get(webhooks::dead),
-        ),
-        route(
-            Method::POST,
-            "/webhooks/dead/replay",
-            needs(Scope::WebhooksWrite),
-            Class::Manage,
-            post(webhooks::replay),
-        ),
-        route(
-            Method::GET,
-            "/webhooks/{name}",
-            needs(Scope::WebhooksWrite),
-            Class::Manage,
-            get(webhooks::show),
-        ),
-        route(
-            Method::PUT,
-            "/webhooks/{name}",
-            needs(Scope::WebhooksWrite),
-            Class::Manage,
-            put(webhooks::update),
-        ),
-        route(
-            Method::DELETE,
-            "/webhooks/{name}",
-            needs(Scope::WebhooksWrite),
-            Class::Manage,
-            delete(webhooks::remove),
-        ),
-        route(
-            Method::POST,
-            "/webhooks/{name}/rotate",
-            needs(Scope::WebhooksWrite),
-            Class::Manage,
-            post(webhooks::rotate),
-        ),
-        route(
-            Method::POST,
-            "/webhooks/{name}/test",
-            needs(Scope::WebhooksWrite),
-            Class::Manage,
-            post(webhooks::test),
-        ),
-        route(
-            Method::GET,
-            "/audit",
-            needs(Scope::AuditRead),
-            Class::Manage,
-            get(audit::status),
-        ),
-        route(
-            Method::GET,
-            "/watch",
-            needs(Scope::Watch),
-            Class::Manage,
-            get(watch::watch),
-        ),
-        route(
-            Method::GET,
-            "/healthz",
-            Needs::Nothing,
-            Class::Operate,
-            get(probes::healthz),
-        ),
-        route(
-            Method::GET,
-            "/readyz",
-            Needs::Nothing,
-            Class::Operate,
-            get(probes::readyz),
-        ),
-        route(
-            Method::GET,
-            "/metrics",
-            needs(Scope::MetricsRead),
-            Class::Operate,
-            get(probes::metrics),
-        ),
+        route(Method::POST, "/authorize", Scope::Decide, authorize).of(Class::Decide),
+        route(Method::GET, "/whoami", Needs::Caller, whoami::whoami),
+        route(Method::GET, "/policies", Scope::PoliciesRead, policies::list),
+        route(Method::GET, "/policies/{id}", Scope::PoliciesRead, policies::get),
+        route(Method::POST, "/admin/reload", Scope::PoliciesWrite, admin::reload),
+        route(Method::GET, "/admin/mismatches", Scope::AuditRead, admin::mismatches),
+        route(Method::GET, "/revisions", Scope::PoliciesRead, revisions::list),
+        route(Method::GET, "/revisions/{sequence}", Scope::PoliciesRead, revisions::get),
+        route(Method::GET, "/entities", Scope::EntitiesRead, entities::types),
+        route(Method::POST, "/entities", Scope::EntitiesWrite, entities::batch),
+        route(Method::GET, "/entities/{type}", Scope::EntitiesRead, entities::list),
+        route(Method::GET, "/entities/{type}/{id}", Scope::EntitiesRead, entities::get),
+        route(Method::PUT, "/entities/{type}/{id}", Scope::EntitiesWrite, entities::put),
+        route(Method::PATCH, "/entities/{type}/{id}", Scope::EntitiesWrite, entities::patch),
+        route(Method::DELETE, "/entities/{type}/{id}", Scope::EntitiesWrite, entities::delete),
+        route(Method::GET, "/keys", Scope::KeysWrite, keys::list),
+        route(Method::POST, "/keys", Scope::KeysWrite, keys::create),
+        route(Method::POST, "/keys/{id}/rotate", Scope::KeysWrite, keys::rotate),
+        route(Method::DELETE, "/keys/{id}", Scope::KeysWrite, keys::revoke),
+        route(Method::GET, "/denials", Scope::SubjectsRead, denials::list),
+        route(Method::POST, "/denials", Scope::SubjectsWrite, denials::deny),
+        route(Method::DELETE, "/denials", Scope::SubjectsWrite, denials::remove),
+        route(Method::POST, "/events", Scope::Events, events::report),
+        route(Method::POST, "/devices", Scope::DevicesWrite, devices::register),
+        route(Method::GET, "/devices/{id}", Scope::SubjectsRead, devices::get),
+        route(Method::DELETE, "/devices/{id}", Scope::DevicesWrite, devices::remove),
+        route(Method::POST, "/assurance", Scope::AssuranceWrite, assurance::record),
+        route(Method::GET, "/subjects", Scope::SubjectsRead, users::held),
+        route(Method::GET, "/subjects/{type}/{id}", Scope::SubjectsRead, users::get),
+        route(Method::DELETE, "/subjects/{type}/{id}", Scope::SubjectsWrite, users::erase),
+        route(Method::POST, "/subjects/{type}/{id}/remediate", Scope::SubjectsWrite, users::remediate),
+        route(Method::POST, "/subjects/{type}/{id}/override", Scope::SubjectsWrite, users::set_override),
+        route(Method::DELETE, "/subjects/{type}/{id}/override", Scope::SubjectsWrite, users::end_override),
+        route(Method::PUT, "/subjects/{type}/{id}/account", Scope::SubjectsWrite, users::account),
+        route(Method::GET, "/ssf", Scope::SubjectsRead, ssf::list),
+        route(Method::POST, "/ssf/{receiver}", Needs::Nothing, ssf::push),
+        route(Method::GET, "/webhooks", Scope::WebhooksWrite, webhooks::list),
+        route(Method::POST, "/webhooks", Scope::WebhooksWrite, webhooks::create),
+        route(Method::GET, "/webhooks/dead", Scope::WebhooksWrite, webhooks::dead),
+        route(Method::POST, "/webhooks/dead/replay", Scope::WebhooksWrite, webhooks::replay),
+        route(Method::GET, "/webhooks/{name}", Scope::WebhooksWrite, webhooks::show),
+        route(Method::PUT, "/webhooks/{name}", Scope::WebhooksWrite, webhooks::update),
+        route(Method::DELETE, "/webhooks/{name}", Scope::WebhooksWrite, webhooks::remove),
+        route(Method::POST, "/webhooks/{name}/rotate", Scope::WebhooksWrite, webhooks::rotate),
+        route(Method::POST, "/webhooks/{name}/test", Scope::WebhooksWrite, webhooks::test),
+        route(Method::GET, "/audit", Scope::AuditRead, audit::status),
+        route(Method::GET, "/watch", Scope::Watch, watch::watch),
+        route(Method::GET, "/healthz", Needs::Nothing, probes::healthz).of(Class::Operate),
+        route(Method::GET, "/readyz", Needs::Nothing, probes::readyz).of(Class::Operate),
+        route(Method::GET, "/metrics", Scope::MetricsRead, probes::metrics).of(Class::Operate),
     ]
 }
 
-/// The paths of the table, each at the place that metrics know it by.
-pub(super) const PATHS: &[&str] = &[
-    "/authorize",
-    "/whoami",
-    "/policies",
-    "/policies/{id}",
-    "/admin/reload",
-    "/admin/mismatches",
-    "/revisions",
-    "/revisions/{sequence}",
-    "/entities",
-    "/entities/{type}",
-    "/entities/{type}/{id}",
-    "/keys",
-    "/keys/{id}/rotate",
-    "/keys/{id}",
-    "/denials",
-    "/webhooks",
-    "/webhooks/dead",
-    "/webhooks/dead/replay",
-    "/webhooks/{name}",
-    "/webhooks/{name}/rotate",
-    "/webhooks/{name}/test",
-    "/events",
-    "/devices",
-    "/devices/{id}",
-    "/assurance",
-    "/subjects",
-    "/subjects/{type}/{id}",
-    "/subjects/{type}/{id}/remediate",
-    "/subjects/{type}/{id}/override",
-    "/subjects/{type}/{id}/account",
-    "/ssf",
-    "/ssf/{receiver}",
-    "/audit",
-    "/watch",
-    "/healthz",
-    "/readyz",
-    "/metrics",
-];
+/// The paths of the table, each at the place that metrics know it by; `/authorize` is the first.
+pub(super) fn paths() -> &'static [&'static str] {
+    static PATHS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+        let mut paths: Vec<_> = table().iter().map(|route| route.path).collect();
+        let mut known = HashSet::new();
+        paths.retain(|path| known.insert(*path));
+        paths
+    });
+    &PATHS
+}
 
 /// The place of `/authorize`.
 const AUTHORIZE: usize = 0;
@@ -585,8 +276,8 @@ async fn caught(answer: impl Future<Output = Response>) -> Response {
 /// Counts what the router answers, refusals and paths that lead nowhere among it.
 async fn measured(State(app): State<Arc<App>>, http: HttpRequest, next: Next) -> Response {
     let matched = http.extensions().get::<MatchedPath>();
-    let place = matched.and_then(|path| PATHS.iter().position(|known| *known == path.as_str()));
-    let exchange = Exchange::begin(&app, place.unwrap_or(PATHS.len()), &http);
+    let place = matched.and_then(|path| paths().iter().position(|known| *known == path.as_str()));
+    let exchange = Exchange::begin(&app, place.unwrap_or(paths().len()), &http);
     let response = next.run(http).await;
     exchange.end(&app, &response);
     response
@@ -623,8 +314,7 @@ fn hardened(mut response: Response) -> Response {
 }
 
 async fn not_found(uri: Uri, http: HttpRequest) -> Response {
-    let known: std::collections::BTreeSet<_> = table().iter().map(|route| route.path).collect();
-    let detail = match crate::base::nearest::nearest(uri.path(), known.iter().copied()) {
+    let detail = match crate::base::nearest::nearest(uri.path(), paths().iter().copied()) {
         Some(near) => format!("there is nothing here; did you mean `{near}`?"),
         None => "there is nothing here".to_owned(),
     };

@@ -2,9 +2,9 @@
 
 use super::adjustment::Adjustment::{self, *};
 use super::assessment::{Assessment, Factor, FactorId, Status};
+use super::checked::Model;
 use super::config::OnMissing;
 use super::input::NetworkClass;
-use super::model::Model;
 use super::number::Score;
 use super::reasons::change;
 

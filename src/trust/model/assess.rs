@@ -5,12 +5,12 @@
 
 use super::assessment::{Assessment, Factor, FactorId, LevelStanding, Status};
 use super::band::band;
+use super::checked::Model;
 use super::composite::Part;
 use super::config::OnMissing;
 use super::factor::{Measure, behavior, device, identity, location, network, sensitivity};
 use super::input::{Band, Identity, Inputs, KnockOuts, Source};
 use super::level::{context_risk, required_level, standing, subject_risk, time_trust};
-use super::model::Model;
 use super::number::Score;
 use crate::base::timestamp::Timestamp;
 

@@ -12,10 +12,10 @@ pub(super) mod sensitivity;
 
 use super::adjustment::Adjustment;
 use super::assessment::Status;
+use super::checked::Model;
 use super::config::OnMissing;
 use super::floors::Floor;
 use super::input::{Evident, Source};
-use super::model::Model;
 use super::number::Score;
 use crate::base::timestamp::Timestamp;
 

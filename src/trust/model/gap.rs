@@ -1,8 +1,8 @@
 //! What a lack of trust demands: requirements by the gap, mitigations by low factors.
 
 use super::assessment::{Assessment, FactorId, Status};
+use super::checked::Model;
 use super::method::{Method, MethodSet};
-use super::model::Model;
 
 /// What a gap demands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,12 +1,12 @@
 //! What the best possible request can reach, so that no requirement is out of everybody's reach.
 
 use super::assessment::Assessment;
+use super::checked::Model;
 use super::config::{Lists, ModelConfig, Preset};
 use super::input::{
     Behavior, Country, Device, DeviceTrust, Identity, Inputs, Listed, Location, Network,
     NetworkClass, Place, Point,
 };
-use super::model::Model;
 use super::number::Score;
 use crate::base::timestamp::Timestamp;
 

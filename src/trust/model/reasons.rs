@@ -9,8 +9,8 @@
 use super::adjustment::Adjustment;
 use super::assess::parts;
 use super::assessment::{Assessment, Factor, FactorId, Status};
+use super::checked::Model;
 use super::config::{OnMissing, Preset};
-use super::model::Model;
 use super::number::{Score, divided};
 
 /// One reason.

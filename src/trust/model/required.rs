@@ -1,7 +1,7 @@
 //! The trust that a resource requires.
 
+use super::checked::Model;
 use super::input::Target;
-use super::model::Model;
 use super::number::Score;
 
 impl Model {

@@ -40,7 +40,7 @@ impl Exchange {
         app.metrics.answered(self.route, status, took);
         #[cfg(feature = "otlp")]
         if let (Some(spans), Some(span)) = (app.spans.get(), self.span) {
-            let route = super::PATHS.get(self.route).copied();
+            let route = super::paths().get(self.route).copied();
             spans.end(span, route, took, response);
         }
     }

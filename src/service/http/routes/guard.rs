@@ -25,6 +25,12 @@ pub(crate) enum Needs {
     Scope(Scope),
 }
 
+impl From<Scope> for Needs {
+    fn from(scope: Scope) -> Self {
+        Self::Scope(scope)
+    }
+}
+
 /// The guard of one route.
 #[derive(Clone)]
 pub(crate) struct Guard {

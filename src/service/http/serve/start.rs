@@ -18,7 +18,7 @@ use crate::service::http::net::connections::Connections;
 use crate::service::http::net::lane::Lane;
 use crate::service::http::net::permits::Places;
 use crate::service::http::observe::metrics::{Capacity, Metrics};
-use crate::service::http::routes::PATHS;
+use crate::service::http::routes::paths;
 use crate::service::net::fetch::{Client, Fetch};
 use crate::service::ssf::Receivers;
 use crate::service::tokens::{Denied, Issuers};
@@ -67,7 +67,7 @@ pub(crate) fn app(config: &Config, store: Option<Store>, clock: Clock) -> Result
     let (webhooks, notices) =
         Webhooks::start(setup).map_err(|message| Fault::new("config", message))?;
     let hosts = config.server.hosts.iter();
-    let metrics = Metrics::new(&config.metrics, PATHS);
+    let metrics = Metrics::new(&config.metrics, paths());
     if let Some(issuers) = &issuers {
         principal::watch(issuers, &metrics);
     }

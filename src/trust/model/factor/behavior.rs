@@ -7,9 +7,9 @@ use super::{DAY, Measure, Sum, age};
 use crate::base::timestamp::Timestamp;
 use crate::trust::model::adjustment::Adjustment;
 use crate::trust::model::assessment::Status;
+use crate::trust::model::checked::Model;
 use crate::trust::model::config::{ModelConfig, OnMissing, RateRule};
 use crate::trust::model::input::{Behavior, Source};
-use crate::trust::model::model::Model;
 use crate::trust::model::number::Score;
 
 pub(crate) fn measure(model: &Model, behavior: &Behavior, now: Timestamp) -> Measure {

@@ -3,8 +3,8 @@
 use super::{DAY, Known, Measure, Sum, age, settle};
 use crate::base::timestamp::Timestamp;
 use crate::trust::model::adjustment::Adjustment;
+use crate::trust::model::checked::Model;
 use crate::trust::model::input::{Device, DeviceTrust};
-use crate::trust::model::model::Model;
 
 pub(crate) fn measure(model: &Model, device: &Device, now: Timestamp) -> Measure {
     let config = model.config();

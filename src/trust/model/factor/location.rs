@@ -8,9 +8,9 @@
 use super::{Known, Measure, Sum, settle};
 use crate::base::timestamp::Timestamp;
 use crate::trust::model::adjustment::Adjustment;
+use crate::trust::model::checked::Model;
 use crate::trust::model::geo::Way;
 use crate::trust::model::input::{Listed, Location, Place};
-use crate::trust::model::model::Model;
 
 /// The factor, and the speed in km/h where it is beyond what is possible.
 pub(crate) fn measure(

@@ -7,8 +7,8 @@ use super::{Known, Measure, Sum, settle};
 use crate::base::timestamp::Timestamp;
 use crate::trust::model::adjustment::Adjustment;
 use crate::trust::model::assessment::Status;
+use crate::trust::model::checked::Model;
 use crate::trust::model::input::{Network, Source};
-use crate::trust::model::model::Model;
 use crate::trust::model::number::Score;
 
 pub(crate) fn measure(model: &Model, network: &Network, now: Timestamp) -> Measure {

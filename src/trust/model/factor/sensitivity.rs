@@ -3,9 +3,9 @@
 
 use super::Measure;
 use crate::trust::model::assessment::Status;
+use crate::trust::model::checked::Model;
 use crate::trust::model::config::Preset;
 use crate::trust::model::input::Source;
-use crate::trust::model::model::Model;
 use crate::trust::model::number::Score;
 
 pub(crate) fn measure(model: &Model, required: Score) -> Measure {

@@ -6,10 +6,10 @@
 use super::validity::standing;
 use crate::base::timestamp::Timestamp;
 use crate::trust::model::assessment::Assessment;
+use crate::trust::model::checked::Model;
 use crate::trust::model::config::Preset;
 use crate::trust::model::input::{Identity, Inputs};
 use crate::trust::model::method::{Evidence, Method, MethodSet};
-use crate::trust::model::model::Model;
 use crate::trust::model::number::Score;
 
 /// What completing a method proves.

@@ -2,9 +2,9 @@
 
 use crate::base::timestamp::Timestamp;
 use crate::trust::model::assessment::{Assessment, Factor, FactorId, Status};
+use crate::trust::model::checked::Model;
 use crate::trust::model::config::{Day, Preset};
 use crate::trust::model::input::{Band, Inputs, SubjectRisk};
-use crate::trust::model::model::Model;
 use crate::trust::model::number::Score;
 
 /// The highest level there is.

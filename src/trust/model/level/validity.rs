@@ -5,9 +5,9 @@
 
 use crate::base::timestamp::Timestamp;
 use crate::trust::model::assessment::LevelStanding;
+use crate::trust::model::checked::Model;
 use crate::trust::model::config::Preset;
 use crate::trust::model::method::{Evidence, Method};
-use crate::trust::model::model::Model;
 
 /// What evidence is worth now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
