@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use smallvec::SmallVec;
 
-use super::event::{Event, EventSubject, Severity};
+use super::event::{Event, EventSubject};
+use super::kind::Severity;
 use crate::base::entity_ref::EntityRef;
 use crate::base::timestamp::Timestamp;
 use crate::trust::model::{

@@ -5,7 +5,6 @@ use super::entries::{all_sessions, subjects, windows};
 use super::events::refused;
 use crate::base::entity_ref::EntityRef;
 use crate::trust::subjects::event::{Event, EventSubject};
-use crate::trust::subjects::kind::Sort;
 use crate::trust::subjects::record::{DeviceState, IpState, SessionState};
 use crate::trust::subjects::store::{ChangeError, SubjectKind};
 use crate::trust::subjects::track::{News, Track, Whose};
@@ -22,7 +21,7 @@ impl Work<'_> {
         event: Event,
         user: Option<EntityRef>,
     ) -> Result<(), ChangeError> {
-        let sort = Sort::of(&event.kind);
+        let sort = event.kind.event_type();
         let subject = &event.subject;
         // Where the event is told apart from others: at the first that takes it.
         let kept = |work: &Self, counts: bool, first: bool| Kept {
