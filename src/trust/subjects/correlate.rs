@@ -52,7 +52,7 @@ impl Tally {
             if let Some(count) = tally.severities.get_mut(severity as usize) {
                 *count += 1;
             }
-            if let Some(highest) = tally.types.get_mut(kept.sort as usize) {
+            if let Some(highest) = tally.types.get_mut(kept.kind as usize) {
                 *highest = (*highest).max(severity);
             }
         }
@@ -141,10 +141,10 @@ mod tests {
     };
     use Severity::{Critical, High, Low, Medium};
 
-    fn kept((at, sort, severity): (i64, EventType, Severity)) -> Kept {
+    fn kept((at, kind, severity): (i64, EventType, Severity)) -> Kept {
         Kept {
             at,
-            sort,
+            kind,
             severity,
             counts: true,
             label: None,
@@ -282,7 +282,7 @@ mod tests {
                 continue;
             }
             let mut risk = Score::ZERO;
-            let types: std::collections::HashSet<_> = group.iter().map(|e| e.sort).collect();
+            let types: std::collections::HashSet<_> = group.iter().map(|e| e.kind).collect();
             if types.len() >= usize::from(config.types) {
                 risk = risk + config.types_risk;
             }

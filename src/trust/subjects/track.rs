@@ -141,15 +141,15 @@ impl Track {
     /// The rules that count events.
     fn count(&mut self, at: Millis, whose: Whose, config: &SignalsConfig, news: &mut News) {
         let rules = &config.rules;
-        let suspicious = |sort: EventType| {
+        let suspicious = |kind: EventType| {
             rules
                 .suspicious_types
                 .iter()
-                .any(|name| name == sort.name())
+                .any(|name| name == kind.name())
         };
         let blocks = config.block.enabled && whose != Whose::Thing;
-        let brute = |sort| sort == EventType::LoginFailed;
-        let limited = |sort| sort == EventType::RateLimitHit;
+        let brute = |kind| kind == EventType::LoginFailed;
+        let limited = |kind| kind == EventType::RateLimitHit;
         self.count_one(
             at,
             &rules.brute_force,
@@ -203,7 +203,7 @@ impl Track {
             .skip(first)
             .take_while(|kept| kept.at <= until);
         let times = within
-            .filter(|kept| kept.counts && of(kept.sort))
+            .filter(|kept| kept.counts && of(kept.kind))
             .map(|kept| kept.at);
         let times: SmallVec<[Millis; 32]> = times.collect();
         let brute_force = kind == FindingKind::BruteForceAttack;

@@ -31,7 +31,7 @@ pub(super) struct Kept {
     #[serde(rename = "t")]
     pub(super) at: Millis,
     #[serde(rename = "k")]
-    pub(super) sort: EventType,
+    pub(super) kind: EventType,
     #[serde(rename = "v")]
     pub(super) severity: Severity,
     /// Whether rules that count events count it for this subject; they do so for one subject only.
@@ -73,7 +73,7 @@ pub(super) struct Window(Vec<Kept>);
 
 impl Kept {
     fn order(&self) -> (Millis, Severity, EventType) {
-        (self.at, self.severity, self.sort)
+        (self.at, self.severity, self.kind)
     }
 }
 

@@ -60,7 +60,7 @@ impl Default for RulesConfig {
             brute_force: medium(5),
             suspicious_requests: medium(10),
             suspicious_types: [EventType::AnomalousApiUsage, EventType::SensitiveDataAccess]
-                .map(|sort| sort.name().to_owned())
+                .map(|kind| kind.name().to_owned())
                 .to_vec(),
             rate_limits: medium(20),
             // Not above what an administrator has to approve; the level is what it demands.

@@ -125,25 +125,25 @@ impl Work<'_> {
     /// The user that an event is about: the one it names, or for what needs one the session's.
     fn user_of(&self, event: &Event) -> Result<Option<EntityRef>, ChangeError> {
         let subject = &event.subject;
-        let sort = event.kind.event_type();
+        let kind = event.kind.event_type();
         let missing = |what: &str| {
-            let message = format!("`{}` needs {what} as its subject", sort.name());
+            let message = format!("`{}` needs {what} as its subject", kind.name());
             Err(refused("no_subject", message))
         };
-        let session_needed = sort == EventType::AssuranceLevelChange;
+        let session_needed = kind == EventType::AssuranceLevelChange;
         if session_needed && subject.session.is_none() {
             return missing("a session");
         }
-        if sort == EventType::DeviceComplianceChange {
+        if kind == EventType::DeviceComplianceChange {
             return match subject.device {
                 Some(_) => Ok(subject.user.clone()),
                 None => missing("a device"),
             };
         }
-        if sort.security() || subject.user.is_some() {
+        if kind.security() || subject.user.is_some() {
             return Ok(subject.user.clone());
         }
-        if sort == EventType::SessionRevoked && subject.session.is_some() {
+        if kind == EventType::SessionRevoked && subject.session.is_some() {
             return Ok(None);
         }
         // Only what is of a session by its nature is its user's; all else would depend on what was known

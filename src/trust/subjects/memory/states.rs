@@ -30,7 +30,7 @@ impl Work<'_> {
         let at = self.no_later(event.at);
         let kept = Kept {
             at,
-            sort: event.kind.event_type(),
+            kind: event.kind.event_type(),
             severity: event.severity,
             counts: false,
             label: Some(self.label(&event)),
