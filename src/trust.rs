@@ -5,6 +5,7 @@
 //! wrong with it. It is part of a snapshot, and its hash part of the revision.
 
 // In the order of imports.
+mod device;
 pub mod model;
 pub mod subjects;
 pub(crate) mod geo;

@@ -15,7 +15,7 @@ use crate::request::{Authentication, Request, Signals};
 use crate::trust::Trust;
 use crate::trust::geo::GeoSource;
 use crate::trust::model::{
-    Authenticated, Country, Device, DeviceTrust, Evident, Identity, Indicators, Inputs, KnockOuts,
+    Authenticated, Country, Device, DeviceFacts, Evident, Identity, Indicators, Inputs, KnockOuts,
     Location, Network, Source, SubjectRisk,
 };
 use crate::trust::subjects::{Ask, DeviceStanding, SignalStore, Standing};
@@ -211,6 +211,21 @@ impl Both {
         self.pick((asserted, stored), |one, other| one || other)
     }
 
+    /// What is known of a device.
+    fn facts(&mut self, asserted: DeviceFacts, stored: DeviceFacts) -> DeviceFacts {
+        let (one, other) = (asserted, stored);
+        DeviceFacts {
+            trust: self.pick((one.trust, other.trust), std::cmp::min),
+            // The later scan is not a contradiction.
+            last_scan: worse(one.last_scan, other.last_scan),
+            jailbroken: self.bad(one.jailbroken, other.jailbroken),
+            current_os: self.good(one.current_os, other.current_os),
+            managed: self.good(one.managed, other.managed),
+            certificate: self.good(one.certificate, other.certificate),
+            indicators: self.pick((one.indicators, other.indicators), Indicators::and),
+        }
+    }
+
     fn evident(&self, observed: Option<Timestamp>) -> Evident {
         Evident {
             source: self.source,
@@ -278,13 +293,8 @@ fn device(request: &Request, signals: Option<&Signals>, standing: &Standing) -> 
     let stored = standing.device.map(|device| match device.registered {
         true => device,
         false => DeviceStanding {
-            jailbroken: device.jailbroken.filter(|jailbroken| *jailbroken),
-            current_os: device.current_os.filter(|current| !current),
-            managed: device.managed.filter(|managed| !managed),
-            certificate: device.certificate.filter(|shown| !shown),
-            indicators: device.indicators,
-            reported: device.reported,
-            ..DeviceStanding::default()
+            facts: device.facts.adverse(),
+            ..device
         },
     });
     let named = request
@@ -299,47 +309,20 @@ fn device(request: &Request, signals: Option<&Signals>, standing: &Standing) -> 
         None if unknown => Some(false),
         said => both.good(said, registered),
     };
-    let trust = (said.and_then(|s| s.trust), stored.and_then(|d| d.trust));
-    let scan = (
-        said.and_then(|s| s.last_scan),
-        stored.and_then(|d| d.last_scan),
+    let facts = both.facts(
+        said.map(|said| said.facts).unwrap_or_default(),
+        stored.map(|device| device.facts).unwrap_or_default(),
     );
-    let indicators = (
-        said.and_then(|s| s.indicators),
-        stored.and_then(|d| d.indicators),
-    );
-    let mut device = Device {
-        identified: said.is_some() || named,
-        registered,
-        trust: both.pick(trust, |a: DeviceTrust, b| a.min(b)),
-        // The later scan is not a contradiction.
-        last_scan: worse(scan.0, scan.1),
-        jailbroken: both.bad(
-            said.and_then(|s| s.jailbroken),
-            stored.and_then(|d| d.jailbroken),
-        ),
-        current_os: both.good(
-            said.and_then(|s| s.current_os),
-            stored.and_then(|d| d.current_os),
-        ),
-        managed: both.good(said.and_then(|s| s.managed), stored.and_then(|d| d.managed)),
-        certificate: both.good(
-            said.and_then(|s| s.certificate),
-            stored.and_then(|d| d.certificate),
-        ),
-        indicators: both.pick(indicators, |a: Indicators, b: Indicators| Indicators {
-            compromised_os: a.compromised_os || b.compromised_os,
-            outdated_os: a.outdated_os || b.outdated_os,
-            no_screen_lock: a.no_screen_lock || b.no_screen_lock,
-        }),
-        evident: Evident::default(),
-    };
     let observed = match (said, stored) {
         (Some(_), _) => signals.and_then(|signals| signals.observed_at),
         (None, stored) => stored.and_then(|device| device.reported),
     };
-    device.evident = both.evident(observed);
-    device
+    Device {
+        identified: said.is_some() || named,
+        registered,
+        facts,
+        evident: both.evident(observed),
+    }
 }
 
 fn location(

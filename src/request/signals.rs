@@ -8,7 +8,9 @@ use serde_json::{Map, Value};
 
 use crate::base::json::{InputFault, drop_nulls, kind, pointer, shown, unknown_members};
 use crate::base::timestamp::Timestamp;
-use crate::trust::model::{Band, Country, DeviceTrust, Indicators, NetworkClass, Point};
+use crate::trust::model::{
+    Band, Country, DeviceFacts, DeviceTrust, Indicators, NetworkClass, Point,
+};
 
 /// What a caller says of the circumstances of a request. `None` is unknown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -45,22 +47,10 @@ pub struct Signals {
 pub struct DeviceSignals {
     /// It is registered to the principal.
     pub registered: Option<bool>,
-    /// How far it is trusted.
-    pub trust: Option<DeviceTrust>,
-    /// When it was last scanned.
-    pub last_scan: Option<Timestamp>,
-    /// It is jailbroken or rooted.
-    pub jailbroken: Option<bool>,
-    /// Its operating system is current.
-    pub current_os: Option<bool>,
-    /// It is managed.
-    pub managed: Option<bool>,
-    /// It showed a device certificate.
-    pub certificate: Option<bool>,
+    /// What is said of it as such.
+    pub facts: DeviceFacts,
     /// It complies with the organisation's rules.
     pub compliant: Option<bool>,
-    /// Weaknesses of its posture, where they were looked for.
-    pub indicators: Option<Indicators>,
 }
 
 const MEMBERS: &[&str] = &[
@@ -153,24 +143,29 @@ impl Signals {
 }
 
 fn device_signals(device: &mut Members) -> DeviceSignals {
-    DeviceSignals {
+    let mut signals = DeviceSignals {
         registered: device.flag("registered"),
-        trust: device.word(
-            "trust",
-            &[
-                ("low", DeviceTrust::Low),
-                ("medium", DeviceTrust::Medium),
-                ("high", DeviceTrust::High),
-            ],
-        ),
-        last_scan: device.time("lastScan"),
-        jailbroken: device.flag("jailbroken"),
-        current_os: device.flag("currentOs"),
-        managed: device.flag("managed"),
-        certificate: device.flag("certificate"),
+        facts: DeviceFacts {
+            trust: device.word(
+                "trust",
+                &[
+                    ("low", DeviceTrust::Low),
+                    ("medium", DeviceTrust::Medium),
+                    ("high", DeviceTrust::High),
+                ],
+            ),
+            last_scan: device.time("lastScan"),
+            jailbroken: device.flag("jailbroken"),
+            current_os: device.flag("currentOs"),
+            managed: device.flag("managed"),
+            certificate: device.flag("certificate"),
+            indicators: None,
+        },
         compliant: device.flag("compliant"),
-        indicators: device.indicators("indicators"),
-    }
+    };
+    // Faults are in the order of reading, and the indicators come last.
+    signals.facts.indicators = device.indicators("indicators");
+    signals
 }
 
 /// The members of one object, taken out one by one.
@@ -291,15 +286,9 @@ impl Members {
         };
         let mut indicators = Indicators::default();
         for (n, item) in list.iter().take(100).enumerate() {
-            match item.as_str() {
-                Some("compromised_os") => indicators.compromised_os = true,
-                Some("outdated_os") => indicators.outdated_os = true,
-                Some("no_screen_lock") => indicators.no_screen_lock = true,
-                _ => self.item(
-                    name,
-                    n,
-                    "is none of `compromised_os`, `outdated_os`, `no_screen_lock`",
-                ),
+            if !item.as_str().is_some_and(|name| indicators.add(name)) {
+                let detail = "is none of `compromised_os`, `outdated_os`, `no_screen_lock`";
+                self.item(name, n, detail);
             }
         }
         Some(indicators)
@@ -376,8 +365,9 @@ mod tests {
         assert_eq!(signals.mfa_enrolled, Some(true));
         assert_eq!(signals.mfa_verified, None);
         let device = signals.device.unwrap();
-        assert_eq!((device.jailbroken, device.managed), (Some(false), None));
-        assert!(device.indicators.unwrap().no_screen_lock);
+        let facts = device.facts;
+        assert_eq!((facts.jailbroken, facts.managed), (Some(false), None));
+        assert!(facts.indicators.unwrap().no_screen_lock);
         assert_eq!(signals.country.unwrap().as_str(), "NL");
         let point = Point {
             latitude: 52_370_000,

@@ -29,6 +29,7 @@ mod required;
 #[cfg(test)]
 mod tests;
 
+pub use crate::trust::device::{DeviceFacts, DeviceTrust, Indicators};
 pub use acr::{AmrMeaning, Assurances};
 pub use assessment::{Assessment, Factor, FactorId, LevelStanding, Status};
 pub use checked::Model;
@@ -41,9 +42,8 @@ pub use config::{
 };
 pub use gap::{Mitigation, MitigationKind, Requirement, RequirementKind};
 pub use input::{
-    Authenticated, Band, Behavior, Country, Device, DeviceTrust, Evident, Identity, Indicators,
-    Inputs, KnockOuts, Listed, Location, Network, NetworkClass, Place, Point, Sighting, Source,
-    SubjectRisk, Target,
+    Authenticated, Band, Behavior, Country, Device, Evident, Identity, Inputs, KnockOuts, Listed,
+    Location, Network, NetworkClass, Place, Point, Sighting, Source, SubjectRisk, Target,
 };
 pub use level::{Alternative, AlternativeKind, Offer, Proven, StepUp};
 pub use method::{Evidence, Method, MethodSet};

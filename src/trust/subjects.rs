@@ -17,7 +17,6 @@ mod finding;
 mod kind;
 mod latest;
 mod memory;
-pub(crate) mod names;
 mod places;
 mod profile;
 mod rates;
@@ -35,7 +34,9 @@ pub use config::{
 #[cfg(feature = "state-dir")]
 pub(crate) use durable::DurableSignals;
 
-pub use event::{CredentialChange, Event, EventKind, EventSubject, Severity};
+pub use event::{Event, EventSubject};
+pub(crate) use kind::EventType;
+pub use kind::{CredentialChange, EventKind, Severity};
 pub use memory::{MemorySignals, NoticeSink};
 pub use store::{
     Ask, AssuranceRecord, Change, ChangeError, DeviceRecord, DeviceStanding, EventAnswer,

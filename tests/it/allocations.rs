@@ -1,6 +1,6 @@
 //! A decision that needs no memory takes none.
 
-use deodar::score::{Country, Evidence, Method, NetworkClass};
+use deodar::score::{Country, DeviceFacts, Evidence, Method, NetworkClass};
 use deodar::signals::{AssuranceRecord, Change, DeviceRecord};
 use deodar::{
     ClassificationRule, Client, Enforcement, EntityRef, NetworkRule, Pdp, PdpBuilder, Request,
@@ -126,7 +126,10 @@ fn a_warm_scored_decision_allocates_nothing() {
         let device = DeviceRecord {
             id: "laptop".to_owned(),
             user: Some(user.clone()),
-            jailbroken: Some(false),
+            facts: DeviceFacts {
+                jailbroken: Some(false),
+                ..DeviceFacts::default()
+            },
             ..DeviceRecord::default()
         };
         signals.change(Change::Device(device), now).unwrap();

@@ -1,7 +1,7 @@
 //! Trust in decisions, through the library: requirements of permits, floors and their modes, knock-outs,
 //! injected context, and that every offered step-up is one.
 
-use deodar::score::{Band, Country, DeviceTrust, Method, NetworkClass, Score};
+use deodar::score::{Band, Country, DeviceFacts, DeviceTrust, Method, NetworkClass, Score};
 use deodar::{
     Authentication, Caller, Cause, Client, Decision, DeviceSignals, EnforceRule, Enforcement,
     Handles, InlineRule, NetworkRule, Outcome, Pdp, PdpBuilder, Request, RequestBuilder, Scope,
@@ -63,14 +63,16 @@ pub(crate) fn best() -> Signals {
         suspicious_activity: Some(false),
         device: Some(DeviceSignals {
             registered: Some(true),
-            trust: Some(DeviceTrust::High),
-            last_scan: Some("2026-03-09T10:00:00Z".parse().unwrap()),
-            jailbroken: Some(false),
-            current_os: Some(true),
-            managed: Some(true),
-            certificate: Some(true),
+            facts: DeviceFacts {
+                trust: Some(DeviceTrust::High),
+                last_scan: Some("2026-03-09T10:00:00Z".parse().unwrap()),
+                jailbroken: Some(false),
+                current_os: Some(true),
+                managed: Some(true),
+                certificate: Some(true),
+                indicators: None,
+            },
             compliant: Some(true),
-            indicators: None,
         }),
         country: Country::new("NO"),
         mutual_tls: Some(true),
@@ -308,11 +310,14 @@ fn somebody_elses_device_speaks_only_against_the_request() {
         let record = deodar::signals::DeviceRecord {
             id: id.to_owned(),
             user: Some(deodar::EntityRef::new("User", "bo").unwrap()),
-            trust: Some(DeviceTrust::High),
-            jailbroken: Some(!good),
-            current_os: Some(good),
-            managed: Some(good),
-            certificate: Some(good),
+            facts: DeviceFacts {
+                trust: Some(DeviceTrust::High),
+                jailbroken: Some(!good),
+                current_os: Some(good),
+                managed: Some(good),
+                certificate: Some(good),
+                ..DeviceFacts::default()
+            },
             ..deodar::signals::DeviceRecord::default()
         };
         let change = deodar::signals::Change::Device(record);
@@ -566,12 +571,15 @@ fn any_signals() -> impl Strategy<Value = Signals> {
         .prop_map(
             |(registered, jailbroken, current_os, managed, trust, scanned)| DeviceSignals {
                 registered,
-                trust,
-                jailbroken,
-                current_os,
-                managed,
-                last_scan: scanned
-                    .map(|days| Timestamp::from_millis(now().as_millis() - days * 86_400_000)),
+                facts: DeviceFacts {
+                    trust,
+                    jailbroken,
+                    current_os,
+                    managed,
+                    last_scan: scanned
+                        .map(|days| Timestamp::from_millis(now().as_millis() - days * 86_400_000)),
+                    ..DeviceFacts::default()
+                },
                 ..DeviceSignals::default()
             },
         );

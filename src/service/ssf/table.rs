@@ -58,15 +58,21 @@ pub(super) fn meaning(
 
 type Read = Option<Result<Meaning, String>>;
 
-fn event(kind: EventKind, severity: Severity) -> Read {
-    Some(Ok(Meaning::Event(kind, severity, About::Named)))
+/// An event of a state, which is as severe as it usually is.
+fn event(kind: EventKind, about: About) -> Result<Meaning, String> {
+    let severity = kind.usual_severity().ok_or("it has no usual severity")?;
+    Ok(Meaning::Event(kind, severity, about))
+}
+
+fn plain(kind: EventKind) -> Read {
+    Some(event(kind, About::Named))
 }
 
 fn caep(name: &str, payload: &Map<String, Value>, levels: &BTreeMap<String, u8>) -> Read {
     match name {
-        "session-revoked" => event(EventKind::SessionRevoked, Severity::Medium),
-        "session-established" => event(EventKind::SessionEstablished, Severity::Low),
-        "token-claims-change" => event(EventKind::TokenClaimsChange, Severity::Low),
+        "session-revoked" => plain(EventKind::SessionRevoked),
+        "session-established" => plain(EventKind::SessionEstablished),
+        "token-claims-change" => plain(EventKind::TokenClaimsChange),
         "session-presented" => Some(Ok(Meaning::Nothing)),
         "credential-change" => Some(credential_change(payload)),
         "assurance-level-change" => Some(assurance_level_change(payload, levels)),
@@ -79,22 +85,15 @@ fn caep(name: &str, payload: &Map<String, Value>, levels: &BTreeMap<String, u8>)
 fn risc(name: &str, payload: &Map<String, Value>) -> Read {
     match name {
         // What was purged does not come back by itself; an operator can erase it.
-        "account-disabled" | "account-purged" => event(EventKind::AccountDisabled, Severity::High),
-        "account-enabled" => event(EventKind::AccountEnabled, Severity::Low),
-        "credential-compromise" => event(EventKind::CredentialCompromise, Severity::Critical),
+        "account-disabled" | "account-purged" => plain(EventKind::AccountDisabled),
+        "account-enabled" => plain(EventKind::AccountEnabled),
+        "credential-compromise" => plain(EventKind::CredentialCompromise),
         // The credential that there is must not be relied on any more.
-        "account-credential-change-required" => event(
-            EventKind::CredentialChange {
-                method: None,
-                change: CredentialChange::Revoke,
-            },
-            Severity::Medium,
-        ),
-        "sessions-revoked" => Some(Ok(Meaning::Event(
-            EventKind::SessionRevoked,
-            Severity::Medium,
-            About::User,
-        ))),
+        "account-credential-change-required" => plain(EventKind::CredentialChange {
+            method: None,
+            change: CredentialChange::Revoke,
+        }),
+        "sessions-revoked" => Some(event(EventKind::SessionRevoked, About::User)),
         "identifier-changed"
         | "identifier-recycled"
         | "opt-in"
@@ -131,13 +130,8 @@ fn required<'a>(payload: &'a Map<String, Value>, name: &str) -> Result<&'a str, 
 }
 
 fn credential_change(payload: &Map<String, Value>) -> Result<Meaning, String> {
-    let change = match required(payload, "change_type")? {
-        "create" => CredentialChange::Create,
-        "update" => CredentialChange::Update,
-        "revoke" => CredentialChange::Revoke,
-        "delete" => CredentialChange::Delete,
-        _ => return Err("`change_type` is create, update, revoke or delete".to_owned()),
-    };
+    let change = CredentialChange::from_name(required(payload, "change_type")?)
+        .ok_or("`change_type` is create, update, revoke or delete")?;
     let method = match required(payload, "credential_type")? {
         "password" => Some(Method::PasswordConfirmation),
         "fido2-platform" | "fido2-roaming" | "fido-u2f" => Some(Method::Webauthn),
@@ -145,12 +139,7 @@ fn credential_change(payload: &Map<String, Value>) -> Result<Meaning, String> {
         // Others do not say which of our methods they are for.
         _ => None,
     };
-    let severity = match change {
-        CredentialChange::Create | CredentialChange::Update => Severity::Low,
-        CredentialChange::Revoke | CredentialChange::Delete => Severity::Medium,
-    };
-    let kind = EventKind::CredentialChange { method, change };
-    Ok(Meaning::Event(kind, severity, About::Named))
+    event(EventKind::CredentialChange { method, change }, About::Named)
 }
 
 fn assurance_level_change(
@@ -164,14 +153,11 @@ fn assurance_level_change(
         let nist = namespace.eq_ignore_ascii_case("NIST-AAL");
         nist.then(|| level_of(current)).flatten()
     });
-    Ok(match known {
-        Some(level) => {
-            let kind = EventKind::AssuranceLevelChange { level };
-            Meaning::Event(kind, Severity::Low, About::Named)
-        }
+    match known {
+        Some(level) => event(EventKind::AssuranceLevelChange { level }, About::Named),
         // Another scale, such as one of identity proofing: it says nothing about the authentication.
-        None => Meaning::Nothing,
-    })
+        None => Ok(Meaning::Nothing),
+    }
 }
 
 /// The authentication level of an authenticator assurance level of NIST SP 800-63B by its name, such as
@@ -188,20 +174,22 @@ pub(crate) fn level_of(name: &str) -> Option<u8> {
 }
 
 fn device_compliance_change(payload: &Map<String, Value>) -> Result<Meaning, String> {
-    let (compliant, severity) = match required(payload, "current_status")? {
-        "compliant" => (true, Severity::Low),
-        "not-compliant" => (false, Severity::High),
+    let compliant = match required(payload, "current_status")? {
+        "compliant" => true,
+        "not-compliant" => false,
         _ => return Err("`current_status` is compliant or not-compliant".to_owned()),
     };
-    let kind = EventKind::DeviceComplianceChange { compliant };
-    Ok(Meaning::Event(kind, severity, About::Named))
+    event(
+        EventKind::DeviceComplianceChange { compliant },
+        About::Named,
+    )
 }
 
 fn risk_level_change(payload: &Map<String, Value>) -> Result<Meaning, String> {
-    let (level, severity) = match required(payload, "current_level")? {
-        "LOW" => (Band::Low, Severity::Low),
-        "MEDIUM" => (Band::Medium, Severity::Medium),
-        "HIGH" => (Band::High, Severity::High),
+    let level = match required(payload, "current_level")? {
+        "LOW" => Band::Low,
+        "MEDIUM" => Band::Medium,
+        "HIGH" => Band::High,
         _ => return Err("`current_level` is LOW, MEDIUM or HIGH".to_owned()),
     };
     let about = match text(payload, "principal") {
@@ -211,8 +199,7 @@ fn risk_level_change(payload: &Map<String, Value>) -> Result<Meaning, String> {
         // Of a tenant, a unit or a group: nobody in particular.
         Some(_) => return Ok(Meaning::Nothing),
     };
-    let kind = EventKind::RiskLevelChange { level };
-    Ok(Meaning::Event(kind, severity, about))
+    event(EventKind::RiskLevelChange { level }, about)
 }
 
 #[cfg(test)]

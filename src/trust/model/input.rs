@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use super::method::{Evidence, MethodSet};
 use super::number::Score;
 use crate::base::timestamp::Timestamp;
+use crate::trust::device::DeviceFacts;
 
 /// Everything that a score is made of, besides the configuration and the instant.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -108,31 +109,6 @@ pub struct Identity {
     pub evident: Evident,
 }
 
-/// How far a registered device is trusted.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum DeviceTrust {
-    /// Nothing is added.
-    Low,
-    /// Something is.
-    Medium,
-    /// More is.
-    High,
-}
-
-/// Weaknesses of a device's posture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Indicators {
-    /// `compromised_os`.
-    pub compromised_os: bool,
-    /// `outdated_os`.
-    pub outdated_os: bool,
-    /// `no_screen_lock`.
-    pub no_screen_lock: bool,
-}
-
 /// About the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Device {
@@ -140,20 +116,8 @@ pub struct Device {
     pub identified: bool,
     /// Whether it is registered to this principal.
     pub registered: Option<bool>,
-    /// How far it is trusted, once registered.
-    pub trust: Option<DeviceTrust>,
-    /// When it was last scanned.
-    pub last_scan: Option<Timestamp>,
-    /// Whether it is jailbroken or rooted.
-    pub jailbroken: Option<bool>,
-    /// Whether its operating system is current.
-    pub current_os: Option<bool>,
-    /// Whether it is managed.
-    pub managed: Option<bool>,
-    /// Whether it showed a device certificate.
-    pub certificate: Option<bool>,
-    /// Weaknesses of its posture, where they were looked for.
-    pub indicators: Option<Indicators>,
+    /// What is known of it as such.
+    pub facts: DeviceFacts,
     /// Where this comes from.
     pub evident: Evident,
 }

@@ -4,11 +4,12 @@ use super::assessment::Assessment;
 use super::checked::Model;
 use super::config::{Lists, ModelConfig, Preset};
 use super::input::{
-    Behavior, Country, Device, DeviceTrust, Identity, Inputs, Listed, Location, Network,
-    NetworkClass, Place, Point,
+    Behavior, Country, Device, Identity, Inputs, Listed, Location, Network, NetworkClass, Place,
+    Point,
 };
 use super::number::Score;
 use crate::base::timestamp::Timestamp;
+use crate::trust::device::{DeviceFacts, DeviceTrust};
 
 /// A role as the factor `identity` knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -90,12 +91,15 @@ pub(super) fn best(config: &ModelConfig, lists: &Lists, role: Role, now: Timesta
         device: Device {
             identified: true,
             registered: Some(true),
-            trust: Some(DeviceTrust::High),
-            last_scan: Some(now),
-            jailbroken: Some(false),
-            current_os: Some(true),
-            managed: Some(true),
-            certificate: Some(true),
+            facts: DeviceFacts {
+                trust: Some(DeviceTrust::High),
+                last_scan: Some(now),
+                jailbroken: Some(false),
+                current_os: Some(true),
+                managed: Some(true),
+                certificate: Some(true),
+                ..DeviceFacts::default()
+            },
             ..Device::default()
         },
         location: Location {

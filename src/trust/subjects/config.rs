@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use span::Span;
 
-use super::event::Severity;
+use super::kind::Severity;
 use crate::trust::model::Score;
 
 /// Every number of signals.

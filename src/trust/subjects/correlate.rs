@@ -5,8 +5,7 @@
 //! adding trifles.
 
 use super::config::CorrelationConfig;
-use super::event::Severity;
-use super::kind::SECURITY;
+use super::kind::{EventType, Severity};
 use super::window::Kept;
 use crate::trust::model::Score;
 
@@ -41,7 +40,7 @@ pub(super) fn risk(events: &[Kept], config: &CorrelationConfig) -> Score {
 struct Tally {
     events: u32,
     severities: [u32; 5],
-    types: [u32; SECURITY],
+    types: [u32; EventType::ALL.len()],
 }
 
 impl Tally {
@@ -53,7 +52,7 @@ impl Tally {
             if let Some(count) = tally.severities.get_mut(severity as usize) {
                 *count += 1;
             }
-            if let Some(highest) = tally.types.get_mut(kept.sort as usize) {
+            if let Some(highest) = tally.types.get_mut(kept.kind as usize) {
                 *highest = (*highest).max(severity);
             }
         }
@@ -134,19 +133,18 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trust::subjects::kind::Sort;
     use proptest::prelude::*;
 
-    use Severity::{Critical, High, Low, Medium};
-    use Sort::{
+    use EventType::{
         LoginFailed as Login, MfaBypassAttempt as Mfa, PrivilegeEscalation as Escalation,
         RateLimitHit as Rate,
     };
+    use Severity::{Critical, High, Low, Medium};
 
-    fn kept((at, sort, severity): (i64, Sort, Severity)) -> Kept {
+    fn kept((at, kind, severity): (i64, EventType, Severity)) -> Kept {
         Kept {
             at,
-            sort,
+            kind,
             severity,
             counts: true,
             label: None,
@@ -154,7 +152,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(events: &[(i64, Sort, Severity)], expect: i32) {
+    fn check(events: &[(i64, EventType, Severity)], expect: i32) {
         let events: Vec<_> = events.iter().copied().map(kept).collect();
         let risk = risk(&events, &CorrelationConfig::default());
         assert_eq!(risk.ten_thousandths(), expect);
@@ -260,10 +258,16 @@ mod tests {
         check(&events, 8_000);
     }
 
-    fn any_event() -> impl Strategy<Value = (i64, Sort, Severity)> {
+    fn any_event() -> impl Strategy<Value = (i64, EventType, Severity)> {
         (
             0..10 * MINUTES,
-            prop::sample::select(vec![Login, Mfa, Escalation, Rate, Sort::SuspiciousLocation]),
+            prop::sample::select(vec![
+                Login,
+                Mfa,
+                Escalation,
+                Rate,
+                EventType::SuspiciousLocation,
+            ]),
             prop::sample::select(vec![Low, Medium, High, Critical]),
         )
     }
@@ -278,7 +282,7 @@ mod tests {
                 continue;
             }
             let mut risk = Score::ZERO;
-            let types: std::collections::HashSet<_> = group.iter().map(|e| e.sort).collect();
+            let types: std::collections::HashSet<_> = group.iter().map(|e| e.kind).collect();
             if types.len() >= usize::from(config.types) {
                 risk = risk + config.types_risk;
             }

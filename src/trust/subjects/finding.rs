@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::decay::decayed;
-use super::event::Severity;
+use super::kind::Severity;
 use super::store::FindingKind;
 use super::window::{Millis, NEVER, never, no_time};
 use crate::base::hex::hex;

@@ -1,141 +1,280 @@
-//! The types of events as they are kept: one byte, a name, and which of them count for what.
+//! The table of events: every type with its name, its number, what it says of whom, how severe it usually is
+//! and which scope it takes.
 
 use serde::de::{self, Deserializer};
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::event::EventKind;
+use crate::base::caller::Scope;
+use crate::trust::model::{Band, Method};
 
-/// A type of event without what it carries. The numbers are those of records on disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(u8)]
-pub(super) enum Sort {
-    LoginFailed = 0,
-    SuspiciousLocation = 1,
-    MfaBypassAttempt = 2,
-    AnomalousApiUsage = 3,
-    SensitiveDataAccess = 4,
-    PrivilegeEscalation = 5,
-    SuspiciousNetworkTraffic = 6,
-    SystemCompromiseIndicator = 7,
-    RateLimitHit = 8,
-    SessionRevoked = 9,
-    SessionEstablished = 10,
-    TokenClaimsChange = 11,
-    CredentialChange = 12,
-    AssuranceLevelChange = 13,
-    DeviceComplianceChange = 14,
-    RiskLevelChange = 15,
-    AccountDisabled = 16,
-    AccountEnabled = 17,
-    CredentialCompromise = 18,
+/// How severe an event is.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// 1.
+    Low,
+    /// 2.
+    Medium,
+    /// 3.
+    High,
+    /// 4.
+    Critical,
 }
 
-/// How many types are security events; they come first.
-pub(super) const SECURITY: usize = 9;
+impl Severity {
+    const ALL: [Self; 4] = [Self::Low, Self::Medium, Self::High, Self::Critical];
 
-impl Sort {
-    const ALL: [(Self, &'static str); 19] = [
-        (Self::LoginFailed, "auth.login_failed"),
-        (Self::SuspiciousLocation, "auth.suspicious_location"),
-        (Self::MfaBypassAttempt, "auth.mfa_bypass_attempt"),
-        (Self::AnomalousApiUsage, "app.anomalous_api_usage"),
-        (Self::SensitiveDataAccess, "app.sensitive_data_access"),
-        (Self::PrivilegeEscalation, "app.privilege_escalation"),
-        (
-            Self::SuspiciousNetworkTraffic,
-            "infra.suspicious_network_traffic",
-        ),
-        (
-            Self::SystemCompromiseIndicator,
-            "infra.system_compromise_indicator",
-        ),
-        (Self::RateLimitHit, "rate_limit.hit"),
-        (Self::SessionRevoked, "session-revoked"),
-        (Self::SessionEstablished, "session-established"),
-        (Self::TokenClaimsChange, "token-claims-change"),
-        (Self::CredentialChange, "credential-change"),
-        (Self::AssuranceLevelChange, "assurance-level-change"),
-        (Self::DeviceComplianceChange, "device-compliance-change"),
-        (Self::RiskLevelChange, "risk-level-change"),
-        (Self::AccountDisabled, "account-disabled"),
-        (Self::AccountEnabled, "account-enabled"),
-        (Self::CredentialCompromise, "credential-compromise"),
-    ];
-
-    pub(super) fn of(kind: &EventKind) -> Self {
-        match kind {
-            EventKind::LoginFailed => Self::LoginFailed,
-            EventKind::SuspiciousLocation => Self::SuspiciousLocation,
-            EventKind::MfaBypassAttempt => Self::MfaBypassAttempt,
-            EventKind::AnomalousApiUsage => Self::AnomalousApiUsage,
-            EventKind::SensitiveDataAccess => Self::SensitiveDataAccess,
-            EventKind::PrivilegeEscalation => Self::PrivilegeEscalation,
-            EventKind::SuspiciousNetworkTraffic => Self::SuspiciousNetworkTraffic,
-            EventKind::SystemCompromiseIndicator => Self::SystemCompromiseIndicator,
-            EventKind::RateLimitHit => Self::RateLimitHit,
-            EventKind::SessionRevoked => Self::SessionRevoked,
-            EventKind::SessionEstablished => Self::SessionEstablished,
-            EventKind::TokenClaimsChange => Self::TokenClaimsChange,
-            EventKind::CredentialChange { .. } => Self::CredentialChange,
-            EventKind::AssuranceLevelChange { .. } => Self::AssuranceLevelChange,
-            EventKind::DeviceComplianceChange { .. } => Self::DeviceComplianceChange,
-            EventKind::RiskLevelChange { .. } => Self::RiskLevelChange,
-            EventKind::AccountDisabled => Self::AccountDisabled,
-            EventKind::AccountEnabled => Self::AccountEnabled,
-            EventKind::CredentialCompromise => Self::CredentialCompromise,
+    /// `low`, `medium`, `high`, `critical`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
         }
     }
 
-    /// The name in `POST /events`.
-    pub(super) fn name(self) -> &'static str {
-        let mut all = Self::ALL.iter();
-        all.find(|(sort, _)| *sort == self)
-            .map_or("", |(_, name)| name)
+    /// The severity of this name.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.as_str() == name)
     }
+}
 
-    pub(super) fn from_name(name: &str) -> Option<Self> {
-        let mut all = Self::ALL.iter();
-        all.find(|(_, other)| *other == name).map(|(sort, _)| *sort)
+/// How a credential changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CredentialChange {
+    /// It was enrolled.
+    Create,
+    /// It was changed.
+    Update,
+    /// It was revoked.
+    Revoke,
+    /// It was deleted.
+    Delete,
+}
+
+impl CredentialChange {
+    /// The change of this name: `create`, `update`, `revoke`, `delete`.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "create" => Self::Create,
+            "update" => Self::Update,
+            "revoke" => Self::Revoke,
+            "delete" => Self::Delete,
+            _ => return None,
+        })
+    }
+}
+
+/// Whom a type of event says something of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    /// A security event that says something of the user it names.
+    OfUser,
+    /// A security event that says something of the user only if it names a session that is known to be the
+    /// user's: it is of a login, and without a session anybody may have tried it.
+    OfSession,
+    /// A security event that anybody can cause without being logged in. Holding it against the user it names
+    /// would let a stranger lock that user out.
+    OfAnybody,
+    /// It says how a state is.
+    State,
+}
+
+/// Makes the enums of events and what is looked up by them from one table.
+macro_rules! events {
+    (@plain $name:ident) => { Some(EventKind::$name) };
+    (@plain $name:ident { $($field:ident)* }) => { None };
+    ($(
+        $(#[$doc:meta])*
+        $name:ident $({ $($(#[$about:meta])* $field:ident: $ty:ty,)* })?
+            = $number:literal $text:literal $class:ident,
+            severity $severity:expr, scope $scope:expr;
+    )*) => {
+        /// What happened. The names are those of `POST /events`.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum EventKind {
+            $(
+                #[doc = concat!("`", $text, "`")]
+                ///
+                $(#[$doc])*
+                $name $({ $($(#[$about])* $field: $ty,)* })?,
+            )*
+        }
+
+        /// A type of event without what it carries. The numbers are those of records on disk.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub(crate) enum EventType {
+            $($name = $number,)*
+        }
+
+        impl EventType {
+            /// Every type at the place of its number.
+            pub(crate) const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// The name in `POST /events` and in metrics.
+            pub(crate) fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                }
+            }
+
+            fn class(self) -> Class {
+                match self {
+                    $(Self::$name => Class::$class,)*
+                }
+            }
+
+            /// The event of this type, where it carries nothing.
+            pub(crate) fn plain(self) -> Option<EventKind> {
+                match self {
+                    $(Self::$name => events!(@plain $name $({ $($field)* })?),)*
+                }
+            }
+        }
+
+        #[allow(unused_variables, reason = "few columns depend on what an event carries")]
+        impl EventKind {
+            /// Its type.
+            pub(crate) fn event_type(&self) -> EventType {
+                match self {
+                    $(Self::$name { .. } => EventType::$name,)*
+                }
+            }
+
+            /// How severe it is where that is not said. A state event says what is so, and how grave that
+            /// is follows from it; of a security event only its source knows.
+            pub(crate) fn usual_severity(&self) -> Option<Severity> {
+                match self {
+                    $(Self::$name $({ $($field),* })? => $severity,)*
+                }
+            }
+
+            /// The scope that it takes beyond `events`, which alone can only worsen what is held.
+            pub(crate) fn scope(&self) -> Option<Scope> {
+                match self {
+                    $(Self::$name $({ $($field),* })? => $scope,)*
+                }
+            }
+        }
+    };
+}
+
+events! {
+    LoginFailed = 0 "auth.login_failed" OfAnybody,
+        severity None, scope None;
+    SuspiciousLocation = 1 "auth.suspicious_location" OfSession,
+        severity None, scope None;
+    MfaBypassAttempt = 2 "auth.mfa_bypass_attempt" OfSession,
+        severity None, scope None;
+    AnomalousApiUsage = 3 "app.anomalous_api_usage" OfUser,
+        severity None, scope None;
+    SensitiveDataAccess = 4 "app.sensitive_data_access" OfUser,
+        severity None, scope None;
+    PrivilegeEscalation = 5 "app.privilege_escalation" OfUser,
+        severity None, scope None;
+    SuspiciousNetworkTraffic = 6 "infra.suspicious_network_traffic" OfAnybody,
+        severity None, scope None;
+    SystemCompromiseIndicator = 7 "infra.system_compromise_indicator" OfUser,
+        severity None, scope None;
+    RateLimitHit = 8 "rate_limit.hit" OfAnybody,
+        severity None, scope None;
+    /// Of the session, or of all the user's sessions until then.
+    SessionRevoked = 9 "session-revoked" State,
+        severity Some(Severity::Medium), scope None;
+    /// The user has a new session.
+    SessionEstablished = 10 "session-established" State,
+        severity Some(Severity::Low), scope Some(Scope::AssuranceWrite);
+    /// Claims of the user's tokens are others; nothing is concluded but that older tokens' claims are stale.
+    TokenClaimsChange = 11 "token-claims-change" State,
+        severity Some(Severity::Low), scope None;
+    /// A credential was created, updated, revoked or deleted.
+    CredentialChange {
+        /// The method, where it is one that is known.
+        method: Option<Method>,
+        /// What became of it.
+        change: CredentialChange,
+    } = 12 "credential-change" State,
+        severity Some(match change {
+            CredentialChange::Create | CredentialChange::Update => Severity::Low,
+            CredentialChange::Revoke | CredentialChange::Delete => Severity::Medium,
+        }),
+        // A method that is enrolled speaks for the account.
+        scope match (method, change) {
+            (None, CredentialChange::Create) => None,
+            _ => Some(Scope::SubjectsWrite),
+        };
+    /// The session has this level now (0 to 4).
+    AssuranceLevelChange {
+        /// The level.
+        level: u8,
+    } = 13 "assurance-level-change" State,
+        severity Some(Severity::Low), scope Some(Scope::AssuranceWrite);
+    DeviceComplianceChange {
+        /// Whether it complies now.
+        compliant: bool,
+    } = 14 "device-compliance-change" State,
+        severity Some(if *compliant { Severity::Low } else { Severity::High }),
+        scope compliant.then_some(Scope::DevicesWrite);
+    RiskLevelChange {
+        /// The level now.
+        level: Band,
+    } = 15 "risk-level-change" State,
+        severity Some(match level {
+            Band::Low => Severity::Low,
+            Band::Medium => Severity::Medium,
+            Band::High => Severity::High,
+        }),
+        // It replaces the level before, so that only the highest is sure to better nothing.
+        scope (*level != Band::High).then_some(Scope::SubjectsWrite);
+    AccountDisabled = 16 "account-disabled" State,
+        severity Some(Severity::High), scope None;
+    AccountEnabled = 17 "account-enabled" State,
+        severity Some(Severity::Low), scope Some(Scope::SubjectsWrite);
+    CredentialCompromise = 18 "credential-compromise" State,
+        severity Some(Severity::Critical), scope None;
+}
+
+impl EventType {
+    /// The type of this name.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|one| one.name() == name)
     }
 
     /// Whether it is a security event; the others say how a state is.
     pub(super) fn security(self) -> bool {
-        (self as usize) < SECURITY
+        self.class() != Class::State
     }
 
     /// Whether it says something of the user it names, with its session where it
-    /// [needs one](Self::needs_session). The others anybody can cause without being logged
-    /// in, so that holding them against the user would let a stranger lock it out.
+    /// [needs one](Self::needs_session).
     pub(super) fn attributable(self) -> bool {
-        self.security()
-            && !matches!(
-                self,
-                Self::LoginFailed | Self::RateLimitHit | Self::SuspiciousNetworkTraffic
-            )
+        matches!(self.class(), Class::OfUser | Class::OfSession)
     }
-}
 
-impl Sort {
-    /// Whether it says something of the user only if it names a session that is known to be the user's: it
-    /// is of a login, and without a session anybody may have tried it.
+    /// Whether it says something of the user only together with a session that is known to be the user's.
     pub(super) fn needs_session(self) -> bool {
-        matches!(self, Self::SuspiciousLocation | Self::MfaBypassAttempt)
+        self.class() == Class::OfSession
     }
 }
 
-impl Serialize for Sort {
+impl Serialize for EventType {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_u8(*self as u8)
     }
 }
 
-impl<'de> Deserialize<'de> for Sort {
+impl<'de> Deserialize<'de> for EventType {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let number = u8::deserialize(deserializer)?;
-        let found = Self::ALL.iter().find(|(sort, _)| *sort as u8 == number);
-        found
-            .map(|(sort, _)| *sort)
-            .ok_or_else(|| de::Error::custom(format!("no type of event has the number {number}")))
+        let found = Self::ALL.get(usize::from(number)).copied();
+        found.ok_or_else(|| de::Error::custom(format!("no type of event has the number {number}")))
     }
 }
 
@@ -145,28 +284,31 @@ mod tests {
 
     #[test]
     fn names_and_numbers_are_distinct_and_read_back() {
-        for (at, (sort, name)) in Sort::ALL.iter().enumerate() {
-            assert_eq!(*sort as usize, at, "{name}");
-            assert_eq!(Sort::from_name(name), Some(*sort));
-            let json = serde_json::to_string(sort).unwrap();
-            assert_eq!(serde_json::from_str::<Sort>(&json).unwrap(), *sort);
+        for (at, one) in EventType::ALL.iter().enumerate() {
+            let name = one.name();
+            assert_eq!(*one as usize, at, "{name}");
+            assert_eq!(EventType::from_name(name), Some(*one));
+            let json = serde_json::to_string(one).unwrap();
+            assert_eq!(serde_json::from_str::<EventType>(&json).unwrap(), *one);
+            if let Some(kind) = one.plain() {
+                assert_eq!(kind.event_type(), *one);
+            }
         }
-        assert_eq!(Sort::from_name("auth.login"), None);
+        assert_eq!(EventType::from_name("auth.login"), None);
+        let json = EventType::ALL.len().to_string();
+        assert!(serde_json::from_str::<EventType>(&json).is_err());
     }
 
     #[test]
     fn what_strangers_can_cause_is_not_attributable() {
-        let attributable: Vec<_> = Sort::ALL
-            .iter()
-            .filter(|(sort, _)| sort.attributable())
-            .collect();
-        assert_eq!(attributable.len(), 6);
-        for sort in [
-            Sort::LoginFailed,
-            Sort::RateLimitHit,
-            Sort::SuspiciousNetworkTraffic,
+        let attributable = EventType::ALL.iter().filter(|one| one.attributable());
+        assert_eq!(attributable.count(), 6);
+        for one in [
+            EventType::LoginFailed,
+            EventType::RateLimitHit,
+            EventType::SuspiciousNetworkTraffic,
         ] {
-            assert!(sort.security() && !sort.attributable());
+            assert!(one.security() && !one.attributable());
         }
     }
 }

@@ -5,12 +5,13 @@ use std::net::IpAddr;
 
 use smallvec::SmallVec;
 
-use super::event::{Event, EventSubject, Severity};
+use super::event::{Event, EventSubject};
+use super::kind::Severity;
 use crate::base::entity_ref::EntityRef;
 use crate::base::timestamp::Timestamp;
 use crate::trust::model::{
-    Band, Behavior, Country, DeviceTrust, Evidence, Indicators, KnockOuts, MethodSet, Place, Point,
-    Score, Sighting,
+    Band, Behavior, Country, DeviceFacts, Evidence, KnockOuts, MethodSet, Place, Point, Score,
+    Sighting,
 };
 
 /// What a request asks the store for.
@@ -87,20 +88,8 @@ pub struct Standing {
 pub struct DeviceStanding {
     /// Whether it is registered to the user who asks.
     pub registered: bool,
-    /// How far it is trusted.
-    pub trust: Option<DeviceTrust>,
-    /// When it was last scanned.
-    pub last_scan: Option<Timestamp>,
-    /// Whether it is jailbroken or rooted.
-    pub jailbroken: Option<bool>,
-    /// Whether its operating system is current.
-    pub current_os: Option<bool>,
-    /// Whether it is managed.
-    pub managed: Option<bool>,
-    /// Whether it has a device certificate.
-    pub certificate: Option<bool>,
-    /// Weaknesses of its posture.
-    pub indicators: Option<Indicators>,
+    /// What is known of it as such.
+    pub facts: DeviceFacts,
     /// When this was reported.
     pub reported: Option<Timestamp>,
 }
@@ -145,27 +134,15 @@ pub enum SubjectKind {
     Ip(IpAddr),
 }
 
-/// A device as it is registered or reported. A member that is `None` is left as it was.
+/// A device as it is registered or reported. A member or a fact that is `None` is left as it was.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DeviceRecord {
     /// Its id.
     pub id: String,
     /// Whom it is registered to; `None` only reports on it.
     pub user: Option<EntityRef>,
-    /// How far it is trusted.
-    pub trust: Option<DeviceTrust>,
-    /// When it was last scanned.
-    pub last_scan: Option<Timestamp>,
-    /// Whether it is jailbroken or rooted.
-    pub jailbroken: Option<bool>,
-    /// Whether its operating system is current.
-    pub current_os: Option<bool>,
-    /// Whether it is managed.
-    pub managed: Option<bool>,
-    /// Whether it has a device certificate.
-    pub certificate: Option<bool>,
-    /// Weaknesses of its posture.
-    pub indicators: Option<Indicators>,
+    /// What is known of it as such.
+    pub facts: DeviceFacts,
     /// Whether it complies.
     pub compliant: Option<bool>,
 }

@@ -8,9 +8,8 @@ use smallvec::SmallVec;
 
 use super::config::{CountRule, SignalsConfig};
 use super::correlate;
-use super::event::Severity;
 use super::finding::{Finding, Findings, Grown, Held};
-use super::kind::Sort;
+use super::kind::{EventType, Severity};
 use super::store::FindingKind;
 use super::window::{Kept, Millis, NEVER, Window, never, no_time};
 
@@ -142,15 +141,15 @@ impl Track {
     /// The rules that count events.
     fn count(&mut self, at: Millis, whose: Whose, config: &SignalsConfig, news: &mut News) {
         let rules = &config.rules;
-        let suspicious = |sort: Sort| {
+        let suspicious = |kind: EventType| {
             rules
                 .suspicious_types
                 .iter()
-                .any(|name| name == sort.name())
+                .any(|name| name == kind.name())
         };
         let blocks = config.block.enabled && whose != Whose::Thing;
-        let brute = |sort| sort == Sort::LoginFailed;
-        let limited = |sort| sort == Sort::RateLimitHit;
+        let brute = |kind| kind == EventType::LoginFailed;
+        let limited = |kind| kind == EventType::RateLimitHit;
         self.count_one(
             at,
             &rules.brute_force,
@@ -183,7 +182,7 @@ impl Track {
         at: Millis,
         rule: &CountRule,
         kind: FindingKind,
-        of: &dyn Fn(Sort) -> bool,
+        of: &dyn Fn(EventType) -> bool,
         blocks: bool,
         config: &SignalsConfig,
         news: &mut News,
@@ -204,7 +203,7 @@ impl Track {
             .skip(first)
             .take_while(|kept| kept.at <= until);
         let times = within
-            .filter(|kept| kept.counts && of(kept.sort))
+            .filter(|kept| kept.counts && of(kept.kind))
             .map(|kept| kept.at);
         let times: SmallVec<[Millis; 32]> = times.collect();
         let brute_force = kind == FindingKind::BruteForceAttack;

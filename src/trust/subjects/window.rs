@@ -7,8 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::event::Severity;
-use super::kind::Sort;
+use super::kind::{EventType, Severity};
 
 /// An instant in milliseconds since the Unix epoch.
 pub(super) type Millis = i64;
@@ -32,7 +31,7 @@ pub(super) struct Kept {
     #[serde(rename = "t")]
     pub(super) at: Millis,
     #[serde(rename = "k")]
-    pub(super) sort: Sort,
+    pub(super) kind: EventType,
     #[serde(rename = "v")]
     pub(super) severity: Severity,
     /// Whether rules that count events count it for this subject; they do so for one subject only.
@@ -73,8 +72,8 @@ pub(super) mod shared {
 pub(super) struct Window(Vec<Kept>);
 
 impl Kept {
-    fn order(&self) -> (Millis, Severity, Sort) {
-        (self.at, self.severity, self.sort)
+    fn order(&self) -> (Millis, Severity, EventType) {
+        (self.at, self.severity, self.kind)
     }
 }
 

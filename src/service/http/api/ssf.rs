@@ -23,7 +23,6 @@ use crate::service::http::net::peer::Peer;
 use crate::service::http::observe::metrics::EventResult;
 use crate::service::http::problem::Problem;
 use crate::service::ssf::{Receiver, Tally};
-use crate::trust::subjects::names;
 use crate::trust::subjects::{ChangeError, EventAnswer, SignalStore};
 
 /// The media type of a security event token.
@@ -216,11 +215,8 @@ async fn take(
     reading
         .passed
         .extend((0..unmapped).map(|_| Tally::Unmapped));
-    let names: Vec<_> = reading
-        .events
-        .iter()
-        .map(|e| names::name(&e.kind))
-        .collect();
+    let events = reading.events.iter();
+    let types: Vec<_> = events.map(|event| event.kind.event_type()).collect();
     let answers = match reading.events.is_empty() {
         true => Vec::new(),
         false => {
@@ -230,8 +226,9 @@ async fn take(
         }
     };
     let mut refused = None;
-    let mut failed = (answers.len() < names.len()).then(|| "the store has failed".to_owned());
-    for (name, answer) in names.into_iter().zip(answers) {
+    let mut failed = (answers.len() < types.len()).then(|| "the store has failed".to_owned());
+    for (kind, answer) in types.into_iter().zip(answers) {
+        let name = kind.name();
         let (result, tally) = match answer {
             EventAnswer::Accepted => (EventResult::Accepted, Tally::Accepted),
             EventAnswer::Duplicate => (EventResult::Duplicate, Tally::Duplicate),
@@ -252,7 +249,7 @@ async fn take(
                 (EventResult::NotKept, Tally::Unavailable)
             }
         };
-        app.metrics.event(Some(name), result);
+        app.metrics.event(Some(kind), result);
         standing.add(tally);
     }
     if let Some(reason) = failed {

@@ -33,7 +33,7 @@ use crate::pdp::evaluate::PolicyErrorCode;
 use crate::service::config::MetricsConfig;
 use crate::service::ssf::Receivers;
 use crate::trust::model::Band;
-use crate::trust::subjects::SignalStore;
+use crate::trust::subjects::{EventType, SignalStore};
 
 pub(crate) use capacity::Capacity;
 pub(crate) use closed::{AuthenticationFailure, Certificate, Shed, WouldDeny};
@@ -182,8 +182,8 @@ impl Metrics {
         self.figures.authentication_failures.add(kind);
     }
 
-    /// Counts an event by the name of its kind, if it has one of those that are known.
-    pub(crate) fn event(&self, kind: Option<&'static str>, result: EventResult) {
+    /// Counts an event by its type; one that cannot be read has none.
+    pub(crate) fn event(&self, kind: Option<EventType>, result: EventResult) {
         self.figures.events.add(kind, result);
     }
 

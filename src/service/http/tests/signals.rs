@@ -336,21 +336,21 @@ async fn devices_are_registered_reported_on_and_removed() {
         panic!("no device");
     };
     assert_eq!(
-        (record.id.as_str(), record.trust),
+        (record.id.as_str(), record.facts.trust),
         ("d1", Some(crate::trust::model::DeviceTrust::High))
     );
     assert_eq!(record.user.unwrap().to_string(), "User::\"ada\"");
     assert_eq!(
         (
-            record.jailbroken,
-            record.current_os,
-            record.managed,
-            record.certificate,
+            record.facts.jailbroken,
+            record.facts.current_os,
+            record.facts.managed,
+            record.facts.certificate,
             record.compliant
         ),
         (Some(false), Some(true), Some(true), Some(false), Some(true))
     );
-    let indicators = record.indicators.unwrap();
+    let indicators = record.facts.indicators.unwrap();
     assert!(indicators.outdated_os && !indicators.compromised_os);
     for (sent, pointer) in [
         (json!({}), "/id"),

@@ -2,9 +2,10 @@
 
 use super::{DAY, Known, Measure, Sum, age, settle};
 use crate::base::timestamp::Timestamp;
+use crate::trust::device::DeviceTrust;
 use crate::trust::model::adjustment::Adjustment;
 use crate::trust::model::checked::Model;
-use crate::trust::model::input::{Device, DeviceTrust};
+use crate::trust::model::input::Device;
 
 pub(crate) fn measure(model: &Model, device: &Device, now: Timestamp) -> Measure {
     let config = model.config();
@@ -15,7 +16,7 @@ pub(crate) fn measure(model: &Model, device: &Device, now: Timestamp) -> Measure
     match device.registered {
         Some(true) => {
             sum.add(Adjustment::Registered);
-            match device.trust {
+            match device.facts.trust {
                 Some(DeviceTrust::High) => sum.add(Adjustment::TrustHigh),
                 Some(DeviceTrust::Medium) => sum.add(Adjustment::TrustMedium),
                 Some(DeviceTrust::Low) | None => {}
@@ -25,24 +26,19 @@ pub(crate) fn measure(model: &Model, device: &Device, now: Timestamp) -> Measure
         Some(false) => sum.add(Adjustment::NotRegistered),
         None => sum.add_if(worst, Adjustment::RegistrationUnknown),
     }
-    match device.jailbroken {
+    match device.facts.jailbroken {
         Some(true) => sum.add(Adjustment::Jailbroken),
         Some(false) => {}
         None => sum.add_if(worst, Adjustment::JailbrokenUnknown),
     }
-    sum.add_if(device.current_os == Some(true), Adjustment::CurrentOs);
-    sum.add_if(device.managed == Some(true), Adjustment::Managed);
-    sum.add_if(device.certificate == Some(true), Adjustment::Certificate);
+    sum.add_if(device.facts.current_os == Some(true), Adjustment::CurrentOs);
+    sum.add_if(device.facts.managed == Some(true), Adjustment::Managed);
+    sum.add_if(
+        device.facts.certificate == Some(true),
+        Adjustment::Certificate,
+    );
     let known = Known {
-        any: device.identified
-            || device.registered.is_some()
-            || device.trust.is_some()
-            || device.last_scan.is_some()
-            || device.jailbroken.is_some()
-            || device.current_os.is_some()
-            || device.managed.is_some()
-            || device.certificate.is_some()
-            || device.indicators.is_some(),
+        any: device.identified || device.registered.is_some() || device.facts.any(),
         evident: &device.evident,
         max_age: config.max_age_seconds.device,
         rule: config.on_missing.device,
@@ -59,7 +55,7 @@ pub(crate) fn measure(model: &Model, device: &Device, now: Timestamp) -> Measure
 fn add_scan(sum: &mut Sum<'_>, model: &Model, device: &Device, now: Timestamp) {
     let of = &model.config().device;
     let skew = model.config().clock_skew_seconds;
-    match device.last_scan.and_then(|scan| age(scan, now, skew)) {
+    match device.facts.last_scan.and_then(|scan| age(scan, now, skew)) {
         Some(age) if age < i64::from(of.scan_recent_days) * DAY => sum.add(Adjustment::ScanRecent),
         Some(age) if age > i64::from(of.scan_old_days) * DAY => sum.add(Adjustment::ScanOld),
         Some(_) => {}

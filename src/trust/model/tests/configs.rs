@@ -301,11 +301,11 @@ fn scenarios(model: &Model) -> Vec<Inputs> {
         });
     }
     add(&|i| i.target.compliance = 9);
-    add(&|i| i.device.trust = Some(DeviceTrust::Medium));
-    add(&|i| i.device.trust = Some(DeviceTrust::High));
-    add(&|i| i.device.current_os = Some(true));
-    add(&|i| i.device.managed = Some(true));
-    add(&|i| i.device.certificate = Some(true));
+    add(&|i| i.device.facts.trust = Some(DeviceTrust::Medium));
+    add(&|i| i.device.facts.trust = Some(DeviceTrust::High));
+    add(&|i| i.device.facts.current_os = Some(true));
+    add(&|i| i.device.facts.managed = Some(true));
+    add(&|i| i.device.facts.certificate = Some(true));
     add(&|i| i.identity.mfa_enrolled = Some(true));
     add(&|i| i.identity.mfa_verified = Some(true));
     add(&|i| i.identity.phishing_resistant = Some(true));
@@ -316,10 +316,10 @@ fn scenarios(model: &Model) -> Vec<Inputs> {
     add(&|i| i.location.listed = Listed::Allowed);
     add(&|i| i.network.mutual_tls = Some(true));
     add(&|i| i.device.registered = Some(false));
-    add(&|i| i.device.jailbroken = Some(true));
-    add(&|i| i.device.last_scan = Some(before(40 * DAY)));
-    add(&|i| i.device.last_scan = Some(before(7 * DAY - 1)));
-    add(&|i| i.device.last_scan = Some(before(30 * DAY + 1)));
+    add(&|i| i.device.facts.jailbroken = Some(true));
+    add(&|i| i.device.facts.last_scan = Some(before(40 * DAY)));
+    add(&|i| i.device.facts.last_scan = Some(before(7 * DAY - 1)));
+    add(&|i| i.device.facts.last_scan = Some(before(30 * DAY + 1)));
     add(&|i| i.identity.account_created = Some(before(90 * DAY + 1)));
     add(&|i| i.location.place = Some(Place::NewCountry));
     add(&|i| i.location.listed = Listed::Denied);

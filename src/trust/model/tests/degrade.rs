@@ -51,28 +51,33 @@ pub(super) const DEGRADE: &[(&str, Worse)] = &[
     ("registered: no", |i| {
         change(&mut i.device.registered, false)
     }),
-    ("trust: none", |i| i.device.trust = None),
+    ("trust: none", |i| i.device.facts.trust = None),
     ("trust: low", |i| {
-        change(&mut i.device.trust, DeviceTrust::Low)
+        change(&mut i.device.facts.trust, DeviceTrust::Low)
     }),
     ("trust: lower", |i| {
-        i.device.trust = i.device.trust.min(Some(DeviceTrust::Medium));
+        i.device.facts.trust = i.device.facts.trust.min(Some(DeviceTrust::Medium));
     }),
-    ("scan: none", |i| i.device.last_scan = None),
+    ("scan: none", |i| i.device.facts.last_scan = None),
     ("scan: old", |i| {
-        change(&mut i.device.last_scan, Timestamp::from_millis(i64::MIN));
+        change(
+            &mut i.device.facts.last_scan,
+            Timestamp::from_millis(i64::MIN),
+        );
     }),
-    ("jailbroken: none", |i| i.device.jailbroken = None),
+    ("jailbroken: none", |i| i.device.facts.jailbroken = None),
     ("jailbroken: yes", |i| {
-        change(&mut i.device.jailbroken, true)
+        change(&mut i.device.facts.jailbroken, true)
     }),
-    ("os: none", |i| i.device.current_os = None),
-    ("os: no", |i| change(&mut i.device.current_os, false)),
-    ("managed: none", |i| i.device.managed = None),
-    ("managed: no", |i| change(&mut i.device.managed, false)),
-    ("certificate: none", |i| i.device.certificate = None),
+    ("os: none", |i| i.device.facts.current_os = None),
+    ("os: no", |i| change(&mut i.device.facts.current_os, false)),
+    ("managed: none", |i| i.device.facts.managed = None),
+    ("managed: no", |i| {
+        change(&mut i.device.facts.managed, false)
+    }),
+    ("certificate: none", |i| i.device.facts.certificate = None),
     ("certificate: no", |i| {
-        change(&mut i.device.certificate, false)
+        change(&mut i.device.facts.certificate, false)
     }),
     ("device: none", |i| i.device = Device::default()),
     ("device: unidentified", |i| i.device.identified = false),

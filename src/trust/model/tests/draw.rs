@@ -140,18 +140,20 @@ impl Draw {
             device: Device {
                 identified: self.flag(),
                 registered: self.known(),
-                trust: [
-                    None,
-                    Some(DeviceTrust::Low),
-                    Some(DeviceTrust::Medium),
-                    Some(DeviceTrust::High),
-                ][self.below(4) as usize],
-                last_scan: self.instant_or_none(),
-                jailbroken: self.known(),
-                current_os: self.known(),
-                managed: self.known(),
-                certificate: self.known(),
-                indicators: None,
+                facts: DeviceFacts {
+                    trust: [
+                        None,
+                        Some(DeviceTrust::Low),
+                        Some(DeviceTrust::Medium),
+                        Some(DeviceTrust::High),
+                    ][self.below(4) as usize],
+                    last_scan: self.instant_or_none(),
+                    jailbroken: self.known(),
+                    current_os: self.known(),
+                    managed: self.known(),
+                    certificate: self.known(),
+                    indicators: None,
+                },
                 evident: self.evident(),
             },
             location: Location {

@@ -74,36 +74,36 @@ fn device() {
         );
     };
     check(&|_| {}, 6_000, 9_000);
-    check(&|d| d.trust = Some(DeviceTrust::High), 8_000, 9_000);
-    check(&|d| d.trust = Some(DeviceTrust::Medium), 7_000, 9_000);
-    check(&|d| d.trust = None, 6_000, 9_000);
-    check(&|d| d.last_scan = at(7, -1), 7_000, 9_000);
-    check(&|d| d.last_scan = at(7, 0), 6_000, 9_000);
-    check(&|d| d.last_scan = at(30, 0), 6_000, 9_000);
-    check(&|d| d.last_scan = at(30, 1), 5_000, 9_000);
-    check(&|d| d.jailbroken = Some(true), 3_000, 9_000);
-    check(&|d| d.current_os = Some(true), 7_000, 9_000);
-    check(&|d| d.managed = Some(true), 8_000, 9_000);
-    check(&|d| d.certificate = Some(true), 7_000, 9_000);
+    check(&|d| d.facts.trust = Some(DeviceTrust::High), 8_000, 9_000);
+    check(&|d| d.facts.trust = Some(DeviceTrust::Medium), 7_000, 9_000);
+    check(&|d| d.facts.trust = None, 6_000, 9_000);
+    check(&|d| d.facts.last_scan = at(7, -1), 7_000, 9_000);
+    check(&|d| d.facts.last_scan = at(7, 0), 6_000, 9_000);
+    check(&|d| d.facts.last_scan = at(30, 0), 6_000, 9_000);
+    check(&|d| d.facts.last_scan = at(30, 1), 5_000, 9_000);
+    check(&|d| d.facts.jailbroken = Some(true), 3_000, 9_000);
+    check(&|d| d.facts.current_os = Some(true), 7_000, 9_000);
+    check(&|d| d.facts.managed = Some(true), 8_000, 9_000);
+    check(&|d| d.facts.certificate = Some(true), 7_000, 9_000);
     check(&|d| d.registered = Some(false), 1_000, 6_000);
     check(
-        &|d| (d.registered, d.trust) = (Some(false), Some(DeviceTrust::High)),
+        &|d| (d.registered, d.facts.trust) = (Some(false), Some(DeviceTrust::High)),
         1_000,
         6_000,
     );
     check(
-        &|d| (d.registered, d.last_scan) = (Some(false), Some(now())),
+        &|d| (d.registered, d.facts.last_scan) = (Some(false), Some(now())),
         1_000,
         6_000,
     );
     check(
-        &|d| (d.registered, d.managed) = (Some(false), Some(true)),
+        &|d| (d.registered, d.facts.managed) = (Some(false), Some(true)),
         3_000,
         6_000,
     );
     // 0.3 - 0.2 - 0.3 is clamped, and so is 1.3.
     check(
-        &|d| (d.registered, d.jailbroken) = (Some(false), Some(true)),
+        &|d| (d.registered, d.facts.jailbroken) = (Some(false), Some(true)),
         0,
         6_000,
     );
@@ -124,13 +124,23 @@ fn what_is_unknown_of_a_device() {
     // Its worst under `calibrated`, no adjustment under `literal`.
     check(Preset::Calibrated, |d| d.registered = None, 1_000, 6_000);
     check(Preset::Literal, |d| d.registered = None, 3_000, 6_000);
-    check(Preset::Calibrated, |d| d.jailbroken = None, 3_000, 9_000);
-    check(Preset::Literal, |d| d.jailbroken = None, 6_000, 9_000);
-    check(Preset::Calibrated, |d| d.last_scan = None, 5_000, 9_000);
-    check(Preset::Literal, |d| d.last_scan = None, 6_000, 9_000);
-    let ahead: fn(&mut Device) = |d| d.last_scan = Some(before(-61 * SECOND));
+    check(
+        Preset::Calibrated,
+        |d| d.facts.jailbroken = None,
+        3_000,
+        9_000,
+    );
+    check(Preset::Literal, |d| d.facts.jailbroken = None, 6_000, 9_000);
+    check(
+        Preset::Calibrated,
+        |d| d.facts.last_scan = None,
+        5_000,
+        9_000,
+    );
+    check(Preset::Literal, |d| d.facts.last_scan = None, 6_000, 9_000);
+    let ahead: fn(&mut Device) = |d| d.facts.last_scan = Some(before(-61 * SECOND));
     check(Preset::Calibrated, ahead, 5_000, 9_000);
-    let little: fn(&mut Device) = |d| d.last_scan = Some(before(-60 * SECOND));
+    let little: fn(&mut Device) = |d| d.facts.last_scan = Some(before(-60 * SECOND));
     check(Preset::Calibrated, little, 7_000, 9_000);
     // Of nothing known at all: the lowest there is, or the base.
     check(Preset::Calibrated, |d| *d = Device::default(), 0, 6_000);

@@ -63,8 +63,8 @@ fn hiding_a_signal_pays() {
     type Change = fn(&mut Inputs);
     let cases: [(Change, Change); 5] = [
         (
-            |i| i.device.jailbroken = Some(true),
-            |i| i.device.jailbroken = None,
+            |i| i.device.facts.jailbroken = Some(true),
+            |i| i.device.facts.jailbroken = None,
         ),
         (
             |i| i.device.registered = Some(false),

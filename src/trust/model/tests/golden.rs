@@ -16,7 +16,10 @@ fn traveller() -> Inputs {
     let mut inputs = perfect(Role::Admin);
     inputs.device = Device {
         registered: Some(false),
-        jailbroken: None,
+        facts: DeviceFacts {
+            jailbroken: None,
+            ..plain().device.facts
+        },
         ..plain().device
     };
     inputs.location.place = Some(Place::NewCountry);

@@ -153,7 +153,7 @@ fn working_hours() {
         });
         let at: Timestamp = at.parse().unwrap();
         let mut inputs = perfect(Role::Plain);
-        inputs.device.last_scan = Some(at);
+        inputs.device.facts.last_scan = Some(at);
         let found = model.assess(&inputs, at);
         let risk = if inside { "0" } else { "0.4" };
         assert_eq!(found.context_risk, s(risk), "{at}");

@@ -67,12 +67,15 @@ pub(super) fn plain() -> Inputs {
         device: Device {
             identified: true,
             registered: Some(true),
-            trust: Some(DeviceTrust::Low),
-            last_scan: Some(before(10 * DAY)),
-            jailbroken: Some(false),
-            current_os: Some(false),
-            managed: Some(false),
-            certificate: Some(false),
+            facts: DeviceFacts {
+                trust: Some(DeviceTrust::Low),
+                last_scan: Some(before(10 * DAY)),
+                jailbroken: Some(false),
+                current_os: Some(false),
+                managed: Some(false),
+                certificate: Some(false),
+                ..DeviceFacts::default()
+            },
             ..Device::default()
         },
         location: Location {

@@ -2,7 +2,7 @@
 
 use super::{CountRule, RulesConfig, SignalsConfig, Span};
 use crate::trust::model::Score;
-use crate::trust::subjects::kind::Sort;
+use crate::trust::subjects::kind::EventType;
 
 impl SignalsConfig {
     /// What is wrong with it, each fault with the name of its setting.
@@ -151,7 +151,7 @@ impl SignalsConfig {
             }
         }
         for name in &rules.suspicious_types {
-            if Sort::from_name(name).is_none_or(|sort| !sort.security()) {
+            if EventType::from_name(name).is_none_or(|kind| !kind.security()) {
                 let shown: String = name.chars().take(60).collect();
                 faults.push(format!(
                     "`rules.suspicious_types` has `{shown}`, which is not a type of security event such as \

@@ -5,8 +5,7 @@ use super::{
     RetentionConfig, RulesConfig, SessionsConfig, SignalsConfig, Span,
 };
 use crate::trust::model::Score;
-use crate::trust::subjects::event::Severity;
-use crate::trust::subjects::kind::Sort;
+use crate::trust::subjects::kind::{EventType, Severity};
 
 impl Default for SignalsConfig {
     fn default() -> Self {
@@ -60,8 +59,8 @@ impl Default for RulesConfig {
         Self {
             brute_force: medium(5),
             suspicious_requests: medium(10),
-            suspicious_types: [Sort::AnomalousApiUsage, Sort::SensitiveDataAccess]
-                .map(|sort| sort.name().to_owned())
+            suspicious_types: [EventType::AnomalousApiUsage, EventType::SensitiveDataAccess]
+                .map(|kind| kind.name().to_owned())
                 .to_vec(),
             rate_limits: medium(20),
             // Not above what an administrator has to approve; the level is what it demands.

@@ -87,7 +87,10 @@ fn fill(signals: &DurableSignals) {
     let device = DeviceRecord {
         id: "d".to_owned(),
         user: Some(user("ada")),
-        managed: Some(true),
+        facts: crate::trust::model::DeviceFacts {
+            managed: Some(true),
+            ..Default::default()
+        },
         ..DeviceRecord::default()
     };
     signals.change(Change::Device(device), at(12)).unwrap();

@@ -6,7 +6,8 @@ use super::events::{name, refused, user_name};
 use crate::base::entity_ref::EntityRef;
 use crate::base::timestamp::Timestamp;
 use crate::trust::model::{Evidence, Score};
-use crate::trust::subjects::event::{EventSubject, Severity};
+use crate::trust::subjects::event::EventSubject;
+use crate::trust::subjects::kind::Severity;
 use crate::trust::subjects::record::{DeviceState, Overriding, SessionState};
 use crate::trust::subjects::sessions::Proof;
 use crate::trust::subjects::store::{

@@ -78,7 +78,7 @@ fn finding(finding: &Finding, now: Millis, config: &SignalsConfig) -> Value {
 fn event(kept: &Kept) -> Value {
     let label = kept.label.as_deref();
     json!({
-        "type": kept.sort.name(),
+        "type": kept.kind.name(),
         "at": shown(kept.at),
         "severity": kept.severity,
         "source": label.map(|label| &*label.source),

@@ -3,8 +3,8 @@
 use super::Work;
 use crate::base::entity_ref::EntityRef;
 use crate::trust::subjects::dedup::key;
-use crate::trust::subjects::event::{Event, EventKind, EventSubject};
-use crate::trust::subjects::kind::Sort;
+use crate::trust::subjects::event::{Event, EventSubject};
+use crate::trust::subjects::kind::{EventKind, EventType};
 use crate::trust::subjects::record::SessionState;
 use crate::trust::subjects::store::{ChangeError, EventAnswer, SubjectKind};
 use crate::trust::subjects::window::{Label, Millis};
@@ -59,7 +59,7 @@ impl Work<'_> {
             self.touch_all(&event.subject, user.as_ref());
             return EventAnswer::Duplicate;
         }
-        let taken = match Sort::of(&event.kind).security() {
+        let taken = match event.kind.event_type().security() {
             true => self.security(event, user),
             false => self.state(event, user),
         };
@@ -89,7 +89,7 @@ impl Work<'_> {
             let message = "the event has no subject; give a user, an ip, a session or a device";
             return Err(refused("no_subject", message));
         }
-        if Sort::of(&event.kind).security() {
+        if event.kind.event_type().security() {
             self.timely(event.at.as_millis())?;
         }
         if let EventKind::AssuranceLevelChange { level } = event.kind
@@ -125,25 +125,25 @@ impl Work<'_> {
     /// The user that an event is about: the one it names, or for what needs one the session's.
     fn user_of(&self, event: &Event) -> Result<Option<EntityRef>, ChangeError> {
         let subject = &event.subject;
-        let sort = Sort::of(&event.kind);
+        let kind = event.kind.event_type();
         let missing = |what: &str| {
-            let message = format!("`{}` needs {what} as its subject", sort.name());
+            let message = format!("`{}` needs {what} as its subject", kind.name());
             Err(refused("no_subject", message))
         };
-        let session_needed = sort == Sort::AssuranceLevelChange;
+        let session_needed = kind == EventType::AssuranceLevelChange;
         if session_needed && subject.session.is_none() {
             return missing("a session");
         }
-        if sort == Sort::DeviceComplianceChange {
+        if kind == EventType::DeviceComplianceChange {
             return match subject.device {
                 Some(_) => Ok(subject.user.clone()),
                 None => missing("a device"),
             };
         }
-        if sort.security() || subject.user.is_some() {
+        if kind.security() || subject.user.is_some() {
             return Ok(subject.user.clone());
         }
-        if sort == Sort::SessionRevoked && subject.session.is_some() {
+        if kind == EventType::SessionRevoked && subject.session.is_some() {
             return Ok(None);
         }
         // Only what is of a session by its nature is its user's; all else would depend on what was known

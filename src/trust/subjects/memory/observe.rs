@@ -150,7 +150,7 @@ impl User {
             at: now,
             risk: config.rules.impossible_travel.risk,
             incident: false,
-            severity: crate::trust::subjects::event::Severity::High,
+            severity: crate::trust::subjects::kind::Severity::High,
             level: 0,
             until: NEVER,
             blocked: NEVER,

@@ -5,7 +5,6 @@ use super::entries::{all_sessions, subjects, windows};
 use super::events::refused;
 use crate::base::entity_ref::EntityRef;
 use crate::trust::subjects::event::{Event, EventSubject};
-use crate::trust::subjects::kind::Sort;
 use crate::trust::subjects::record::{DeviceState, IpState, SessionState};
 use crate::trust::subjects::store::{ChangeError, SubjectKind};
 use crate::trust::subjects::track::{News, Track, Whose};
@@ -22,12 +21,12 @@ impl Work<'_> {
         event: Event,
         user: Option<EntityRef>,
     ) -> Result<(), ChangeError> {
-        let sort = Sort::of(&event.kind);
+        let kind = event.kind.event_type();
         let subject = &event.subject;
         // Where the event is told apart from others: at the first that takes it.
         let kept = |work: &Self, counts: bool, first: bool| Kept {
             at: event.at.as_millis(),
-            sort,
+            kind,
             severity: event.severity,
             counts,
             label: first.then(|| work.label(&event)),
@@ -36,7 +35,7 @@ impl Work<'_> {
         let (mut session, mut device) = (subject.session.as_deref(), subject.device.as_deref());
         if let Some(user) = &user {
             let own_session = session.filter(|id| self.owns_session(user, id));
-            let own = sort.attributable() && (!sort.needs_session() || own_session.is_some());
+            let own = kind.attributable() && (!kind.needs_session() || own_session.is_some());
             if !own {
                 session = own_session;
                 device = device.filter(|id| self.owns_device(user, id));

@@ -5,9 +5,9 @@ use super::entries::{all_sessions, subjects};
 use super::events::refused;
 use crate::base::entity_ref::EntityRef;
 use crate::base::timestamp::Timestamp;
-use crate::trust::subjects::event::{CredentialChange, Event, EventKind, EventSubject};
+use crate::trust::subjects::event::{Event, EventSubject};
 use crate::trust::subjects::finding::Grown;
-use crate::trust::subjects::kind::Sort;
+use crate::trust::subjects::kind::{CredentialChange, EventKind};
 use crate::trust::subjects::latest::Latest;
 use crate::trust::subjects::record::{SessionState, User};
 use crate::trust::subjects::sessions::Proof;
@@ -30,7 +30,7 @@ impl Work<'_> {
         let at = self.no_later(event.at);
         let kept = Kept {
             at,
-            sort: Sort::of(&event.kind),
+            kind: event.kind.event_type(),
             severity: event.severity,
             counts: false,
             label: Some(self.label(&event)),

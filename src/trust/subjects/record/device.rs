@@ -1,11 +1,12 @@
 //! A device: whose it is, what was reported of it, and whether it complies.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
 use super::owner;
 use crate::base::entity_ref::EntityRef;
 use crate::base::timestamp::Timestamp;
-use crate::trust::model::{DeviceTrust, Indicators};
+use crate::trust::model::DeviceFacts;
 use crate::trust::subjects::config::SignalsConfig;
 use crate::trust::subjects::latest::Latest;
 use crate::trust::subjects::store::{DeviceRecord, DeviceStanding};
@@ -26,21 +27,8 @@ pub(crate) struct DeviceState {
         skip_serializing_if = "Option::is_none"
     )]
     pub(crate) user: Option<EntityRef>,
-    #[serde(rename = "l", default, skip_serializing_if = "Option::is_none")]
-    trust: Option<DeviceTrust>,
-    #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
-    last_scan: Option<Millis>,
-    #[serde(rename = "j", default, skip_serializing_if = "Option::is_none")]
-    jailbroken: Option<bool>,
-    #[serde(rename = "o", default, skip_serializing_if = "Option::is_none")]
-    current_os: Option<bool>,
-    #[serde(rename = "m", default, skip_serializing_if = "Option::is_none")]
-    managed: Option<bool>,
-    #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
-    certificate: Option<bool>,
-    /// Compromised, outdated, no screen lock.
-    #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
-    indicators: Option<(bool, bool, bool)>,
+    #[serde(flatten)]
+    facts: DeviceFacts,
     /// When it was registered or reported on.
     #[serde(rename = "a", default = "no_time", skip_serializing_if = "never")]
     reported: Millis,
@@ -55,13 +43,7 @@ impl Default for DeviceState {
             track: Track::default(),
             states: Window::default(),
             user: None,
-            trust: None,
-            last_scan: None,
-            jailbroken: None,
-            current_os: None,
-            managed: None,
-            certificate: None,
-            indicators: None,
+            facts: DeviceFacts::default(),
             reported: NEVER,
             broken: Latest::default(),
         }
@@ -81,23 +63,7 @@ impl DeviceState {
         if record.user.is_some() {
             self.user.clone_from(&record.user);
         }
-        self.trust = record.trust.or(self.trust);
-        self.last_scan = record
-            .last_scan
-            .map(Timestamp::as_millis)
-            .or(self.last_scan);
-        self.jailbroken = record.jailbroken.or(self.jailbroken);
-        self.current_os = record.current_os.or(self.current_os);
-        self.managed = record.managed.or(self.managed);
-        self.certificate = record.certificate.or(self.certificate);
-        let weak = |found: Indicators| {
-            (
-                found.compromised_os,
-                found.outdated_os,
-                found.no_screen_lock,
-            )
-        };
-        self.indicators = record.indicators.map(weak).or(self.indicators);
+        self.facts = record.facts.over(self.facts);
         if let Some(compliant) = record.compliant {
             self.broken.set(now, !compliant);
         }
@@ -122,20 +88,9 @@ impl DeviceState {
 
     /// What it is to a user; `None` where only events are known of it.
     pub(crate) fn standing(&self, user: &EntityRef) -> Option<DeviceStanding> {
-        let weak = |(compromised_os, outdated_os, no_screen_lock)| Indicators {
-            compromised_os,
-            outdated_os,
-            no_screen_lock,
-        };
         self.reported().then(|| DeviceStanding {
             registered: self.user.as_ref() == Some(user),
-            trust: self.trust,
-            last_scan: self.last_scan.map(Timestamp::from_millis),
-            jailbroken: self.jailbroken,
-            current_os: self.current_os,
-            managed: self.managed,
-            certificate: self.certificate,
-            indicators: self.indicators.map(weak),
+            facts: self.facts,
             reported: Some(Timestamp::from_millis(self.reported)),
         })
     }
@@ -152,24 +107,25 @@ impl DeviceState {
     }
 
     /// For a person.
-    pub(crate) fn describe(&self) -> serde_json::Value {
+    pub(crate) fn describe(&self) -> Value {
         let shown = |at| Timestamp::from_millis(at).to_string();
-        serde_json::json!({
-            "user": self.user.as_ref().map(|user| {
-                serde_json::json!({"type": user.type_name(), "id": user.id()})
-            }),
-            "trust": self.trust,
-            "lastScan": self.last_scan.map(shown),
-            "jailbroken": self.jailbroken,
-            "currentOs": self.current_os,
-            "managed": self.managed,
-            "certificate": self.certificate,
-            "indicators": self.indicators.map(|(compromised, outdated, no_lock)| serde_json::json!({
-                "compromised_os": compromised, "outdated_os": outdated, "no_screen_lock": no_lock,
-            })),
-            "reported": (self.reported != NEVER).then(|| shown(self.reported)),
-            "compliant": self.broken.said().then_some(!self.broken.value),
-            "complianceSince": self.broken.said().then(|| shown(self.broken.at)),
-        })
+        let user = self.user.as_ref();
+        let user = user.map(|user| json!({"type": user.type_name(), "id": user.id()}));
+        let said = self.broken.said();
+        let mut device = Map::from_iter([("user".to_owned(), json!(user))]);
+        self.facts.describe(&mut device);
+        let members = [
+            (
+                "reported",
+                json!(self.reported().then(|| shown(self.reported))),
+            ),
+            ("compliant", json!(said.then_some(!self.broken.value))),
+            (
+                "complianceSince",
+                json!(said.then(|| shown(self.broken.at))),
+            ),
+        ];
+        device.extend(members.map(|(name, value)| (name.to_owned(), value)));
+        device.into()
     }
 }

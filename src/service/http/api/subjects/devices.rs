@@ -16,7 +16,7 @@ use crate::service::http::api::body;
 use crate::service::http::api::body::{Params, blocking, invalid, missing};
 use crate::service::http::app::App;
 use crate::service::http::problem::Problem;
-use crate::trust::model::{DeviceTrust, Indicators};
+use crate::trust::model::{DeviceFacts, DeviceTrust, Indicators};
 use crate::trust::subjects::{Change, DeviceRecord, SubjectKind};
 
 /// Members of a device.
@@ -87,40 +87,26 @@ pub(crate) async fn remove(
 fn read(body: Value) -> Result<DeviceRecord, Vec<InputFault>> {
     let mut fields = Fields::of(body, "", MEMBERS)?;
     let id = fields.required_id("id");
+    let mut weaknesses = Indicators::default();
     let indicators = fields.words(
         "indicators",
         "compromised_os, outdated_os, no_screen_lock",
-        |name| {
-            ["compromised_os", "outdated_os", "no_screen_lock"]
-                .into_iter()
-                .find(|known| *known == name)
-        },
+        |name| weaknesses.add(name).then_some(()),
     );
-    let indicators = indicators.map(|names| Indicators {
-        compromised_os: names.contains(&"compromised_os"),
-        outdated_os: names.contains(&"outdated_os"),
-        no_screen_lock: names.contains(&"no_screen_lock"),
-    });
+    let indicators = indicators.map(|_| weaknesses);
     let record = DeviceRecord {
         id: id.unwrap_or_default(),
         user: fields.entity("user"),
-        trust: fields.word("trust", "low, medium, high", trust),
-        last_scan: fields.time("lastScan"),
-        jailbroken: fields.boolean("jailbroken"),
-        current_os: fields.boolean("currentOs"),
-        managed: fields.boolean("managed"),
-        certificate: fields.boolean("certificate"),
-        indicators,
+        facts: DeviceFacts {
+            trust: fields.word("trust", "low, medium, high", DeviceTrust::from_name),
+            last_scan: fields.time("lastScan"),
+            jailbroken: fields.boolean("jailbroken"),
+            current_os: fields.boolean("currentOs"),
+            managed: fields.boolean("managed"),
+            certificate: fields.boolean("certificate"),
+            indicators,
+        },
         compliant: fields.boolean("compliant"),
     };
     fields.end().map(|()| record)
-}
-
-fn trust(name: &str) -> Option<DeviceTrust> {
-    Some(match name {
-        "low" => DeviceTrust::Low,
-        "medium" => DeviceTrust::Medium,
-        "high" => DeviceTrust::High,
-        _ => return None,
-    })
 }

@@ -3,11 +3,11 @@
 use serde_json::Value;
 
 use super::fields::{Fields, LONGEST_ID};
-use crate::base::caller::Scope;
 use crate::base::json::{InputFault, shown};
 use crate::trust::model::{Band, Method};
-use crate::trust::subjects::names::NAMES;
-use crate::trust::subjects::{CredentialChange, Event, EventKind, EventSubject, Severity};
+use crate::trust::subjects::{
+    CredentialChange, Event, EventKind, EventSubject, EventType, Severity,
+};
 
 /// Members of an event.
 const MEMBERS: &[&str] = &["id", "type", "timestamp", "severity", "subject", "data"];
@@ -29,7 +29,11 @@ pub(super) fn read(value: Value, at: &str, source: &str) -> Result<Event, Vec<In
     if at.is_none() {
         fields.missing("timestamp");
     }
-    let severity = fields.word("severity", "low, medium, high, critical", severity);
+    let severity = fields.word(
+        "severity",
+        "low, medium, high, critical",
+        Severity::from_name,
+    );
     let subject = match fields.object("subject", &["user", "ip", "session", "device"]) {
         Some(inner) => Some(subject(inner, &mut fields)),
         None => {
@@ -39,8 +43,7 @@ pub(super) fn read(value: Value, at: &str, source: &str) -> Result<Event, Vec<In
     };
     let data = fields.take("data");
     let kind = name.and_then(|name| kind(&name, data, &mut fields));
-    // State events say what is so; how grave that is follows from it.
-    let grave = severity.or_else(|| kind.as_ref().and_then(usual));
+    let grave = severity.or_else(|| kind.as_ref().and_then(EventKind::usual_severity));
     if grave.is_none() && kind.is_some() {
         fields.missing("severity");
     }
@@ -73,154 +76,80 @@ fn subject(mut inner: Fields, fields: &mut Fields) -> EventSubject {
     subject
 }
 
-fn severity(name: &str) -> Option<Severity> {
-    let all = [
-        Severity::Low,
-        Severity::Medium,
-        Severity::High,
-        Severity::Critical,
-    ];
-    all.into_iter().find(|severity| severity.as_str() == name)
-}
-
-/// How grave a state event is where that is not said.
-fn usual(kind: &EventKind) -> Option<Severity> {
-    Some(match kind {
-        EventKind::SessionEstablished
-        | EventKind::TokenClaimsChange
-        | EventKind::AssuranceLevelChange { .. }
-        | EventKind::DeviceComplianceChange { compliant: true }
-        | EventKind::AccountEnabled => Severity::Low,
-        EventKind::SessionRevoked => Severity::Medium,
-        EventKind::AccountDisabled | EventKind::DeviceComplianceChange { compliant: false } => {
-            Severity::High
-        }
-        EventKind::CredentialCompromise => Severity::Critical,
-        EventKind::CredentialChange { change, .. } => match change {
-            CredentialChange::Create | CredentialChange::Update => Severity::Low,
-            CredentialChange::Revoke | CredentialChange::Delete => Severity::Medium,
-        },
-        EventKind::RiskLevelChange { level } => match level {
-            Band::Low => Severity::Low,
-            Band::Medium => Severity::Medium,
-            Band::High => Severity::High,
-        },
-        _ => return None,
-    })
-}
-
-/// The scope that an event takes beyond `events`, which alone can only worsen what is held. A supplied
-/// risk level replaces the one before, so that only the highest is sure to better nothing.
-pub(super) fn needs(kind: &EventKind) -> Option<Scope> {
-    match kind {
-        EventKind::AssuranceLevelChange { .. } | EventKind::SessionEstablished => {
-            Some(Scope::AssuranceWrite)
-        }
-        EventKind::DeviceComplianceChange { compliant: true } => Some(Scope::DevicesWrite),
-        EventKind::AccountEnabled
-        | EventKind::RiskLevelChange {
-            level: Band::Low | Band::Medium,
-        } => Some(Scope::SubjectsWrite),
-        // A method that is enrolled speaks for the account.
-        EventKind::CredentialChange { method, change } => match (method, change) {
-            (None, CredentialChange::Create) => None,
-            _ => Some(Scope::SubjectsWrite),
-        },
-        _ => None,
-    }
-}
-
 /// The kind of this name, with what `data` has to say of it.
 fn kind(name: &str, data: Option<Value>, fields: &mut Fields) -> Option<EventKind> {
-    let simple = match name {
-        "auth.login_failed" => EventKind::LoginFailed,
-        "auth.suspicious_location" => EventKind::SuspiciousLocation,
-        "auth.mfa_bypass_attempt" => EventKind::MfaBypassAttempt,
-        "app.anomalous_api_usage" => EventKind::AnomalousApiUsage,
-        "app.sensitive_data_access" => EventKind::SensitiveDataAccess,
-        "app.privilege_escalation" => EventKind::PrivilegeEscalation,
-        "infra.suspicious_network_traffic" => EventKind::SuspiciousNetworkTraffic,
-        "infra.system_compromise_indicator" => EventKind::SystemCompromiseIndicator,
-        "rate_limit.hit" => EventKind::RateLimitHit,
-        "session-revoked" => EventKind::SessionRevoked,
-        "session-established" => EventKind::SessionEstablished,
-        "token-claims-change" => EventKind::TokenClaimsChange,
-        "account-disabled" => EventKind::AccountDisabled,
-        "account-enabled" => EventKind::AccountEnabled,
-        "credential-compromise" => EventKind::CredentialCompromise,
-        _ => return with_data(name, data, fields),
+    let Some(of) = EventType::from_name(name) else {
+        let names = EventType::ALL.iter().map(|of| of.name());
+        let hint = match crate::base::nearest::nearest(name, names) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "docs/signals.md lists them".to_owned(),
+        };
+        let detail = format!("`{}` is not a type of event; {hint}", shown(name));
+        fields.fault("type", detail);
+        return None;
+    };
+    let Some(plain) = of.plain() else {
+        return with_data(of, data, fields);
     };
     if let Some(data) = data.filter(|data| !data.is_object()) {
         let found = crate::base::json::kind(&data);
         fields.fault("data", format!("expected an object, found {found}"));
     }
-    Some(simple)
+    Some(plain)
 }
 
-fn with_data(name: &str, data: Option<Value>, fields: &mut Fields) -> Option<EventKind> {
-    let known: &'static [&'static str] = match name {
-        "credential-change" => &["method", "change"],
-        "assurance-level-change" | "risk-level-change" => &["level"],
-        "device-compliance-change" => &["compliant"],
-        _ => {
-            let hint = match crate::base::nearest::nearest(name, NAMES) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => "docs/signals.md lists them".to_owned(),
-            };
-            let detail = format!("`{}` is not a type of event; {hint}", shown(name));
-            fields.fault("type", detail);
-            return None;
-        }
+fn with_data(of: EventType, data: Option<Value>, fields: &mut Fields) -> Option<EventKind> {
+    let known: &'static [&'static str] = match of {
+        EventType::CredentialChange => &["method", "change"],
+        EventType::AssuranceLevelChange | EventType::RiskLevelChange => &["level"],
+        EventType::DeviceComplianceChange => &["compliant"],
+        _ => &[],
     };
     let Some(data) = data else {
-        fields.fault("data", format!("is required for `{name}`"));
+        fields.fault("data", format!("is required for `{}`", of.name()));
         return None;
     };
     fields.put("data", data);
     let mut data = fields.object("data", known)?;
-    let kind = match name {
-        "credential-change" => {
+    let kind = match of {
+        EventType::CredentialChange => {
             let method = data.word("method", &methods(), Method::from_name);
-            let change = data.word("change", "create, update, revoke, delete", change);
+            let change = data.word(
+                "change",
+                "create, update, revoke, delete",
+                CredentialChange::from_name,
+            );
             if change.is_none() {
                 data.missing("change");
             }
             change.map(|change| EventKind::CredentialChange { method, change })
         }
-        "assurance-level-change" => {
+        EventType::AssuranceLevelChange => {
             let level = data.number("level", 4);
             if level.is_none() {
                 data.missing("level");
             }
             level.map(|level| EventKind::AssuranceLevelChange { level })
         }
-        "device-compliance-change" => {
+        EventType::DeviceComplianceChange => {
             let compliant = data.boolean("compliant");
             if compliant.is_none() {
                 data.missing("compliant");
             }
             compliant.map(|compliant| EventKind::DeviceComplianceChange { compliant })
         }
-        _ => {
+        EventType::RiskLevelChange => {
             let level = data.word("level", "LOW, MEDIUM, HIGH", band);
             if level.is_none() {
                 data.missing("level");
             }
             level.map(|level| EventKind::RiskLevelChange { level })
         }
+        // The others carry nothing.
+        _ => of.plain(),
     };
     fields.within(data);
     kind
-}
-
-fn change(name: &str) -> Option<CredentialChange> {
-    Some(match name {
-        "create" => CredentialChange::Create,
-        "update" => CredentialChange::Update,
-        "revoke" => CredentialChange::Revoke,
-        "delete" => CredentialChange::Delete,
-        _ => return None,
-    })
 }
 
 fn band(name: &str) -> Option<Band> {
@@ -287,7 +216,7 @@ mod tests {
 
     #[test]
     fn every_name_is_read_as_itself() {
-        for name in NAMES {
+        for name in EventType::ALL.iter().map(|of| of.name()) {
             let data = match name {
                 "credential-change" => json!({"method": "webauthn", "change": "revoke"}),
                 "assurance-level-change" => json!({"level": 2}),
@@ -296,7 +225,7 @@ mod tests {
                 _ => json!({}),
             };
             let (kind, severity) = kind_of(json!({"type": name, "data": data}));
-            assert_eq!(crate::trust::subjects::names::name(&kind), name);
+            assert_eq!(kind.event_type().name(), name);
             assert_eq!(severity, Severity::Medium);
         }
     }

@@ -19,7 +19,6 @@ use crate::service::http::api::body::blocking;
 use crate::service::http::app::App;
 use crate::service::http::observe::metrics::EventResult;
 use crate::service::http::problem::Problem;
-use crate::trust::subjects::names;
 use crate::trust::subjects::{ChangeError, Event, EventAnswer};
 
 /// Most events of one request.
@@ -42,14 +41,14 @@ pub(crate) async fn report(
     for one in read {
         match one {
             Ok(event) => {
-                let lacking = event::needs(&event.kind).filter(|scope| !caller.has(*scope));
+                let kind = event.kind.event_type();
+                let lacking = event.kind.scope().filter(|scope| !caller.has(*scope));
                 if let Some(scope) = lacking {
-                    let kind = names::name(&event.kind);
                     app.metrics.event(Some(kind), EventResult::Refused);
-                    results.push(beyond(&event, kind, scope));
+                    results.push(beyond(&event, kind.name(), scope));
                     continue;
                 }
-                places.push((results.len(), names::name(&event.kind)));
+                places.push((results.len(), kind));
                 results.push(json!({ "id": event.id }));
                 events.push(event);
             }

@@ -243,7 +243,7 @@ impl Fields {
         &mut self,
         name: &str,
         words: &str,
-        of: impl Fn(&str) -> Option<T>,
+        mut of: impl FnMut(&str) -> Option<T>,
     ) -> Option<Vec<T>> {
         let items = match self.take(name)? {
             Value::Array(items) => items,
@@ -254,7 +254,7 @@ impl Fields {
         };
         let mut read = Vec::new();
         for (at, item) in items.iter().enumerate().take(MAX_FAULTS) {
-            match item.as_str().and_then(&of) {
+            match item.as_str().and_then(&mut of) {
                 Some(word) => read.push(word),
                 None => {
                     let place = pointer(&self.place(name), &at.to_string());

@@ -8,7 +8,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 
 use crate::service::ssf::Receivers;
-use crate::trust::subjects::names::NAMES;
+use crate::trust::subjects::EventType;
 
 /// The result of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +55,7 @@ const UNREAD: &str = "unreadable";
 
 /// Counts events; the last row is for those that cannot be read.
 #[derive(Debug)]
-pub(super) struct EventCounts([[AtomicU64; EventResult::ALL.len()]; NAMES.len() + 1]);
+pub(super) struct EventCounts([[AtomicU64; EventResult::ALL.len()]; EventType::ALL.len() + 1]);
 
 impl EventCounts {
     pub(super) fn new() -> Self {
@@ -65,9 +65,9 @@ impl EventCounts {
     }
 
     /// Counts one.
-    pub(super) fn add(&self, kind: Option<&'static str>, result: EventResult) {
-        let known = kind.and_then(|kind| NAMES.iter().position(|name| *name == kind));
-        let row = self.0.get(known.unwrap_or(NAMES.len()));
+    pub(super) fn add(&self, kind: Option<EventType>, result: EventResult) {
+        let row = kind.map_or(EventType::ALL.len(), |kind| kind as usize);
+        let row = self.0.get(row);
         if let Some(count) = row.and_then(|row| row.get(result as usize)) {
             count.fetch_add(1, Ordering::Relaxed);
         }
@@ -80,12 +80,13 @@ impl EventCounts {
             None,
             MetricType::Counter,
         )?;
-        for (name, row) in NAMES.iter().chain([&UNREAD]).zip(&self.0) {
+        let names = EventType::ALL.iter().map(|kind| kind.name());
+        for (name, row) in names.chain([UNREAD]).zip(&self.0) {
             for (result, count) in EventResult::ALL.iter().zip(row) {
                 let count = count.load(Ordering::Relaxed);
                 // There are many pairs, and most of them never happen.
                 if count > 0 {
-                    let labels = [("type", *name), ("result", result.name())];
+                    let labels = [("type", name), ("result", result.name())];
                     ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
                 }
             }

@@ -193,7 +193,10 @@ fn what_a_reporter_changes_counts_for_its_share() {
     let device = |reporter: &str, n: u32| {
         let record = crate::trust::subjects::DeviceRecord {
             id: format!("{reporter}-{n}"),
-            jailbroken: Some(true),
+            facts: crate::trust::model::DeviceFacts {
+                jailbroken: Some(true),
+                ..Default::default()
+            },
             ..Default::default()
         };
         let change = Change::Device(record);

@@ -183,7 +183,7 @@ proptest! {
     /// Another security event never makes less of what is held against anybody.
     #[test]
     fn more_security_events_never_lower_a_risk(events in any_events()) {
-        let security = |event: &Event| crate::trust::subjects::kind::Sort::of(&event.kind).security();
+        let security = |event: &Event| event.kind.event_type().security();
         let mut events: Vec<_> = events.into_iter().filter(security).collect();
         let bench = bench();
         let mut before = None;

@@ -478,14 +478,17 @@ fn devices_are_registered_to_one_user() {
     let record = |id: &str, owner: Option<&str>| DeviceRecord {
         id: id.to_owned(),
         user: owner.map(user),
-        managed: owner.is_some().then_some(true),
+        facts: crate::trust::model::DeviceFacts {
+            managed: owner.is_some().then_some(true),
+            ..Default::default()
+        },
         ..DeviceRecord::default()
     };
     let registered = |who: &str, device: &str| {
         let standing = bench.stands(&user(who), None, None, Some(device), 9);
         standing
             .device
-            .map(|device| (device.registered, device.managed))
+            .map(|device| (device.registered, device.facts.managed))
     };
     assert_eq!(registered("ada", "d"), None);
     bench.change(Change::Device(record("d", Some("ada"))), 0);

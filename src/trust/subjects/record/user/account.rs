@@ -3,8 +3,8 @@
 use super::User;
 use crate::trust::model::{Band, Method, MethodSet};
 use crate::trust::subjects::config::SignalsConfig;
-use crate::trust::subjects::event::Severity;
 use crate::trust::subjects::finding::Finding;
+use crate::trust::subjects::kind::Severity;
 use crate::trust::subjects::latest::Latest;
 use crate::trust::subjects::store::FindingKind;
 use crate::trust::subjects::track::News;
