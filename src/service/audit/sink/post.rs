@@ -1,10 +1,11 @@
 //! Batches of records over HTTP, sent by a thread of its own: a slow receiver holds up no file.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::base::lock::{lock, unpoisoned};
 use crate::service::audit::counts::SinkState;
 use crate::service::config::{AuditConfig, SecretRef};
 use crate::service::net::fetch::{Call, Fetch, Reply};
@@ -125,7 +126,7 @@ impl Drop for PostSink {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner)
     }
 
     /// Waits; closing ends the wait early.
@@ -133,11 +134,7 @@ impl Shared {
         let inner = self.lock();
         let until = |inner: &mut Inner| inner.closed.is_none();
         let waited = self.changed.wait_timeout_while(inner, time, until);
-        let closed = waited
-            .unwrap_or_else(PoisonError::into_inner)
-            .0
-            .closed
-            .is_some();
+        let closed = unpoisoned(waited).0.closed.is_some();
         if closed {
             std::thread::sleep(time.min(Duration::from_millis(50)));
         }
@@ -183,7 +180,7 @@ impl Sender {
             }
             let wait = due.map_or(Duration::from_secs(3_600), |due| due - now);
             let waited = self.shared.changed.wait_timeout(inner, wait);
-            inner = waited.unwrap_or_else(PoisonError::into_inner).0;
+            inner = unpoisoned(waited).0;
         }
         let mut bytes = 0;
         let mut many = 0;

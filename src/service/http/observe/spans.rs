@@ -9,7 +9,7 @@ use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::extract::Request as HttpRequest;
@@ -28,6 +28,7 @@ use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider};
 use super::metrics::Metrics;
 use super::trace::TraceContext;
 use crate::base::fault::{Fault, Faults};
+use crate::base::lock::lock;
 use crate::pdp::decide::Outcome;
 use crate::service::config::OtlpConfig;
 
@@ -289,7 +290,7 @@ impl Client {
     }
 
     fn log(&self, message: &str) {
-        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut logged = lock(&self.logged);
         if logged.is_none_or(|last| last.elapsed() >= LOG_EVERY) {
             *logged = Some(Instant::now());
             tracing::warn!(
