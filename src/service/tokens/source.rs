@@ -17,7 +17,8 @@ use crate::base::json;
 use crate::base::lock::lock;
 use crate::base::timestamp::Timestamp;
 use crate::service::config::{IssuerConfig, ReceiverConfig};
-use crate::service::net::fetch::{Call, Fetch, FetchError, LONGEST_BODY, Reply, may_follow};
+use crate::service::net::address::may_follow;
+use crate::service::net::fetch::{Call, Fetch, FetchError, LONGEST_BODY, Reply};
 
 /// Longest rest after failures while there are keys to use.
 const LONGEST_REST: Duration = Duration::from_secs(600);

@@ -19,7 +19,8 @@ use crate::base::hash::Lru;
 use crate::base::lock::lock;
 use crate::base::timestamp::Timestamp;
 use crate::service::config::{OnFailure, StatusListConfig, TokenAlgorithm};
-use crate::service::net::fetch::{Call, Fetch, LONGEST_BODY, Reply, may_follow};
+use crate::service::net::address::may_follow;
+use crate::service::net::fetch::{Call, Fetch, LONGEST_BODY, Reply};
 
 /// Lists kept for one issuer.
 const MOST: NonZeroUsize = NonZeroUsize::new(32).unwrap();
