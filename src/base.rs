@@ -1,4 +1,4 @@
-//! Ground that every layer stands on: faults and their rendering, JSON, names, time, hashes, the step meter.
+//! Ground that every layer stands on: faults and their rendering, JSON, names, time, hashes, locks, the step meter.
 
 pub(crate) mod caller;
 pub(crate) mod entity_ref;
@@ -7,6 +7,7 @@ pub(crate) mod files;
 pub(crate) mod hash;
 pub(crate) mod hex;
 pub(crate) mod json;
+pub(crate) mod lock;
 pub(crate) mod meter;
 pub(crate) mod nearest;
 pub(crate) mod threads;

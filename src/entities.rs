@@ -8,7 +8,9 @@
 //! - edges are acyclic and are kept both ways; nothing recurses over edges.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
+
+use crate::base::lock::lock;
 
 mod batch;
 mod convert;
@@ -134,7 +136,7 @@ impl Stored {
 
     /// The entities of a type in the order of their ids; sorted when first asked for.
     pub(crate) fn in_order(&self, ty: &str) -> Arc<Vec<Uid>> {
-        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut orders = lock(&self.orders);
         if let Some(known) = orders.get(ty) {
             return Arc::clone(known);
         }

@@ -17,7 +17,7 @@ mod watching;
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, TryLockError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -27,6 +27,7 @@ use crate::base::caller::Scope;
 use crate::base::fault::{Fault, Faults, MOST_SHOWN, first_of};
 use crate::base::hash;
 use crate::base::hash::Lru;
+use crate::base::lock::lock;
 use crate::base::timestamp::Timestamp;
 use crate::pdp::decide::{Outcome, decide};
 use crate::pdp::enrich::enrich;
@@ -331,7 +332,7 @@ impl Pdp {
     pub(crate) fn warnings(&self) -> Faults {
         let state = self.state();
         let not_read = &self.inner.reloader.not_read;
-        let not_read = not_read.lock().unwrap_or_else(PoisonError::into_inner);
+        let not_read = lock(not_read);
         let all = state.snapshot().warnings().chain(&*not_read);
         all.cloned().collect::<Faults>().sorted()
     }
@@ -346,7 +347,7 @@ impl Pdp {
         for failure in outcome.policy_errors() {
             let now = Instant::now();
             let logged = &self.inner.logged_errors;
-            let mut logged = logged.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut logged = lock(logged);
             let lately = logged
                 .get(failure.policy())
                 .is_some_and(|last| now.duration_since(*last) < LOG_ERRORS_EVERY);
@@ -411,7 +412,7 @@ fn log_faults(faults: &Faults) {
 
 impl Inner {
     fn trouble(&self) -> std::sync::MutexGuard<'_, Trouble> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.trouble)
     }
 
     fn reload(&self, confirmed: bool) -> Result<Reloaded, ReloadError> {
@@ -520,8 +521,7 @@ impl Inner {
     }
 
     fn one_at_a_time(&self) -> std::sync::MutexGuard<'_, ()> {
-        let held = self.reloading.lock();
-        held.unwrap_or_else(PoisonError::into_inner)
+        lock(&self.reloading)
     }
 
     /// From now on this decides.

@@ -8,7 +8,7 @@ use super::args::Args;
 use super::client::Server;
 use super::output::Output;
 use super::{Failure, client_key};
-use crate::service::config::Config;
+use crate::service::config::{Config, Secret};
 
 /// How long a server may take for a change.
 pub(super) const CHANGING: Duration = Duration::from_secs(30);
@@ -83,19 +83,7 @@ pub(super) fn ask_configured(
     let key = client_key(args, config)?;
     let server = Server::find(server, config, false, None)?;
     let base = &server.base;
-    let (status, answer) = server.ask(call.wait, |agent| {
-        let mut request = ureq::http::Request::builder()
-            .method(call.method)
-            .uri(format!("{base}{}", call.path));
-        if let Some(key) = &key {
-            request = request.header("authorization", format!("Bearer {}", key.reveal()));
-        }
-        if call.body.is_some() {
-            request = request.header("content-type", "application/json");
-        }
-        let body = call.body.as_ref().map(Value::to_string).unwrap_or_default();
-        agent.run(request.body(body)?)
-    })?;
+    let (status, answer) = send(call, &server, key.as_ref())?;
     if status == 404 && answer.get("code").and_then(Value::as_str) == Some("not_found") {
         return Ok(Answer::NotFound(answer));
     }
@@ -115,6 +103,30 @@ pub(super) fn ask_configured(
         message.push_str(&format!("; the scope that it needs is {}", call.scope));
     }
     Err(Failure::CouldNotRun(message))
+}
+
+/// Makes the call; the status and the answer, whatever they are.
+///
+/// # Errors
+/// [`Failure::CouldNotRun`] where no answer comes.
+pub(super) fn send(
+    call: &Call,
+    server: &Server,
+    key: Option<&Secret>,
+) -> Result<(u16, Value), Failure> {
+    server.ask(call.wait, |agent| {
+        let mut request = ureq::http::Request::builder()
+            .method(call.method)
+            .uri(format!("{}{}", server.base, call.path));
+        if let Some(key) = key {
+            request = request.header("authorization", format!("Bearer {}", key.reveal()));
+        }
+        if call.body.is_some() {
+            request = request.header("content-type", "application/json");
+        }
+        let body = call.body.as_ref().map(Value::to_string).unwrap_or_default();
+        agent.run(request.body(body)?)
+    })
 }
 
 /// The reason of an answer that nothing was found.

@@ -16,7 +16,7 @@ use super::{Failure, socket};
 use crate::service::config::Config;
 use crate::service::http::net::tls;
 use crate::service::net::fetch;
-use crate::service::net::fetch::{LONGEST_FILE, Trust, certificates, connector};
+use crate::service::net::fetch::{LONGEST_FILE, Trust, certificates, system_roots};
 use crate::service::net::url::Url;
 
 /// How long making a connection may take.
@@ -117,10 +117,7 @@ impl Server {
                 let socket = socket::Socket(path.clone());
                 ureq::Agent::with_parts(settings, socket, resolver)
             }
-            None => {
-                let connector = connector(Arc::clone(&self.tls));
-                ureq::Agent::with_parts(settings, connector, resolver)
-            }
+            None => fetch::agent(settings, Arc::clone(&self.tls), resolver),
         };
         let mut response = call(&agent).map_err(|error| {
             Failure::CouldNotRun(match error {
@@ -242,7 +239,7 @@ fn trust(config: &Config, ca: Option<&Path>, own: &[u8]) -> Result<Trust, Failur
             certificates(&read(path, key)?).map_err(|message| faulty(key, message))?
         }
         None => {
-            let mut roots = rustls_native_certs::load_native_certs().certs;
+            let mut roots = system_roots();
             roots.extend(certificates(own).unwrap_or_default());
             roots
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::args::{Args, Reload};
+use super::ask::{Call, send};
 use super::client::Server;
 use super::output::Output;
 use super::{Done, Exit, Failure};
@@ -21,17 +22,14 @@ pub(super) fn run(command: &Reload, args: &Args, output: Output) -> Done {
         false,
         command.ca.as_deref(),
     )?;
-    let base = &server.base;
-    let body = json!({"confirm": command.confirm}).to_string();
-    let (_, answer) = server.ask(LOADING, |agent| {
-        let mut request = agent
-            .post(format!("{base}/admin/reload"))
-            .header("content-type", "application/json");
-        if let Some(key) = &key {
-            request = request.header("authorization", format!("Bearer {}", key.reveal()));
-        }
-        request.send(&body)
-    })?;
+    let call = Call {
+        method: "POST",
+        path: "/admin/reload".to_owned(),
+        body: Some(json!({"confirm": command.confirm})),
+        scope: "policies:write",
+        wait: LOADING,
+    };
+    let (_, answer) = send(&call, &server, key.as_ref())?;
     if output.is_json() {
         output.value(&answer);
     }
@@ -84,7 +82,8 @@ pub(super) fn run(command: &Reload, args: &Args, output: Output) -> Done {
             Ok(Exit::Invalid)
         }
         _ => Err(Failure::CouldNotRun(format!(
-            "{base} answers: {}",
+            "{} answers: {}",
+            server.base,
             text("detail")
         ))),
     }

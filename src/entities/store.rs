@@ -18,9 +18,10 @@ use super::version::{EntityVersion, Members, Parents, Slot};
 use super::{Fields, Record, Value};
 use crate::base::hash;
 use crate::base::hash::Keyed;
+use crate::base::lock::lock;
 use arc_swap::ArcSwap;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 /// Keeps the ids and names that compiled policies use alive in a store.
 #[derive(Debug, Clone)]
@@ -139,7 +140,7 @@ impl EntityStore {
     }
 
     fn lock(&self) -> MutexGuard<'_, Writer> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.writer)
     }
 }
 

@@ -1,10 +1,11 @@
 //! The health of a decision point, and subscriptions to its changes.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
 use crate::base::fault::Faults;
+use crate::base::lock::{lock, unpoisoned};
 use crate::policy::Revision;
 
 /// The state of a decision point.
@@ -122,7 +123,7 @@ impl Waiting {
 
 impl Queue {
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.waiting)
     }
 
     /// Changes what waits and wakes whoever waits for it.
@@ -161,7 +162,7 @@ impl Subscription {
                 .filter(|left| !left.is_zero())
                 .ok_or(NoChange::NotYet)?;
             let waited = self.queue.arrived.wait_timeout(waiting, left);
-            waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
+            waiting = unpoisoned(waited).0;
         }
     }
 
@@ -201,14 +202,14 @@ pub(super) struct Subscribers(Mutex<Vec<Weak<Queue>>>);
 impl Subscribers {
     pub(super) fn subscribe(&self) -> Subscription {
         let queue = Arc::new(Queue::default());
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = lock(&self.0);
         all.retain(|queue| queue.strong_count() > 0);
         all.push(Arc::downgrade(&queue));
         Subscription { queue }
     }
 
     pub(super) fn tell(&self, change: &StateChange) {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = lock(&self.0);
         for queue in all.iter().filter_map(Weak::upgrade) {
             queue.tell(|waiting| {
                 if waiting.changes.len() >= MOST_QUEUED {
@@ -222,7 +223,7 @@ impl Subscribers {
 
 impl Drop for Subscribers {
     fn drop(&mut self) {
-        let all = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let all = unpoisoned(self.0.get_mut());
         for queue in all.iter().filter_map(Weak::upgrade) {
             queue.tell(|waiting| waiting.ended = true);
         }

@@ -6,10 +6,11 @@
 
 use std::path::PathBuf;
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use crate::base::fault::{Fault, Faults};
+use crate::base::lock::lock;
 use crate::source::progress::Progress;
 
 /// A read that has not moved for this long is given up.
@@ -116,7 +117,7 @@ impl Reading {
 
     /// Those under way; what ended after it was given up is forgotten.
     fn running(&self) -> MutexGuard<'_, Vec<Arc<Progress>>> {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = lock(&self.running);
         running.retain(|read| !read.has_ended());
         running
     }
@@ -132,7 +133,7 @@ impl Drop for Ended {
 }
 
 fn take<T>(work: &Mutex<Option<T>>) -> Option<T> {
-    work.lock().unwrap_or_else(PoisonError::into_inner).take()
+    lock(work).take()
 }
 
 fn hangs((age, path): (Duration, PathBuf), more: &str) -> Faults {

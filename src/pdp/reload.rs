@@ -1,7 +1,7 @@
 //! Sources to the next state, or the reasons why there is none.
 
 use std::hash::Hasher;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -9,6 +9,7 @@ use cedar_policy::{Entities, PolicySet, SchemaFragment};
 
 use super::reading::Reading;
 use crate::base::fault::{Fault, Faults};
+use crate::base::lock::lock;
 use crate::base::threads::spawn;
 use crate::base::timestamp::Timestamp;
 use crate::entities::{self, EntityStore, Stored};
@@ -86,7 +87,7 @@ impl Reloader {
             .reading
             .run(move |progress| roots.read(&limits, settling, progress));
         let Read { files, warnings } = read.and_then(|read| read)?;
-        let mut known = self.not_read.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.not_read);
         let is_known = |warning: &Fault| known.iter().any(|known| known.file() == warning.file());
         for warning in warnings.iter().filter(|warning| !is_known(warning)) {
             tracing::warn!(place = %warning.one_line(), "a file is not read");

@@ -29,13 +29,14 @@ mod tests;
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::base::json::Pointer;
+use crate::base::lock::lock;
 use crate::pdp::decide::Outcome;
 use crate::pdp::evaluate::Slicer;
 use crate::service::config::{self, AuditConfig, ChainKind, Overflow, Secret, SecretRef};
@@ -388,10 +389,6 @@ fn masks(
         (false, Some(key)) => Ok(Some(Masks::new(pointers, key.clone()))),
         (false, None) => Err(fault("masks need `audit.mask_key`".to_owned())),
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What every record says of itself.

@@ -660,7 +660,7 @@ fn collector(endpoint: &str, headers: bool) -> Result<(), (String, &'static str)
     if endpoint.trim_end_matches('/').ends_with("/v1/traces") {
         return Err(("ends with /v1/traces, which is added".to_owned(), expected));
     }
-    if headers && !url.secure && !url.host.is_loopback() {
+    if headers && url.is_in_clear() {
         return Err((
             "would carry `otlp.headers` over the network in the clear".to_owned(),
             "use https://, or a collector on this machine",

@@ -27,10 +27,11 @@ use std::collections::HashSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::base::lock::{lock, unpoisoned};
 use crate::base::timestamp::Timestamp;
 use crate::service::config::{WebhookConfig, WebhookDeliveryConfig};
 use crate::service::net::fetch::{Call, Fetch, FetchError, Reply};
@@ -346,13 +347,13 @@ fn hooks(setup: &Setup) -> Result<Hooks, String> {
 
 impl Shared {
     fn hooks(&self) -> Arc<Hooks> {
-        let hooks = self.hooks.read().unwrap_or_else(PoisonError::into_inner);
+        let hooks = unpoisoned(self.hooks.read());
         Arc::clone(&hooks)
     }
 
     /// Changes the table of webhooks.
     fn change_hooks(&self, change: impl FnOnce(&mut Hooks)) {
-        let mut hooks = self.hooks.write().unwrap_or_else(PoisonError::into_inner);
+        let mut hooks = unpoisoned(self.hooks.write());
         change(Arc::make_mut(&mut hooks));
     }
 
@@ -499,8 +500,4 @@ impl fmt::Debug for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Ending")
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
+
+use crate::base::lock::lock;
 
 /// Where a read is, and since when. Shared with the thread that reads.
 #[derive(Debug)]
@@ -59,6 +61,6 @@ impl Progress {
     }
 
     fn last(&self) -> MutexGuard<'_, (Instant, PathBuf)> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.last)
     }
 }

@@ -9,7 +9,7 @@ use std::fs::{File, OpenOptions};
 #[cfg(feature = "server")]
 use std::sync::mpsc::TrySendError;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use redb::backends::FileBackend;
@@ -18,6 +18,7 @@ use redb::{Builder, ReadTransaction, ReadableDatabase, WriteTransaction};
 use super::dir::{DATABASE_FILE, Place};
 use super::error::{Kind, StateDirError};
 use super::guard::guarded;
+use crate::base::lock::lock;
 
 /// Writes that may wait; a further one waits for its place.
 const QUEUE: usize = 1_024;
@@ -156,8 +157,7 @@ impl Handle {
 
     /// Why the last write failed, if it did.
     pub(super) fn trouble(&self) -> Option<String> {
-        let trouble = self.trouble.lock();
-        trouble.unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.trouble).clone()
     }
 
     /// Runs `work` in a transaction, and returns once that is on disk. Either all of it is, or nothing.
@@ -317,7 +317,7 @@ impl Keeper {
     /// Why writing fails, for readiness.
     fn tell(&self, error: Option<&StateDirError>) {
         let trouble = error.map(ToString::to_string);
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+        *lock(&self.trouble) = trouble;
     }
 
     /// Runs `work` on the database. Every use of the database passes here: damage is noted, and ends it.

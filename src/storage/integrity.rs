@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use redb::backends::FileBackend;
 use redb::{Builder, ReadableDatabase, StorageBackend};
@@ -16,6 +16,7 @@ use super::dir::{DATABASE_FILE, Place};
 use super::error::{Kind, StateDirError};
 use super::guard::guarded;
 use super::revisions::{META, open};
+use crate::base::lock::lock;
 
 /// Length of the file's head, with both commit slots.
 const HEAD: usize = 320;
@@ -108,7 +109,7 @@ impl InMemory {
     }
 
     fn changed(&self) -> MutexGuard<'_, Changed> {
-        self.changed.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.changed)
     }
 
     fn block(&self, changed: &Changed, number: u64) -> io::Result<Vec<u8>> {

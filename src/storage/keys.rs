@@ -13,7 +13,7 @@ mod token;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -27,6 +27,7 @@ use super::error::Kind;
 use super::revisions::open;
 use crate::base::caller::{Caller, folded};
 use crate::base::hex::hex;
+use crate::base::lock::lock;
 use crate::base::timestamp::Timestamp;
 
 use family::{check_room, made_by, makers};
@@ -415,7 +416,7 @@ impl Keys {
     }
 
     fn change(&self) -> MutexGuard<'_, ()> {
-        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.changing)
     }
 
     /// The key of this id, which was not revoked.

@@ -12,6 +12,8 @@ use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
 use sha2::{Digest, Sha256};
 use std::fmt;
 
+use crate::base::hex::hex;
+
 /// The envelope this version writes, and the only one it reads.
 const VERSION: u8 = 1;
 const KEY_ID: usize = 8;
@@ -59,7 +61,7 @@ impl SealKey {
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
         let bytes = if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            hex(text)
+            from_hex(text)
         } else {
             let bare = text.trim_end_matches('=');
             let decoded = STANDARD_NO_PAD.decode(bare);
@@ -92,7 +94,7 @@ impl SealKey {
 
 impl fmt::Debug for SealKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SealKey({})", shown(&self.id))
+        write!(f, "SealKey({})", hex(&self.id))
     }
 }
 
@@ -150,7 +152,7 @@ impl SealKeys {
             return Err(SealError::NoKey);
         }
         let key = self.0.iter().find(|key| key.id == id);
-        let key = key.ok_or_else(|| SealError::OtherKey(shown(id)))?;
+        let key = key.ok_or_else(|| SealError::OtherKey(hex(id)))?;
         let aad = [head, name.as_bytes()].concat();
         let payload = Payload {
             msg: sealed,
@@ -161,16 +163,12 @@ impl SealKeys {
     }
 }
 
-fn hex(text: &str) -> Option<Vec<u8>> {
+fn from_hex(text: &str) -> Option<Vec<u8>> {
     let digit = |at: usize| {
         text.get(at..at + 2)
             .and_then(|two| u8::from_str_radix(two, 16).ok())
     };
     (0..text.len()).step_by(2).map(digit).collect()
-}
-
-fn shown(id: &[u8]) -> String {
-    id.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -3,13 +3,9 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
-use crate::support::{Ran, Tree, deodar, run};
+use crate::support::{Ran, Tree, deodar, hex, run};
 
 const KEY: &str = "a shared key of some length";
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
 
 /// Lines with these members, chained and MACed.
 fn sealed(members: &[&str]) -> Vec<String> {

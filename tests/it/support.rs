@@ -127,10 +127,14 @@ pub(crate) fn run(command: &mut Command) -> Ran {
 /// The key of the caller that [`administrator`] configures.
 pub(crate) const ADMIN_KEY: &str = "the-key-of-the-administrator";
 
+/// The bytes in hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// A `[[callers]]` table for a caller that may manage everything, recognised by [`ADMIN_KEY`].
 pub(crate) fn administrator() -> String {
-    let hash = Sha256::digest(ADMIN_KEY);
-    let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = hex(&Sha256::digest(ADMIN_KEY));
     let scopes: Vec<_> = Scope::ALL.iter().map(|scope| scope.name()).collect();
     format!(
         "[[callers]]\nname = \"administrator\"\nscopes = {scopes:?}\nkey_sha256 = [\"{hash}\"]\n"

@@ -8,10 +8,11 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::reference::{NoAnswer, decide_within};
 use super::{Found, PolicyErrorCode};
+use crate::base::lock::lock;
 use crate::base::timestamp::Timestamp;
 use crate::pdp::enrich::enrich;
 use crate::pdp::score::stage::{Assessed, Scored};
@@ -166,8 +167,7 @@ impl Shadow {
     }
 
     pub(crate) fn mismatches(&self) -> Vec<ShadowMismatch> {
-        let kept = self.shared.kept.lock();
-        let kept = kept.unwrap_or_else(PoisonError::into_inner);
+        let kept = lock(&self.shared.kept);
         kept.iter().cloned().collect()
     }
 }
@@ -184,8 +184,7 @@ fn check_all(jobs: &Receiver<Job>, shared: &Shared, entities: usize) {
                     reference = ?mismatch.reference,
                     "the engines differ on a decision"
                 );
-                let kept = shared.kept.lock();
-                let mut kept = kept.unwrap_or_else(PoisonError::into_inner);
+                let mut kept = lock(&shared.kept);
                 if kept.len() >= KEPT {
                     kept.pop_front();
                 }

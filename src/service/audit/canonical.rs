@@ -4,6 +4,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+use crate::base::hex::hex;
 use crate::service::config::Secret;
 
 /// A key for masks and for hashes of content: equal content gives equal text, and whoever lacks the
@@ -90,13 +91,7 @@ fn write_plain<T: serde::Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
-/// Bytes in lower-case hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    let mut text = Vec::with_capacity(bytes.len() * 2);
-    write_hex(bytes, &mut text);
-    String::from_utf8(text).unwrap_or_default()
-}
-
+/// Writes bytes in lower-case hexadecimal.
 pub(super) fn write_hex(bytes: &[u8], out: &mut Vec<u8>) {
     for byte in bytes {
         for nibble in [byte >> 4, byte & 15] {

@@ -123,7 +123,7 @@ fn split_mac(line: &[u8]) -> Option<(&[u8], Hash)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::audit::canonical::hex;
+    use crate::base::hex::hex;
     use crate::service::audit::keys::SharedKey;
 
     #[test]

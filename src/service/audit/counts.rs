@@ -1,8 +1,10 @@
 //! The results of decisions that were handed to the log, and the state of the log.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use crate::base::lock::lock;
 
 /// How long the log counts as degraded after a record was dropped.
 const REMEMBERED: Duration = Duration::from_secs(60);
@@ -139,8 +141,4 @@ impl SinkState {
             lost: self.lost.load(Ordering::Relaxed),
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -7,10 +7,11 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::canonical::{from_hex, hex};
+use super::canonical::from_hex;
 use super::chain::Link;
 use super::keys::{ChainKey, CheckKeys};
 use super::sink::file::{beside, private, sync_directory};
+use crate::base::hex::hex;
 
 /// Longest head file that is read.
 const LONGEST: u64 = 64 << 10;

@@ -5,7 +5,8 @@ use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
-use super::canonical::{from_hex, hex};
+use super::canonical::from_hex;
+use crate::base::hex::hex;
 use crate::service::config::{ChainKind, Secret};
 
 /// A SHA-256.

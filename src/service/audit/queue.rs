@@ -3,11 +3,12 @@
 //! Handing an entry over is a lock, a move and an unlock. The writer is woken only when it sleeps; while
 //! it is busy it takes all that has gathered at once.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::change::SubjectChange;
 use super::entry::Entry;
+use crate::base::lock::{lock, unpoisoned};
 
 /// Most changes of subjects that wait.
 const MOST_CHANGES: usize = 1_024;
@@ -82,7 +83,7 @@ impl Queue {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner)
     }
 
     /// Whether there is room for another entry of this size. One entry always finds room in an empty
@@ -107,7 +108,7 @@ impl Queue {
                     let waited = self.room.wait_timeout_while(inner, timeout, |inner| {
                         !inner.closed && !self.has_room(inner, entry.size)
                     });
-                    inner = waited.unwrap_or_else(PoisonError::into_inner).0;
+                    inner = unpoisoned(waited).0;
                     inner.waiting -= 1;
                     if inner.closed || !self.has_room(&inner, entry.size) {
                         return Pushed::Full;
@@ -159,7 +160,7 @@ impl Queue {
             }
             inner.sleeping = true;
             let waited = self.filled.wait_timeout(inner, timeout);
-            inner = waited.unwrap_or_else(PoisonError::into_inner).0;
+            inner = unpoisoned(waited).0;
         }
         inner.sleeping = false;
         std::mem::swap(&mut inner.entries, into);
@@ -211,7 +212,7 @@ impl Queue {
             }
             // Nobody wakes whoever rests, but for closing.
             let waited = self.filled.wait_timeout(inner, left);
-            inner = waited.unwrap_or_else(PoisonError::into_inner).0;
+            inner = unpoisoned(waited).0;
         }
     }
 }

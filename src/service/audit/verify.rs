@@ -10,10 +10,10 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::canonical::hex;
 use super::chain::Link;
 use super::head::Head;
 use super::keys::{CheckKeys, Hash};
+use crate::base::hex::hex;
 
 pub(crate) use files::{LogFiles, gather};
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::canonical::{MaskKey, hex};
+use super::canonical::MaskKey;
 use super::chain::Chain;
 use super::change::SubjectChange;
 use super::entry::Entry;
@@ -23,6 +23,7 @@ use super::record::{DecisionRecord, Hashes, Read};
 use super::sink::file::{FileSink, Torn};
 use super::sink::post::PostSink;
 use super::{LONGEST_LINE, Shared};
+use crate::base::hex::hex;
 use crate::base::timestamp::Timestamp;
 use crate::pdp::evaluate::Slicer;
 use crate::service::config::{AuditConfig, Fsync, Recording};

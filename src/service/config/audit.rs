@@ -7,7 +7,7 @@ use super::SecretRef;
 use super::layers::Layers;
 use super::value::Value;
 use crate::base::json::Pointer;
-use crate::service::net::fetch;
+use crate::service::net::address::may_call;
 
 /// Members of a record that may be masked; the others are what the chain and the operators need.
 pub(crate) const MASKABLE: &[&str] = &[
@@ -278,9 +278,9 @@ impl AuditConfig {
         }
         match &self.url {
             Some(url) => {
-                if let Err(error) = fetch::may_call(url) {
+                if let Err(error) = may_call(url) {
                     let help = "such as `https://collector.example/records`";
-                    fault("audit.url", error.to_string(), help);
+                    fault("audit.url", error, help);
                 }
             }
             None if self.url_token.is_some() => fault(

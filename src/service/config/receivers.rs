@@ -14,7 +14,7 @@ use super::issuers::{TokenAlgorithm, default_algorithms, default_leeway, duratio
 use super::secret::SecretRef;
 use crate::base::entity_ref::EntityRef;
 use crate::base::fault::{Fault, Faults};
-use crate::service::net::fetch;
+use crate::service::net::address::may_call;
 
 /// One transmitter of security event tokens (Shared Signals Framework 1.0).
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -177,7 +177,7 @@ impl ReceiverConfig {
         let uri = self.jwks_uri.as_ref().map(|uri| ("jwks_uri", uri));
         let endpoint = self.poll.as_ref().map(|p| ("poll.endpoint", &p.endpoint));
         for (key, url) in issuer.into_iter().chain(uri).chain(endpoint) {
-            if let Err(error) = fetch::may_call(url) {
+            if let Err(error) = may_call(url) {
                 note(format!("`{key}`: {error}"), "write a whole https address");
             }
         }

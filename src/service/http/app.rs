@@ -1,7 +1,7 @@
 //! What all handlers share.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::gate::auth::Gate;
 use super::gate::limit::{Defaults, Limiter};
@@ -12,6 +12,7 @@ use super::net::lane::Lane;
 use super::net::permits::Places;
 use super::net::tls::Tls;
 use super::observe::metrics::Metrics;
+use crate::base::lock::lock;
 use crate::base::timestamp::Timestamp;
 use crate::pdp::Pdp;
 use crate::service::audit::DecisionLog;
@@ -194,17 +195,13 @@ impl App {
     }
 
     pub(super) fn config_trouble(&self) -> ConfigTrouble {
-        let trouble = self.config_trouble.lock();
-        trouble.unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.config_trouble).clone()
     }
 
     pub(super) fn set_config_trouble(&self, trouble: ConfigTrouble) {
         let keys = trouble.restart_needed.len();
         self.metrics.config_trouble(trouble.refused.is_some(), keys);
-        let mut now = self
-            .config_trouble
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut now = lock(&self.config_trouble);
         *now = trouble;
     }
 }

@@ -1,12 +1,14 @@
-//! Which addresses are called: a receiver that somebody names must not lead into our own network.
+//! Which addresses are called: nothing goes over the network in the clear, and a receiver that somebody names
+//! must not lead into our own network.
 //!
-//! What enters: the address of a receiver when it is registered, and at every delivery what its name
-//! resolves to. What leaves: why it is not called. Whoever connects uses the very address that was
+//! What enters: the address of a service that is configured or that another one names, the address of a
+//! receiver when it is registered, and at every delivery what its name resolves to. What leaves: why it is
+//! not called. Whoever connects uses the very address that was
 //! looked at here.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::service::net::url::{Host, Url};
+use crate::service::net::url::{Host, ONLY, Url};
 
 /// Who can be behind an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +91,41 @@ pub(crate) fn may_connect(ip: IpAddr, allow_private: bool, plain: bool) -> Resul
     }
 }
 
+/// Reads an address of a service that the operator named, if it may be called: `https`, or `http` to this
+/// machine.
+///
+/// # Errors
+/// The address, or its beginning, and why it is not called.
+pub(crate) fn may_call(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|reason| refused(text, &reason))?;
+    match url.is_in_clear() {
+        false => Ok(url),
+        true => Err(refused(text, ONLY)),
+    }
+}
+
+/// Whether an address that another service named may be called: as [`may_call`], and what was found over
+/// `https` does not lead back to this machine without it.
+///
+/// # Errors
+/// As [`may_call`].
+pub(crate) fn may_follow(from: &str, url: &str) -> Result<(), String> {
+    let to = may_call(url)?;
+    match may_call(from) {
+        Ok(from) if from.secure && !to.secure => Err(refused(url, ONLY)),
+        _ => Ok(()),
+    }
+}
+
+/// How much of an address a message shows.
+const SHOWN: usize = 200;
+
+fn refused(url: &str, reason: &str) -> String {
+    let shown: String = url.chars().take(SHOWN).collect();
+    let more = if shown.len() < url.len() { ".." } else { "" };
+    format!("`{}{more}`: {reason}", shown.escape_debug())
+}
+
 /// Whether an address of a receiver may be registered. What its name resolves to is looked at when it
 /// is called.
 pub(crate) fn check_url(url: &str, allow_private: bool) -> Result<(), String> {
@@ -100,11 +137,11 @@ pub(crate) fn check_url(url: &str, allow_private: bool) -> Result<(), String> {
     match &url.host {
         Host::Ip(ip) => may_connect(*ip, allow_private, !url.secure)
             .map_err(|what| format!("the address is {what}")),
-        Host::Name(_) => match (url.secure, url.host.is_loopback()) {
-            (false, false) => fail("only https is called, or http on this machine"),
-            (true, true) if !allow_private => fail("the address is of this machine"),
-            _ => Ok(()),
-        },
+        Host::Name(_) if url.is_in_clear() => fail(ONLY),
+        Host::Name(_) if url.host.is_loopback() && !allow_private => {
+            fail("the address is of this machine")
+        }
+        Host::Name(_) => Ok(()),
     }
 }
 
@@ -253,6 +290,42 @@ mod tests {
     }
 
     #[test]
+    fn only_https_and_this_machine_are_called() {
+        for good in [
+            "https://id.example.com/a?b",
+            "http://127.0.0.1:80/",
+            "http://127.8.8.8/",
+            "http://localhost:9/x",
+            "http://[::1]:9/x",
+        ] {
+            assert!(may_call(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "http://id.example.com/",
+            "http://localhost@id.example.com/",
+            "http://localhost.example.com/",
+            "http://10.0.0.1/",
+            "ftp://127.0.0.1/",
+            "file:///etc/passwd",
+            "/relative",
+            "https:///nohost",
+            "",
+        ] {
+            assert!(may_call(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_found_over_https_does_not_lead_to_this_machine() {
+        let (there, here) = ("https://id.example.com/a", "http://127.0.0.1:8180/b");
+        assert!(may_follow(there, here).is_err());
+        for (from, url) in [(there, there), (here, here), (here, there), ("acme", there)] {
+            assert_eq!(may_follow(from, url), Ok(()), "{from} {url}");
+        }
+        assert!(may_follow("acme", "http://id.example.com/").is_err());
+    }
+
+    #[test]
     fn no_setting_reaches_the_metadata_service_or_leaves_the_machine_in_clear() {
         let ok =
             |ip: &str, private, plain| may_connect(ip.parse().unwrap(), private, plain).is_ok();
@@ -264,7 +337,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn refused(url: &str, allow_private: bool, expect: &str) {
+    fn refused_with(url: &str, allow_private: bool, expect: &str) {
         let error = check_url(url, allow_private).unwrap_err();
         assert!(error.contains(expect), "{url}: {error}");
     }
@@ -314,12 +387,12 @@ mod tests {
             ("hooks.example.org/x", "expected an address"),
             ("", "expected an address"),
         ] {
-            refused(url, false, expect);
+            refused_with(url, false, expect);
         }
-        refused("http://10.0.0.1/", true, "only https leaves it");
-        refused("http://hooks.example.org/", true, "on this machine");
-        refused("https://169.254.169.254/", true, "link-local");
-        refused(
+        refused_with("http://10.0.0.1/", true, "only https leaves it");
+        refused_with("http://hooks.example.org/", true, "on this machine");
+        refused_with("https://169.254.169.254/", true, "link-local");
+        refused_with(
             &format!("https://a.example/{}", "x".repeat(2_048)),
             false,
             "longer",

@@ -10,11 +10,14 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use ureq::http::{Method, Request};
+use ureq::config::ConfigBuilder;
+use ureq::http::{Method, Request, Response};
+use ureq::typestate::AgentScope;
 use ureq::unversioned::resolver::DefaultResolver;
 
-pub(crate) use tls::{LONGEST_FILE, Trust, certificates, connector};
+pub(crate) use tls::{LONGEST_FILE, Trust, agent, certificates, system_roots};
 
+use crate::service::net::address::may_call;
 use crate::service::net::url::Url;
 
 /// Longest body of a reply, in bytes.
@@ -98,6 +101,15 @@ impl Call {
         self.timeout = timeout;
         self
     }
+
+    /// The call as a request, to which its body has still to be given.
+    pub(crate) fn request(&self) -> ureq::http::request::Builder {
+        let request = Request::builder().method(&self.method).uri(&self.url);
+        let headers = self.headers.iter();
+        headers.fold(request, |request, (name, value)| {
+            request.header(name, value)
+        })
+    }
 }
 
 /// Text as it stands in a form body: RFC 3986's unreserved characters, the rest percent-encoded.
@@ -127,6 +139,19 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
+    /// The status and headers of a response, with this body.
+    pub(crate) fn of(response: &Response<ureq::Body>, body: Vec<u8>) -> Self {
+        let headers = response.headers().iter();
+        let headers = headers.filter_map(|(name, value)| {
+            Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+        });
+        Self {
+            status: response.status().as_u16(),
+            headers: headers.collect(),
+            body,
+        }
+    }
+
     /// The first header of this name, which is in lower case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut all = self.headers.iter();
@@ -163,50 +188,11 @@ pub(crate) enum FetchError {
     Failed(String),
 }
 
-/// Whether an address may be called: `https`, or `http` to this machine.
-pub(crate) fn may_call(url: &str) -> Result<(), FetchError> {
-    checked(url).map(|_| ())
-}
-
-/// Whether an address that another service named may be called: as [`may_call`], and what was found over
-/// `https` does not lead back to this machine without it.
-pub(crate) fn may_follow(from: &str, url: &str) -> Result<(), FetchError> {
-    let (from, to) = (checked(from), checked(url)?);
-    match from {
-        Ok(from) if from.secure && !to.secure => Err(refused(url, ONLY)),
-        _ => Ok(()),
-    }
-}
-
-/// Why an address over `http` is not called.
-const ONLY: &str = "only https is called, or http on this machine";
-/// How much of an address a message shows.
-const SHOWN: usize = 200;
-
-fn checked(text: &str) -> Result<Url, FetchError> {
-    let url = Url::parse(text).map_err(|reason| refused(text, &reason))?;
-    if url.secure || url.host.is_loopback() {
-        Ok(url)
-    } else {
-        Err(refused(text, ONLY))
-    }
-}
-
-fn refused(url: &str, reason: &str) -> FetchError {
-    let shown: String = url.chars().take(SHOWN).collect();
-    let more = if shown.len() < url.len() { ".." } else { "" };
-    FetchError::Address(format!("`{}{more}`: {reason}", shown.escape_debug()))
-}
-
 /// Trust in the system's certificate authorities and in the certificates of a PEM file, which may be of
 /// authorities or of servers.
 pub(crate) fn trusting(authorities: Option<&Path>) -> Result<Trust, String> {
-    let native = rustls_native_certs::load_native_certs();
-    for error in &native.errors {
-        tracing::warn!("certificate authorities of the system: {error}");
-    }
     let mut trust = Trust {
-        certificates: native.certs,
+        certificates: system_roots(),
         ..Trust::default()
     };
     if let Some(path) = authorities {
@@ -218,6 +204,15 @@ pub(crate) fn trusting(authorities: Option<&Path>) -> Result<Trust, String> {
             .extend(certificates(&pem).map_err(named)?);
     }
     Ok(trust)
+}
+
+/// Settings of a client of other services: any status is an answer, and no redirect is followed.
+pub(crate) fn settings() -> ConfigBuilder<AgentScope> {
+    ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .user_agent(concat!("deodar/", env!("CARGO_PKG_VERSION")))
 }
 
 /// Makes calls over the network. Cheap to clone; connections are kept and shared.
@@ -235,26 +230,18 @@ impl Client {
     /// When the file cannot be read or holds no certificate. A system without authorities is not an error:
     /// calls over `https` then fail.
     pub(crate) fn new(authorities: Option<&Path>) -> Result<Self, String> {
-        let connector = connector(tls::config(trusting(authorities)?)?);
-        let config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_response_header_size(16 << 10)
-            .user_agent(concat!("deodar/", env!("CARGO_PKG_VERSION")))
-            .build();
-        let agent = ureq::Agent::with_parts(config, connector, DefaultResolver::default());
-        Ok(Self { agent })
+        let settings = settings().max_response_header_size(16 << 10).build();
+        let tls = tls::config(trusting(authorities)?)?;
+        Ok(Self {
+            agent: agent(settings, tls, DefaultResolver::default()),
+        })
     }
 }
 
 impl Fetch for Client {
     fn send(&self, call: &Call) -> Result<Reply, FetchError> {
-        let Url { uri, secure, .. } = checked(&call.url)?;
-        let plain = !secure;
-        let mut request = Request::builder().method(call.method.clone()).uri(uri);
-        for (name, value) in &call.headers {
-            request = request.header(name, value);
-        }
+        let Url { secure, .. } = may_call(&call.url).map_err(FetchError::Address)?;
+        let (request, plain) = (call.request(), !secure);
         if call.method == Method::GET {
             self.run(request.body(()), call.timeout, plain)
         } else {
@@ -282,12 +269,6 @@ impl Client {
             configured
         };
         let mut response = self.agent.run(configured.build()).map_err(failed)?;
-        let headers = response.headers().iter();
-        let headers = headers
-            .filter_map(|(name, value)| {
-                Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
-            })
-            .collect();
         // The reader fails at its limit; one byte more tells a body of just that length from a longer one.
         let body = response
             .body_mut()
@@ -298,11 +279,7 @@ impl Client {
         if body.len() > LONGEST_BODY {
             return Err(FetchError::TooLong);
         }
-        Ok(Reply {
-            status: response.status().as_u16(),
-            headers,
-            body,
-        })
+        Ok(Reply::of(&response, body))
     }
 }
 
@@ -412,42 +389,6 @@ mod tests {
         let call = Call::get(url).timeout(Duration::from_millis(50));
         let error = Client::new(None).unwrap().send(&call).unwrap_err();
         assert_eq!(error, FetchError::TimedOut);
-    }
-
-    #[test]
-    fn only_https_and_this_machine_are_called() {
-        for good in [
-            "https://id.example.com/a?b",
-            "http://127.0.0.1:80/",
-            "http://127.8.8.8/",
-            "http://localhost:9/x",
-            "http://[::1]:9/x",
-        ] {
-            assert_eq!(may_call(good), Ok(()), "{good}");
-        }
-        for bad in [
-            "http://id.example.com/",
-            "http://localhost@id.example.com/",
-            "http://localhost.example.com/",
-            "http://10.0.0.1/",
-            "ftp://127.0.0.1/",
-            "file:///etc/passwd",
-            "/relative",
-            "https:///nohost",
-            "",
-        ] {
-            assert!(may_call(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn what_is_found_over_https_does_not_lead_to_this_machine() {
-        let (there, here) = ("https://id.example.com/a", "http://127.0.0.1:8180/b");
-        assert!(may_follow(there, here).is_err());
-        for (from, url) in [(there, there), (here, here), (here, there), ("acme", there)] {
-            assert_eq!(may_follow(from, url), Ok(()), "{from} {url}");
-        }
-        assert!(may_follow("acme", "http://id.example.com/").is_err());
     }
 
     #[test]

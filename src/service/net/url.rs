@@ -10,6 +10,9 @@ use ureq::http::Uri;
 /// Longest address, in bytes.
 pub(crate) const LONGEST: usize = 2_048;
 
+/// Why an address over plain `http`, or of another scheme, is not called.
+pub(crate) const ONLY: &str = "only https is called, or http on this machine";
+
 /// An address over HTTP.
 #[derive(Debug, Clone)]
 pub(crate) struct Url {
@@ -41,6 +44,11 @@ impl Host {
 }
 
 impl Url {
+    /// Whether a call would go over the network in the clear: neither by TLS nor to this machine.
+    pub(crate) fn is_in_clear(&self) -> bool {
+        !self.secure && !self.host.is_loopback()
+    }
+
     /// Reads an address.
     ///
     /// # Errors
@@ -85,7 +93,7 @@ impl Url {
         let secure = match uri.scheme_str() {
             Some("https") => true,
             Some("http") => false,
-            _ => return fail("only https is called, or http on this machine"),
+            _ => return fail(ONLY),
         };
         let Some(host) = read_host(host) else {
             return fail("the host is neither a name nor an IP address");

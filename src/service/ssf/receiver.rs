@@ -10,6 +10,7 @@ use super::standing::{Standing, Tally};
 use super::subject::{self, Unread};
 use super::table::{About, Meaning, meaning};
 use crate::base::fault::{Fault, Faults};
+use crate::base::hex::hex;
 use crate::base::timestamp::Timestamp;
 use crate::service::config::{PollConfig, ReceiverConfig, Secret};
 use crate::service::net::fetch::Fetch;
@@ -289,8 +290,7 @@ fn event_id(jti: &str, name: &str) -> String {
         return id;
     }
     // INVARIANT: names of known events are far shorter than what is left beside a hash.
-    let hash = Sha256::digest(jti);
-    let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = hex(&Sha256::digest(jti));
     format!("sha256:{hash}#{name}")
 }
 

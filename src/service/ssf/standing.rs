@@ -1,10 +1,11 @@
 //! How a receiver fares: what became of its tokens, and what was heard last.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Map, Value, json};
 
+use crate::base::lock::lock;
 use crate::base::timestamp::Timestamp;
 
 /// The result of a token or of an event in it.
@@ -142,7 +143,7 @@ impl Standing {
     }
 
     fn last(&self) -> std::sync::MutexGuard<'_, Last> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.last)
     }
 
     /// All of it.

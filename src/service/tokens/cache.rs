@@ -4,7 +4,7 @@
 //! which is remembered for a moment: it costs most and cannot become good.
 
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -15,6 +15,7 @@ use super::denied::Denied;
 use super::error::TokenError;
 use crate::base::hash;
 use crate::base::hash::Lru;
+use crate::base::lock::lock;
 use crate::base::timestamp::Timestamp;
 use crate::service::config::TokenUsage;
 
@@ -93,7 +94,7 @@ impl Cache {
     fn shard(&self, key: &CacheKey) -> Option<MutexGuard<'_, Shard>> {
         let [first, ..] = key.0;
         let shard = self.shards.get(usize::from(first) % SHARDS)?;
-        Some(shard.lock().unwrap_or_else(PoisonError::into_inner))
+        Some(lock(shard))
     }
 
     /// What is known of a token, looked up in the deny-list if that has changed since.

@@ -5,11 +5,12 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 
 use serde::{Deserialize, Serialize};
 
 use super::Verified;
+use crate::base::lock::unpoisoned;
 use crate::base::timestamp::Timestamp;
 
 /// Denials that are kept unless another bound is given.
@@ -217,11 +218,7 @@ impl Denied {
 
     /// Every entry that has not ended, in a stable order.
     pub(crate) fn list(&self, now: Timestamp) -> Vec<Denial> {
-        let lists = self
-            .inner
-            .lists
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
+        let lists = unpoisoned(self.inner.lists.read());
         let all = [&lists.tokens, &lists.sessions, &lists.subjects];
         let mut all: Vec<_> = all
             .iter()
@@ -236,11 +233,7 @@ impl Denied {
 
     /// The denial that is about this token, if there is one.
     pub(crate) fn is_denied(&self, token: &Verified, now: Timestamp) -> Option<DenialKind> {
-        let lists = self
-            .inner
-            .lists
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
+        let lists = unpoisoned(self.inner.lists.read());
         if lists.count == 0 {
             return None;
         }
@@ -264,10 +257,7 @@ impl Denied {
     }
 
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, Lists> {
-        self.inner
-            .lists
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
+        unpoisoned(self.inner.lists.write())
     }
 }
 

@@ -1,12 +1,13 @@
 //! One question to the issuer for all requests that wait for its answer about the same token.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::OnceCell;
 
 use super::cache::CacheKey;
 use super::error::TokenError;
+use crate::base::lock::lock;
 use crate::base::timestamp::Timestamp;
 
 /// Until when a token may be believed, or why not.
@@ -24,7 +25,7 @@ impl Flights {
     /// is given up, this one asks.
     pub(super) async fn join(&self, key: CacheKey, ask: impl Future<Output = Answer>) -> Answer {
         let cell = {
-            let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut cells = lock(&self.cells);
             Arc::clone(cells.entry(key).or_default())
         };
         let waiting = Waiting {
@@ -45,7 +46,7 @@ struct Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cells = lock(&self.cells);
         // Answered: whoever comes now asks again. Not answered: only the table and this request have it.
         let over = self.cell.initialized() || Arc::strong_count(&self.cell) <= 2;
         let same = cells

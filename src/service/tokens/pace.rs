@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::claims::later;
 use crate::base::timestamp::Timestamp;
+use crate::service::net::backoff::{Backoff, UP_TO_HALF_MORE};
 
 /// A clock that went back by more than this is believed.
 const BACKWARDS: i64 = 60_000;
@@ -51,11 +52,12 @@ impl Pace {
     /// so on up to `most`; half as long again at random, so that many servers do not call at once.
     pub(super) fn failed(&self, now: Timestamp, least: Duration, most: Duration) {
         let before = self.failures.fetch_add(1, Ordering::Relaxed);
-        let rest = least.saturating_mul(1_u32.checked_shl(before).unwrap_or(u32::MAX));
-        let rest = rest.min(most.max(least));
-        // Without randomness the pace is still right.
-        let random = f64::from(getrandom::u32().unwrap_or(0)) / f64::from(u32::MAX);
-        self.begin(now, rest.mul_f64(1.0 + random / 2.0));
+        let backoff = Backoff {
+            base: least,
+            cap: most,
+            jitter: UP_TO_HALF_MORE,
+        };
+        self.begin(now, backoff.wait(before));
     }
 
     /// Failures in a row.

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
@@ -14,9 +14,11 @@ use super::jws::Jws;
 use super::keys::{KeySet, Verdict};
 use super::pace::Pace;
 use crate::base::json;
+use crate::base::lock::lock;
 use crate::base::timestamp::Timestamp;
 use crate::service::config::{IssuerConfig, ReceiverConfig};
-use crate::service::net::fetch::{Call, Fetch, FetchError, LONGEST_BODY, Reply, may_follow};
+use crate::service::net::address::may_follow;
+use crate::service::net::fetch::{Call, Fetch, FetchError, LONGEST_BODY, Reply};
 
 /// Longest rest after failures while there are keys to use.
 const LONGEST_REST: Duration = Duration::from_secs(600);
@@ -309,12 +311,12 @@ impl Keys {
     }
 
     fn set_trouble(&self, reason: Option<String>) {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+        *lock(&self.trouble) = reason;
     }
 
     /// Why the keys are not known, or not known to be current.
     pub(super) fn trouble(&self) -> Option<String> {
-        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let trouble = lock(&self.trouble);
         trouble.clone()
     }
 

@@ -3,7 +3,7 @@
 
 use std::io::Read;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -16,9 +16,11 @@ use super::pace::Pace;
 use super::source::{KeyError, Keys, send};
 use crate::base::hash;
 use crate::base::hash::Lru;
+use crate::base::lock::lock;
 use crate::base::timestamp::Timestamp;
 use crate::service::config::{OnFailure, StatusListConfig, TokenAlgorithm};
-use crate::service::net::fetch::{Call, Fetch, LONGEST_BODY, Reply, may_follow};
+use crate::service::net::address::may_follow;
+use crate::service::net::fetch::{Call, Fetch, LONGEST_BODY, Reply};
 
 /// Lists kept for one issuer.
 const MOST: NonZeroUsize = NonZeroUsize::new(32).unwrap();
@@ -142,7 +144,7 @@ impl StatusLists {
     }
 
     fn slot(&self, uri: &str) -> Arc<Slot> {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = lock(&self.slots);
         let slot = slots.get_or_insert_ref(uri, || {
             Arc::new(Slot {
                 list: ArcSwapOption::empty(),

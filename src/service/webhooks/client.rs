@@ -16,7 +16,7 @@ use ureq::unversioned::transport::NextTimeout;
 
 use crate::service::net::address::{check_url, may_connect};
 use crate::service::net::fetch::{
-    Call, Fetch, FetchError, Reply, connector, failed, tls, trusting,
+    Call, Fetch, FetchError, Reply, agent, failed, settings, tls, trusting,
 };
 
 /// Bytes that are read of a reply's body, and taken of its headers.
@@ -39,15 +39,11 @@ impl Receivers {
         allow_private: bool,
         names: Option<Names>,
     ) -> Result<Self, String> {
-        let config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
+        let settings = settings()
             .proxy(None)
             .max_idle_connections(0)
             .max_idle_connections_per_host(0)
             .max_response_header_size(READ as usize)
-            .user_agent(concat!("deodar/", env!("CARGO_PKG_VERSION")))
             .build();
         let resolver = Checked {
             names,
@@ -55,9 +51,8 @@ impl Receivers {
             allow_private,
         };
         let tls = tls::config(trusting(authorities)?)?;
-        let agent = ureq::Agent::with_parts(config, connector(tls), resolver);
         Ok(Self {
-            agent,
+            agent: agent(settings, tls, resolver),
             allow_private,
         })
     }
@@ -66,13 +61,8 @@ impl Receivers {
 impl Fetch for Receivers {
     fn send(&self, call: &Call) -> Result<Reply, FetchError> {
         check_url(&call.url, self.allow_private).map_err(FetchError::Failed)?;
-        let mut request = ureq::http::Request::builder()
-            .method(call.method.clone())
-            .uri(&call.url);
-        for (name, value) in &call.headers {
-            request = request.header(name, value);
-        }
-        let request = request
+        let request = call
+            .request()
             .body(call.body.as_slice())
             .map_err(|error| FetchError::Failed(error.to_string()))?;
         let request = self
@@ -84,21 +74,11 @@ impl Fetch for Receivers {
             ureq::Error::Other(error) => FetchError::Failed(error.to_string()),
             error => failed(error),
         })?;
-        let headers = response.headers().iter();
-        let headers = headers
-            .filter_map(|(name, value)| {
-                Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
-            })
-            .collect();
         let mut body = Vec::new();
         let mut reader = response.body_mut().as_reader().take(READ);
         // The status has been given; whatever becomes of the rest changes nothing.
         let _ = reader.read_to_end(&mut body);
-        Ok(Reply {
-            status: response.status().as_u16(),
-            headers,
-            body,
-        })
+        Ok(Reply::of(&response, body))
     }
 }
 

@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::base::hex::hex;
 use crate::base::timestamp::Timestamp;
 use crate::service::config::EVENT_TYPE_PREFIX as TYPE_PREFIX;
 use crate::trust::subjects::{EventSubject, Notice, NoticeKind};
@@ -140,10 +141,6 @@ fn about(subject: &EventSubject) -> Option<String> {
     let device = subject.device.as_ref().map(|id| format!("device:{id}"));
     let ip = subject.ip.map(|ip| format!("ip:{ip}"));
     user.or(session).or(device).or(ip)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -8,10 +8,11 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::queue::Delivery;
+use crate::base::lock::lock;
 use crate::storage::Store;
 
 /// Longest file of dead letters that is read.
@@ -157,10 +158,6 @@ impl DeadLetters {
             .fetch_sub(letters.len() as u64, Ordering::Relaxed);
         Ok(())
     }
-}
-
-fn lock(lines: &Mutex<Lines>) -> MutexGuard<'_, Lines> {
-    lines.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn line(letter: &Delivery) -> String {

@@ -10,6 +10,7 @@ use super::queue::{Delivery, Next};
 use super::sign::signatures;
 use super::stats::add;
 use crate::base::timestamp::Timestamp;
+use crate::service::net::backoff;
 use crate::service::net::fetch::{Call, FetchError, Reply};
 
 /// Longest wait that a receiver may ask for.
@@ -225,12 +226,7 @@ fn millis(time: Duration) -> i64 {
 
 /// Between a time and a fifth more, so that many deliveries do not come back at once.
 pub(crate) fn jittered(time: Duration) -> Duration {
-    let mut random = [0; 2];
-    if getrandom::fill(&mut random).is_err() {
-        return time;
-    }
-    let share = u32::from(u16::from_le_bytes(random));
-    time.saturating_add(time.saturating_mul(share) / (5 * u32::from(u16::MAX)))
+    backoff::jittered(time, (1.0, 1.2))
 }
 
 #[cfg(test)]

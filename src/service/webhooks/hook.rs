@@ -1,7 +1,7 @@
 //! One webhook: where it leads, what it wants, what it is signed with, and what waits for it.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::queue::Lane;
 use super::sign::SigningKey;
 use super::stats::Stats;
+use crate::base::lock::lock;
 use crate::base::timestamp::Timestamp;
 use crate::service::config::{
     EventFilter, Secret, SecretRef, WebhookConfig, check_webhook_name as check_name,
@@ -317,10 +318,6 @@ impl Hook {
 
 /// All webhooks, by name.
 pub(crate) type Hooks = std::collections::BTreeMap<String, Arc<Hook>>;
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 #[cfg(test)]
 mod tests {

@@ -1,13 +1,14 @@
 //! Notices on their way in: a short queue in memory, and the thread that has them stored.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use super::Shared;
 use super::cloudevent::{Message, message};
 use super::hook::Hook;
 use super::queue::Delivery;
 use super::stats::add;
+use crate::base::lock::{lock, unpoisoned};
 use crate::trust::subjects::Notice;
 
 /// Notices that may wait to be stored.
@@ -30,7 +31,7 @@ struct Inner {
 
 impl Intake {
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner)
     }
 
     /// Takes a notice, if there is room.
@@ -55,7 +56,7 @@ impl Intake {
     fn next(&self) -> Vec<Notice> {
         let empty = |inner: &mut Inner| inner.notices.is_empty() && !inner.closed;
         let waited = self.changed.wait_while(self.lock(), empty);
-        let mut inner = waited.unwrap_or_else(PoisonError::into_inner);
+        let mut inner = unpoisoned(waited);
         let many = inner.notices.len().min(TOGETHER);
         inner.notices.drain(..many).collect()
     }

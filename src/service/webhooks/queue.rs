@@ -1,12 +1,13 @@
 //! What waits to be delivered to one webhook: by when it is due, bounded.
 
 use std::collections::BTreeMap;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::base::lock::lock;
 use crate::base::timestamp::Timestamp;
 
 /// A delivery that is due later than any schedule says was planned by a clock that went wrong.
@@ -128,7 +129,7 @@ impl Lane {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner)
     }
 
     /// Takes a place for one more, if there is any.

@@ -1,10 +1,11 @@
 //! The results of deliveries since the start: of one webhook, and of all.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use serde_json::{Value, json};
 
+use crate::base::lock::lock;
 use crate::base::timestamp::Timestamp;
 
 /// Longest error that is remembered, in characters.
@@ -69,7 +70,7 @@ struct Last {
 
 impl Stats {
     fn last(&self) -> MutexGuard<'_, Last> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.last)
     }
 
     /// Notes a try. An error stays until a delivery succeeds.

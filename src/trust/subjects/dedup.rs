@@ -3,12 +3,13 @@
 //! What must hold: as many as are kept, and no more: an event that is forgotten is forgotten here too.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use sha2::{Digest, Sha256};
 
 use super::shard::{PARTS, Reporter};
 use super::window::Label;
+use crate::base::lock::lock;
 
 /// The name of an event in 16 bytes that nobody can make two events have.
 pub(super) type Key = [u8; 16];
@@ -53,15 +54,13 @@ impl Dedup {
 
     fn with<R>(&self, key: Key, work: impl FnOnce(&mut HashSet<Key>) -> R) -> Option<R> {
         let part = self.parts.get(usize::from(key.first()? >> 2))?;
-        Some(work(
-            &mut part.lock().unwrap_or_else(PoisonError::into_inner),
-        ))
+        Some(work(&mut lock(part)))
     }
 
     /// Waits until nobody takes this event in.
     pub(super) fn turn(&self, key: Key) -> Option<MutexGuard<'_, ()>> {
         let turn = self.turns.get(usize::from(key.first()? >> 2))?;
-        Some(turn.lock().unwrap_or_else(PoisonError::into_inner))
+        Some(lock(turn))
     }
 
     /// Takes note of an event; whether it is new.
@@ -90,7 +89,7 @@ impl Dedup {
     }
 
     fn named(&self, name: &str) -> (Arc<str>, Reporter) {
-        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sources = lock(&self.sources);
         if let Some((known, reporter)) = sources.get_key_value(name) {
             return (Arc::clone(known), *reporter);
         }

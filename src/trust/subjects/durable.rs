@@ -14,7 +14,7 @@ mod undo;
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -28,6 +28,7 @@ use super::store::{
     Ask, Change, ChangeError, EventAnswer, Seen, SignalStore, Standing, SubjectKind, Usage,
 };
 use super::window::Kept;
+use crate::base::lock::lock;
 use undo::Undo;
 
 use crate::base::entity_ref::EntityRef;
@@ -119,7 +120,7 @@ impl DurableSignals {
     }
 
     fn turn(&self) -> MutexGuard<'_, ()> {
-        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.writing)
     }
 }
 
@@ -152,7 +153,7 @@ fn flush(core: &Arc<Core>, store: &Store, turn: &Mutex<()>) {
     let subjects = core.take_unsaved();
     for subjects in subjects.chunks(TOGETHER) {
         let subjects: Arc<[SubjectKind]> = subjects.into();
-        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = lock(turn);
         if let Err(error) = write(core, store, &subjects) {
             tracing::warn!(%error, "what decisions show of subjects is not written; it is tried again");
             core.mark(subjects.iter().cloned());
@@ -191,9 +192,7 @@ impl Core {
     /// What is to be written and nobody waits for.
     fn take_unsaved(&self) -> Vec<SubjectKind> {
         let mut subjects = match &self.unsaved {
-            Some(unsaved) => {
-                std::mem::take(&mut *unsaved.lock().unwrap_or_else(PoisonError::into_inner))
-            }
+            Some(unsaved) => std::mem::take(&mut *lock(unsaved)),
             None => HashSet::new(),
         };
         for part in 0..PARTS {

@@ -22,7 +22,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicI64, AtomicUsize};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use sha2::{Digest, Sha256};
@@ -40,6 +40,7 @@ use super::store::{
 use super::window::{Kept, Millis};
 use crate::base::entity_ref::EntityRef;
 use crate::base::hex::hex;
+use crate::base::lock::lock;
 use crate::base::timestamp::Timestamp;
 
 /// Receives findings, incidents and changes. It is called while nothing is locked, and must not
@@ -164,7 +165,7 @@ impl Core {
     /// Marks subjects that are to be written some time.
     pub(super) fn mark(&self, subjects: impl IntoIterator<Item = SubjectKind>) {
         if let Some(unsaved) = &self.unsaved {
-            let mut unsaved = unsaved.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut unsaved = lock(unsaved);
             unsaved.extend(subjects);
         }
     }

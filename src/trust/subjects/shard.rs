@@ -7,7 +7,9 @@ use std::borrow::Borrow;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
+
+use crate::base::lock::lock;
 
 /// How many parts there are.
 pub(super) const PARTS: usize = 64;
@@ -118,7 +120,7 @@ impl<K: Hash + Eq + Clone, V: Default> Sharded<K, V> {
 
     fn lock(&self, part: usize) -> Option<MutexGuard<'_, Part<K, V>>> {
         let part = self.parts.get(part)?;
-        Some(part.lock().unwrap_or_else(PoisonError::into_inner))
+        Some(lock(part))
     }
 
     /// Works on an entry that is there.

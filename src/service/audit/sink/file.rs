@@ -12,8 +12,8 @@ use sha2::{Digest, Sha256};
 
 use super::tail::{self, Last};
 use super::{rotated, rotated::Rotated};
+use crate::base::hex::hex;
 use crate::base::timestamp::Timestamp;
-use crate::service::audit::canonical::hex;
 use crate::service::audit::chain::Link;
 
 /// How often it is checked that the path still leads to the open file.

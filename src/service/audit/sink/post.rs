@@ -1,17 +1,22 @@
 //! Batches of records over HTTP, sent by a thread of its own: a slow receiver holds up no file.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::base::lock::{lock, unpoisoned};
 use crate::service::audit::counts::SinkState;
 use crate::service::config::{AuditConfig, SecretRef};
+use crate::service::net::backoff::Backoff;
 use crate::service::net::fetch::{Call, Fetch, Reply};
 
-/// First and longest wait after a failure.
-const FIRST_WAIT: Duration = Duration::from_millis(200);
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// Waits after failures, between half of each and all of it, so that many senders do not come back at once.
+const BACKOFF: Backoff = Backoff {
+    base: Duration::from_millis(200),
+    cap: Duration::from_secs(30),
+    jitter: (0.5, 1.0),
+};
 /// Longest wait that a receiver may ask for.
 const LONGEST_ASKED: Duration = Duration::from_secs(120);
 /// Bytes of a batch, unless its first record alone has more.
@@ -125,7 +130,7 @@ impl Drop for PostSink {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner)
     }
 
     /// Waits; closing ends the wait early.
@@ -133,11 +138,7 @@ impl Shared {
         let inner = self.lock();
         let until = |inner: &mut Inner| inner.closed.is_none();
         let waited = self.changed.wait_timeout_while(inner, time, until);
-        let closed = waited
-            .unwrap_or_else(PoisonError::into_inner)
-            .0
-            .closed
-            .is_some();
+        let closed = unpoisoned(waited).0.closed.is_some();
         if closed {
             std::thread::sleep(time.min(Duration::from_millis(50)));
         }
@@ -183,7 +184,7 @@ impl Sender {
             }
             let wait = due.map_or(Duration::from_secs(3_600), |due| due - now);
             let waited = self.shared.changed.wait_timeout(inner, wait);
-            inner = waited.unwrap_or_else(PoisonError::into_inner).0;
+            inner = unpoisoned(waited).0;
         }
         let mut bytes = 0;
         let mut many = 0;
@@ -203,7 +204,7 @@ impl Sender {
     /// one bad record does not take others with it.
     fn deliver(&self, batch: &mut Vec<Vec<u8>>) {
         let mut parts = vec![std::mem::take(batch)];
-        let mut wait = FIRST_WAIT;
+        let mut failures = 0_u32;
         while let Some(mut part) = parts.pop() {
             if self.shared.out_of_time() {
                 self.lose(&part, "there was no time left at the end");
@@ -211,7 +212,7 @@ impl Sender {
             }
             match self.send(&part) {
                 Verdict::Taken => {
-                    wait = FIRST_WAIT;
+                    failures = 0;
                     self.state.wrote(part.len() as u64);
                     self.free(&part);
                 }
@@ -223,8 +224,9 @@ impl Sender {
                 Verdict::Refused => self.lose(&part, "the receiver refuses it"),
                 Verdict::Later(asked) => {
                     let asked = asked.map(|asked| asked.min(LONGEST_ASKED));
-                    self.shared.rest(asked.unwrap_or_else(|| jittered(wait)));
-                    wait = (wait * 2).min(LONGEST_WAIT);
+                    self.shared
+                        .rest(asked.unwrap_or_else(|| BACKOFF.wait(failures)));
+                    failures = failures.saturating_add(1);
                     parts.push(part);
                 }
             }
@@ -278,16 +280,6 @@ impl Sender {
 fn retry_after(reply: &Reply) -> Option<Duration> {
     let seconds = reply.header("retry-after")?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds))
-}
-
-/// Between half of a time and all of it, so that many senders do not come back at once.
-fn jittered(time: Duration) -> Duration {
-    let mut random = [0; 2];
-    if getrandom::fill(&mut random).is_err() {
-        return time;
-    }
-    let share = f64::from(u16::from_le_bytes(random)) / f64::from(u16::MAX);
-    time.mul_f64(0.5 + share / 2.0)
 }
 
 #[cfg(test)]
@@ -373,13 +365,5 @@ mod tests {
         assert!(sink.has_room(1_000));
         sink.push(b"12345678\n");
         assert!(sink.has_room(1) && !sink.has_room(2));
-    }
-
-    #[test]
-    fn waits_are_spread() {
-        for _ in 0..100 {
-            let time = jittered(Duration::from_secs(10));
-            assert!((5.0..=10.0).contains(&time.as_secs_f64()));
-        }
     }
 }

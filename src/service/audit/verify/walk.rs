@@ -6,7 +6,8 @@ use serde::Deserialize;
 
 use super::files::{Line, Lines, LogFiles};
 use super::{Bad, By, Report, Wanted, Wrong};
-use crate::service::audit::canonical::{from_hex, hex};
+use crate::base::hex::hex;
+use crate::service::audit::canonical::from_hex;
 use crate::service::audit::chain::{Link, Sealed, unseal};
 use crate::service::audit::head::{Head, checkpoint_message};
 use crate::service::audit::{LONGEST_LINE, Meta};

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{IssuerConfig, Preset, TokenUsage};
 use crate::base::entity_ref::EntityRef;
 use crate::base::fault::{Fault, Faults};
-use crate::service::net::fetch;
+use crate::service::net::address::may_call;
 
 impl IssuerConfig {
     /// What no single key can say: every contradiction.
@@ -279,7 +279,7 @@ impl Notes<'_> {
     }
 
     fn address(&mut self, key: &str, url: &str) {
-        if let Err(error) = fetch::may_call(url) {
+        if let Err(error) = may_call(url) {
             self.note(format!("`{key}`: {error}"), "write a whole https address");
         }
     }

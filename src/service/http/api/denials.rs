@@ -1,6 +1,6 @@
 //! `/denials`: tokens that are not taken although their issuers signed them.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Extension, Request as HttpRequest, State};
@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use super::body::{self, blocking, invalid, missing, not_kept};
 use crate::base::caller::Caller;
 use crate::base::hex::hex;
+use crate::base::lock::lock;
 use crate::base::timestamp::Timestamp;
 use crate::service::http::app::App;
 use crate::service::http::problem::Problem;
@@ -71,7 +72,7 @@ pub(crate) async fn deny(
     let durable = app.store.is_some();
     // One after the other, and to the end although the client may go: memory and disk say the same.
     let held = blocking(move || {
-        let _one_at_a_time = app.denying.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = lock(&app.denying);
         let held = app.denied.deny(denial, now).map_err(|error| {
             let status = StatusCode::INSUFFICIENT_STORAGE;
             Problem::new(status, "denials_full", error.to_string())
@@ -101,7 +102,7 @@ pub(crate) async fn remove(
     let which: Which = body::read(&app, http).await?;
     let kind = which.kind;
     let removed = blocking(move || {
-        let _one_at_a_time = app.denying.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = lock(&app.denying);
         let issuer = which.issuer.as_deref();
         if let Some(store) = &app.store {
             let done = store.undeny(&id(which.kind, &which.value, issuer));

@@ -2,7 +2,7 @@
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -14,6 +14,7 @@ use governor::{Quota, RateLimiter};
 use crate::base::caller::{Caller, CallerLimits};
 use crate::base::hash;
 use crate::base::hash::Lru;
+use crate::base::lock::lock;
 use crate::service::http::problem::Problem;
 
 /// What a request is for; each class has its own bound.
@@ -126,7 +127,7 @@ impl Limiter {
     }
 
     fn room(&self, id: &str, class: Class, limits: CallerLimits) -> Arc<Room> {
-        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rooms = lock(&self.rooms);
         // By the limits too, so that changed ones hold at once.
         let key = (id.to_owned(), class, limits);
         let room = rooms.get_or_insert(key, || Arc::new(Room::new(class, limits)));

@@ -11,7 +11,7 @@ use std::error::Error;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,7 @@ use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 
 use super::connections::{Origin, share};
 use super::pace::Pace;
+use crate::base::lock::lock;
 
 /// Bytes of each body that are not charged.
 pub(crate) const FREE: usize = 32 << 10;
@@ -185,7 +186,7 @@ impl Bodies {
 
 impl Inner {
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.table)
     }
 
     /// Ends the request of this body, and gives its room back at once; whether it was still there.
@@ -245,7 +246,7 @@ impl Room {
     }
 
     fn waker(&self) -> MutexGuard<'_, Option<Waker>> {
-        self.waker.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.waker)
     }
 
     /// The body's entry in the table, which is made when it is first needed.

@@ -8,6 +8,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 
+use crate::base::hex::hex;
 use crate::base::timestamp::Timestamp;
 
 /// The other end of a connection; made once for each, and shared by its requests.
@@ -66,8 +67,6 @@ impl Peer {
 impl ClientCertificate {
     /// Reads a certificate that a handshake has verified. One that cannot be read names nobody.
     pub(crate) fn read(der: &[u8]) -> Self {
-        let fingerprint = Sha256::digest(der);
-        let fingerprint = fingerprint.iter().map(|byte| format!("{byte:02x}"));
         let parsed = X509Certificate::from_der(der)
             .ok()
             .map(|(_, parsed)| parsed);
@@ -76,7 +75,7 @@ impl ClientCertificate {
             .map(|parsed| parsed.validity().not_after.timestamp());
         Self {
             sans: parsed.as_ref().map(names).unwrap_or_default(),
-            fingerprint: fingerprint.collect(),
+            fingerprint: hex(&Sha256::digest(der)),
             expires: Timestamp::from_millis(ends.unwrap_or_default().saturating_mul(1000)),
         }
     }

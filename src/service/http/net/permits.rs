@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::base::lock::lock;
 
 /// The places. Clones share them.
 #[derive(Debug, Clone)]
@@ -62,20 +63,20 @@ impl Places {
 
     /// How many places there are.
     pub(crate) fn most(&self) -> usize {
-        let bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
+        let bound = lock(&self.bound);
         bound.most
     }
 
     /// How many places are taken.
     pub(crate) fn taken(&self) -> usize {
-        let bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
+        let bound = lock(&self.bound);
         let all = bound.most + bound.owed;
         all.saturating_sub(self.semaphore.available_permits())
     }
 
     /// Changes how many places there are.
     pub(crate) fn resize(&self, most: usize) {
-        let mut bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bound = lock(&self.bound);
         if most >= bound.most {
             let more = most - bound.most;
             let paid = more.min(bound.owed);
@@ -91,7 +92,7 @@ impl Places {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bound = lock(&self.bound);
         if bound.owed > 0
             && let Some(permit) = self.permit.take()
         {

@@ -7,7 +7,7 @@ use std::fs;
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use rustls::crypto::CryptoProvider;
@@ -22,6 +22,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 
 use crate::base::files;
+use crate::base::lock::lock;
 use crate::base::timestamp::Timestamp;
 use crate::service::config::{ClientAuth, TlsConfig, TlsVersion};
 use crate::service::net::fetch::{LONGEST_FILE, certificates};
@@ -164,7 +165,7 @@ impl Tls {
     /// Takes up what the files say now, if it is good.
     pub(crate) fn reload(&self, now: Timestamp) {
         // Held throughout: two reloads at once could leave the older one's result.
-        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut refused = lock(&self.refused);
         let read = Files::read(&self.config).and_then(|files| {
             if files.digest() == self.current.load().digest {
                 return Ok(None);
@@ -231,7 +232,7 @@ impl Tls {
 
     /// What is the matter with the certificates.
     pub(crate) fn trouble(&self, now: Timestamp) -> Option<String> {
-        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let refused = lock(&self.refused);
         if let Some(refused) = &*refused {
             return Some(format!("new certificates are not used: {refused}"));
         }

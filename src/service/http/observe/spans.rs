@@ -9,7 +9,7 @@ use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::extract::Request as HttpRequest;
@@ -24,12 +24,15 @@ use opentelemetry_http::{Bytes, HttpClient, HttpError};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider};
+use ureq::unversioned::resolver::DefaultResolver;
 
 use super::metrics::Metrics;
 use super::trace::TraceContext;
 use crate::base::fault::{Fault, Faults};
+use crate::base::lock::lock;
 use crate::pdp::decide::Outcome;
 use crate::service::config::OtlpConfig;
+use crate::service::net::fetch;
 
 /// How long the collector may take over a batch.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -81,7 +84,8 @@ pub(crate) fn start(config: &OtlpConfig, metrics: &Metrics) -> Result<Option<Spa
             })?,
         None => HashMap::new(),
     };
-    let client = Client::new(endpoint.starts_with("https://"));
+    let faulty = |error: String| Fault::new("config", format!("`otlp.endpoint`: {error}"));
+    let client = Client::new(endpoint.starts_with("https://")).map_err(faulty)?;
     let counts = Arc::clone(&client.counts);
     let help = "Batches of spans that the collector took";
     metrics.watch_counter("span_exports", help, move || {
@@ -99,7 +103,7 @@ pub(crate) fn start(config: &OtlpConfig, metrics: &Metrics) -> Result<Option<Spa
         .with_timeout(TIMEOUT)
         .with_headers(headers)
         .build()
-        .map_err(|error| Fault::new("config", format!("`otlp.endpoint`: {error}")))?;
+        .map_err(|error| faulty(error.to_string()))?;
     let resource = Resource::builder()
         // Under what the environment says ($OTEL_SERVICE_NAME, $OTEL_RESOURCE_ATTRIBUTES).
         .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
@@ -259,23 +263,20 @@ struct Exports {
 }
 
 impl Client {
-    fn new(secure: bool) -> Self {
-        let config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .timeout_global(Some(TIMEOUT))
-            .user_agent(concat!("deodar/", env!("CARGO_PKG_VERSION")));
-        let config = if secure {
-            config.tls_config(tls())
-        } else {
-            config
+    fn new(secure: bool) -> Result<Self, String> {
+        let settings = fetch::settings().timeout_global(Some(TIMEOUT)).build();
+        let agent = match secure {
+            true => {
+                let tls = fetch::tls::config(fetch::trusting(None)?)?;
+                fetch::agent(settings, tls, DefaultResolver::default())
+            }
+            false => settings.into(),
         };
-        Self {
-            agent: config.build().into(),
+        Ok(Self {
+            agent,
             counts: Arc::default(),
             logged: Mutex::default(),
-        }
+        })
     }
 
     fn post(
@@ -289,7 +290,7 @@ impl Client {
     }
 
     fn log(&self, message: &str) {
-        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut logged = lock(&self.logged);
         if logged.is_none_or(|last| last.elapsed() >= LOG_EVERY) {
             *logged = Some(Instant::now());
             tracing::warn!(
@@ -333,23 +334,6 @@ impl HttpClient for Client {
             answer
         })
     }
-}
-
-/// The system's certificate authorities, checked by the same provider as everything else.
-fn tls() -> ureq::tls::TlsConfig {
-    let found = rustls_native_certs::load_native_certs();
-    for error in &found.errors {
-        tracing::warn!(%error, "certificate authorities");
-    }
-    let roots = found.certs.iter();
-    let roots = roots.map(|root| ureq::tls::Certificate::from_der(root).to_owned());
-    ureq::tls::TlsConfig::builder()
-        .provider(ureq::tls::TlsProvider::Rustls)
-        .unversioned_rustls_crypto_provider(Arc::new(rustls_graviola::default_provider()))
-        .root_certs(ureq::tls::RootCerts::new_with_certs(
-            &roots.collect::<Vec<_>>(),
-        ))
-        .build()
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::base::lock::lock;
 use crate::service::config::Config;
 use crate::service::http::Serve;
 use crate::service::http::app::{App, ConfigTrouble};
@@ -29,9 +30,7 @@ pub(crate) fn watch(serve: &Arc<Serve>, app: &Arc<App>) -> std::io::Result<Optio
     let (serve, theirs) = (Arc::clone(serve), Arc::clone(app));
     let current = std::sync::Mutex::new(serve.config.clone());
     let changed = move || {
-        let mut current = current
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut current = lock(&current);
         if let Some(next) = take_up(&serve, &theirs, &current) {
             *current = next;
         }

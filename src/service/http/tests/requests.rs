@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use tower::ServiceExt;
 
 use crate::base::caller::Scope;
+use crate::base::hex::hex;
 use crate::base::timestamp::Timestamp;
 use crate::pdp::Pdp;
 use crate::service::config::Config;
@@ -31,10 +32,7 @@ pub(super) fn key_of(scope: Scope) -> String {
 
 /// A server whose callers have one scope each, and one that has none.
 pub(super) fn app(more: &str) -> Arc<App> {
-    let hex = |key: &str| -> String {
-        let hash = Sha256::digest(key);
-        hash.iter().map(|byte| format!("{byte:02x}")).collect()
-    };
+    let hex = |key: &str| hex(&Sha256::digest(key));
     let caller = |name: &str, scopes: &str, key: &str| {
         let hash = hex(key);
         format!("[[callers]]\nname = \"{name}\"\nscopes = [{scopes}]\nkey_sha256 = [\"{hash}\"]\n")

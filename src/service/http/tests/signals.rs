@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use super::recorder::Recorder;
 use super::requests::{app, ask, body, key_of, request};
 use crate::base::caller::Scope;
+use crate::base::hex::hex;
 use crate::service::http::app::App;
 use crate::service::http::routes;
 use crate::trust::subjects::{Change, ChangeError, SubjectKind};
@@ -112,10 +113,7 @@ async fn events_are_answered_each_by_itself() {
 /// The answers to events by a caller with these scopes, by id.
 async fn reported_with(scopes: &[Scope], events: &[Value]) -> (Vec<(String, Value)>, Vec<String>) {
     let key = "the-key-of-a-reporter-with-scopes";
-    let hash: String = Sha256::digest(key)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let hash = hex(&Sha256::digest(key));
     let scopes: Vec<_> = scopes.iter().map(|scope| scope.name()).collect();
     let app = app(&format!(
         "[[callers]]\nname = \"reporter\"\nscopes = {scopes:?}\nkey_sha256 = [\"{hash}\"]\n"

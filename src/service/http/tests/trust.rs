@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::requests::{ask, body, request};
 use crate::base::caller::Scope;
+use crate::base::hex::hex;
 use crate::base::timestamp::Timestamp;
 use crate::service::config::Config;
 use crate::service::http::app::App;
@@ -47,8 +48,7 @@ impl Scene {
         let keys = json!({"keys": [Signer::ed("k1", 1).jwk]});
         std::fs::write(path("jwks.json"), keys.to_string()).unwrap();
         std::fs::write(path("push"), PUSH).unwrap();
-        let hash = Sha256::digest(KEY);
-        let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = hex(&Sha256::digest(KEY));
         let scopes: Vec<_> = Scope::ALL.iter().map(|scope| scope.name()).collect();
         let more = format!(
             "\n[limits]\nmanage_per_second = 100000\n[[callers]]\nname = \"reports\"\nscopes = {scopes:?}\nkey_sha256 = [\"{hash}\"]\n\

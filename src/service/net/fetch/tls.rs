@@ -18,6 +18,7 @@ use rustls::{
     CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore,
     SignatureScheme, StreamOwned,
 };
+use ureq::unversioned::resolver::Resolver;
 use ureq::unversioned::transport::{
     Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout,
     TcpConnector, Transport, TransportAdapter,
@@ -45,11 +46,26 @@ pub(crate) struct Trust {
     pub(crate) own: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
 }
 
-/// Connects as [`ureq`] does by default, with TLS as it is set.
-pub(crate) fn connector(tls: Arc<ClientConfig>) -> impl Connector {
-    ().chain(ConnectProxyConnector::default())
-        .chain(TcpConnector::default())
-        .chain(Tls(tls))
+/// The certificate authorities that the system trusts; what of them cannot be read is logged.
+pub(crate) fn system_roots() -> Vec<CertificateDer<'static>> {
+    let native = rustls_native_certs::load_native_certs();
+    for error in &native.errors {
+        tracing::warn!("certificate authorities of the system: {error}");
+    }
+    native.certs
+}
+
+/// A client that connects as [`ureq`] does by default, with TLS and names as given.
+pub(crate) fn agent(
+    settings: ureq::config::Config,
+    tls: Arc<ClientConfig>,
+    names: impl Resolver,
+) -> ureq::Agent {
+    let connector =
+        ().chain(ConnectProxyConnector::default())
+            .chain(TcpConnector::default())
+            .chain(Tls(tls));
+    ureq::Agent::with_parts(settings, connector, names)
 }
 
 /// The settings of a client that trusts as [`Trust`] says.

@@ -1,10 +1,10 @@
 //! Records by name, made where they are not there, within the bounds.
 
 use std::collections::BinaryHeap;
-use std::sync::PoisonError;
 
 use super::{Core, Work};
 use crate::base::entity_ref::EntityRef;
+use crate::base::lock::lock;
 use crate::trust::subjects::config::SignalsConfig;
 use crate::trust::subjects::record::{DeviceState, SessionState, User};
 use crate::trust::subjects::shard::{PARTS, Room};
@@ -127,7 +127,7 @@ impl Work<'_> {
     /// Forgets the user that was seen longest ago of those that may be lost.
     fn make_room(&mut self, losing: Losing) -> bool {
         let (now, config, core) = (self.now, self.config, self.core);
-        let idle = || core.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = || lock(&core.idle);
         for looked in [false, true] {
             if looked {
                 let found_nobody = |(at, history): (Millis, bool)| {

@@ -6,11 +6,12 @@
 //! takes no room from security events.
 
 use std::collections::VecDeque;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use super::Core;
 use crate::base::entity_ref::EntityRef;
+use crate::base::lock::lock;
 use crate::trust::subjects::record::User;
 use crate::trust::subjects::store::SubjectKind;
 use crate::trust::subjects::window::Millis;
@@ -32,7 +33,7 @@ impl Strangers {
     }
 
     fn with<R>(&self, work: impl FnOnce(&mut VecDeque<(Millis, EntityRef)>) -> R) -> R {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = lock(&self.queue);
         let result = work(&mut queue);
         self.count.store(queue.len(), Ordering::Relaxed);
         result

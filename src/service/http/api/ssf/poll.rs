@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use super::{Fate, take};
 use crate::service::config::PollConfig;
 use crate::service::http::app::App;
+use crate::service::net::backoff::{Backoff, UP_TO_HALF_MORE};
 use crate::service::net::fetch::{Call, Fetch, FetchError, Reply};
 use crate::service::ssf::{PollBody, Receiver, SetFault, read_batch};
 use crate::trust::subjects::SignalStore;
@@ -162,12 +163,12 @@ impl Poll {
 /// The rest after so many failures in a row: twice as long each time, up to a bound, and up to half as
 /// long again at random, so that many servers do not call at once.
 fn rest(interval: Duration, failures: u32) -> Duration {
-    let doubled = 1_u32.checked_shl(failures).unwrap_or(u32::MAX).max(1);
-    let rest = interval.saturating_mul(doubled);
-    let rest = rest.min(LONGEST_REST.max(interval));
-    // Without randomness the pace is still right.
-    let part = getrandom::u32().unwrap_or(0) % 512;
-    rest.saturating_add(rest.saturating_mul(part) / 1_024)
+    let backoff = Backoff {
+        base: interval,
+        cap: LONGEST_REST,
+        jitter: UP_TO_HALF_MORE,
+    };
+    backoff.wait(failures)
 }
 
 #[cfg(test)]

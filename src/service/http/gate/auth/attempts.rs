@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use governor::clock::{Clock, DefaultClock};
@@ -10,6 +10,7 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 
 use crate::base::hash;
 use crate::base::hash::Lru;
+use crate::base::lock::lock;
 
 /// Failed attempts that an address has at once, and again one each second.
 const BURST: NonZeroU32 = NonZeroU32::new(20).unwrap();
@@ -42,7 +43,7 @@ impl Attempts {
         let Some(address) = address else {
             return false;
         };
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = lock(&self.0);
         let known = all.get(&network(address));
         let now = Instant::now();
         known.is_some_and(|known| {
@@ -55,7 +56,7 @@ impl Attempts {
         let Some(address) = address else {
             return;
         };
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = lock(&self.0);
         if let Some(known) = all.get_mut(&network(address)) {
             known.good_until = Some(Instant::now() + GOOD);
         }
@@ -64,7 +65,7 @@ impl Attempts {
     /// The seconds for which an address has to wait.
     pub(super) fn wait(&self, address: Option<IpAddr>) -> u64 {
         let address = address.map(network);
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = lock(&self.0);
         let known = address.and_then(|address| all.peek(&address));
         let until = known.map(|known| known.over_until.saturating_duration_since(Instant::now()));
         until.unwrap_or_default().as_secs() + 1
@@ -76,7 +77,7 @@ impl Attempts {
         let Some(address) = address else {
             return Ok(());
         };
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = lock(&self.0);
         let known = all.get_or_insert_mut(network(address), || Known {
             rate: RateLimiter::direct(Quota::per_second(NonZeroU32::MIN).allow_burst(BURST)),
             over_until: Instant::now(),

@@ -97,8 +97,7 @@ mod tests {
     use super::*;
 
     fn hex(key: &str) -> String {
-        let hash = Sha256::digest(key);
-        hash.iter().map(|byte| format!("{byte:02x}")).collect()
+        crate::base::hex::hex(&Sha256::digest(key))
     }
 
     fn table() -> Table {

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use cedar_policy::PolicyId;
@@ -14,6 +14,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 
+use crate::base::lock::lock;
 use crate::pdp::decide::Outcome;
 use crate::policy::Revision;
 use crate::state::State;
@@ -76,7 +77,7 @@ impl PolicyCounts {
 
     /// Takes the labels of a state that is newer than the one they are of.
     fn follow(&self, state: &State) {
-        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = lock(&self.changing);
         let before = self.labelled.load();
         if before.is_of(state.revision()) || state.sequence() < before.sequence {
             return;
