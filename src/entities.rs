@@ -34,7 +34,7 @@ mod value;
 mod version;
 mod wire;
 
-pub(crate) use batch::{Batch, BatchError, NewEntity, Room, is_action};
+pub(crate) use batch::{Batch, BatchError, NewEntity, StoreLimits, is_action};
 pub(crate) use convert::{RawValue, RequestSymbols, Symbols};
 pub(crate) use export::Exporter;
 pub(crate) use ext::{to_date, to_time};

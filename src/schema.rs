@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use cedar_policy::{Schema, SchemaFragment};
 
-use crate::base::fault::{Fault, Faults, Place};
+use crate::base::fault::{Fault, Faults, Location};
 use crate::source::nesting;
 use crate::source::nesting::nesting_fault;
 use crate::source::{Form, SourceFile};
@@ -84,10 +84,10 @@ pub(crate) fn load(
 /// is looked up in the files, where the name stands as a whole word.
 fn unresolved(error: &cedar_policy::SchemaError, files: &[SourceFile]) -> Faults {
     let fault = Fault::from_cedar("schema", error, None);
-    let mut places: Vec<Place> = Vec::new();
+    let mut places: Vec<Location> = Vec::new();
     for name in names(fault.message()) {
         for file in files {
-            let found = words(&file.source.text, name).map(|offset| Place {
+            let found = words(&file.source.text, name).map(|offset| Location {
                 source: file.source.clone(),
                 offset,
                 length: name.len(),

@@ -145,7 +145,7 @@ fn passed_by(path: &Path, progress: &Progress) -> Option<Fault> {
 
 /// Files that were read, and warnings about those that were not.
 #[derive(Debug)]
-pub(crate) struct Read {
+pub(crate) struct ReadFiles {
     pub(crate) files: Vec<SourceFile>,
     pub(crate) warnings: Vec<Fault>,
 }
@@ -313,7 +313,7 @@ impl Roots {
         limits: &ReadLimits,
         settling: Settling,
         progress: &Progress,
-    ) -> Result<Read, Faults> {
+    ) -> Result<ReadFiles, Faults> {
         let latest = Instant::now() + settling.patience;
         let mut looks = 0;
         loop {
@@ -343,7 +343,7 @@ impl Roots {
                         .filter_map(|path| passed_by(path, progress))
                         .take(MOST_WARNED)
                         .collect();
-                    return Ok(Read { files, warnings });
+                    return Ok(ReadFiles { files, warnings });
                 }
                 Ok(after) if out_of_patience => {
                     return Err(unstable(&after.restless(&before, settling.rest)).into());

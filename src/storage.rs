@@ -41,7 +41,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use database::{Database, Handle};
-use dir::{Owner, Place};
+use dir::{Owner, StateDirectory};
 
 #[cfg(feature = "server")]
 pub(crate) use denials::Denial;
@@ -86,7 +86,7 @@ pub(crate) struct Store {
 
 #[derive(Debug)]
 struct Inner {
-    place: Place,
+    place: StateDirectory,
     settings: StoreSettings,
     #[cfg(feature = "server")]
     keys: keys::Keys,
@@ -98,7 +98,7 @@ struct Inner {
 impl Store {
     /// Opens the directory, making it where there is none, and becomes its owner.
     pub(crate) fn open(path: &Path, settings: StoreSettings) -> Result<Self, StateDirError> {
-        let place = Place::new(path);
+        let place = StateDirectory::new(path);
         let owner = dir::own(&place)?;
         format::make_or_check(&place)?;
         let at = place.clone();
@@ -106,7 +106,7 @@ impl Store {
     }
 
     fn start(
-        place: Place,
+        place: StateDirectory,
         owner: Owner,
         settings: StoreSettings,
         open: impl Fn() -> Result<redb::Database, StateDirError> + Send + 'static,

@@ -55,7 +55,7 @@ impl SourceText {
 
 /// A place in a source text, with what there is to say about it.
 #[derive(Debug, Clone)]
-pub(crate) struct Place {
+pub(crate) struct Location {
     pub(crate) source: SourceText,
     pub(crate) offset: usize,
     pub(crate) length: usize,
@@ -68,7 +68,7 @@ pub struct Fault {
     code: &'static str,
     message: String,
     file: Option<Arc<str>>,
-    places: Vec<Place>,
+    places: Vec<Location>,
     help: Option<Box<str>>,
     is_warning: bool,
     snippet: OnceLock<Option<Box<Snippet>>>,
@@ -139,7 +139,7 @@ impl Fault {
     }
 
     /// Adds a place; the first one is where the fault is.
-    pub(crate) fn at(mut self, mut place: Place) -> Self {
+    pub(crate) fn at(mut self, mut place: Location) -> Self {
         if self.file.is_none() {
             self.file = Some(Arc::clone(&place.source.name));
         }
@@ -177,7 +177,7 @@ impl Fault {
             fault.file = Some(Arc::clone(&source.name));
             for label in diagnostic.labels().into_iter().flatten() {
                 let offset = (base + label.offset()).min(source.text.len());
-                fault = fault.at(Place {
+                fault = fault.at(Location {
                     source: source.clone(),
                     offset,
                     length: label.len().min(source.text.len() - offset),
@@ -252,7 +252,7 @@ impl Fault {
     }
 }
 
-fn place_json(place: &Place) -> serde_json::Value {
+fn place_json(place: &Location) -> serde_json::Value {
     let (line, column) = place.source.position(place.offset);
     let mut object = serde_json::Map::new();
     object.insert("file".to_owned(), shown_name(&place.source.name).into());
@@ -362,7 +362,7 @@ impl Fault {
     }
 
     /// The places that lie in another file than the first one; a snippet can show one file only.
-    fn other_files(&self) -> impl Iterator<Item = &Place> {
+    fn other_files(&self) -> impl Iterator<Item = &Location> {
         let first = self
             .places
             .first()
@@ -582,7 +582,7 @@ mod tests {
         let text = source("a.cedar", "permit(\n  é oops);");
         let offset = text.text.find("oops").unwrap();
         let fault = Fault::new("parse", "unexpected token `oops`")
-            .at(Place {
+            .at(Location {
                 source: text,
                 offset,
                 length: 4,
@@ -611,7 +611,7 @@ mod tests {
 
     #[cfg(feature = "cli")]
     fn at(text: &str, offset: usize, length: usize) -> Fault {
-        Fault::new("parse", "wrong").at(Place {
+        Fault::new("parse", "wrong").at(Location {
             source: source("a.json", text),
             offset,
             length,
@@ -677,7 +677,7 @@ mod tests {
     fn faults_are_sorted_by_file_and_place() {
         let mut faults = Faults::new();
         for (name, offset) in [("b", 1), ("a", 7), ("a", 2)] {
-            faults.push(Fault::new("parse", "wrong").at(Place {
+            faults.push(Fault::new("parse", "wrong").at(Location {
                 source: source(name, "0123456789"),
                 offset,
                 length: 1,
@@ -691,7 +691,7 @@ mod tests {
 
     #[test]
     fn places_in_another_file_are_named_in_the_help() {
-        let place = |name: &str| Place {
+        let place = |name: &str| Location {
             source: source(name, "permit;"),
             offset: 0,
             length: 6,

@@ -68,19 +68,19 @@ pub(crate) struct Batch {
     /// Edges of the longest chain of parents, where that is not known to be kept.
     pub(crate) max_depth: Option<usize>,
     /// How much may be stored once the batch is applied.
-    pub(crate) room: Option<Room>,
+    pub(crate) room: Option<StoreLimits>,
 }
 
 /// How much a store may hold.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Room {
+pub(crate) struct StoreLimits {
     /// Entities.
     pub(crate) entities: usize,
     /// Names of attributes, tags and types.
     pub(crate) names: usize,
 }
 
-impl Room {
+impl StoreLimits {
     /// What the limits on reading leave.
     pub(crate) fn of(limits: &ReadLimits) -> Self {
         Self {

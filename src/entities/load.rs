@@ -18,9 +18,10 @@ use super::graph::{GraphFault, check, core};
 use super::json::{entity_has_unknown, entity_ref};
 use super::typed::Typed;
 use super::{
-    Batch, EntityStore, EntityVersion, Locals, NewEntity, Overlay, RequestSymbols, Room, wire,
+    Batch, EntityStore, EntityVersion, Locals, NewEntity, Overlay, RequestSymbols, StoreLimits,
+    wire,
 };
-use crate::base::fault::{Fault, Faults, Place, chain};
+use crate::base::fault::{Fault, Faults, Location, chain};
 use crate::base::json;
 use crate::base::threads::spawn;
 use crate::schema::SchemaSet;
@@ -55,7 +56,7 @@ pub(crate) struct Material<'a> {
     /// Edges of the longest chain of parents.
     pub(crate) max_depth: usize,
     /// How much may be stored.
-    pub(crate) room: Option<Room>,
+    pub(crate) room: Option<StoreLimits>,
 }
 
 /// Written entities that are at odds with the files or the schema. Whoever may write entities
@@ -478,9 +479,9 @@ impl Loader<'_> {
         }
     }
 
-    fn place(&self, (number, offset, length): Spot) -> Option<Place> {
+    fn place(&self, (number, offset, length): Spot) -> Option<Location> {
         let file = self.material.files.get(number as usize)?;
-        Some(Place {
+        Some(Location {
             source: file.source.clone(),
             offset,
             length,

@@ -10,7 +10,7 @@
 //! name. Older versions keep what they had, since they own their pages. Compiled policies hold [`Pins`], which
 //! are let go when the last policy set that owns them is gone and the store is written next.
 
-use super::batch::{Batch, BatchError, Change, Room};
+use super::batch::{Batch, BatchError, Change, StoreLimits};
 use super::convert::{Symbols, resolve_fields};
 use super::idset::IdSet;
 use super::symbol::{MAX_INDEX, Sym, Uid, hash_uid};
@@ -454,7 +454,7 @@ impl<'w> Edit<'w> {
     }
 
     /// Refuses what makes the store larger than it may be; one that is too large already may shrink.
-    fn refuse_more(&self, room: &Room) -> Result<(), BatchError> {
+    fn refuse_more(&self, room: &StoreLimits) -> Result<(), BatchError> {
         let (before, after) = (&self.writer.version, &self.version);
         if after.len() > room.entities.max(before.len()) {
             return Err(BatchError::TooMany(room.entities));
@@ -685,7 +685,7 @@ mod tests {
     fn a_store_takes_no_more_than_it_has_room_for() {
         let store = EntityStore::new();
         let with_room = |mut batch: Batch, entities, names| {
-            batch.room = Some(Room { entities, names });
+            batch.room = Some(StoreLimits { entities, names });
             batch
         };
         let plain = |id: &str| upsert(id, json!({}));

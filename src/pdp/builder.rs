@@ -22,7 +22,7 @@ use crate::source::watch::{Watch, WatchMode};
 use crate::source::{Form, Kind, SourceFile};
 use crate::storage::Store;
 use crate::trust::geo::GeoSource;
-use crate::trust::subjects::{MemorySignals, NoticeSink, SignalStore};
+use crate::trust::subjects::{MemorySignals, NotificationSink, SignalStore};
 use crate::trust::{Trust, TrustConfig};
 use arc_swap::ArcSwap;
 
@@ -93,7 +93,7 @@ pub struct PdpBuilder {
 
 /// Where notices go.
 #[derive(Default)]
-struct Notices(Option<NoticeSink>);
+struct Notices(Option<NotificationSink>);
 
 impl std::fmt::Debug for Notices {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -232,7 +232,7 @@ impl PdpBuilder {
     /// Tells findings, incidents and the acts of break-glass principals. It is called on the way of
     /// decisions and must not wait.
     #[must_use]
-    pub fn notices(mut self, sink: NoticeSink) -> Self {
+    pub fn notices(mut self, sink: NotificationSink) -> Self {
         self.notices = Notices(Some(sink));
         self
     }

@@ -10,7 +10,7 @@ use cedar_policy::Effect;
 
 use crate::base::caller::Handles;
 use crate::engine::PolicyIndex;
-use crate::pdp::evaluate::{Evaluation, Places};
+use crate::pdp::evaluate::{Evaluation, PolicyIndices};
 use crate::policy::{OnError, PolicyInfo};
 use crate::trust::Enforcement;
 use crate::trust::model::StepUp;
@@ -30,7 +30,7 @@ pub(crate) fn decide(evaluation: Evaluation<'_>) -> Verdict {
     let by_policies = policies(&evaluation);
     let now = evaluation.now;
     let (found, would_be) = match by_policies {
-        Err(cause) => (Found::deny(cause), None),
+        Err(cause) => (Ruling::deny(cause), None),
         Ok(()) => match evaluation
             .trust
             .map_or(Enforcement::Off, |trust| trust.mode)
@@ -52,7 +52,7 @@ pub(crate) fn decide(evaluation: Evaluation<'_>) -> Verdict {
     let determining = match found.cause {
         Cause::Permitted => found.permits,
         Cause::Forbidden => evaluation.determining,
-        _ => Places::new(),
+        _ => PolicyIndices::new(),
     };
     Verdict(outcome::Parts {
         evaluated_at: now,
@@ -67,22 +67,22 @@ pub(crate) fn decide(evaluation: Evaluation<'_>) -> Verdict {
 
 /// What was decided, and about which permits.
 #[derive(Debug)]
-struct Found {
+struct Ruling {
     cause: Cause,
     /// The satisfied permits whose requirements are met, by place.
-    permits: Places,
+    permits: PolicyIndices,
     /// The satisfied permits that did not make an Allow.
-    unmet: Places,
+    unmet: PolicyIndices,
     /// What would mend it, where that was looked for.
     step_up: Option<StepUp>,
 }
 
-impl Found {
+impl Ruling {
     fn deny(cause: Cause) -> Self {
         Self {
             cause,
-            permits: Places::new(),
-            unmet: Places::new(),
+            permits: PolicyIndices::new(),
+            unmet: PolicyIndices::new(),
             step_up: None,
         }
     }
@@ -111,45 +111,45 @@ fn policies(evaluation: &Evaluation<'_>) -> Result<(), Cause> {
 
 /// What satisfied permits amount to: their own requirements and obligations always count, knock-outs and
 /// the resource's and the action's requirements where `floors` has them.
-fn permitted(evaluation: &Evaluation<'_>, floors: Floors) -> Found {
+fn permitted(evaluation: &Evaluation<'_>, floors: Floors) -> Ruling {
     let snapshot = evaluation.state.snapshot();
     let info = |policy: &PolicyIndex| snapshot.policy(policy.index());
     let all = evaluation.determining.iter().copied();
     if floors.knocked_out {
-        return Found::deny(Cause::KnockedOut);
+        return Ruling::deny(Cause::KnockedOut);
     }
     let met = |policy: PolicyInfo<'_>| trust::meets(evaluation, policy.meaning);
-    let permits: Places = all.clone().filter(|at| info(at).is_some_and(met)).collect();
+    let permits: PolicyIndices = all.clone().filter(|at| info(at).is_some_and(met)).collect();
     if permits.is_empty() || floors.unmet() {
         let step_up = trust::step_up(evaluation, &floors);
-        return Found {
+        return Ruling {
             cause: trust::cause(step_up.as_ref()),
-            permits: Places::new(),
+            permits: PolicyIndices::new(),
             unmet: all.collect(),
             step_up,
         };
     }
     let unhandled = unhandled(evaluation, &permits);
     if !unhandled.is_empty() || trust::unhandled(evaluation, &floors) {
-        return Found {
+        return Ruling {
             cause: Cause::UnsupportedObligation,
-            permits: Places::new(),
+            permits: PolicyIndices::new(),
             unmet: unhandled,
             step_up: None,
         };
     }
-    Found {
+    Ruling {
         cause: Cause::Permitted,
         permits,
-        unmet: Places::new(),
+        unmet: PolicyIndices::new(),
         step_up: None,
     }
 }
 
 /// The permits that carry an obligation the caller does not handle, by place.
-fn unhandled(evaluation: &Evaluation<'_>, permits: &Places) -> Places {
+fn unhandled(evaluation: &Evaluation<'_>, permits: &PolicyIndices) -> PolicyIndices {
     if matches!(evaluation.request.caller().handles(), Handles::Any) {
-        return Places::new();
+        return PolicyIndices::new();
     }
     let carries_unhandled = |policy: PolicyInfo<'_>| {
         let mut obligations = policy.meaning.obligations.iter();

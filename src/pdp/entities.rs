@@ -12,8 +12,8 @@ use super::{Inner, Pdp};
 use crate::base::entity_ref::EntityRef;
 use crate::base::hex::hex;
 use crate::entities::{
-    Batch, BatchError, EntityVersion, Exporter, Room, Stored, Uid, entity_ref, is_action, merge,
-    read_one,
+    Batch, BatchError, EntityVersion, Exporter, StoreLimits, Stored, Uid, entity_ref, is_action,
+    merge, read_one,
 };
 use crate::policy::Revision;
 use crate::schema::SchemaSet;
@@ -339,7 +339,7 @@ impl Inner {
         let limits = self.limits.load().1;
         let mut checked = check(&now, changes, limits.entity_bytes)?;
         checked.batch.max_depth = Some(limits.entity_parent_depth);
-        checked.batch.room = Some(Room::of(&limits));
+        checked.batch.room = Some(StoreLimits::of(&limits));
         let (stored, deleted) = (checked.stored, checked.deleted);
         let written = |state: &State| EntitiesWritten {
             revision: state.revision().clone(),

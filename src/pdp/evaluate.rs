@@ -39,7 +39,7 @@ pub(crate) use shadow::Shadow;
 pub use shadow::{EngineAnswer, ShadowCounts, ShadowMismatch, ShadowSettings};
 
 /// Policies by their index in the snapshot's table; up to sixteen take no allocation.
-pub(crate) type Places = SmallVec<[PolicyIndex; 16]>;
+pub(crate) type PolicyIndices = SmallVec<[PolicyIndex; 16]>;
 
 /// What evaluating all policies found, by their places in the snapshot's table, in rising order.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ pub(crate) struct Evaluation<'a> {
     /// Whether a permit is satisfied and no forbid is.
     pub(crate) allow: bool,
     /// The satisfied permits of an Allow, else the satisfied forbids.
-    pub(crate) determining: Places,
+    pub(crate) determining: PolicyIndices,
     pub(crate) errors: Vec<PolicyError>,
     pub(crate) trust: Option<&'a Assessed>,
 }
@@ -66,9 +66,9 @@ pub(crate) struct PolicyError {
 
 /// What an evaluator found.
 #[derive(Debug, Clone)]
-struct Found {
+struct Evaluated {
     allow: bool,
-    determining: Places,
+    determining: PolicyIndices,
     errors: Vec<PolicyError>,
 }
 

@@ -18,7 +18,7 @@ use crate::trust::model::{
     Authenticated, Country, Device, DeviceFacts, Evident, Identity, Indicators, Inputs, KnockOuts,
     Location, Network, Source, SubjectRisk,
 };
-use crate::trust::subjects::{Ask, DeviceStanding, SignalStore, Standing};
+use crate::trust::subjects::{DeviceStanding, SignalStore, SubjectQuery, SubjectState};
 
 /// Where facts about subjects and addresses come from.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +29,7 @@ pub(crate) struct Sources<'a> {
 
 /// Where a request comes from, as far as that is believed.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Place {
+pub(crate) struct ClientOrigin {
     pub(crate) ip: Option<IpAddr>,
     country: Option<Country>,
     pub(crate) point: Option<(crate::trust::model::Point, u32)>,
@@ -41,9 +41,13 @@ pub(crate) struct Place {
 }
 
 /// What to ask the store about a request that comes from this place.
-pub(crate) fn ask<'a>(request: &'a Request, place: &Place, now: Timestamp) -> Ask<'a> {
+pub(crate) fn ask<'a>(
+    request: &'a Request,
+    place: &ClientOrigin,
+    now: Timestamp,
+) -> SubjectQuery<'a> {
     let client = request.client();
-    Ask {
+    SubjectQuery {
         user: request.principal(),
         caller: request.caller().counts_for(),
         session: session(request),
@@ -64,16 +68,16 @@ fn session(request: &Request) -> Option<&str> {
 
 /// An address and a position prove nothing by themselves: they count from a caller that is believed about
 /// signals. Others' addresses are good for looking up what is held against them.
-pub(crate) fn place(request: &Request, sources: Sources<'_>) -> Place {
+pub(crate) fn place(request: &Request, sources: Sources<'_>) -> ClientOrigin {
     let caller = request.caller();
     let ip = request.client().and_then(|client| client.ip);
     if !caller.has(Scope::AssertSignals) {
-        return Place::default();
+        return ClientOrigin::default();
     }
     let said = request.signals();
     let (country, point) = said.map_or((None, None), |said| (said.country, said.point));
     let found = ip.zip(sources.geo).and_then(|(ip, geo)| geo.look_up(ip));
-    let mut place = Place {
+    let mut place = ClientOrigin {
         ip,
         country,
         point,
@@ -104,8 +108,8 @@ pub(crate) fn place(request: &Request, sources: Sources<'_>) -> Place {
 pub(crate) fn gather(
     enriched: &Enriched<'_>,
     trust: &Trust,
-    place: &mut Place,
-    standing: Standing,
+    place: &mut ClientOrigin,
+    standing: SubjectState,
 ) -> Inputs {
     let request = enriched.request;
     let signals = request.signals();
@@ -240,7 +244,7 @@ fn identity(
     (version, meter): (&EntityVersion, &Meter),
     principal: Option<Uid>,
     signals: Option<&Signals>,
-    standing: &Standing,
+    standing: &SubjectState,
 ) -> Identity {
     let entity = principal.and_then(|uid| version.entity(uid));
     let attribute = |name: &Option<String>| {
@@ -286,7 +290,7 @@ fn identity(
     identity
 }
 
-fn device(request: &Request, signals: Option<&Signals>, standing: &Standing) -> Device {
+fn device(request: &Request, signals: Option<&Signals>, standing: &SubjectState) -> Device {
     let said = signals.and_then(|signals| signals.device.as_ref());
     // Of a device that is not this principal's only what speaks against it counts: naming somebody else's
     // must not help.
@@ -327,9 +331,9 @@ fn device(request: &Request, signals: Option<&Signals>, standing: &Standing) -> 
 
 fn location(
     trust: &Trust,
-    place: &Place,
+    place: &ClientOrigin,
     signals: Option<&Signals>,
-    standing: &Standing,
+    standing: &SubjectState,
 ) -> Location {
     Location {
         country: place.country,
@@ -348,7 +352,7 @@ fn location(
     }
 }
 
-fn network(trust: &Trust, place: &Place, signals: Option<&Signals>) -> Network {
+fn network(trust: &Trust, place: &ClientOrigin, signals: Option<&Signals>) -> Network {
     use crate::trust::model::NetworkClass;
     let networks = trust.networks();
     let ip = place.ip;
@@ -398,7 +402,11 @@ fn session_facts(inputs: &mut Inputs, trust: &Trust, now: Timestamp) {
     }
 }
 
-fn knock_outs(signals: Option<&Signals>, standing: &Standing, revoked: Option<bool>) -> KnockOuts {
+fn knock_outs(
+    signals: Option<&Signals>,
+    standing: &SubjectState,
+    revoked: Option<bool>,
+) -> KnockOuts {
     let mut knock_outs = standing.knock_outs;
     let said = signals.and_then(|signals| signals.device.as_ref());
     if said.and_then(|device| device.compliant) == Some(false) {
@@ -418,7 +426,7 @@ fn knock_outs(signals: Option<&Signals>, standing: &Standing, revoked: Option<bo
 ///
 /// A token tells its age by `auth_time`, else by `iat`; one that does neither is as old as can be. One that
 /// names no session may be of any of its principal's, so that the last revocation of one counts.
-fn revoked(token: &Authentication, standing: &Standing, request: &Request) -> Option<bool> {
+fn revoked(token: &Authentication, standing: &SubjectState, request: &Request) -> Option<bool> {
     let names_session = session(request).is_some();
     let of_session = standing.last_session_revoked.filter(|_| !names_session);
     let revoked = standing.revoked_before.max(of_session)?;

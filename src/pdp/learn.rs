@@ -1,15 +1,15 @@
 //! What a decision teaches: the store of signals is told, and operators where a break-glass principal acts.
 
 use super::decide::Outcome;
-use super::gather::{Place, ask};
+use super::gather::{ClientOrigin, ask};
 use super::score::Scoring;
 use crate::request::{Purpose, Request};
 use crate::trust::model::Score;
-use crate::trust::subjects::{EventSubject, Notice, NoticeKind, Seen, Severity};
+use crate::trust::subjects::{EventSubject, Notification, NotificationKind, Observation, Severity};
 
 impl Scoring {
     /// Tells the store what a decision showed, if the decision is to be enforced.
-    pub(super) fn learn(&self, request: &Request, place: Option<Place>, outcome: &Outcome) {
+    pub(super) fn learn(&self, request: &Request, place: Option<ClientOrigin>, outcome: &Outcome) {
         let (Some(place), Some(trust)) = (place, outcome.trust()) else {
             return;
         };
@@ -25,7 +25,7 @@ impl Scoring {
             return;
         }
         let (unusual_hour, unusual_rate) = config.model().unusual(assessment);
-        store.observe(&Seen {
+        store.observe(&Observation {
             ask: ask(request, &place, outcome.evaluated_at()),
             allowed: outcome.is_allow(),
             named: request.caller().is_named(),
@@ -53,8 +53,8 @@ impl Scoring {
             return;
         };
         let at = outcome.evaluated_at();
-        tell(Notice {
-            kind: NoticeKind::BreakGlass,
+        tell(Notification {
+            kind: NotificationKind::BreakGlass,
             name: "break_glass".to_owned(),
             id: format!(
                 "break_glass:{principal}:{action}:{resource}:{}",

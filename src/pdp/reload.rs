@@ -15,7 +15,7 @@ use crate::base::timestamp::Timestamp;
 use crate::entities::{self, EntityStore, Stored};
 use crate::policy::{Material, ReadSchema, Settings, Snapshot, vocabulary};
 use crate::source::ReadLimits;
-use crate::source::{Kind, Read, Roots, Settling, SourceFile};
+use crate::source::{Kind, ReadFiles, Roots, Settling, SourceFile};
 use crate::state::State;
 use crate::storage::{LastGood, Store};
 
@@ -86,7 +86,7 @@ impl Reloader {
         let read = self
             .reading
             .run(move |progress| roots.read(&limits, settling, progress));
-        let Read { files, warnings } = read.and_then(|read| read)?;
+        let ReadFiles { files, warnings } = read.and_then(|read| read)?;
         let mut known = lock(&self.not_read);
         let is_known = |warning: &Fault| known.iter().any(|known| known.file() == warning.file());
         for warning in warnings.iter().filter(|warning| !is_known(warning)) {
@@ -229,7 +229,7 @@ impl Reloader {
             written: &written,
             schema: schema.set(),
             max_depth: limits.entity_parent_depth,
-            room: Some(entities::Room::of(limits)),
+            room: Some(entities::StoreLimits::of(limits)),
         })?;
         let store = EntityStore::new();
         loaded.store(&store)?;

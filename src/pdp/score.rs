@@ -4,17 +4,17 @@ pub(crate) mod stage;
 use std::sync::Arc;
 
 use crate::pdp::enrich::Enriched;
-use crate::pdp::gather::{Place, Sources, ask, gather, place};
+use crate::pdp::gather::{ClientOrigin, Sources, ask, gather, place};
 use crate::pdp::score::stage::{Assessed, Scored};
 use crate::trust::geo::GeoSource;
-use crate::trust::subjects::{NoticeSink, SignalStore, Standing};
+use crate::trust::subjects::{NotificationSink, SignalStore, SubjectState};
 
 /// Where facts come from, and where notices go. What decides a request is the configuration of its state.
 #[derive(Default)]
 pub(super) struct Scoring {
     pub(super) store: Option<Arc<dyn SignalStore>>,
     pub(super) geo: Option<Arc<dyn GeoSource>>,
-    pub(super) notices: Option<NoticeSink>,
+    pub(super) notices: Option<NotificationSink>,
 }
 
 impl std::fmt::Debug for Scoring {
@@ -32,7 +32,7 @@ impl Scoring {
         &self,
         enriched: Enriched<'a>,
         kept: &'a mut Option<Assessed>,
-    ) -> (Scored<'a>, Option<Place>) {
+    ) -> (Scored<'a>, Option<ClientOrigin>) {
         let state = enriched.state;
         let Some(trust) = state.snapshot().trust() else {
             return (Scored::new(enriched, None), None);
@@ -45,7 +45,7 @@ impl Scoring {
         let mut place = place(request, sources);
         let standing = match sources.store {
             Some(store) => store.standing(&ask(request, &place, enriched.now)),
-            None => Standing::default(),
+            None => SubjectState::default(),
         };
         let inputs = gather(&enriched, trust, &mut place, standing);
         let assessed = kept.insert(Assessed {

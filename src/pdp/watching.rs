@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use super::{Inner, Pdp, ReloadError, reading};
 use crate::base::fault::Fault;
-use crate::source::watch::{Taken, Watch, WatchMode, Watcher};
+use crate::source::watch::{Reloading, Watch, WatchMode, Watcher};
 
 impl Pdp {
     /// Watches the paths of the sources from now on; the thread ends with the last clone of this value.
@@ -26,9 +26,9 @@ impl Pdp {
             let done = reload.upgrade().map(|inner| inner.reload(false));
             match done {
                 Some(Err(ReloadError::Faulty(faults))) if faults.iter().any(is_passing) => {
-                    Taken::Retry
+                    Reloading::Retry
                 }
-                _ => Taken::Done,
+                _ => Reloading::Done,
             }
         };
         let watcher = Watcher::spawn(paths, watch, fingerprint, changed)?;

@@ -106,7 +106,7 @@ pub(crate) type Finding = (String, String);
 
 /// What the annotations of one policy say.
 #[derive(Debug, Default)]
-pub(crate) struct Read {
+pub(crate) struct ParsedAnnotations {
     pub(crate) meaning: Meaning,
     pub(crate) faults: Vec<Finding>,
     /// Names that no vocabulary declares.
@@ -121,8 +121,8 @@ pub(crate) fn read<'a>(
     effect: Effect,
     vocabulary: &Vocabulary,
     prefix: &str,
-) -> Read {
-    let mut read = Read::default();
+) -> ParsedAnnotations {
+    let mut read = ParsedAnnotations::default();
     for (name, value) in annotations {
         let Some(key) = name.strip_prefix(prefix) else {
             continue;
@@ -132,7 +132,7 @@ pub(crate) fn read<'a>(
     read
 }
 
-impl Read {
+impl ParsedAnnotations {
     fn one(
         &mut self,
         name: &str,

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::json::read_set;
 use super::table::Table;
 use super::unit::{Source, Span, Unit};
-use crate::base::fault::{Fault, Place};
+use crate::base::fault::{Fault, Location};
 use crate::engine::Compiler;
 use crate::entities::Uid;
 use crate::source::SourceFile;
@@ -81,7 +81,7 @@ pub(crate) fn read(file: &SourceFile, mut take: impl FnMut(Result<ReadLink, Faul
         let offset = offset_in(text, item.get());
         let read = read_one(item.get(), Span::new(offset, item.get().len()));
         take(read.map_err(|message| {
-            let place = Place {
+            let place = Location {
                 source: file.source.clone(),
                 offset,
                 length: item.get().len(),

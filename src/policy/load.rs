@@ -24,7 +24,7 @@ use super::links::{self, Values};
 use super::snapshot::Settings;
 use super::table::{Table, Which};
 use super::unit::{Entry, Source, Span, Unit};
-use crate::base::fault::{Fault, Faults, Place};
+use crate::base::fault::{Fault, Faults, Location};
 use crate::base::hex::hex;
 use crate::base::threads::spawn;
 use crate::engine::{Body, Code, CompiledPolicies, Compiler, UnitCode};
@@ -95,7 +95,7 @@ pub(crate) fn load(
             .map(|source| {
                 known
                     .as_ref()
-                    .map_or(Read::New(source.clone()), |k| k.find(source))
+                    .map_or(SourceUnit::New(source.clone()), |k| k.find(source))
             })
             .partition(|read| read.is_links());
         let mut units = read_texts(&reader, others, &mut compiler, &mut faults);
@@ -109,15 +109,15 @@ pub(crate) fn load(
         for read in links {
             let read = read.unless(|unit| !known.as_ref().is_some_and(|k| k.keeps(unit, &table)));
             units.push(match read {
-                Read::Before(unit, code) => (unit, code),
-                Read::New(Source::File(file)) => read_links(
+                SourceUnit::Before(unit, code) => (unit, code),
+                SourceUnit::New(Source::File(file)) => read_links(
                     &reader,
                     &file,
                     (&table, all_read),
                     &mut compiler,
                     &mut faults,
                 ),
-                Read::New(source) => (Arc::new(Unit::new(source)), Arc::default()),
+                SourceUnit::New(source) => (Arc::new(Unit::new(source)), Arc::default()),
             });
         }
         let (units, codes): (Vec<_>, Vec<_>) = units.into_iter().unzip();
@@ -182,16 +182,16 @@ impl<'a> Known<'a> {
         }
     }
 
-    fn find(&self, source: Source) -> Read {
+    fn find(&self, source: Source) -> SourceUnit {
         let same = self.by_name.get(&name(&source)).into_iter().flatten();
         for n in same {
             if let (Some(unit), Some(code)) = (self.table.units.get(*n), self.compiled.unit(*n))
                 && unit.source.says_the_same(&source)
             {
-                return Read::Before(Arc::clone(unit), Arc::clone(code));
+                return SourceUnit::Before(Arc::clone(unit), Arc::clone(code));
             }
         }
-        Read::New(source)
+        SourceUnit::New(source)
     }
 
     /// Whether the templates that the links of a unit name are all as they were.
@@ -208,12 +208,12 @@ impl<'a> Known<'a> {
 }
 
 /// A source: read before, or to be read.
-enum Read {
+enum SourceUnit {
     Before(Arc<Unit>, Arc<UnitCode>),
     New(Source),
 }
 
-impl Read {
+impl SourceUnit {
     fn is_links(&self) -> bool {
         let source = match self {
             Self::Before(unit, _) => &unit.source,
@@ -252,13 +252,13 @@ type Units = Vec<(Arc<Unit>, Arc<UnitCode>)>;
 
 fn read_texts(
     reader: &Reader<'_>,
-    reads: Vec<Read>,
+    reads: Vec<SourceUnit>,
     compiler: &mut Compiler<'_>,
     faults: &mut Faults,
 ) -> Units {
     let mut tasks = Vec::new();
     for (unit, read) in reads.iter().enumerate() {
-        if let Read::New(source) = read {
+        if let SourceUnit::New(source) = read {
             reader.split(unit, source, &mut tasks, faults);
         }
     }
@@ -274,11 +274,11 @@ fn read_texts(
     let mut units = Units::new();
     for (read, mut parts) in reads.into_iter().zip(parts) {
         let source = match read {
-            Read::Before(unit, code) => {
+            SourceUnit::Before(unit, code) => {
                 units.push((unit, code));
                 continue;
             }
-            Read::New(source) => source,
+            SourceUnit::New(source) => source,
         };
         parts.sort_by_key(|(n, ..)| *n);
         let (mut unit, mut code) = (Unit::new(source), UnitCode::default());
@@ -669,7 +669,7 @@ impl Reader<'_> {
         let kept = kept.collect();
         let found = all.into_iter();
         let read = match self.settings.ids {
-            Ids::Cedar => annotations::Read::default(),
+            Ids::Cedar => annotations::ParsedAnnotations::default(),
             Ids::Named => {
                 let prefix = &self.settings.annotation_prefix;
                 annotations::read(found, effect, &self.settings.vocabulary, prefix)
@@ -702,7 +702,7 @@ impl Reader<'_> {
         &self,
         set: &PolicySet,
         text: Option<(&SourceFile, usize)>,
-        place: &dyn Fn(&PolicyId) -> Option<Place>,
+        place: &dyn Fn(&PolicyId) -> Option<Location>,
         parsed: &mut Parsed,
     ) {
         let Some(validator) = self.validator else {
@@ -742,8 +742,8 @@ fn slots(template: &Template) -> (bool, bool) {
     (has(&SlotId::principal()), has(&SlotId::resource()))
 }
 
-fn place(file: &SourceFile, span: Span) -> Option<Place> {
-    (span.length > 0).then(|| Place {
+fn place(file: &SourceFile, span: Span) -> Option<Location> {
+    (span.length > 0).then(|| Location {
         source: file.source.clone(),
         offset: span.start as usize,
         length: span.length as usize,

@@ -13,7 +13,7 @@ use super::table::{PolicyInfo, Table};
 use super::unit::Source;
 use super::{AUTH_TYPE, TRUST_TYPE};
 #[cfg(feature = "cli")]
-use crate::base::fault::Place;
+use crate::base::fault::Location;
 use crate::base::fault::{Fault, Faults};
 use crate::base::hex::hex;
 use crate::engine::CompiledPolicies;
@@ -273,7 +273,7 @@ impl Snapshot {
 
     /// Where a policy or template stands.
     #[cfg(feature = "server")]
-    pub(crate) fn source_of(&self, id: &PolicyId) -> Option<Place> {
+    pub(crate) fn source_of(&self, id: &PolicyId) -> Option<Location> {
         self.table.place(id)
     }
 

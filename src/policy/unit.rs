@@ -8,7 +8,7 @@ use std::sync::Arc;
 use cedar_policy::{Effect, PolicyId, PolicySet};
 
 use super::annotations::Meaning;
-use crate::base::fault::{Fault, Place};
+use crate::base::fault::{Fault, Location};
 use crate::source::SourceFile;
 
 /// Where policies come from.
@@ -180,9 +180,9 @@ impl Unit {
     }
 
     /// Where something of it stands, if it came from a file.
-    pub(crate) fn place(&self, span: Span) -> Option<Place> {
+    pub(crate) fn place(&self, span: Span) -> Option<Location> {
         match &self.source {
-            Source::File(file) if span.length > 0 => Some(Place {
+            Source::File(file) if span.length > 0 => Some(Location {
                 source: file.source.clone(),
                 offset: span.start as usize,
                 length: span.length as usize,

@@ -50,7 +50,7 @@ use keys::ChainKey;
 use mask::Masks;
 
 use queue::{NoRoom, Pushed, Queue};
-use sink::file::{FileSink, Found, beside};
+use sink::file::{FileSink, Opened, beside};
 use sink::post::PostSink;
 use writer::{Begin, Pending, Writer};
 
@@ -329,7 +329,7 @@ struct Start {
     begin: Begin,
 }
 
-fn begin(config: &AuditConfig, key: &ChainKey, found: Option<Found>) -> Start {
+fn begin(config: &AuditConfig, key: &ChainKey, found: Option<Opened>) -> Start {
     let found = found.unwrap_or_default();
     let head = config.file.as_deref().and_then(|path| {
         let path = beside(path, "head");
@@ -362,7 +362,7 @@ fn begin(config: &AuditConfig, key: &ChainKey, found: Option<Found>) -> Start {
     }
 }
 
-fn open(path: &Path) -> Result<(FileSink, Found), AuditError> {
+fn open(path: &Path) -> Result<(FileSink, Opened), AuditError> {
     FileSink::open(path).map_err(|error| AuditError::File {
         path: path.display().to_string(),
         error,

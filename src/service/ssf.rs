@@ -13,5 +13,5 @@ mod table;
 
 pub(crate) use poll::{PollBody, SetFault, read as read_batch};
 pub(crate) use receiver::{Receiver, Receivers};
-pub(crate) use standing::Tally;
+pub(crate) use standing::SetResult;
 pub(crate) use table::level_of;

@@ -1,6 +1,6 @@
 //! Outgoing webhooks: findings and incidents leave as CloudEvents, signed by Standard Webhooks.
 //!
-//! What enters: [`Notice`]s, and registrations of receivers in the configuration or through the API.
+//! What enters: [`Notification`]s, and registrations of receivers in the configuration or through the API.
 //! What leaves: HTTP posts to the receivers that want them. What must hold:
 //! - whoever hands in a notice is not kept waiting, and none is lost without being counted and logged;
 //! - where there is a state directory, what was taken over is delivered, or a dead letter, whatever
@@ -36,9 +36,9 @@ use crate::base::timestamp::Timestamp;
 use crate::service::config::{WebhookConfig, WebhookDeliveryConfig};
 use crate::service::net::fetch::{Call, Fetch, FetchError, Reply};
 use crate::storage::Store;
-use crate::trust::subjects::{Notice, NoticeSink};
+use crate::trust::subjects::{Notification, NotificationSink};
 
-use client::Receivers;
+use client::WebhookClient;
 use dead::DeadLetters;
 use deliver::jittered;
 use hook::{Disabled, Hook, Hooks};
@@ -102,14 +102,14 @@ impl Setup {
 struct Lazy {
     authorities: Option<PathBuf>,
     allow_private: bool,
-    made: OnceLock<Result<Receivers, String>>,
+    made: OnceLock<Result<WebhookClient, String>>,
 }
 
 impl Fetch for Lazy {
     fn send(&self, call: &Call) -> Result<Reply, FetchError> {
-        let made = self
-            .made
-            .get_or_init(|| Receivers::new(self.authorities.as_deref(), self.allow_private, None));
+        let made = self.made.get_or_init(|| {
+            WebhookClient::new(self.authorities.as_deref(), self.allow_private, None)
+        });
         match made {
             Ok(receivers) => receivers.send(call),
             Err(message) => Err(FetchError::Failed(format!("`client.ca`: {message}"))),
@@ -159,7 +159,7 @@ impl Webhooks {
     /// # Errors
     /// When a webhook of the configuration is faulty, its secret cannot be read, or what was kept
     /// cannot be.
-    pub(crate) fn start(setup: Setup) -> Result<(Self, NoticeSink), String> {
+    pub(crate) fn start(setup: Setup) -> Result<(Self, NotificationSink), String> {
         let webhooks = Self::open(setup)?;
         webhooks.run()?;
         let sink = webhooks.sink();
@@ -247,7 +247,7 @@ impl Webhooks {
 
     /// Takes notices without waiting: they are stored by another thread. A notice that finds no room
     /// is counted and logged.
-    pub(crate) fn sink(&self) -> NoticeSink {
+    pub(crate) fn sink(&self) -> NotificationSink {
         let shared = Arc::clone(&self.shared);
         Arc::new(move |notice| {
             if shared.wanted(&notice) && !shared.intake.push(notice) {
@@ -362,7 +362,7 @@ impl Shared {
     }
 
     /// Whether any webhook wants it.
-    fn wanted(&self, notice: &Notice) -> bool {
+    fn wanted(&self, notice: &Notification) -> bool {
         let hooks = self.hooks();
         let mut hooks = hooks.values();
         let name = cloudevent::name(notice);

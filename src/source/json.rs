@@ -1,7 +1,7 @@
 //! Where in a JSON source something is.
 
 use super::SourceFile;
-use crate::base::fault::{Fault, Place};
+use crate::base::fault::{Fault, Location};
 
 /// A fault at the place where `serde_json` stopped.
 pub(crate) fn json_fault(
@@ -16,7 +16,7 @@ pub(crate) fn json_fault(
         .map(str::len)
         .sum();
     let offset = (line_start + error.column().saturating_sub(1)).min(text.len());
-    Fault::new(code, format!("not valid JSON: {error}")).at(Place {
+    Fault::new(code, format!("not valid JSON: {error}")).at(Location {
         source: file.source.clone(),
         offset,
         length: 0,

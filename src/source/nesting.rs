@@ -9,7 +9,7 @@
 //! inside one bracket below.
 
 use super::SourceFile;
-use crate::base::fault::{Fault, Place};
+use crate::base::fault::{Fault, Location};
 
 /// Deepest nesting of a policy, in brackets and operators.
 pub(crate) const POLICY: usize = 200;
@@ -188,7 +188,7 @@ pub(crate) fn nesting_fault(
     most: usize,
 ) -> Option<Fault> {
     let offset = scan(&file.source.text, most)?;
-    let fault = Fault::new("nesting", format!("nests deeper than {most} levels")).at(Place {
+    let fault = Fault::new("nesting", format!("nests deeper than {most} levels")).at(Location {
         source: file.source.clone(),
         offset,
         length: 1,

@@ -38,7 +38,7 @@ pub(crate) struct Watch {
 
 /// The result of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Taken {
+pub(crate) enum Reloading {
     /// It was taken up, or refused for what it says.
     Done,
     /// It could not be read; the next poll tries again, whether or not files have changed.
@@ -70,7 +70,7 @@ impl Watcher {
         roots: Vec<PathBuf>,
         watch: Watch,
         fingerprint: impl Fn() -> F + Send + 'static,
-        changed: impl Fn() -> Taken + Send + 'static,
+        changed: impl Fn() -> Reloading + Send + 'static,
     ) -> std::io::Result<Self> {
         let (stop, messages) = channel();
         let sender = stop.clone();
@@ -87,7 +87,7 @@ fn run<F: PartialEq>(
     sender: &Sender<Message>,
     messages: &Receiver<Message>,
     fingerprint: &impl Fn() -> F,
-    changed: &impl Fn() -> Taken,
+    changed: &impl Fn() -> Reloading,
 ) {
     let mut notified = subscribe(roots, watch, sender);
     let mut seen = fingerprint();
@@ -108,7 +108,7 @@ fn run<F: PartialEq>(
         }
         // Taken before the files are read: what changes meanwhile differs from it.
         let now = fingerprint();
-        if now != seen || taken == Taken::Retry {
+        if now != seen || taken == Reloading::Retry {
             seen = now;
             taken = changed();
         }
@@ -278,7 +278,7 @@ mod tests {
             let print = move || content(&path);
             let watcher = Watcher::spawn(vec![root.to_owned()], watch, print, move || {
                 counter.fetch_add(1, Ordering::SeqCst);
-                Taken::Done
+                Reloading::Done
             });
             let counting = Self {
                 count,
@@ -345,8 +345,8 @@ mod tests {
             watch,
             || (),
             move || match counter.fetch_add(1, Ordering::SeqCst) {
-                0..=2 => Taken::Retry,
-                _ => Taken::Done,
+                0..=2 => Reloading::Retry,
+                _ => Reloading::Done,
             },
         )
         .unwrap();

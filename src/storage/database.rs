@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 use redb::backends::FileBackend;
 use redb::{Builder, ReadTransaction, ReadableDatabase, WriteTransaction};
 
-use super::dir::{DATABASE_FILE, Place};
+use super::dir::{DATABASE_FILE, StateDirectory};
 use super::error::{Kind, StateDirError};
 use super::guard::guarded;
 use crate::base::lock::lock;
@@ -52,13 +52,13 @@ pub(super) struct Database {
 #[derive(Debug, Clone)]
 pub(super) struct Handle {
     orders: SyncSender<Order>,
-    place: Place,
+    place: StateDirectory,
     /// Why the last write failed; `None` once one has succeeded.
     trouble: Arc<Mutex<Option<String>>>,
 }
 
 /// The database file, which must be there, and be a file that is not empty.
-pub(super) fn file(place: &Place, write: bool) -> Result<File, StateDirError> {
+pub(super) fn file(place: &StateDirectory, write: bool) -> Result<File, StateDirError> {
     let damaged = |what: &str| place.fail(Kind::Damaged, format!("`{DATABASE_FILE}` {what}"));
     let path = place.file(DATABASE_FILE);
     match std::fs::metadata(&path) {
@@ -75,7 +75,7 @@ pub(super) fn file(place: &Place, write: bool) -> Result<File, StateDirError> {
 }
 
 /// Opens the database file, which must be there.
-pub(super) fn open(place: &Place) -> Result<redb::Database, StateDirError> {
+pub(super) fn open(place: &StateDirectory) -> Result<redb::Database, StateDirError> {
     let file = file(place, true)?;
     let backend = FileBackend::new(file).map_err(|error| place.database(&error.into()))?;
     with_backend(place, backend)
@@ -83,7 +83,7 @@ pub(super) fn open(place: &Place) -> Result<redb::Database, StateDirError> {
 
 /// Opens or makes a database.
 pub(super) fn with_backend(
-    place: &Place,
+    place: &StateDirectory,
     backend: impl redb::StorageBackend,
 ) -> Result<redb::Database, StateDirError> {
     let opened = Builder::new()
@@ -104,7 +104,7 @@ pub(super) fn begin(database: &redb::Database) -> Result<WriteTransaction, redb:
 impl Database {
     /// Opens by `open`, now and after every error.
     pub(super) fn start(
-        place: Place,
+        place: StateDirectory,
         open: impl Fn() -> Result<redb::Database, StateDirError> + Send + 'static,
     ) -> Result<Self, StateDirError> {
         let database = guarded(&place, &open)?;
@@ -151,7 +151,7 @@ impl Drop for Database {
 
 impl Handle {
     #[cfg(feature = "server")]
-    pub(super) fn place(&self) -> &Place {
+    pub(super) fn place(&self) -> &StateDirectory {
         &self.place
     }
 
@@ -261,7 +261,7 @@ where
 
 /// What the thread has.
 struct Keeper {
-    place: Place,
+    place: StateDirectory,
     trouble: Arc<Mutex<Option<String>>>,
     open: Box<dyn Fn() -> Result<redb::Database, StateDirError> + Send>,
     /// `None` after an error, until the next order.

@@ -20,9 +20,9 @@ const SMALL: u64 = 4_096;
 
 /// Where a state directory is, for messages and for files in it.
 #[derive(Debug, Clone)]
-pub(super) struct Place(PathBuf);
+pub(super) struct StateDirectory(PathBuf);
 
-impl Place {
+impl StateDirectory {
     pub(super) fn new(path: &Path) -> Self {
         Self(path.to_owned())
     }
@@ -67,7 +67,7 @@ impl Drop for Owner {
 }
 
 /// Makes the directory where there is none and becomes its owner.
-pub(super) fn own(place: &Place) -> Result<Owner, StateDirError> {
+pub(super) fn own(place: &StateDirectory) -> Result<Owner, StateDirError> {
     make_private_dir(place.path()).map_err(|error| place.io("cannot be made", &error))?;
     warn_if_open_to_others(place.path());
     let mut owner = private()
@@ -100,7 +100,7 @@ pub(super) fn own(place: &Place) -> Result<Owner, StateDirError> {
 ///
 /// # Errors
 /// `InvalidData` for what is not a file, is too long, or is not UTF-8.
-pub(super) fn read_small(place: &Place, name: &str) -> io::Result<String> {
+pub(super) fn read_small(place: &StateDirectory, name: &str) -> io::Result<String> {
     let refused = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
     let path = place.file(name);
     if !fs::metadata(&path)?.is_file() {

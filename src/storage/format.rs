@@ -11,7 +11,8 @@ use redb::backends::FileBackend;
 use super::FORMAT;
 use super::database::{begin, with_backend};
 use super::dir::{
-    DATABASE_FILE, FORMAT_FILE, Place, VERSION_FILE, private, read_small, rename, write_whole,
+    DATABASE_FILE, FORMAT_FILE, StateDirectory, VERSION_FILE, private, read_small, rename,
+    write_whole,
 };
 use super::error::{Kind, StateDirError};
 use super::integrity;
@@ -21,7 +22,7 @@ use super::revisions::META;
 const NEW_DATABASE_FILE: &str = "state.redb.new";
 
 /// Makes what an empty directory lacks; it has the present format and a database afterwards.
-pub(super) fn make_or_check(place: &Place) -> Result<(), StateDirError> {
+pub(super) fn make_or_check(place: &StateDirectory) -> Result<(), StateDirError> {
     let database = place.file(DATABASE_FILE).exists();
     match read_format(place)? {
         Some(FORMAT) if database => check_database(place),
@@ -43,7 +44,7 @@ pub(super) fn make_or_check(place: &Place) -> Result<(), StateDirError> {
 }
 
 /// Refuses a database that is damaged, another program's, or of another format.
-fn check_database(place: &Place) -> Result<(), StateDirError> {
+fn check_database(place: &StateDirectory) -> Result<(), StateDirError> {
     match integrity::check(place)? {
         Some(found) if found == u64::from(FORMAT) => Ok(()),
         Some(found) => Err(place.fail(Kind::Format, other_format(place, found))),
@@ -54,7 +55,7 @@ fn check_database(place: &Place) -> Result<(), StateDirError> {
     }
 }
 
-fn read_format(place: &Place) -> Result<Option<u32>, StateDirError> {
+fn read_format(place: &StateDirectory) -> Result<Option<u32>, StateDirError> {
     let damaged = |what: &str| Err(place.fail(Kind::Damaged, format!("`{FORMAT_FILE}` {what}")));
     match read_small(place, FORMAT_FILE) {
         Ok(text) => match text.trim().parse() {
@@ -67,7 +68,7 @@ fn read_format(place: &Place) -> Result<Option<u32>, StateDirError> {
     }
 }
 
-fn other_format(place: &Place, found: u64) -> String {
+fn other_format(place: &StateDirectory, found: u64) -> String {
     let ours = env!("CARGO_PKG_VERSION");
     let needed = read_small(place, VERSION_FILE).unwrap_or_default();
     let is_version = |version: &&str| {
@@ -82,7 +83,7 @@ fn other_format(place: &Place, found: u64) -> String {
     format!("has format {found}; this is deodar {ours}, which reads format {FORMAT}: {needed}")
 }
 
-fn write_format(place: &Place) -> Result<(), StateDirError> {
+fn write_format(place: &StateDirectory) -> Result<(), StateDirError> {
     let version = format!("{}\n", env!("CARGO_PKG_VERSION"));
     write_whole(place.path(), VERSION_FILE, version.as_bytes())
         .and_then(|()| crash::point())
@@ -90,7 +91,7 @@ fn write_format(place: &Place) -> Result<(), StateDirError> {
         .map_err(|error| place.io("cannot be written", &error))
 }
 
-fn remove(place: &Place, name: &str) -> Result<(), StateDirError> {
+fn remove(place: &StateDirectory, name: &str) -> Result<(), StateDirError> {
     match fs::remove_file(place.file(name)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(place.io(&format!("`{name}` cannot be removed"), &error))
@@ -100,7 +101,7 @@ fn remove(place: &Place, name: &str) -> Result<(), StateDirError> {
 }
 
 /// Makes an empty database, in place of one that an interrupted start left.
-fn make_database(place: &Place) -> Result<(), StateDirError> {
+fn make_database(place: &StateDirectory) -> Result<(), StateDirError> {
     remove(place, NEW_DATABASE_FILE)?;
     let path = place.file(NEW_DATABASE_FILE);
     let written = |error: io::Error| place.io("cannot be written", &error);

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
-use super::dir::Place;
+use super::dir::StateDirectory;
 use super::error::{Kind, StateDirError};
 
 /// Longest text of a panic that is kept, in characters.
@@ -18,7 +18,7 @@ thread_local! {
 
 /// Runs `work`, which uses the database. A panic is returned as `state_damaged`.
 pub(super) fn guarded<T>(
-    place: &Place,
+    place: &StateDirectory,
     work: impl FnOnce() -> Result<T, StateDirError>,
 ) -> Result<T, StateDirError> {
     print_no_caught_panics();

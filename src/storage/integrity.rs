@@ -12,7 +12,7 @@ use redb::backends::FileBackend;
 use redb::{Builder, ReadableDatabase, StorageBackend};
 
 use super::database::CACHE;
-use super::dir::{DATABASE_FILE, Place};
+use super::dir::{DATABASE_FILE, StateDirectory};
 use super::error::{Kind, StateDirError};
 use super::guard::guarded;
 use super::revisions::{META, open};
@@ -34,7 +34,7 @@ const NUMBERS: [usize; 2] = [168, 296];
 const BLOCK: usize = 4_096;
 
 /// Checks every checksum of the database file, and returns the format number that it holds.
-pub(super) fn check(place: &Place) -> Result<Option<u64>, StateDirError> {
+pub(super) fn check(place: &StateDirectory) -> Result<Option<u64>, StateDirError> {
     guarded(place, || {
         let file = super::database::file(place, false)?;
         let backend = InMemory::new(file).map_err(|error| place.database(&error.into()))?;
@@ -55,7 +55,7 @@ pub(super) fn check(place: &Place) -> Result<Option<u64>, StateDirError> {
 }
 
 /// Refuses a head that names another commit than the last one. It has no checksum of its own.
-fn check_head(place: &Place, backend: &InMemory) -> Result<(), StateDirError> {
+fn check_head(place: &StateDirectory, backend: &InMemory) -> Result<(), StateDirError> {
     let damaged = |what: &str| Err(place.fail(Kind::Damaged, format!("`{DATABASE_FILE}` {what}")));
     let mut head = [0; HEAD];
     if backend.read(0, &mut head).is_err() || !head.starts_with(b"redb") {

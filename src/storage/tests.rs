@@ -14,7 +14,7 @@ use redb::StorageBackend;
 use redb::backends::FileBackend;
 use serde_json::json;
 
-use super::dir::{self, DATABASE_FILE, Place};
+use super::dir::{self, DATABASE_FILE, StateDirectory};
 use super::keys::{Made, NewKey};
 use super::*;
 use crate::base::timestamp::Timestamp;
@@ -309,7 +309,7 @@ impl StorageBackend for Disk {
 pub(crate) fn on_a_disk(directory: &Path) -> (Store, Arc<AtomicBool>) {
     drop(open(directory).unwrap());
     let full = Arc::new(AtomicBool::new(false));
-    let place = Place::new(directory);
+    let place = StateDirectory::new(directory);
     let owner = dir::own(&place).unwrap();
     let (at, is_full) = (place.clone(), Arc::clone(&full));
     // A database that is closed must be gone before it is opened again.

@@ -42,8 +42,9 @@ pub use config::{
 };
 pub use gap::{Mitigation, MitigationKind, Requirement, RequirementKind};
 pub use input::{
-    Authenticated, Band, Behavior, Country, Device, Evident, Identity, Inputs, KnockOuts, Listed,
-    Location, Network, NetworkClass, Place, Point, Sighting, Source, SubjectRisk, Target,
+    Authenticated, Band, Behavior, Country, Device, Evident, Familiarity, Identity, Inputs,
+    KnockOuts, Listed, Location, Network, NetworkClass, Point, Sighting, Source, SubjectRisk,
+    Target,
 };
 pub use level::{Alternative, AlternativeKind, Offer, Proven, StepUp};
 pub use method::{Evidence, Method, MethodSet};

@@ -1,7 +1,7 @@
 //! Security events to per-subject state: what is known of users, devices, sessions and addresses.
 //!
 //! What enters: events, device registrations, assurance records, what an operator orders, and what
-//! decisions show. What leaves: a [`Standing`], which is all that scoring reads, and [`Notice`]s of
+//! decisions show. What leaves: a [`SubjectState`], which is all that scoring reads, and [`Notification`]s of
 //! findings and incidents. What must hold: whatever is acknowledged is durable where the store is;
 //! everything is bounded, and a flood for one subject pushes out no other subject's state; events of one
 //! window give the same state in any order; everything adverse ends on its own or can be ended.
@@ -37,8 +37,9 @@ pub(crate) use durable::DurableSignals;
 pub use event::{Event, EventSubject};
 pub(crate) use kind::EventType;
 pub use kind::{CredentialChange, EventKind, Severity};
-pub use memory::{MemorySignals, NoticeSink};
+pub use memory::{MemorySignals, NotificationSink};
 pub use store::{
-    Ask, AssuranceRecord, Change, ChangeError, DeviceRecord, DeviceStanding, EventAnswer,
-    FindingKind, Notice, NoticeKind, Seen, SignalStore, Standing, SubjectKind, Usage,
+    AssuranceRecord, Change, ChangeError, DeviceRecord, DeviceStanding, EventAnswer, FindingKind,
+    Notification, NotificationKind, Observation, SignalStore, SubjectKind, SubjectQuery,
+    SubjectState, Usage,
 };

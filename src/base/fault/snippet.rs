@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use miette::{LabeledSpan, MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
 
-use super::Place;
+use super::Location;
 
 /// Characters of a line before and after the place that are shown.
 const BEFORE: usize = 40;
@@ -39,7 +39,7 @@ struct Spot<'a> {
 }
 
 impl<'a> Spot<'a> {
-    fn of(place: &'a Place, text: &str) -> Self {
+    fn of(place: &'a Location, text: &str) -> Self {
         let begin = floor(text, place.offset);
         Self {
             begin,
@@ -51,7 +51,7 @@ impl<'a> Spot<'a> {
 
 impl Snippet {
     /// The excerpt around the first place; others of the same file are shown where they are within it.
-    pub(super) fn of(places: &[Place]) -> Option<Self> {
+    pub(super) fn of(places: &[Location]) -> Option<Self> {
         let first = places.first()?;
         let text: &str = &first.source.text;
         let at = floor(text, first.offset);

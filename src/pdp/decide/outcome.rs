@@ -10,7 +10,7 @@ use cedar_policy::PolicyId;
 use super::trust::{Requirement, TrustOutcome};
 use crate::base::timestamp::Timestamp;
 use crate::engine::PolicyIndex;
-use crate::pdp::evaluate::{Places, PolicyError, PolicyErrorCode};
+use crate::pdp::evaluate::{PolicyError, PolicyErrorCode, PolicyIndices};
 use crate::policy::{Duty, PolicyInfo};
 use crate::state::State;
 use crate::trust::TrustConfig;
@@ -157,8 +157,8 @@ pub(super) struct Parts {
     pub(super) evaluated_at: Timestamp,
     pub(super) decision: Decision,
     pub(super) cause: Cause,
-    pub(super) determining: Places,
-    pub(super) unmet: Places,
+    pub(super) determining: PolicyIndices,
+    pub(super) unmet: PolicyIndices,
     pub(super) errors: Vec<PolicyError>,
     pub(super) trust: Option<TrustOutcome>,
 }

@@ -1,7 +1,7 @@
 //! What trust does to a decision: requirements of permits, configured floors, knock-outs, and how a
 //! request that lacks something can be made to pass.
 
-use super::{Cause, Decision, Found, handles};
+use super::{Cause, Decision, Ruling, handles};
 use crate::pdp::evaluate::Evaluation;
 use crate::pdp::score::stage::Assessed;
 use crate::policy::Meaning;
@@ -179,8 +179,8 @@ pub(super) fn outcome(
     evaluation: &Evaluation<'_>,
     trust: &Assessed,
     cause: Cause,
-    stands: &Found,
-    would_be: Option<&Found>,
+    stands: &Ruling,
+    would_be: Option<&Ruling>,
 ) -> TrustOutcome {
     let lacking = matches!(
         stands.cause,

@@ -10,7 +10,7 @@ pub(crate) mod slice;
 use cedar_policy::{AuthorizationError, Authorizer, Decision, Entities, PolicyId, Request};
 
 use self::resolve::{NoEntities, Resolved, resolve};
-use super::{Found, PolicyError, PolicyErrorCode};
+use super::{Evaluated, PolicyError, PolicyErrorCode};
 use crate::base::meter::Meter;
 use crate::engine::PolicyIndex;
 use crate::pdp::score::stage::Scored;
@@ -27,7 +27,7 @@ pub(super) enum NoAnswer {
 }
 
 /// Reads and decides by Cedar alone. Evaluation by Cedar counts no steps; what it is given does.
-pub(super) fn decide(scored: &Scored<'_>, limits: &Limits) -> Result<Found, RequestError> {
+pub(super) fn decide(scored: &Scored<'_>, limits: &Limits) -> Result<Evaluated, RequestError> {
     match decide_within(scored, limits, usize::MAX) {
         Ok(found) => Ok(found),
         Err(NoAnswer::Refused(error)) => Err(error),
@@ -41,7 +41,7 @@ pub(super) fn decide_within(
     scored: &Scored<'_>,
     limits: &Limits,
     most: usize,
-) -> Result<Found, NoAnswer> {
+) -> Result<Evaluated, NoAnswer> {
     let resolved = resolve(scored, limits).map_err(NoAnswer::Refused)?;
     let snapshot = scored.state.snapshot();
     let entities = resolved
@@ -59,12 +59,12 @@ pub(super) fn decide_within(
 }
 
 /// Asks Cedar. Its own order of reasons is random; here they rise by id.
-fn evaluate(snapshot: &Snapshot, request: &Request, entities: &Entities) -> Found {
+fn evaluate(snapshot: &Snapshot, request: &Request, entities: &Entities) -> Evaluated {
     let response = Authorizer::new().is_authorized(request, snapshot.policies(), entities);
     let diagnostics = response.diagnostics();
     let position = |id: &PolicyId| snapshot.position(id);
     let index = |id: &PolicyId| u32::try_from(position(id)?).ok().map(PolicyIndex);
-    let mut determining: super::Places = diagnostics.reason().filter_map(index).collect();
+    let mut determining: super::PolicyIndices = diagnostics.reason().filter_map(index).collect();
     determining.sort_unstable();
     let mut errors: Vec<PolicyError> = diagnostics
         .errors()
@@ -78,7 +78,7 @@ fn evaluate(snapshot: &Snapshot, request: &Request, entities: &Entities) -> Foun
         })
         .collect();
     errors.sort_by_key(|error| error.policy);
-    Found {
+    Evaluated {
         allow: response.decision() == Decision::Allow,
         determining,
         errors,

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 
 use super::read::{Refused, read};
 use super::reference::resolve::resolve;
-use super::{Counts, Found, PolicyError, PolicyErrorCode, reference, spelled};
+use super::{Counts, Evaluated, PolicyError, PolicyErrorCode, reference, spelled};
 use crate::base::meter::{weight, weight_of};
 use crate::engine;
 use crate::engine::{Budget, Decision, EngineRequest, ErrorCode, EvaluateError, Scratch};
@@ -13,14 +13,14 @@ use crate::pdp::score::stage::Scored;
 use crate::request::{Limits, RequestError};
 
 #[derive(Default)]
-struct Room {
+struct Buffers {
     bound: EngineRequest,
     scratch: Scratch,
 }
 
 thread_local! {
     /// Buffers reused between decisions of a thread.
-    static ROOM: RefCell<Room> = RefCell::default();
+    static ROOM: RefCell<Buffers> = RefCell::default();
 }
 
 /// Evaluates by the compiled policies.
@@ -28,10 +28,10 @@ pub(super) fn evaluate(
     scored: &Scored<'_>,
     limits: &Limits,
     counts: &Counts,
-) -> Result<Found, RequestError> {
+) -> Result<Evaluated, RequestError> {
     ROOM.with(|room| match room.try_borrow_mut() {
         Ok(mut room) => evaluate_in(scored, limits, counts, &mut room),
-        Err(_) => evaluate_in(scored, limits, counts, &mut Room::default()),
+        Err(_) => evaluate_in(scored, limits, counts, &mut Buffers::default()),
     })
 }
 
@@ -39,8 +39,8 @@ fn evaluate_in(
     scored: &Scored<'_>,
     limits: &Limits,
     counts: &Counts,
-    Room { bound, scratch }: &mut Room,
-) -> Result<Found, RequestError> {
+    Buffers { bound, scratch }: &mut Buffers,
+) -> Result<Evaluated, RequestError> {
     let (state, meter) = (scored.state, &scored.meter);
     let given = scored.request.entities.iter().chain(&*scored.facts);
     let given: u64 = given.map(weight).sum();
@@ -73,7 +73,7 @@ fn evaluate_in(
     // INVARIANT: evaluation took no more than was left.
     let _ = meter.take(evaluation.steps);
     let determining = evaluation.determining_policies().iter();
-    let mut found = Found {
+    let mut found = Evaluated {
         allow: evaluation.decision() == Decision::Allow,
         determining: determining.copied().collect(),
         errors: evaluation.errors().iter().map(error_of).collect(),
@@ -88,7 +88,7 @@ fn evaluate_in(
 const EXPLAINED: usize = 50;
 
 /// Adds Cedar's messages, as long as there are steps left: running out of them does not cost the answer.
-fn explain(scored: &Scored<'_>, limits: &Limits, found: &mut Found) {
+fn explain(scored: &Scored<'_>, limits: &Limits, found: &mut Evaluated) {
     let Ok(resolved) = resolve(scored, limits) else {
         return;
     };

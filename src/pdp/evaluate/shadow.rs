@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 
 use super::reference::{NoAnswer, decide_within};
-use super::{Found, PolicyErrorCode};
+use super::{Evaluated, PolicyErrorCode};
 use crate::base::lock::lock;
 use crate::base::timestamp::Timestamp;
 use crate::pdp::enrich::enrich;
@@ -102,7 +102,7 @@ struct Job {
     now: Timestamp,
     trust: Option<Assessed>,
     limits: Limits,
-    found: Found,
+    found: Evaluated,
 }
 
 /// The checks of one decision point.
@@ -138,7 +138,7 @@ impl Shadow {
     }
 
     /// Perhaps checks a decision.
-    pub(super) fn look(&self, scored: &Scored<'_>, limits: &Limits, found: &Found) {
+    pub(super) fn look(&self, scored: &Scored<'_>, limits: &Limits, found: &Evaluated) {
         let before = self.position.fetch_add(self.step, Ordering::Relaxed);
         if before.checked_add(self.step).is_some() {
             return;
@@ -221,7 +221,7 @@ fn check(job: &Job, entities: usize) -> Result<Option<ShadowMismatch>, ()> {
     }))
 }
 
-fn answer(state: &State, found: &Found) -> EngineAnswer {
+fn answer(state: &State, found: &Evaluated) -> EngineAnswer {
     let snapshot = state.snapshot();
     let name = |place: usize| {
         let policy = snapshot.policy(place);

@@ -59,7 +59,7 @@ pub(super) enum Pushed {
 
 /// What the writer found.
 #[derive(Debug, Default)]
-pub(super) struct Taken {
+pub(super) struct Batch {
     /// Entries that were dropped since it last asked.
     pub(super) dropped: u64,
     /// Changes of subjects.
@@ -144,7 +144,7 @@ impl Queue {
     }
 
     /// Takes all there is into `into`, which is empty; waits for something until `until`.
-    pub(super) fn take(&self, into: &mut Vec<Entry>, until: Option<Instant>) -> Taken {
+    pub(super) fn take(&self, into: &mut Vec<Entry>, until: Option<Instant>) -> Batch {
         let mut inner = self.lock();
         while inner.entries.is_empty()
             && inner.changes.is_empty()
@@ -165,7 +165,7 @@ impl Queue {
         inner.sleeping = false;
         std::mem::swap(&mut inner.entries, into);
         inner.taken += into.len();
-        Taken {
+        Batch {
             dropped: std::mem::take(&mut inner.dropped),
             changes: std::mem::take(&mut inner.changes),
             closed: inner.closed,

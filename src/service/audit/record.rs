@@ -18,7 +18,7 @@ use crate::service::config::Recording;
 
 /// What was read of the stored entities.
 #[derive(Debug, Default)]
-pub(super) enum Read {
+pub(super) enum Slice {
     /// Nobody wants to know.
     #[default]
     Unasked,
@@ -61,7 +61,7 @@ pub(super) struct DecisionRecord<'a> {
     /// Whether the record would have been too long as it was asked for.
     pub(super) reduced: bool,
     pub(super) hashes: &'a Hashes,
-    pub(super) read: &'a Read,
+    pub(super) read: &'a Slice,
 }
 
 impl Serialize for DecisionRecord<'_> {
@@ -128,9 +128,9 @@ impl Serialize for DecisionRecord<'_> {
         }
         members.serialize_entry("hashes", self.hashes)?;
         match self.read {
-            Read::Unasked => {}
-            Read::Slice(entities) => members.serialize_entry("slice", entities)?,
-            Read::Truncated => members.serialize_entry("sliceTruncated", &true)?,
+            Slice::Unasked => {}
+            Slice::Slice(entities) => members.serialize_entry("slice", entities)?,
+            Slice::Truncated => members.serialize_entry("sliceTruncated", &true)?,
         }
         let micros = u64::try_from(self.entry.latency.as_micros()).unwrap_or(u64::MAX);
         members.serialize_entry("latencyMicros", &micros)?;

@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 use super::keys::{KEYS, key};
 use super::tables::{TABLES, Tables};
 use super::value::Value;
-use crate::base::fault::{Fault, Faults, Place, SourceText};
+use crate::base::fault::{Fault, Faults, Location, SourceText};
 use crate::base::nearest::nearest;
 
 /// Where a value came from.
@@ -205,7 +205,7 @@ impl Layers {
 }
 
 fn at(fault: Fault, source: &SourceText, span: Range<usize>) -> Fault {
-    fault.at(Place {
+    fault.at(Location {
         source: source.clone(),
         offset: span.start,
         length: span.len(),

@@ -9,7 +9,7 @@ use super::gate::shed::Shedder;
 use super::net::bodies::Bodies;
 use super::net::connections::Connections;
 use super::net::lane::Lane;
-use super::net::permits::Places;
+use super::net::permits::Permits;
 use super::net::tls::Tls;
 use super::observe::metrics::Metrics;
 use crate::base::lock::lock;
@@ -23,7 +23,7 @@ use crate::service::tokens::{Denied, Issuers};
 use crate::service::webhooks::Webhooks;
 use crate::storage::Store;
 use crate::trust::geo::live::LiveGeo;
-use crate::trust::subjects::{DurableSignals, MemorySignals, NoticeSink, SignalStore};
+use crate::trust::subjects::{DurableSignals, MemorySignals, NotificationSink, SignalStore};
 use arc_swap::ArcSwap;
 
 /// Tells the instant that a request is decided for.
@@ -46,11 +46,11 @@ pub(super) struct App {
     pub(super) draining: AtomicBool,
     pub(super) limits: ArcSwap<LimitsConfig>,
     /// For requests under way.
-    pub(super) requests: Places,
+    pub(super) requests: Permits,
     /// For open connections.
     pub(super) connections: Connections,
     /// For requests under way on connections that several share.
-    pub(super) streams: Places,
+    pub(super) streams: Permits,
     /// For bodies of requests, in bytes.
     pub(super) bodies: Bodies,
     /// Where large bodies are worked on.
@@ -70,13 +70,13 @@ pub(super) struct App {
     /// Who is told of findings and incidents.
     pub(super) webhooks: Webhooks,
     /// Where those come in.
-    pub(super) notices: NoticeSink,
+    pub(super) notices: NotificationSink,
     /// Whose tokens are taken, for callers and for principals.
     pub(super) issuers: Option<Issuers>,
     /// Whose security event tokens are taken.
     pub(super) receivers: Receivers,
     /// For tokens that are being verified and stored.
-    pub(super) pushes: Places,
+    pub(super) pushes: Permits,
     /// Calls other services; set where something is called.
     pub(super) fetch: Option<Arc<dyn Fetch>>,
     /// Where addresses are.

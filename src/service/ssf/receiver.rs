@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::standing::{Standing, Tally};
+use super::standing::{ReceiverStatus, SetResult};
 use super::subject::{self, Unread};
 use super::table::{About, Meaning, meaning};
 use crate::base::fault::{Fault, Faults};
@@ -33,7 +33,7 @@ pub(crate) struct Receiver {
     authorization: Option<[u8; 32]>,
     /// Where polling is configured, with what is shown.
     poll: Option<(PollConfig, Secret)>,
-    standing: Standing,
+    standing: ReceiverStatus,
 }
 
 /// What a token says.
@@ -42,7 +42,7 @@ pub(crate) struct Reading {
     /// Events to store, in their order.
     pub(crate) events: Vec<Event>,
     /// What is to be counted of the others.
-    pub(crate) passed: Vec<Tally>,
+    pub(crate) passed: Vec<SetResult>,
 }
 
 impl Receivers {
@@ -111,7 +111,7 @@ impl Receiver {
             config: config.clone(),
             authorization,
             poll,
-            standing: Standing::default(),
+            standing: ReceiverStatus::default(),
         })
     }
 
@@ -124,7 +124,7 @@ impl Receiver {
     }
 
     /// How it fares.
-    pub(crate) fn standing(&self) -> &Standing {
+    pub(crate) fn standing(&self) -> &ReceiverStatus {
         &self.standing
     }
 
@@ -187,7 +187,7 @@ impl Receiver {
                 None => {
                     let uri = crate::base::json::shown(uri);
                     tracing::debug!(receiver = self.name(), uri, "event of an unknown type");
-                    reading.passed.push(Tally::Ignored);
+                    reading.passed.push(SetResult::Ignored);
                     continue;
                 }
             };
@@ -195,13 +195,13 @@ impl Receiver {
                 Meaning::Event(kind, severity, about) => (kind, severity, about),
                 other => {
                     self.note(other, now);
-                    reading.passed.push(Tally::Ignored);
+                    reading.passed.push(SetResult::Ignored);
                     continue;
                 }
             };
             let at = date(payload, "event_timestamp")?.unwrap_or(happened);
             let Some(subject) = self.subject(&set.claims, payload, about)? else {
-                reading.passed.push(Tally::Unmapped);
+                reading.passed.push(SetResult::Unmapped);
                 continue;
             };
             // A token is mostly one event; several need ids of their own that a repetition has again.

@@ -10,7 +10,7 @@ use crate::base::timestamp::Timestamp;
 
 /// The result of a token or of an event in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Tally {
+pub(crate) enum SetResult {
     /// An event was stored.
     Accepted,
     /// It was stored before.
@@ -35,7 +35,7 @@ pub(crate) enum Tally {
     Unavailable,
 }
 
-impl Tally {
+impl SetResult {
     /// Every one of them, each at its place.
     const ALL: [Self; 11] = [
         Self::Accepted,
@@ -78,8 +78,8 @@ impl Tally {
 
 /// What is known of one receiver since the start.
 #[derive(Debug, Default)]
-pub(crate) struct Standing {
-    counts: [AtomicU64; Tally::ALL.len()],
+pub(crate) struct ReceiverStatus {
+    counts: [AtomicU64; SetResult::ALL.len()],
     last: Mutex<Last>,
 }
 
@@ -93,9 +93,9 @@ struct Last {
     stream: Option<(Timestamp, String, Option<String>)>,
 }
 
-impl Standing {
+impl ReceiverStatus {
     /// Counts one.
-    pub(crate) fn add(&self, tally: Tally) {
+    pub(crate) fn add(&self, tally: SetResult) {
         if let Some(count) = self.counts.get(tally as usize) {
             count.fetch_add(1, Ordering::Relaxed);
         }
@@ -107,12 +107,12 @@ impl Standing {
             .counts
             .iter()
             .map(|count| count.load(Ordering::Relaxed));
-        Tally::ALL.iter().map(|tally| tally.name()).zip(counts)
+        SetResult::ALL.iter().map(|tally| tally.name()).zip(counts)
     }
 
     /// How many there were of one.
     #[cfg(test)]
-    pub(crate) fn count(&self, tally: Tally) -> u64 {
+    pub(crate) fn count(&self, tally: SetResult) -> u64 {
         let found = self.counts().find(|(name, _)| *name == tally.name());
         found.map_or(0, |(_, count)| count)
     }
@@ -174,14 +174,14 @@ mod tests {
 
     #[test]
     fn every_tally_has_its_place_and_codes_find_theirs() {
-        for (place, tally) in Tally::ALL.into_iter().enumerate() {
+        for (place, tally) in SetResult::ALL.into_iter().enumerate() {
             assert_eq!(tally as usize, place);
-            assert_eq!(Tally::of_code(Some(tally.name())), tally);
+            assert_eq!(SetResult::of_code(Some(tally.name())), tally);
         }
-        assert_eq!(Tally::of_code(None), Tally::Unavailable);
-        let standing = Standing::default();
-        standing.add(Tally::InvalidKey);
-        assert_eq!(standing.count(Tally::InvalidKey), 1);
+        assert_eq!(SetResult::of_code(None), SetResult::Unavailable);
+        let standing = ReceiverStatus::default();
+        standing.add(SetResult::InvalidKey);
+        assert_eq!(standing.count(SetResult::InvalidKey), 1);
         assert_eq!(standing.to_json()["counts"]["invalid_key"], 1);
     }
 }

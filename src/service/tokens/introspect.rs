@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::claims::later;
 use super::pace::Pace;
 use super::source::send;
-use super::status::Standing;
+use super::status::TokenStatus;
 use crate::base::json;
 use crate::base::timestamp::Timestamp;
 use crate::service::config::{IntrospectionConfig, OnFailure};
@@ -55,10 +55,10 @@ impl Introspection {
     }
 
     /// What the issuer says of the token.
-    pub(super) async fn ask(&self, token: &str, now: Timestamp) -> Standing {
+    pub(super) async fn ask(&self, token: &str, now: Timestamp) -> TokenStatus {
         // An endpoint that does not answer would hold up every request for the whole time-out.
         if !self.pace.may(now) {
-            return Standing::Unknown("introspection failed a moment ago".to_owned());
+            return TokenStatus::Unknown("introspection failed a moment ago".to_owned());
         }
         let members = [("token", token), ("token_type_hint", "access_token")];
         let call = Call::form(&self.url, &members)
@@ -73,12 +73,12 @@ impl Introspection {
             Ok(answer) => {
                 self.pace.succeeded(now, Duration::ZERO);
                 match answer.get("active").and_then(Value::as_bool) {
-                    Some(true) => Standing::Valid(later(now, self.cache)),
+                    Some(true) => TokenStatus::Valid(later(now, self.cache)),
                     Some(false) => {
-                        Standing::Revoked("the issuer says that it is not active".to_owned())
+                        TokenStatus::Revoked("the issuer says that it is not active".to_owned())
                     }
                     // An answer that does not say so is not the same as none: `on_failure` is not for it.
-                    None => Standing::Revoked(format!(
+                    None => TokenStatus::Revoked(format!(
                         "introspection at {}: the answer does not say whether it is active",
                         self.url
                     )),
@@ -87,7 +87,7 @@ impl Introspection {
             Err(reason) => {
                 let (least, most) = REST;
                 self.pace.failed(now, least, most);
-                Standing::Unknown(format!("introspection at {}: {reason}", self.url))
+                TokenStatus::Unknown(format!("introspection at {}: {reason}", self.url))
             }
         }
     }

@@ -12,7 +12,7 @@ use super::jws::Jws;
 use super::map::Mapping;
 use super::preset::Shape;
 use super::source::{KeyError, Keys, check_file};
-use super::status::{Standing, StatusLists};
+use super::status::{StatusLists, TokenStatus};
 use crate::base::timestamp::Timestamp;
 use crate::service::config::{IssuerConfig, OnFailure};
 use crate::service::net::fetch::Fetch;
@@ -155,17 +155,17 @@ impl Issuer {
 
     fn judged(
         &self,
-        standing: Standing,
+        standing: TokenStatus,
         on_failure: OnFailure,
         now: Timestamp,
     ) -> Result<Timestamp, TokenError> {
         match (standing, on_failure) {
-            (Standing::Valid(until), _) => Ok(until),
-            (Standing::Revoked(reason), _) => Err(TokenError::Denied(reason.into())),
-            (Standing::Unknown(reason), OnFailure::Closed) => {
+            (TokenStatus::Valid(until), _) => Ok(until),
+            (TokenStatus::Revoked(reason), _) => Err(TokenError::Denied(reason.into())),
+            (TokenStatus::Unknown(reason), OnFailure::Closed) => {
                 Err(TokenError::Unavailable(reason.into()))
             }
-            (Standing::Unknown(reason), OnFailure::Open) => {
+            (TokenStatus::Unknown(reason), OnFailure::Open) => {
                 tracing::warn!(issuer = &*self.name, "a token is taken unchecked: {reason}");
                 Ok(later(now, UNCHECKED_FOR))
             }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::error::TokenError;
 use super::find::Claims;
-use super::preset::{List, Place, Shape};
+use super::preset::{ClaimPath, List, Shape};
 use crate::base::caller::is_token_name;
 use crate::base::entity_ref::EntityRef;
 use crate::service::config::{GroupClaim, IssuerConfig, TokenUsage};
@@ -170,7 +170,7 @@ impl PrincipalMapping {
 fn list(claim: &GroupClaim) -> List {
     let (pointer, prefix) = claim.parts();
     List {
-        place: Place::Pointer(pointer.to_owned()),
+        place: ClaimPath::Pointer(pointer.to_owned()),
         prefix: prefix.to_owned(),
         split: claim.split().map(str::to_owned),
     }

@@ -13,7 +13,7 @@ const FIREBASE_KEYS: &str =
 /// Where a list of groups or roles is, and what is put before each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct List {
-    pub(super) place: Place,
+    pub(super) place: ClaimPath,
     pub(super) prefix: String,
     /// What divides several in one text.
     pub(super) split: Option<String>,
@@ -21,7 +21,7 @@ pub(super) struct List {
 
 /// Where a claim is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum ClaimPath {
     /// At a JSON pointer.
     Pointer(String),
     /// At the top, in any namespace: `https://../<name>`, `http://../<name>`.
@@ -31,7 +31,7 @@ pub(super) enum Place {
 impl List {
     fn at(pointer: impl Into<String>) -> Self {
         Self {
-            place: Place::Pointer(pointer.into()),
+            place: ClaimPath::Pointer(pointer.into()),
             prefix: String::new(),
             split: None,
         }
@@ -44,8 +44,8 @@ impl List {
     pub(super) fn ids(&self, claims: &Claims<'_>) -> Result<Vec<String>, TokenError> {
         let split = self.split.as_deref();
         let listed = match &self.place {
-            Place::Pointer(pointer) => claims.list(pointer, split)?,
-            Place::Namespaced(name) => {
+            ClaimPath::Pointer(pointer) => claims.list(pointer, split)?,
+            ClaimPath::Namespaced(name) => {
                 let is = |claim: &str| {
                     let namespace = ["https://", "http://"];
                     namespace.iter().any(|scheme| claim.starts_with(scheme))
@@ -182,7 +182,7 @@ impl Shape {
 
 fn namespaced(name: &'static str) -> List {
     List {
-        place: Place::Namespaced(name),
+        place: ClaimPath::Namespaced(name),
         prefix: String::new(),
         split: None,
     }
@@ -195,7 +195,7 @@ fn keycloak_roles(audience: &[String]) -> Vec<List> {
     for client in audience {
         let name = client.replace('~', "~0").replace('/', "~1");
         lists.push(List {
-            place: Place::Pointer(format!("/resource_access/{name}/roles")),
+            place: ClaimPath::Pointer(format!("/resource_access/{name}/roles")),
             prefix: format!("{client}:"),
             split: None,
         });

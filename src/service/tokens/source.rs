@@ -51,10 +51,10 @@ pub(super) struct Keys {
     stale: Duration,
     timeout: Duration,
     fetch: Arc<dyn Fetch>,
-    held: ArcSwapOption<Held>,
+    held: ArcSwapOption<CachedKeys>,
     pace: Pace,
     /// Held by whoever fetches.
-    found: tokio::sync::Mutex<Found>,
+    found: tokio::sync::Mutex<FetchState>,
     /// Why the last fetch failed.
     trouble: Mutex<Option<String>>,
     fetches: AtomicU64,
@@ -62,7 +62,7 @@ pub(super) struct Keys {
 }
 
 /// Keys that were fetched.
-struct Held {
+struct CachedKeys {
     set: KeySet,
     /// When they last were known to be current, in milliseconds.
     fetched: AtomicI64,
@@ -71,7 +71,7 @@ struct Held {
 
 /// What a fetch remembers for the next one.
 #[derive(Default)]
-struct Found {
+struct FetchState {
     /// Where discovery said the keys are, and when.
     jwks_uri: Option<(String, Timestamp)>,
     /// The file's age and length when it was read.
@@ -251,7 +251,7 @@ impl Keys {
                 self.pace.succeeded(now, self.min_refresh);
                 self.set_trouble(None);
                 match (set, before) {
-                    (Some(set), _) => self.held.store(Some(Arc::new(Held {
+                    (Some(set), _) => self.held.store(Some(Arc::new(CachedKeys {
                         set,
                         fetched: AtomicI64::new(now.as_millis()),
                         number: number + 1,
@@ -285,7 +285,7 @@ impl Keys {
     async fn discovered(
         &self,
         url: &str,
-        found: &mut Found,
+        found: &mut FetchState,
         now: Timestamp,
     ) -> Result<Option<Vec<u8>>, String> {
         let known = found.jwks_uri.as_ref();
@@ -334,7 +334,7 @@ impl Keys {
     }
 }
 
-impl Held {
+impl CachedKeys {
     fn age(&self, now: Timestamp) -> Duration {
         age(self.fetched.load(Ordering::Relaxed), now)
     }

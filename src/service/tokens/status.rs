@@ -35,7 +35,7 @@ const TYPE: &str = "statuslist+jwt";
 
 /// What is known of a token's standing with its issuer.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum TokenStatus {
     /// It holds, and may be taken to hold until then.
     Valid(Timestamp),
     /// It does not, and why.
@@ -106,17 +106,17 @@ impl StatusLists {
         self: &Arc<Self>,
         claims: &Map<String, Value>,
         now: Timestamp,
-    ) -> Standing {
+    ) -> TokenStatus {
         let reference = match reference(claims) {
             Ok(Some(reference)) => reference,
             Ok(None) if self.required => {
-                return Standing::Revoked("it refers to no status list".to_owned());
+                return TokenStatus::Revoked("it refers to no status list".to_owned());
             }
-            Ok(None) => return Standing::Valid(Timestamp::from_millis(i64::MAX)),
-            Err(reason) => return Standing::Revoked(reason.to_owned()),
+            Ok(None) => return TokenStatus::Valid(Timestamp::from_millis(i64::MAX)),
+            Err(reason) => return TokenStatus::Revoked(reason.to_owned()),
         };
         if let Err(error) = may_follow(&self.issuer, &reference.uri) {
-            return Standing::Revoked(format!("its status list: {error}"));
+            return TokenStatus::Revoked(format!("its status list: {error}"));
         }
         let slot = self.slot(&reference.uri);
         let fresh = |list: &Option<Arc<List>>| list.as_ref().is_some_and(|list| now < list.until);
@@ -136,10 +136,10 @@ impl StatusLists {
             Some(list) if fresh(&Some(Arc::clone(&list))) => list.standing(&reference, list.until),
             // A list that is too old still knows what was revoked.
             Some(list) => match list.standing(&reference, list.until) {
-                Standing::Valid(_) => Standing::Unknown(trouble.unwrap_or_default()),
+                TokenStatus::Valid(_) => TokenStatus::Unknown(trouble.unwrap_or_default()),
                 revoked => revoked,
             },
-            None => Standing::Unknown(trouble.unwrap_or_default()),
+            None => TokenStatus::Unknown(trouble.unwrap_or_default()),
         }
     }
 
@@ -255,12 +255,12 @@ impl StatusLists {
 }
 
 impl List {
-    fn standing(&self, reference: &Reference, until: Timestamp) -> Standing {
+    fn standing(&self, reference: &Reference, until: Timestamp) -> TokenStatus {
         match self.status(reference.index) {
-            Some(0) => Standing::Valid(until),
-            Some(status) => Standing::Revoked(format!("its status is {status}")),
+            Some(0) => TokenStatus::Valid(until),
+            Some(status) => TokenStatus::Revoked(format!("its status is {status}")),
             None => {
-                Standing::Revoked("its place lies beyond the end of its status list".to_owned())
+                TokenStatus::Revoked("its place lies beyond the end of its status list".to_owned())
             }
         }
     }

@@ -27,12 +27,12 @@ pub(crate) type Names = Arc<dyn Fn(&str) -> Vec<SocketAddr> + Send + Sync>;
 
 /// Makes calls to receivers, under one rule for their addresses.
 #[derive(Debug, Clone)]
-pub(crate) struct Receivers {
+pub(crate) struct WebhookClient {
     agent: ureq::Agent,
     allow_private: bool,
 }
 
-impl Receivers {
+impl WebhookClient {
     /// Trusts the system's certificate authorities and those of a PEM file.
     pub(crate) fn new(
         authorities: Option<&Path>,
@@ -58,7 +58,7 @@ impl Receivers {
     }
 }
 
-impl Fetch for Receivers {
+impl Fetch for WebhookClient {
     fn send(&self, call: &Call) -> Result<Reply, FetchError> {
         check_url(&call.url, self.allow_private).map_err(FetchError::Failed)?;
         let request = call
@@ -180,7 +180,7 @@ mod tests {
             vec![SocketAddr::from(([169, 254, 169, 254], port))],
         ] {
             let names: Names = Arc::new(move |_| addresses.clone());
-            let receivers = Receivers::new(None, false, Some(names)).unwrap();
+            let receivers = WebhookClient::new(None, false, Some(names)).unwrap();
             let url = format!("https://hooks.example.org:{port}/");
             let error = receivers.send(&call(url)).unwrap_err().to_string();
             assert!(error.contains("it is not called"), "{error}");
@@ -203,7 +203,7 @@ mod tests {
             };
             vec![SocketAddr::from((ip, port))]
         });
-        let receivers = Receivers::new(None, true, Some(names)).unwrap();
+        let receivers = WebhookClient::new(None, true, Some(names)).unwrap();
         let url = format!("http://localhost:{port}/");
         assert_eq!(receivers.send(&call(url.clone())).unwrap().status, 204);
         assert_eq!(looks.load(Ordering::SeqCst), 1);
@@ -221,7 +221,7 @@ mod tests {
             "HTTP/1.1 307 Temporary Redirect\r\nlocation: http://127.0.0.1:{target}/\r\ncontent-length: 0\r\n\r\n"
         );
         let (port, _) = server(answer.leak());
-        let receivers = Receivers::new(None, true, None).unwrap();
+        let receivers = WebhookClient::new(None, true, None).unwrap();
         let reply = receivers
             .send(&call(format!("http://127.0.0.1:{port}/")))
             .unwrap();
@@ -237,7 +237,7 @@ mod tests {
             body.len()
         );
         let (port, _) = server(answer.leak());
-        let receivers = Receivers::new(None, true, None).unwrap();
+        let receivers = WebhookClient::new(None, true, None).unwrap();
         let reply = receivers
             .send(&call(format!("http://127.0.0.1:{port}/")))
             .unwrap();
@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn the_address_is_looked_at_before_the_name() {
-        let receivers = Receivers::new(None, false, None).unwrap();
+        let receivers = WebhookClient::new(None, false, None).unwrap();
         for url in [
             "http://127.0.0.1:9/",
             "https://[::1]:9/",

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use crate::base::hex::hex;
 use crate::base::timestamp::Timestamp;
 use crate::service::config::EVENT_TYPE_PREFIX as TYPE_PREFIX;
-use crate::trust::subjects::{EventSubject, Notice, NoticeKind};
+use crate::trust::subjects::{EventSubject, Notification, NotificationKind};
 
 /// The media type of a delivery.
 pub(crate) const MEDIA_TYPE: &str = "application/cloudevents+json";
@@ -41,18 +41,18 @@ struct Wire<'a> {
 }
 
 /// The type of a notice's event, without its prefix.
-pub(crate) fn name(notice: &Notice) -> String {
+pub(crate) fn name(notice: &Notification) -> String {
     let group = match notice.kind {
-        NoticeKind::Finding => "finding",
-        NoticeKind::Incident => "incident",
-        NoticeKind::BreakGlass => return "break_glass".to_owned(),
-        NoticeKind::SubjectChanged => "subject",
+        NotificationKind::Finding => "finding",
+        NotificationKind::Incident => "incident",
+        NotificationKind::BreakGlass => return "break_glass".to_owned(),
+        NotificationKind::SubjectChanged => "subject",
     };
     format!("{group}.{}", notice.name)
 }
 
 /// The event of a notice, from this source.
-pub(crate) fn message(notice: &Notice, source: &str) -> Message {
+pub(crate) fn message(notice: &Notification, source: &str) -> Message {
     let data = json!({
         "severity": notice.severity.as_str(),
         "risk": notice.risk,
@@ -150,9 +150,9 @@ mod tests {
     use crate::trust::model::Score;
     use crate::trust::subjects::Severity;
 
-    fn notice() -> Notice {
-        Notice {
-            kind: NoticeKind::Incident,
+    fn notice() -> Notification {
+        Notification {
+            kind: NotificationKind::Incident,
             name: "brute_force_attack".to_owned(),
             id: "f-1".to_owned(),
             at: Timestamp::from_millis(1_700_000_000_000),
@@ -195,14 +195,18 @@ mod tests {
     fn types_follow_kind_and_name() {
         for (kind, given, expect) in [
             (
-                NoticeKind::Finding,
+                NotificationKind::Finding,
                 "impossible_travel",
                 "finding.impossible_travel",
             ),
-            (NoticeKind::SubjectChanged, "remediate", "subject.remediate"),
-            (NoticeKind::BreakGlass, "whatever", "break_glass"),
+            (
+                NotificationKind::SubjectChanged,
+                "remediate",
+                "subject.remediate",
+            ),
+            (NotificationKind::BreakGlass, "whatever", "break_glass"),
         ] {
-            let notice = Notice {
+            let notice = Notification {
                 kind,
                 name: given.to_owned(),
                 ..notice()
@@ -218,13 +222,13 @@ mod tests {
         let header = first.id.strip_prefix("msg_").unwrap();
         assert!(header.len() == 32 && header.bytes().all(|b| b.is_ascii_hexdigit()));
         assert_ne!(first.id, message(&notice(), "b").id);
-        let other = Notice {
+        let other = Notification {
             id: "f-2".to_owned(),
             ..notice()
         };
         assert_ne!(first.id, message(&other, "a").id);
-        let other = Notice {
-            kind: NoticeKind::Finding,
+        let other = Notification {
+            kind: NotificationKind::Finding,
             ..notice()
         };
         assert_ne!(first.id, message(&other, "a").id);
@@ -232,7 +236,7 @@ mod tests {
 
     #[test]
     fn texts_of_others_cannot_break_the_json() {
-        let notice = Notice {
+        let notice = Notification {
             id: "\"}\u{0}\n".to_owned(),
             detail: "</script>\u{2028}\"".to_owned(),
             subject: EventSubject {

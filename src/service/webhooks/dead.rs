@@ -21,13 +21,13 @@ const LONGEST_FILE: u64 = 1 << 30;
 /// Where dead letters are.
 #[derive(Debug)]
 pub(crate) struct DeadLetters {
-    place: Place,
+    place: Backend,
     most: usize,
     count: AtomicU64,
 }
 
 #[derive(Debug)]
-enum Place {
+enum Backend {
     Store(Store),
     File(PathBuf, Mutex<Lines>),
     Nowhere,
@@ -50,7 +50,7 @@ impl DeadLetters {
         let (place, count) = match (store, file) {
             (Some(store), _) => {
                 let count = store.dead_count().map_err(|error| error.to_string())?;
-                (Place::Store(store.clone()), count)
+                (Backend::Store(store.clone()), count)
             }
             (None, Some(path)) => {
                 let mut lines = read(path, most)?;
@@ -66,9 +66,9 @@ impl DeadLetters {
                     letter.number = number;
                 }
                 let count = lines.letters.len() as u64;
-                (Place::File(path.to_owned(), Mutex::new(lines)), count)
+                (Backend::File(path.to_owned(), Mutex::new(lines)), count)
             }
-            (None, None) => (Place::Nowhere, 0),
+            (None, None) => (Backend::Nowhere, 0),
         };
         Ok(Self {
             place,
@@ -79,7 +79,7 @@ impl DeadLetters {
 
     /// Whether they are kept at all.
     pub(crate) fn kept(&self) -> bool {
-        !matches!(self.place, Place::Nowhere)
+        !matches!(self.place, Backend::Nowhere)
     }
 
     /// How many there are.
@@ -91,7 +91,7 @@ impl DeadLetters {
     pub(crate) fn bury(&self, letters: Vec<Delivery>) -> u64 {
         let many = letters.len() as u64;
         let dropped = match &self.place {
-            Place::Store(store) => {
+            Backend::Store(store) => {
                 let kept = letters.iter().map(Delivery::kept).collect();
                 match store.bury(kept, self.most as u64) {
                     Ok(dropped) => dropped,
@@ -102,14 +102,15 @@ impl DeadLetters {
                     }
                 }
             }
-            Place::File(path, lines) => match bury_in(path, &mut lock(lines), letters, self.most) {
+            Backend::File(path, lines) => match bury_in(path, &mut lock(lines), letters, self.most)
+            {
                 Ok(dropped) => dropped,
                 Err(error) => {
                     tracing::error!(%error, path = %path.display(), "dead letters are not kept");
                     return many;
                 }
             },
-            Place::Nowhere => return many,
+            Backend::Nowhere => return many,
         };
         self.count.fetch_add(many, Ordering::Relaxed);
         self.count.fetch_sub(dropped, Ordering::Relaxed);
@@ -119,7 +120,7 @@ impl DeadLetters {
     /// Every letter, the oldest first.
     pub(crate) fn list(&self) -> Result<Vec<Delivery>, String> {
         match &self.place {
-            Place::Store(store) => {
+            Backend::Store(store) => {
                 let kept = store.dead_letters().map_err(|error| error.to_string())?;
                 let read = |(number, json): (u64, String)| match Delivery::read(number, &json) {
                     Ok(letter) => Some(letter),
@@ -130,19 +131,19 @@ impl DeadLetters {
                 };
                 Ok(kept.into_iter().filter_map(read).collect())
             }
-            Place::File(_, lines) => Ok(lock(lines).letters.iter().cloned().collect()),
-            Place::Nowhere => Ok(Vec::new()),
+            Backend::File(_, lines) => Ok(lock(lines).letters.iter().cloned().collect()),
+            Backend::Nowhere => Ok(Vec::new()),
         }
     }
 
     /// Takes letters out: they wait to be delivered again.
     pub(crate) fn revive(&self, letters: &[Delivery]) -> Result<(), String> {
         match &self.place {
-            Place::Store(store) => {
+            Backend::Store(store) => {
                 let kept = letters.iter().map(Delivery::kept).collect();
                 store.revive(kept).map_err(|error| error.to_string())?;
             }
-            Place::File(path, lines) => {
+            Backend::File(path, lines) => {
                 let mut lines = lock(lines);
                 let out = |letter: &Delivery| letters.iter().any(|l| l.number == letter.number);
                 let left: VecDeque<_> = lines.letters.iter().filter(|l| !out(l)).cloned().collect();
@@ -152,7 +153,7 @@ impl DeadLetters {
                     letters: left,
                 };
             }
-            Place::Nowhere => return Ok(()),
+            Backend::Nowhere => return Ok(()),
         }
         self.count
             .fetch_sub(letters.len() as u64, Ordering::Relaxed);

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::queue::Lane;
+use super::queue::DeliveryQueue;
 use super::sign::SigningKey;
 use super::stats::Stats;
 use crate::base::lock::lock;
@@ -28,7 +28,7 @@ pub(crate) struct Hook {
     pub(crate) name: String,
     pub(crate) settings: ArcSwap<Settings>,
     keys: Keys,
-    pub(crate) lane: Lane,
+    pub(crate) lane: DeliveryQueue,
     pub(crate) stats: Stats,
     /// Why nothing is sent, and since when.
     disabled: Mutex<Option<Disabled>>,
@@ -75,7 +75,7 @@ pub(crate) struct Disabled {
 /// A registered webhook, as it is kept.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Kept {
+pub(crate) struct StoredHook {
     url: String,
     events: Vec<String>,
     min_severity: Severity,
@@ -179,7 +179,7 @@ impl Hook {
         allow_private: bool,
         queue: usize,
     ) -> Result<Self, String> {
-        let kept: Kept = serde_json::from_str(json).map_err(|error| error.to_string())?;
+        let kept: StoredHook = serde_json::from_str(json).map_err(|error| error.to_string())?;
         let settings = Settings {
             url: kept.url,
             // An address that is no longer allowed is refused at every delivery, and shown as it is.
@@ -198,7 +198,7 @@ impl Hook {
             name: name.to_owned(),
             settings: ArcSwap::from_pointee(settings),
             keys,
-            lane: Lane::new(queue),
+            lane: DeliveryQueue::new(queue),
             stats: Stats::default(),
             disabled: Mutex::default(),
         }
@@ -207,7 +207,7 @@ impl Hook {
     /// As it is kept; `None` for one of the configuration.
     pub(crate) fn kept(&self) -> Option<String> {
         let settings = self.settings.load();
-        let kept = Kept {
+        let kept = StoredHook {
             url: settings.url.clone(),
             events: settings.events.patterns().to_vec(),
             min_severity: settings.min_severity,

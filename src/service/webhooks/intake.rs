@@ -9,7 +9,7 @@ use super::hook::Hook;
 use super::queue::Delivery;
 use super::stats::add;
 use crate::base::lock::{lock, unpoisoned};
-use crate::trust::subjects::Notice;
+use crate::trust::subjects::Notification;
 
 /// Notices that may wait to be stored.
 const MOST: usize = 4_096;
@@ -25,7 +25,7 @@ pub(crate) struct Intake {
 
 #[derive(Debug, Default)]
 struct Inner {
-    notices: VecDeque<Notice>,
+    notices: VecDeque<Notification>,
     closed: bool,
 }
 
@@ -35,7 +35,7 @@ impl Intake {
     }
 
     /// Takes a notice, if there is room.
-    pub(crate) fn push(&self, notice: Notice) -> bool {
+    pub(crate) fn push(&self, notice: Notification) -> bool {
         let mut inner = self.lock();
         if inner.closed || inner.notices.len() >= MOST {
             return false;
@@ -53,7 +53,7 @@ impl Intake {
     }
 
     /// The next notices; none at the end.
-    fn next(&self) -> Vec<Notice> {
+    fn next(&self) -> Vec<Notification> {
         let empty = |inner: &mut Inner| inner.notices.is_empty() && !inner.closed;
         let waited = self.changed.wait_while(self.lock(), empty);
         let mut inner = unpoisoned(waited);
@@ -76,7 +76,7 @@ pub(crate) fn run(shared: &Shared) {
 /// Makes deliveries of notices, one for each webhook that wants it, and stores them before they are
 /// due. What cannot be stored is logged, and delivered all the same. What finds no place in a webhook's
 /// queue becomes a dead letter.
-pub(crate) fn accept(shared: &Shared, notices: &[Notice]) {
+pub(crate) fn accept(shared: &Shared, notices: &[Notification]) {
     let hooks = shared.hooks();
     let mut queued: Vec<(&Arc<Hook>, Delivery)> = Vec::new();
     let mut over: Vec<(&Arc<Hook>, Delivery)> = Vec::new();

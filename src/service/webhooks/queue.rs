@@ -76,7 +76,7 @@ impl Delivery {
 
 /// The queue of one webhook.
 #[derive(Debug)]
-pub(crate) struct Lane {
+pub(crate) struct DeliveryQueue {
     inner: Mutex<Inner>,
     changed: Condvar,
     most: usize,
@@ -118,7 +118,7 @@ pub(crate) enum Next {
     End,
 }
 
-impl Lane {
+impl DeliveryQueue {
     /// With places for so many deliveries.
     pub(crate) fn new(most: usize) -> Self {
         Self {
@@ -305,21 +305,21 @@ mod tests {
     }
 
     #[track_caller]
-    fn tried(lane: &Lane, now: i64) -> u64 {
+    fn tried(lane: &DeliveryQueue, now: i64) -> u64 {
         match lane.next(at(now)) {
             Next::Try(delivery) => delivery.number,
             other => panic!("{other:?}"),
         }
     }
 
-    fn put(lane: &Lane, number: u64, due: i64) {
+    fn put(lane: &DeliveryQueue, number: u64, due: i64) {
         assert!(lane.reserve());
         lane.push(delivery(number, due)).unwrap();
     }
 
     #[test]
     fn what_is_due_first_comes_first() {
-        let lane = Lane::new(10);
+        let lane = DeliveryQueue::new(10);
         put(&lane, 1, 300);
         put(&lane, 2, 100);
         put(&lane, 3, 100);
@@ -334,7 +334,7 @@ mod tests {
 
     #[test]
     fn places_are_bounded() {
-        let lane = Lane::new(2);
+        let lane = DeliveryQueue::new(2);
         put(&lane, 1, 0);
         assert!(lane.reserve() && !lane.reserve());
         lane.push(delivery(2, 0)).unwrap();
@@ -347,14 +347,14 @@ mod tests {
 
     #[test]
     fn a_clock_that_went_back_holds_nothing_up() {
-        let lane = Lane::new(2);
+        let lane = DeliveryQueue::new(2);
         put(&lane, 1, LONGEST_WAIT + 1);
         assert_eq!(tried(&lane, 0), 1);
     }
 
     #[test]
     fn an_end_tries_what_is_due_and_a_removal_nothing() {
-        let lane = Lane::new(9);
+        let lane = DeliveryQueue::new(9);
         put(&lane, 1, 0);
         put(&lane, 2, 1_000);
         lane.finish(Instant::now() + Duration::from_secs(60));
@@ -368,7 +368,7 @@ mod tests {
 
     #[test]
     fn a_push_ends_a_wait() {
-        let lane = std::sync::Arc::new(Lane::new(9));
+        let lane = std::sync::Arc::new(DeliveryQueue::new(9));
         let Next::Wait(None, version) = lane.next(at(0)) else {
             panic!("nothing is there");
         };

@@ -12,7 +12,7 @@ use super::*;
 use crate::service::config::SecretRef;
 use crate::storage::{SealKey, SealKeys, StoreSettings};
 use crate::trust::model::Score;
-use crate::trust::subjects::{EventSubject, NoticeKind, Severity};
+use crate::trust::subjects::{EventSubject, NotificationKind, Severity};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const MINUTE: i64 = 60_000;
@@ -44,9 +44,9 @@ fn reply(status: u16, headers: &[(&str, &str)]) -> Reply {
     }
 }
 
-fn notice(id: &str) -> Notice {
-    Notice {
-        kind: NoticeKind::Finding,
+fn notice(id: &str) -> Notification {
+    Notification {
+        kind: NotificationKind::Finding,
         name: "brute_force_attack".to_owned(),
         id: id.to_owned(),
         at: Timestamp::from_millis(0),
@@ -59,7 +59,7 @@ fn notice(id: &str) -> Notice {
 
 impl Webhooks {
     /// Takes a notice over, and waits for the disk.
-    fn hand_over(&self, notice: &Notice) {
+    fn hand_over(&self, notice: &Notification) {
         intake::accept(&self.shared, std::slice::from_ref(notice));
     }
 }
@@ -559,7 +559,7 @@ fn a_changed_webhook_gets_what_waits_at_once_and_a_removed_one_nothing() {
     webhooks
         .create("siem", &registration("https://siem.example.org/"))
         .unwrap();
-    let low = Notice {
+    let low = Notification {
         severity: Severity::Low,
         ..notice("low")
     };

@@ -81,14 +81,14 @@ pub(super) fn distance(a: Point, b: Point) -> u64 {
 
 /// A way from the last sighting to a point.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Way {
+pub(super) struct Route {
     from: Point,
     to: Point,
     /// What the time counts, in milliseconds.
     millis: u64,
 }
 
-impl Way {
+impl Route {
     /// The time counts at least `least` seconds, so that two requests at once are judged too; a
     /// sighting that lies ahead counts by its distance in time, as it takes as long either way.
     pub(super) fn new(last: &Sighting, to: Point, now: Timestamp, least: u32) -> Self {

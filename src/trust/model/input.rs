@@ -167,7 +167,7 @@ pub struct Sighting {
 
 /// What a place is to a principal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Place {
+pub enum Familiarity {
     /// Its country and network were seen on enough days.
     Known,
     /// Its country was seen, its network not often enough.
@@ -196,7 +196,7 @@ pub struct Location {
     /// How the country stands in the configured lists.
     pub listed: Listed,
     /// What the place is to the principal; `None` where the country is not known.
-    pub place: Option<Place>,
+    pub place: Option<Familiarity>,
     /// The point and its accuracy in metres.
     pub point: Option<(Point, u32)>,
     /// Where the principal was seen last.

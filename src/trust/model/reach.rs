@@ -4,8 +4,8 @@ use super::assessment::Assessment;
 use super::checked::Model;
 use super::config::{Lists, ModelConfig, Preset};
 use super::input::{
-    Behavior, Country, Device, Identity, Inputs, Listed, Location, Network, NetworkClass, Place,
-    Point,
+    Behavior, Country, Device, Familiarity, Identity, Inputs, Listed, Location, Network,
+    NetworkClass, Point,
 };
 use super::number::Score;
 use crate::base::timestamp::Timestamp;
@@ -109,7 +109,7 @@ pub(super) fn best(config: &ModelConfig, lists: &Lists, role: Role, now: Timesta
             } else {
                 Listed::No
             },
-            place: Some(Place::Known),
+            place: Some(Familiarity::Known),
             point: Some((centre, 0)),
             ..Location::default()
         },

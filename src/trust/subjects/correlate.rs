@@ -6,7 +6,7 @@
 
 use super::config::CorrelationConfig;
 use super::kind::{EventType, Severity};
-use super::window::Kept;
+use super::window::StoredEvent;
 use crate::trust::model::Score;
 
 fn rank(severity: Severity) -> u32 {
@@ -20,7 +20,7 @@ fn rank(severity: Severity) -> u32 {
 
 /// The risk of the worst group that begins with the first of `events` or later. They are in the order of
 /// time and within one window.
-pub(super) fn risk(events: &[Kept], config: &CorrelationConfig) -> Score {
+pub(super) fn risk(events: &[StoredEvent], config: &CorrelationConfig) -> Score {
     let Some(first) = events.first() else {
         return Score::ZERO;
     };
@@ -44,7 +44,7 @@ struct Tally {
 }
 
 impl Tally {
-    fn of(events: &[Kept]) -> Self {
+    fn of(events: &[StoredEvent]) -> Self {
         let mut tally = Self::default();
         for kept in events {
             let severity = rank(kept.severity);
@@ -141,8 +141,8 @@ mod tests {
     };
     use Severity::{Critical, High, Low, Medium};
 
-    fn kept((at, kind, severity): (i64, EventType, Severity)) -> Kept {
-        Kept {
+    fn kept((at, kind, severity): (i64, EventType, Severity)) -> StoredEvent {
+        StoredEvent {
             at,
             kind,
             severity,
@@ -273,7 +273,7 @@ mod tests {
     }
 
     /// Tries every group.
-    fn by_trying(events: &[Kept], config: &CorrelationConfig) -> Score {
+    fn by_trying(events: &[StoredEvent], config: &CorrelationConfig) -> Score {
         let mut highest = Score::ZERO;
         for chosen in 0..1u32 << events.len() {
             let group: Vec<_> = (0..events.len()).filter(|i| chosen >> i & 1 == 1).collect();

@@ -21,13 +21,14 @@ use std::time::Duration;
 use super::config::SignalsConfig;
 use super::dedup::key;
 use super::event::Event;
-use super::memory::{Core, NoticeSink};
+use super::memory::{Core, NotificationSink};
 use super::record::{DeviceState, IpState, SessionState, User};
 use super::shard::PARTS;
 use super::store::{
-    Ask, Change, ChangeError, EventAnswer, Seen, SignalStore, Standing, SubjectKind, Usage,
+    Change, ChangeError, EventAnswer, Observation, SignalStore, SubjectKind, SubjectQuery,
+    SubjectState, Usage,
 };
-use super::window::Kept;
+use super::window::StoredEvent;
 use crate::base::lock::lock;
 use undo::Undo;
 
@@ -61,7 +62,7 @@ impl DurableSignals {
     /// Reads what is stored. `notices` is told of findings, incidents and changes.
     pub(crate) fn open(
         config: SignalsConfig,
-        notices: Option<NoticeSink>,
+        notices: Option<NotificationSink>,
         store: Store,
     ) -> Result<Self, StateDirError> {
         let core = Arc::new(Core::new(config, notices, true));
@@ -244,7 +245,7 @@ impl Core {
         Ok(())
     }
 
-    pub(super) fn name_events<'a>(&self, events: impl Iterator<Item = &'a mut Kept>) {
+    pub(super) fn name_events<'a>(&self, events: impl Iterator<Item = &'a mut StoredEvent>) {
         for label in events.filter_map(|kept| kept.label.as_deref_mut()) {
             label.source = self.ids.source(&label.source);
             self.ids.add(key(&label.source, &label.id));
@@ -253,11 +254,11 @@ impl Core {
 }
 
 impl SignalStore for DurableSignals {
-    fn standing(&self, ask: &Ask<'_>) -> Standing {
+    fn standing(&self, ask: &SubjectQuery<'_>) -> SubjectState {
         self.core.standing(ask)
     }
 
-    fn observe(&self, seen: &Seen<'_>) {
+    fn observe(&self, seen: &Observation<'_>) {
         self.core.observe(seen);
     }
 

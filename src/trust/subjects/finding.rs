@@ -111,13 +111,13 @@ impl FindingKind {
 
 /// What a subject's findings come to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Held {
+pub(super) struct Assessed {
     pub(super) risk: Score,
     pub(super) level: u8,
     pub(super) blocked: bool,
 }
 
-impl Held {
+impl Assessed {
     /// The worse of both.
     pub(super) fn or(self, other: Self) -> Self {
         Self {
@@ -130,7 +130,7 @@ impl Held {
 
 /// What changed when a finding was taken in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Grown {
+pub(super) enum Growth {
     /// It was there, and is no more than it was.
     No,
     /// It is a new finding.
@@ -154,19 +154,19 @@ impl Findings {
     }
 
     /// Takes a finding in, in place of what it grew from.
-    pub(super) fn take(&mut self, finding: &Finding, most: u16) -> Grown {
+    pub(super) fn take(&mut self, finding: &Finding, most: u16) -> Growth {
         let same = |f: &&mut Finding| f.kind == finding.kind && f.stretch == finding.stretch;
         let (grown, taken) = if let Some(before) = self.0.iter_mut().find(same) {
             let incident = before.incident;
             before.grow(finding);
             let now = !incident && before.incident;
-            (if now { Grown::Incident } else { Grown::No }, *before)
+            (if now { Growth::Incident } else { Growth::No }, *before)
         } else {
             self.0.push(*finding);
             let grown = if finding.incident {
-                Grown::Incident
+                Growth::Incident
             } else {
-                Grown::Finding
+                Growth::Finding
             };
             (grown, *finding)
         };
@@ -176,17 +176,17 @@ impl Findings {
             let ends = self.0.iter().position(|f| !f.lasting).unwrap_or_default();
             let gone = self.0.remove(ends);
             if gone == taken {
-                return Grown::No;
+                return Growth::No;
             }
         }
         grown
     }
 
     /// What they come to now.
-    pub(super) fn held(&self, now: Millis, half_life: Millis) -> Held {
-        let mut held = Held::default();
+    pub(super) fn held(&self, now: Millis, half_life: Millis) -> Assessed {
+        let mut held = Assessed::default();
         for finding in &self.0 {
-            held = held.or(Held {
+            held = held.or(Assessed {
                 risk: finding.present(now, half_life),
                 level: finding.demands(now),
                 blocked: finding.blocks(now),

@@ -30,14 +30,14 @@ use sha2::{Digest, Sha256};
 use super::config::SignalsConfig;
 use super::dedup::Dedup;
 use super::event::{Event, EventSubject};
-use super::finding::{Finding, Grown};
+use super::finding::{Finding, Growth};
 use super::record::{DeviceState, IpState, SessionState, User};
 use super::shard::{Reporter, Sharded};
 use super::store::{
-    Ask, Change, ChangeError, EventAnswer, Notice, NoticeKind, Seen, SignalStore, Standing,
-    SubjectKind, Usage,
+    Change, ChangeError, EventAnswer, Notification, NotificationKind, Observation, SignalStore,
+    SubjectKind, SubjectQuery, SubjectState, Usage,
 };
-use super::window::{Kept, Millis};
+use super::window::{Millis, StoredEvent};
 use crate::base::entity_ref::EntityRef;
 use crate::base::hex::hex;
 use crate::base::lock::lock;
@@ -45,7 +45,7 @@ use crate::base::timestamp::Timestamp;
 
 /// Receives findings, incidents and changes. It is called while nothing is locked, and must not
 /// wait.
-pub type NoticeSink = Arc<dyn Fn(Notice) + Send + Sync>;
+pub type NotificationSink = Arc<dyn Fn(Notification) + Send + Sync>;
 
 /// The state of subjects in memory: it ends with the process.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ pub(super) struct Core {
     pub(super) devices: Sharded<Box<str>, DeviceState>,
     pub(super) ips: Sharded<IpAddr, IpState>,
     pub(super) ids: Dedup,
-    notices: Option<NoticeSink>,
+    notices: Option<NotificationSink>,
     /// Subjects that are to be written and nobody waits for; `None` where nothing is written.
     pub(super) unsaved: Option<Mutex<HashSet<SubjectKind>>>,
     /// Users that others may take the place of, as they were found last.
@@ -85,7 +85,7 @@ impl fmt::Debug for Core {
 }
 
 /// What one call touched and has to tell.
-pub(super) struct Work<'a> {
+pub(super) struct Update<'a> {
     core: &'a Core,
     config: &'a SignalsConfig,
     now: Millis,
@@ -93,7 +93,7 @@ pub(super) struct Work<'a> {
     by: Reporter,
     /// Subjects whose records changed.
     pub(super) touched: HashSet<SubjectKind>,
-    notices: Vec<Notice>,
+    notices: Vec<Notification>,
 }
 
 /// What one call changed and has to tell once that is durable.
@@ -101,11 +101,15 @@ pub(super) struct Done {
     /// Subjects whose records changed.
     pub(super) touched: HashSet<SubjectKind>,
     /// What is to be told of.
-    pub(super) notices: Vec<Notice>,
+    pub(super) notices: Vec<Notification>,
 }
 
 impl Core {
-    pub(super) fn new(config: SignalsConfig, notices: Option<NoticeSink>, written: bool) -> Self {
+    pub(super) fn new(
+        config: SignalsConfig,
+        notices: Option<NotificationSink>,
+        written: bool,
+    ) -> Self {
         Self {
             config: ArcSwap::from_pointee(config),
             users: Sharded::new(),
@@ -125,7 +129,7 @@ impl Core {
     /// Takes events in; the answers, and what has to be written and told before they are given.
     pub(super) fn report(&self, events: Vec<Event>, now: Timestamp) -> (Vec<EventAnswer>, Done) {
         let config = self.config.load();
-        let mut work = Work::new(self, &config, now);
+        let mut work = Update::new(self, &config, now);
         let answers = events.into_iter().map(|event| work.take(event)).collect();
         let done = work.done();
         self.sweep_some(now);
@@ -141,7 +145,7 @@ impl Core {
         now: Timestamp,
     ) -> Result<Done, ChangeError> {
         let config = self.config.load();
-        let mut work = Work::new(self, &config, now);
+        let mut work = Update::new(self, &config, now);
         work.by = reporter.map_or(Reporter::NOBODY, |name| self.ids.reporter(name));
         let made = work.make(change);
         let done = work.done();
@@ -156,7 +160,7 @@ impl Core {
     }
 
     /// Tells what there is to tell. Nothing is locked here.
-    pub(super) fn tell(&self, notices: Vec<Notice>) {
+    pub(super) fn tell(&self, notices: Vec<Notification>) {
         if let Some(sink) = &self.notices {
             notices.into_iter().for_each(|notice| sink(notice));
         }
@@ -171,14 +175,14 @@ impl Core {
     }
 
     /// Forgets the names of events that are kept no more.
-    pub(super) fn forget_events(&self, gone: impl IntoIterator<Item = Kept>) {
+    pub(super) fn forget_events(&self, gone: impl IntoIterator<Item = StoredEvent>) {
         for label in gone.into_iter().filter_map(|kept| kept.label) {
             self.ids.forget(&label);
         }
     }
 }
 
-impl<'a> Work<'a> {
+impl<'a> Update<'a> {
     fn new(core: &'a Core, config: &'a SignalsConfig, now: Timestamp) -> Self {
         Self {
             core,
@@ -198,17 +202,17 @@ impl<'a> Work<'a> {
     }
 
     /// Findings that are new, or are incidents now.
-    fn tell(&mut self, news: impl IntoIterator<Item = (Grown, Finding)>, subject: &EventSubject) {
+    fn tell(&mut self, news: impl IntoIterator<Item = (Growth, Finding)>, subject: &EventSubject) {
         if self.core.notices.is_none() {
             return;
         }
         for (grown, finding) in news {
             let kind = match grown {
-                Grown::No => continue,
-                Grown::Finding => NoticeKind::Finding,
-                Grown::Incident => NoticeKind::Incident,
+                Growth::No => continue,
+                Growth::Finding => NotificationKind::Finding,
+                Growth::Incident => NotificationKind::Incident,
             };
-            self.notices.push(Notice {
+            self.notices.push(Notification {
                 kind,
                 name: finding.kind.as_str().to_owned(),
                 id: finding.id(&scope(subject)),
@@ -250,7 +254,7 @@ fn scope(subject: &EventSubject) -> String {
 impl MemorySignals {
     /// An empty store. `notices` receives findings, incidents and changes.
     #[must_use]
-    pub fn new(config: SignalsConfig, notices: Option<NoticeSink>) -> Self {
+    pub fn new(config: SignalsConfig, notices: Option<NotificationSink>) -> Self {
         Self {
             core: Arc::new(Core::new(config, notices, false)),
         }
@@ -263,11 +267,11 @@ impl MemorySignals {
 }
 
 impl SignalStore for MemorySignals {
-    fn standing(&self, ask: &Ask<'_>) -> Standing {
+    fn standing(&self, ask: &SubjectQuery<'_>) -> SubjectState {
         self.core.standing(ask)
     }
 
-    fn observe(&self, seen: &Seen<'_>) {
+    fn observe(&self, seen: &Observation<'_>) {
         self.core.observe(seen);
     }
 

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use super::config::SignalsConfig;
 use super::window::Millis;
-use crate::trust::model::{Country, Place};
+use crate::trust::model::{Country, Familiarity};
 
 /// Days since the Unix epoch.
 type Day = i32;
@@ -55,7 +55,7 @@ impl Prefix {
 
 /// A network in a country.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Seen {
+struct KnownNetwork {
     #[serde(rename = "c", with = "code")]
     country: Country,
     #[serde(rename = "p")]
@@ -95,12 +95,12 @@ mod code {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct Places {
     #[serde(rename = "p", default)]
-    networks: Vec<Seen>,
+    networks: Vec<KnownNetwork>,
     #[serde(rename = "c", default)]
     countries: Vec<SeenCountry>,
 }
 
-impl Seen {
+impl KnownNetwork {
     fn last(&self) -> Day {
         self.days.last().copied().unwrap_or(Day::MIN)
     }
@@ -138,26 +138,26 @@ impl Places {
         ip: Option<IpAddr>,
         now: Millis,
         config: &SignalsConfig,
-    ) -> Place {
+    ) -> Familiarity {
         let today = day(now);
         let prefix = ip.map(Prefix::of);
-        let here = |seen: &&Seen| Some(seen.prefix) == prefix && seen.country == country;
+        let here = |seen: &&KnownNetwork| Some(seen.prefix) == prefix && seen.country == country;
         if self
             .networks
             .iter()
             .find(here)
             .is_some_and(|seen| seen.known(today, config))
         {
-            return Place::Known;
+            return Familiarity::Known;
         }
         let since = since(today, config);
         let seen = |seen: &SeenCountry| {
             seen.country == country && seen.last > since && now.saturating_sub(seen.first) >= DAY
         };
         if self.countries.iter().any(seen) {
-            Place::KnownCountry
+            Familiarity::KnownCountry
         } else {
-            Place::NewCountry
+            Familiarity::NewCountry
         }
     }
 
@@ -200,7 +200,7 @@ impl Places {
         let Some(prefix) = ip.map(Prefix::of) else {
             return;
         };
-        let here = |seen: &&mut Seen| seen.prefix == prefix && seen.country == country;
+        let here = |seen: &&mut KnownNetwork| seen.prefix == prefix && seen.country == country;
         let days = usize::from(config.places.days);
         if let Some(seen) = self.networks.iter_mut().find(here) {
             seen.add(today, days);
@@ -211,7 +211,7 @@ impl Places {
                 (seen.known(today, config), seen.last())
             });
         }
-        self.networks.push(Seen {
+        self.networks.push(KnownNetwork {
             country,
             prefix,
             days: vec![today],
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(seen: &[(i64, &str, &str)], ask: (i64, &str, Option<&str>), expect: Place) {
+    fn check(seen: &[(i64, &str, &str)], ask: (i64, &str, Option<&str>), expect: Familiarity) {
         let config = SignalsConfig::default();
         let mut places = Places::default();
         for (day, code, address) in seen {
@@ -293,24 +293,24 @@ mod tests {
             ["192.0.2.1", "192.0.2.77", "192.0.2.200"],
         );
         let seen = |a, b, c| [(a, "CH", here[0]), (b, "CH", here[1]), (c, "CH", here[2])];
-        check(&seen(1, 2, 3), (3, "CH", near), Place::Known);
-        check(&seen(3, 1, 2), (3, "CH", near), Place::Known);
-        check(&seen(1, 2, 2), (3, "CH", near), Place::KnownCountry);
+        check(&seen(1, 2, 3), (3, "CH", near), Familiarity::Known);
+        check(&seen(3, 1, 2), (3, "CH", near), Familiarity::Known);
+        check(&seen(1, 2, 2), (3, "CH", near), Familiarity::KnownCountry);
         // The first day is one of the last ninety until day 90.
-        check(&seen(1, 2, 3), (90, "CH", near), Place::Known);
-        check(&seen(1, 2, 3), (91, "CH", near), Place::KnownCountry);
-        check(&seen(1, 2, 3), (92, "CH", near), Place::KnownCountry);
-        check(&seen(1, 2, 3), (93, "CH", near), Place::NewCountry);
+        check(&seen(1, 2, 3), (90, "CH", near), Familiarity::Known);
+        check(&seen(1, 2, 3), (91, "CH", near), Familiarity::KnownCountry);
+        check(&seen(1, 2, 3), (92, "CH", near), Familiarity::KnownCountry);
+        check(&seen(1, 2, 3), (93, "CH", near), Familiarity::NewCountry);
         check(
             &seen(1, 2, 3),
             (3, "CH", Some("192.0.3.9")),
-            Place::KnownCountry,
+            Familiarity::KnownCountry,
         );
-        check(&seen(1, 2, 3), (3, "DE", near), Place::NewCountry);
-        check(&seen(1, 1, 1), (1, "CH", near), Place::NewCountry);
-        check(&seen(1, 1, 1), (2, "CH", near), Place::KnownCountry);
-        check(&seen(1, 2, 3), (3, "CH", None), Place::KnownCountry);
-        check(&[], (3, "CH", near), Place::NewCountry);
+        check(&seen(1, 2, 3), (3, "DE", near), Familiarity::NewCountry);
+        check(&seen(1, 1, 1), (1, "CH", near), Familiarity::NewCountry);
+        check(&seen(1, 1, 1), (2, "CH", near), Familiarity::KnownCountry);
+        check(&seen(1, 2, 3), (3, "CH", None), Familiarity::KnownCountry);
+        check(&[], (3, "CH", near), Familiarity::NewCountry);
     }
 
     #[test]
@@ -320,8 +320,16 @@ mod tests {
             (2, "CH", "2001:db8:1:9::1"),
             (3, "CH", "2001:db8:1::2"),
         ];
-        check(&seen, (4, "CH", Some("2001:db8:1:ffff::")), Place::Known);
-        check(&seen, (4, "CH", Some("2001:db8:2::")), Place::KnownCountry);
+        check(
+            &seen,
+            (4, "CH", Some("2001:db8:1:ffff::")),
+            Familiarity::Known,
+        );
+        check(
+            &seen,
+            (4, "CH", Some("2001:db8:2::")),
+            Familiarity::KnownCountry,
+        );
         assert_eq!(
             Prefix::of("2001:db8:1:2::3".parse().unwrap()).shown(),
             "2001:db8:1::/48"
@@ -349,6 +357,6 @@ mod tests {
         }
         assert!(places.networks.len() <= usize::from(config.bounds.places));
         let place = places.place(country("CH"), ip("192.0.2.1"), 5 * DAY, &config);
-        assert_eq!(place, Place::Known);
+        assert_eq!(place, Familiarity::Known);
     }
 }

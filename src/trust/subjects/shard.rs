@@ -36,7 +36,7 @@ impl Reporter {
 
 /// How much room there is, and for whom an entry is made.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Room {
+pub(super) struct Capacity {
     /// Most entries of the map.
     pub(super) most: usize,
     /// Who causes the entry.
@@ -103,7 +103,7 @@ impl<K: Hash + Eq + Clone, V: Default> Sharded<K, V> {
     }
 
     /// Whether a reporter's entries fill its share of a map with `most` entries.
-    pub(super) fn fills_its_share(&self, room: Room) -> bool {
+    pub(super) fn fills_its_share(&self, room: Capacity) -> bool {
         let share = (room.most.saturating_mul(SHARE) / 100).max(1);
         let used = self.of(room.by).map(|of| of.load(Ordering::Relaxed));
         room.by != Reporter::NOBODY && used.unwrap_or_default() >= share
@@ -139,7 +139,7 @@ impl<K: Hash + Eq + Clone, V: Default> Sharded<K, V> {
     pub(super) fn with_or_make<R>(
         &self,
         key: &K,
-        room: Room,
+        room: Capacity,
         spare: impl Fn(&V) -> bool,
         gone: &mut Vec<(K, Box<V>)>,
         work: impl FnOnce(&mut V) -> R,
@@ -300,16 +300,16 @@ impl<K: Hash + Eq + Clone, V> Part<K, V> {
 mod tests {
     use super::*;
 
-    fn nobody(most: usize) -> Room {
+    fn nobody(most: usize) -> Capacity {
         let by = Reporter::NOBODY;
-        Room { most, by }
+        Capacity { most, by }
     }
 
     #[cfg(feature = "state-dir")]
     #[test]
     fn what_is_restored_is_never_absent_and_keeps_its_reporter() {
         let map: Sharded<u32, u32> = Sharded::new();
-        let room = Room {
+        let room = Capacity {
             most: 100,
             by: Reporter::nth(1),
         };
@@ -354,7 +354,7 @@ mod tests {
         let mut gone = Vec::new();
         let mut make = |key: u32, value: u32, place: usize| {
             let by = Reporter::nth(place);
-            let room = Room { most: 100, by };
+            let room = Capacity { most: 100, by };
             map.with_or_make(
                 &key,
                 room,

@@ -10,13 +10,13 @@ use super::kind::Severity;
 use crate::base::entity_ref::EntityRef;
 use crate::base::timestamp::Timestamp;
 use crate::trust::model::{
-    Band, Behavior, Country, DeviceFacts, Evidence, KnockOuts, MethodSet, Place, Point, Score,
-    Sighting,
+    Band, Behavior, Country, DeviceFacts, Evidence, Familiarity, KnockOuts, MethodSet, Point,
+    Score, Sighting,
 };
 
 /// What a request asks the store for.
 #[derive(Debug, Clone, Copy)]
-pub struct Ask<'a> {
+pub struct SubjectQuery<'a> {
     /// The principal.
     pub user: &'a EntityRef,
     /// The id for which the caller counts, by which rates are told apart.
@@ -35,7 +35,7 @@ pub struct Ask<'a> {
 
 /// What is known, as of [`Ask::now`]. Making it allocates nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Standing {
+pub struct SubjectState {
     /// Whether anything at all is known of the user.
     pub known: bool,
     /// Whether suspicious activity is on record and neither old nor remediated; `None` where nothing is
@@ -47,7 +47,7 @@ pub struct Standing {
     /// The methods the user has enrolled, where it was said.
     pub enrolled: Option<MethodSet>,
     /// What the place is to the user; `None` without a country.
-    pub place: Option<Place>,
+    pub place: Option<Familiarity>,
     /// Where the user was seen last.
     pub last_sighting: Option<Sighting>,
     /// What the user has been doing. `finding` is the highest live one about the user, the session, the
@@ -96,9 +96,9 @@ pub struct DeviceStanding {
 
 /// What a decision showed, told to the store after it was made.
 #[derive(Debug, Clone, Copy)]
-pub struct Seen<'a> {
+pub struct Observation<'a> {
     /// What was asked for the decision.
-    pub ask: Ask<'a>,
+    pub ask: SubjectQuery<'a>,
     /// Whether it was Allow. Only what was allowed becomes history and a known place.
     pub allowed: bool,
     /// Whether the caller said who it is. What an anonymous one asks becomes no history, or anybody who may
@@ -309,7 +309,7 @@ pub enum FindingKind {
 
 /// The kind of a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum NoticeKind {
+pub enum NotificationKind {
     /// A finding.
     Finding,
     /// An incident.
@@ -322,9 +322,9 @@ pub enum NoticeKind {
 
 /// An event that is sent to webhooks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Notice {
+pub struct Notification {
     /// Its kind.
-    pub kind: NoticeKind,
+    pub kind: NotificationKind,
     /// The finding's or incident's own name, such as `brute_force_attack`; for a change what was done.
     pub name: String,
     /// A stable id: the same finding has the same one.
@@ -347,10 +347,10 @@ pub struct Notice {
 /// do no I/O and do not wait. The others may wait for the disk.
 pub trait SignalStore: Send + Sync + Debug {
     /// What is known, as of the instant that is asked for.
-    fn standing(&self, ask: &Ask<'_>) -> Standing;
+    fn standing(&self, ask: &SubjectQuery<'_>) -> SubjectState;
 
     /// Takes note of a decision that was made to be enforced.
-    fn observe(&self, seen: &Seen<'_>);
+    fn observe(&self, seen: &Observation<'_>);
 
     /// Takes events, each answered separately, in their order. What is accepted is durable.
     fn report(&self, events: Vec<Event>, now: Timestamp) -> Vec<EventAnswer>;

@@ -8,22 +8,22 @@ use smallvec::SmallVec;
 
 use super::config::{CountRule, SignalsConfig};
 use super::correlate;
-use super::finding::{Finding, Findings, Grown, Held};
+use super::finding::{Assessed, Finding, Findings, Growth};
 use super::kind::{EventType, Severity};
 use super::store::FindingKind;
-use super::window::{Kept, Millis, NEVER, Window, never, no_time};
+use super::window::{Millis, NEVER, StoredEvent, Window, never, no_time};
 
 /// Whose events they are. A high incident of a user stays until it is remediated; that of an address ends
 /// by itself, since many may share it. A session or a device is never blocked, since anybody can name one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Whose {
+pub(super) enum SubjectClass {
     User,
     Address,
     Thing,
 }
 
 /// Findings that are to be told of.
-pub(super) type News = SmallVec<[(Grown, Finding); 2]>;
+pub(super) type NewFindings = SmallVec<[(Growth, Finding); 2]>;
 
 /// Events and findings of one subject.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,12 +59,12 @@ impl Track {
     /// Takes an event in; what it pushed out is handed back.
     pub(super) fn insert(
         &mut self,
-        kept: Kept,
+        kept: StoredEvent,
         most: u16,
-        whose: Whose,
+        whose: SubjectClass,
         config: &SignalsConfig,
-        news: &mut News,
-    ) -> Option<Kept> {
+        news: &mut NewFindings,
+    ) -> Option<StoredEvent> {
         let (at, severity) = (kept.at, kept.severity);
         let gone = self.window.insert(kept, most);
         if at > self.remediated {
@@ -78,19 +78,30 @@ impl Track {
     }
 
     /// Takes a finding in that follows from no kept event.
-    pub(super) fn find(&mut self, finding: &Finding, config: &SignalsConfig, news: &mut News) {
+    pub(super) fn find(
+        &mut self,
+        finding: &Finding,
+        config: &SignalsConfig,
+        news: &mut NewFindings,
+    ) {
         if finding.at <= self.remediated {
             return;
         }
         self.found = self.found.max(finding.at);
         let grown = self.findings.take(finding, config.bounds.findings);
-        if grown != Grown::No {
+        if grown != Growth::No {
             news.push((grown, *finding));
         }
     }
 
     /// Groups that an event at `at` may belong to begin within one window before it.
-    fn correlate(&mut self, at: Millis, whose: Whose, config: &SignalsConfig, news: &mut News) {
+    fn correlate(
+        &mut self,
+        at: Millis,
+        whose: SubjectClass,
+        config: &SignalsConfig,
+        news: &mut NewFindings,
+    ) {
         let rules = &config.correlation;
         let window = rules.window.millis();
         let mut found: SmallVec<[Finding; 4]> = SmallVec::new();
@@ -129,7 +140,7 @@ impl Track {
                 level: 0,
                 until: NEVER,
                 blocked: NEVER,
-                lasting: incident && whose == Whose::User,
+                lasting: incident && whose == SubjectClass::User,
                 events: u16::try_from(group.len()).unwrap_or(u16::MAX),
             });
         }
@@ -139,7 +150,13 @@ impl Track {
     }
 
     /// The rules that count events.
-    fn count(&mut self, at: Millis, whose: Whose, config: &SignalsConfig, news: &mut News) {
+    fn count(
+        &mut self,
+        at: Millis,
+        whose: SubjectClass,
+        config: &SignalsConfig,
+        news: &mut NewFindings,
+    ) {
         let rules = &config.rules;
         let suspicious = |kind: EventType| {
             rules
@@ -147,7 +164,7 @@ impl Track {
                 .iter()
                 .any(|name| name == kind.name())
         };
-        let blocks = config.block.enabled && whose != Whose::Thing;
+        let blocks = config.block.enabled && whose != SubjectClass::Thing;
         let brute = |kind| kind == EventType::LoginFailed;
         let limited = |kind| kind == EventType::RateLimitHit;
         self.count_one(
@@ -185,7 +202,7 @@ impl Track {
         of: &dyn Fn(EventType) -> bool,
         blocks: bool,
         config: &SignalsConfig,
-        news: &mut News,
+        news: &mut NewFindings,
     ) {
         let (needed, window) = (usize::from(rule.events), rule.window.millis());
         if needed == 0 {
@@ -244,7 +261,7 @@ impl Track {
     }
 
     /// What its findings come to now.
-    pub(super) fn held(&self, now: Millis, config: &SignalsConfig) -> Held {
+    pub(super) fn held(&self, now: Millis, config: &SignalsConfig) -> Assessed {
         self.findings.held(now, config.half_life.millis())
     }
 
@@ -280,7 +297,7 @@ impl Track {
     }
 
     /// Takes out what is past its retention; the events are handed back.
-    pub(super) fn forget(&mut self, now: Millis, config: &SignalsConfig) -> Vec<Kept> {
+    pub(super) fn forget(&mut self, now: Millis, config: &SignalsConfig) -> Vec<StoredEvent> {
         let findings = now.saturating_sub(config.retention.findings.millis());
         self.findings.forget(findings);
         let events = now.saturating_sub(config.retention.events.millis());

@@ -27,7 +27,7 @@ pub(super) fn no_time() -> Millis {
 
 /// An event as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Kept {
+pub(super) struct StoredEvent {
     #[serde(rename = "t")]
     pub(super) at: Millis,
     #[serde(rename = "k")]
@@ -69,9 +69,9 @@ pub(super) mod shared {
 /// The latest events.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(super) struct Window(Vec<Kept>);
+pub(super) struct Window(Vec<StoredEvent>);
 
-impl Kept {
+impl StoredEvent {
     fn order(&self) -> (Millis, Severity, EventType) {
         (self.at, self.severity, self.kind)
     }
@@ -83,11 +83,11 @@ impl Window {
     }
 
     /// In the order of time.
-    pub(super) fn events(&self) -> &[Kept] {
+    pub(super) fn events(&self) -> &[StoredEvent] {
         &self.0
     }
 
-    pub(super) fn events_mut(&mut self) -> impl Iterator<Item = &mut Kept> {
+    pub(super) fn events_mut(&mut self) -> impl Iterator<Item = &mut StoredEvent> {
         self.0.iter_mut()
     }
 
@@ -97,7 +97,7 @@ impl Window {
     }
 
     /// Takes an event in; of more than `most` the oldest is handed back.
-    pub(super) fn insert(&mut self, kept: Kept, most: u16) -> Option<Kept> {
+    pub(super) fn insert(&mut self, kept: StoredEvent, most: u16) -> Option<StoredEvent> {
         let place = self
             .0
             .partition_point(|other| other.order() <= kept.order());
@@ -106,7 +106,7 @@ impl Window {
     }
 
     /// Takes out what is older than `before`.
-    pub(super) fn forget(&mut self, before: Millis) -> impl Iterator<Item = Kept> {
+    pub(super) fn forget(&mut self, before: Millis) -> impl Iterator<Item = StoredEvent> {
         let count = self.0.partition_point(|kept| kept.at < before);
         if count > 0 && self.0.capacity() > 2 * self.0.len() {
             self.0.shrink_to_fit();

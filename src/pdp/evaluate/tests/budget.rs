@@ -3,7 +3,7 @@
 //! Each shape makes a request of a size. Twice the size may cost twice the steps, and what would cost more than
 //! the budget has no answer.
 
-use super::super::{Counts, Found, reference, run};
+use super::super::{Counts, Evaluated, reference, run};
 use crate::base::caller::{Caller, Handles, InlineRule, Scope};
 use crate::base::timestamp::Timestamp;
 use crate::pdp::Pdp;
@@ -13,7 +13,7 @@ use crate::request::{Limits, Request, RequestError};
 use serde_json::{Value as Json, json};
 
 /// The steps that a request takes, whatever becomes of it.
-fn steps(pdp: &Pdp, body: &Json, budget: u64) -> (u64, Result<Found, RequestError>) {
+fn steps(pdp: &Pdp, body: &Json, budget: u64) -> (u64, Result<Evaluated, RequestError>) {
     let compiled =
         |scored: &Scored<'_>, limits: &Limits| run::evaluate(scored, limits, &Counts::default());
     steps_of(compiled, pdp, body, budget)
@@ -21,11 +21,11 @@ fn steps(pdp: &Pdp, body: &Json, budget: u64) -> (u64, Result<Found, RequestErro
 
 /// The same of an engine.
 fn steps_of(
-    engine: impl Fn(&Scored<'_>, &Limits) -> Result<Found, RequestError>,
+    engine: impl Fn(&Scored<'_>, &Limits) -> Result<Evaluated, RequestError>,
     pdp: &Pdp,
     body: &Json,
     budget: u64,
-) -> (u64, Result<Found, RequestError>) {
+) -> (u64, Result<Evaluated, RequestError>) {
     let caller = Caller::new(
         "test",
         [Scope::Decide, Scope::Explain],

@@ -36,7 +36,7 @@ pub(crate) struct FileSink {
 
 /// What was found when the file was opened.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
+pub(crate) struct Opened {
     /// The last record, there or in the newest rotated file.
     pub(crate) last: Option<Link>,
     /// Whether the log was closed behind it.
@@ -56,7 +56,7 @@ pub(crate) struct Torn {
 
 /// What a rotation did.
 #[derive(Debug)]
-pub(crate) struct Turned {
+pub(crate) struct Rotation {
     /// The name the old file has now.
     pub(crate) name: String,
     /// The number of its first record.
@@ -70,7 +70,7 @@ impl FileSink {
     ///
     /// # Errors
     /// When it cannot be written, another process writes it, or it holds something else.
-    pub(crate) fn open(path: &Path) -> io::Result<(Self, Found)> {
+    pub(crate) fn open(path: &Path) -> io::Result<(Self, Opened)> {
         let owner = private().open(beside(path, "lock"))?;
         if let Err(error) = owner.try_lock() {
             return Err(match error {
@@ -79,7 +79,7 @@ impl FileSink {
             });
         }
         let mut file = private().read(true).append(true).open(path)?;
-        let mut found = Found::default();
+        let mut found = Opened::default();
         let length = file.metadata()?.len();
         let mut good = 0;
         let mut first = None;
@@ -188,7 +188,7 @@ impl FileSink {
     }
 
     /// Moves the file away and begins another one; keeps `keep` of those moved away, or all for 0.
-    pub(crate) fn rotate(&mut self, keep: usize) -> io::Result<Option<Turned>> {
+    pub(crate) fn rotate(&mut self, keep: usize) -> io::Result<Option<Rotation>> {
         let Some((from, _)) = self.first else {
             return Ok(None);
         };
@@ -208,7 +208,7 @@ impl FileSink {
         // The new file has to be there even if the next write fails, and its name on the disk.
         self.file = Some(self.reopen()?);
         sync_directory(&self.path)?;
-        Ok(Some(Turned {
+        Ok(Some(Rotation {
             name: file_name(&target),
             from,
             removed: self.remove_old(keep),
@@ -255,7 +255,7 @@ impl FileSink {
     }
 }
 
-impl Found {
+impl Opened {
     fn take(&mut self, last: Option<Last>) {
         if let Some(last) = last {
             self.last = Some(last.link);

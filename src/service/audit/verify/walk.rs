@@ -17,13 +17,13 @@ const BEGINNINGS: &[&str] = &["started", "rotated", "reopened"];
 
 /// Where a record stands.
 #[derive(Debug, Clone)]
-struct Place {
+struct Position {
     file: PathBuf,
     line: u64,
     sequence: Option<u64>,
 }
 
-impl Place {
+impl Position {
     fn bad(self, wrong: Wrong, detail: impl Into<String>) -> Bad {
         Bad {
             file: self.file,
@@ -47,7 +47,7 @@ struct Walk<'a> {
     head: Option<(PathBuf, Head)>,
     report: Report,
     /// The last good record.
-    before: Option<(Link, Place)>,
+    before: Option<(Link, Position)>,
     /// The last record that the log says was removed.
     removed: u64,
     log: Option<String>,
@@ -142,8 +142,8 @@ impl Walk<'_> {
         })
     }
 
-    fn place(&self, sequence: Option<u64>) -> Place {
-        Place {
+    fn place(&self, sequence: Option<u64>) -> Position {
+        Position {
             file: self.lines.path.clone(),
             line: self.lines.line,
             sequence,
@@ -157,7 +157,7 @@ impl Walk<'_> {
             && (keys.has_shared() || keys.has_public())
             && !head.is_sealed_by(keys)
         {
-            let place = Place {
+            let place = Position {
                 file: path.clone(),
                 line: 0,
                 sequence: Some(head.sequence),
@@ -171,7 +171,8 @@ impl Walk<'_> {
     fn line(&mut self, line: Line) -> Result<(), Stop> {
         let expected = self.before.as_ref().map(|(link, _)| link.sequence + 1);
         let here = self.place(expected);
-        let stop = |place: Place, wrong, detail: String| Err(Stop::Bad(place.bad(wrong, detail)));
+        let stop =
+            |place: Position, wrong, detail: String| Err(Stop::Bad(place.bad(wrong, detail)));
         match line {
             Line::Whole => {}
             Line::Torn => {
@@ -224,7 +225,7 @@ impl Walk<'_> {
     }
 
     /// Whether the record follows the one before.
-    fn link(&mut self, sealed: &Sealed, meta: &Meta<'_>, here: Place) -> Result<(), Stop> {
+    fn link(&mut self, sealed: &Sealed, meta: &Meta<'_>, here: Position) -> Result<(), Stop> {
         let Some((last, place)) = self.before.clone() else {
             self.report.first = meta.sequence;
             return first(sealed, meta, here);
@@ -235,7 +236,7 @@ impl Walk<'_> {
             (true, std::cmp::Ordering::Equal) => return Ok(()),
             (true, _) => {
                 let detail = format!("its number was {expected}");
-                let place = Place {
+                let place = Position {
                     sequence: Some(expected),
                     ..here
                 };
@@ -254,7 +255,7 @@ impl Walk<'_> {
             }
             (false, std::cmp::Ordering::Greater) => {
                 let to = meta.sequence - 1;
-                let place = Place {
+                let place = Position {
                     sequence: Some(expected),
                     ..here.clone()
                 };
@@ -297,7 +298,7 @@ impl Walk<'_> {
     }
 
     /// Compares with the head and with what is expected.
-    fn against_anchors(&mut self, link: Link, here: &Place) -> Result<(), Stop> {
+    fn against_anchors(&mut self, link: Link, here: &Position) -> Result<(), Stop> {
         if let Some((_, head)) = &self.head
             && head.sequence == link.sequence
         {
@@ -334,7 +335,7 @@ impl Walk<'_> {
         text: &[u8],
         sealed: &Sealed,
         meta: &Meta<'_>,
-        here: &Place,
+        here: &Position,
     ) -> Result<(), Stop> {
         match meta.kind.as_ref() {
             "decision" | "oversized" => self.report.decisions += 1,
@@ -397,7 +398,7 @@ impl Walk<'_> {
         let expected = self.wanted.expect.map(|(sequence, _)| sequence);
         let known = headed.into_iter().chain(expected).max().unwrap_or(0);
         if known > last.sequence {
-            let place = Place {
+            let place = Position {
                 line: place.line + 1,
                 sequence: Some(last.sequence + 1),
                 ..place
@@ -416,7 +417,7 @@ impl Walk<'_> {
             return Err(Stop::Bad(place.bad(Wrong::Changed, detail)));
         }
         if self.wanted.complete && self.report.first != 1 {
-            let place = Place {
+            let place = Position {
                 file: self.report.base.clone(),
                 line: 0,
                 sequence: Some(1),
@@ -455,10 +456,10 @@ impl Walk<'_> {
 }
 
 /// Whether a log may begin with this record.
-fn first(sealed: &Sealed, meta: &Meta<'_>, here: Place) -> Result<(), Stop> {
+fn first(sealed: &Sealed, meta: &Meta<'_>, here: Position) -> Result<(), Stop> {
     let begins = sealed.prev == [0; 32];
     if begins != (meta.sequence == 1) {
-        let here = Place {
+        let here = Position {
             sequence: if begins { Some(1) } else { here.sequence },
             ..here
         };

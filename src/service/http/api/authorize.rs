@@ -20,7 +20,7 @@ use crate::service::audit::Entry;
 use crate::service::http::app::App;
 use crate::service::http::headers::{X_DECISION_ID, X_REQUEST_ID, request_id};
 use crate::service::http::net::lane::Turn;
-use crate::service::http::net::permits::Place;
+use crate::service::http::net::permits::Permit;
 use crate::service::http::observe::metrics::Shed;
 use crate::service::http::observe::trace::TraceContext;
 use crate::service::http::problem::Problem;
@@ -135,10 +135,10 @@ async fn answer(
 async fn aside<T>(
     app: &App,
     turn: Turn,
-    place: Place,
+    place: Permit,
     size: usize,
     wait: impl Future<Output = Result<T, Problem>>,
-) -> Result<(T, Turn, Place), Problem> {
+) -> Result<(T, Turn, Permit), Problem> {
     drop(place);
     let parked = app.lane.park(turn).await.ok_or_else(|| overloaded(app))?;
     let done = wait.await?;

@@ -22,7 +22,7 @@ use crate::service::http::app::App;
 use crate::service::http::net::peer::Peer;
 use crate::service::http::observe::metrics::EventResult;
 use crate::service::http::problem::Problem;
-use crate::service::ssf::{Receiver, Tally};
+use crate::service::ssf::{Receiver, SetResult};
 use crate::trust::subjects::{ChangeError, EventAnswer, SignalStore};
 
 /// The media type of a security event token.
@@ -60,7 +60,7 @@ pub(crate) async fn push(
     let standing = receiver.standing();
     let now = (app.clock)();
     if !shows(&receiver, http.headers()) {
-        standing.add(Tally::AuthenticationFailed);
+        standing.add(SetResult::AuthenticationFailed);
         standing.failed(now, "a push without the `Authorization` that is configured");
         let peer = http.extensions().get::<Arc<Peer>>().cloned();
         let wait = app.gate.failed(&peer.unwrap_or_default());
@@ -81,23 +81,23 @@ pub(crate) async fn push(
     let set = match body(&app, http).await {
         Ok(set) => set,
         Err(Unread::Later(problem)) => {
-            standing.add(Tally::Unavailable);
+            standing.add(SetResult::Unavailable);
             return Err(problem);
         }
         Err(Unread::Refused(reason)) => {
-            standing.add(Tally::InvalidRequest);
+            standing.add(SetResult::InvalidRequest);
             standing.failed(now, reason);
             return Ok(refusal("invalid_request", reason));
         }
     };
     let Some(_place) = app.pushes.take(limits.queue_timeout).await else {
-        standing.add(Tally::Unavailable);
+        standing.add(SetResult::Unavailable);
         return Err(later("too many tokens are being taken"));
     };
     match take(&app, &receiver, &store, &set, now).await {
-        Fate::Kept => Ok(StatusCode::ACCEPTED.into_response()),
-        Fate::Refused(code, description) => Ok(refusal(code, &description)),
-        Fate::Later(reason) => {
+        SetOutcome::Kept => Ok(StatusCode::ACCEPTED.into_response()),
+        SetOutcome::Refused(code, description) => Ok(refusal(code, &description)),
+        SetOutcome::Later(reason) => {
             tracing::warn!(receiver = receiver.name(), reason, "a token was not taken");
             Err(later("the token cannot be taken at present"))
         }
@@ -165,7 +165,7 @@ fn refusal(code: &str, description: &str) -> Response {
 
 /// The result of a token.
 #[derive(Debug, PartialEq, Eq)]
-enum Fate {
+enum SetOutcome {
     /// What it says is stored, or is nothing to store: it is acknowledged.
     Kept,
     /// It is not taken, however often it is sent.
@@ -181,17 +181,17 @@ async fn take(
     store: &Arc<dyn SignalStore>,
     set: &str,
     now: Timestamp,
-) -> Fate {
+) -> SetOutcome {
     let standing = receiver.standing();
     let mut reading = match receiver.read(set, now).await {
         Ok(reading) => reading,
         Err(error) => {
             let reason = error.to_string();
-            standing.add(Tally::of_code(error.code()));
+            standing.add(SetResult::of_code(error.code()));
             standing.failed(now, reason.clone());
             return match error.code() {
-                Some(code) => Fate::Refused(code, reason),
-                None => Fate::Later(reason),
+                Some(code) => SetOutcome::Refused(code, reason),
+                None => SetOutcome::Later(reason),
             };
         }
     };
@@ -214,7 +214,7 @@ async fn take(
     let unmapped = read - reading.events.len();
     reading
         .passed
-        .extend((0..unmapped).map(|_| Tally::Unmapped));
+        .extend((0..unmapped).map(|_| SetResult::Unmapped));
     let events = reading.events.iter();
     let types: Vec<_> = events.map(|event| event.kind.event_type()).collect();
     let answers = match reading.events.is_empty() {
@@ -230,8 +230,8 @@ async fn take(
     for (kind, answer) in types.into_iter().zip(answers) {
         let name = kind.name();
         let (result, tally) = match answer {
-            EventAnswer::Accepted => (EventResult::Accepted, Tally::Accepted),
-            EventAnswer::Duplicate => (EventResult::Duplicate, Tally::Duplicate),
+            EventAnswer::Accepted => (EventResult::Accepted, SetResult::Accepted),
+            EventAnswer::Duplicate => (EventResult::Duplicate, SetResult::Duplicate),
             EventAnswer::Refused(ChangeError::Refused { code, message }) => {
                 // Sending it again would change nothing, and it is not kept: the transmitter hears it.
                 tracing::warn!(
@@ -242,11 +242,11 @@ async fn take(
                     "event refused"
                 );
                 refused.get_or_insert_with(|| format!("its event `{name}` is refused: {message}"));
-                (EventResult::Refused, Tally::Refused)
+                (EventResult::Refused, SetResult::Refused)
             }
             EventAnswer::Refused(error) => {
                 failed.get_or_insert(error.to_string());
-                (EventResult::NotKept, Tally::Unavailable)
+                (EventResult::NotKept, SetResult::Unavailable)
             }
         };
         app.metrics.event(Some(kind), result);
@@ -254,7 +254,7 @@ async fn take(
     }
     if let Some(reason) = failed {
         standing.failed(now, reason.clone());
-        return Fate::Later(reason);
+        return SetOutcome::Later(reason);
     }
     for tally in reading.passed {
         standing.add(tally);
@@ -263,8 +263,8 @@ async fn take(
     match refused {
         Some(reason) => {
             standing.failed(now, reason.clone());
-            Fate::Refused("invalid_request", reason)
+            SetOutcome::Refused("invalid_request", reason)
         }
-        None => Fate::Kept,
+        None => SetOutcome::Kept,
     }
 }

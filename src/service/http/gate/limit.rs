@@ -57,12 +57,12 @@ type Rate = RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationM
 #[derive(Debug)]
 pub(crate) struct Limiter {
     defaults: ArcSwap<Defaults>,
-    rooms: Mutex<Lru<(String, Class, CallerLimits), Arc<Room>>>,
+    rooms: Mutex<Lru<(String, Class, CallerLimits), Arc<CallerUse>>>,
 }
 
 /// What one caller has used of one class.
 #[derive(Debug)]
-struct Room {
+struct CallerUse {
     limits: CallerLimits,
     class: Class,
     rate: Option<Rate>,
@@ -72,7 +72,7 @@ struct Room {
 /// A request that may go on; dropping it ends it.
 #[derive(Debug, Default)]
 pub(crate) struct Ticket {
-    room: Option<Arc<Room>>,
+    room: Option<Arc<CallerUse>>,
     remaining: Option<u32>,
     /// The same for the makers of the caller's key.
     makers: Vec<Ticket>,
@@ -126,16 +126,16 @@ impl Limiter {
         }
     }
 
-    fn room(&self, id: &str, class: Class, limits: CallerLimits) -> Arc<Room> {
+    fn room(&self, id: &str, class: Class, limits: CallerLimits) -> Arc<CallerUse> {
         let mut rooms = lock(&self.rooms);
         // By the limits too, so that changed ones hold at once.
         let key = (id.to_owned(), class, limits);
-        let room = rooms.get_or_insert(key, || Arc::new(Room::new(class, limits)));
+        let room = rooms.get_or_insert(key, || Arc::new(CallerUse::new(class, limits)));
         Arc::clone(room)
     }
 }
 
-impl Room {
+impl CallerUse {
     fn new(class: Class, limits: CallerLimits) -> Self {
         let rate = NonZeroU32::new(limits.requests_per_second).map(|per_second| {
             let burst = NonZeroU32::new(limits.burst).unwrap_or(per_second);

@@ -19,7 +19,7 @@ use axum::body::Bytes;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 
 use super::connections::{Origin, share};
-use super::pace::Pace;
+use super::pace::IdleTracker;
 use crate::base::lock::lock;
 
 /// Bytes of each body that are not charged.
@@ -56,7 +56,7 @@ struct Table {
 /// A body that is waited for, or charged.
 #[derive(Debug)]
 struct Listed {
-    room: Weak<Room>,
+    room: Weak<BodyBudget>,
     origin: Origin,
     /// The connection, by the place of its pace in memory.
     connection: usize,
@@ -68,10 +68,10 @@ struct Listed {
 
 /// What one request's body takes; dropping it gives everything back.
 #[derive(Debug)]
-pub(crate) struct Room {
+pub(crate) struct BodyBudget {
     bodies: Arc<Inner>,
     origin: Origin,
-    pace: Arc<Pace>,
+    pace: Arc<IdleTracker>,
     number: AtomicU64,
     /// Set when the body must give way.
     gone: AtomicBool,
@@ -133,8 +133,8 @@ impl Bodies {
     }
 
     /// The room of a request that begins.
-    pub(crate) fn room(&self, origin: Origin, pace: &Arc<Pace>) -> Arc<Room> {
-        Arc::new(Room {
+    pub(crate) fn room(&self, origin: Origin, pace: &Arc<IdleTracker>) -> Arc<BodyBudget> {
+        Arc::new(BodyBudget {
             bodies: Arc::clone(&self.0),
             origin,
             pace: Arc::clone(pace),
@@ -234,7 +234,7 @@ impl Table {
     }
 }
 
-impl Room {
+impl BodyBudget {
     /// Whether the body was read to its end.
     pub(crate) fn is_whole(&self) -> bool {
         self.whole.load(Ordering::Relaxed)
@@ -327,7 +327,7 @@ impl Room {
     }
 }
 
-impl Drop for Room {
+impl Drop for BodyBudget {
     fn drop(&mut self) {
         let number = self.number.load(Ordering::Relaxed);
         if number != NOT_LISTED {
@@ -340,14 +340,14 @@ impl Drop for Room {
 #[derive(Debug)]
 pub(crate) struct Arriving<B = Incoming> {
     body: B,
-    room: Arc<Room>,
+    room: Arc<BodyBudget>,
     came: usize,
     waited: bool,
     finished: bool,
 }
 
 impl<B> Arriving<B> {
-    pub(crate) fn new(body: B, room: Arc<Room>) -> Self {
+    pub(crate) fn new(body: B, room: Arc<BodyBudget>) -> Self {
         Self {
             body,
             room,
@@ -447,12 +447,12 @@ mod tests {
         Origin::new(Some([10, 0, 0, last].into()))
     }
 
-    fn room(bodies: &Bodies, last: u8) -> Arc<Room> {
-        bodies.room(origin(last), &Pace::new(Instant::now()))
+    fn room(bodies: &Bodies, last: u8) -> Arc<BodyBudget> {
+        bodies.room(origin(last), &IdleTracker::new(Instant::now()))
     }
 
     /// Makes a listed body older.
-    fn age(bodies: &Bodies, room: &Room, by: Duration) {
+    fn age(bodies: &Bodies, room: &BodyBudget, by: Duration) {
         let number = room.number.load(Ordering::Relaxed);
         let mut table = bodies.0.table();
         let listed = table.rooms.get_mut(&number).unwrap();
@@ -463,7 +463,7 @@ mod tests {
     #[test]
     fn a_body_whose_last_reference_goes_while_it_gives_way_does_not_lock_the_table() {
         /// Drops its room when it is woken.
-        struct Ends(Mutex<Option<Arc<Room>>>);
+        struct Ends(Mutex<Option<Arc<BodyBudget>>>);
 
         impl std::task::Wake for Ends {
             fn wake(self: Arc<Self>) {
@@ -490,7 +490,7 @@ mod tests {
     #[test]
     fn a_body_that_gave_way_before_it_waited_ends() {
         /// Nothing comes, and the room goes at this very moment.
-        struct Silent(Arc<Room>);
+        struct Silent(Arc<BodyBudget>);
 
         impl HttpBody for Silent {
             type Data = Bytes;
@@ -573,7 +573,10 @@ mod tests {
     #[test]
     fn the_stream_that_waits_longest_on_the_fullest_connection_gives_way() {
         let bodies = Bodies::new(1_000, 100);
-        let (many, one) = (Pace::new(Instant::now()), Pace::new(Instant::now()));
+        let (many, one) = (
+            IdleTracker::new(Instant::now()),
+            IdleTracker::new(Instant::now()),
+        );
         many.share();
         one.share();
         let rooms = [&one, &many, &many].map(|pace| bodies.room(origin(1), pace));

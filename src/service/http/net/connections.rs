@@ -1,7 +1,7 @@
 //! Open connections: how many there are, how many of each address, and which one gives way when there is
 //! no room for another.
 //!
-//! What enters: an accepted connection and its [`Pace`]. What leaves: an [`Entry`] that holds its place, or
+//! What enters: an accepted connection and its [`IdleTracker`]. What leaves: an [`Entry`] that holds its place, or
 //! a refusal. A connection between two requests gives way before one that keeps us waiting, and one of the
 //! address that holds the most before others. A connection whose request makes progress never gives way.
 
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::pace::{Pace, Standing};
+use super::pace::{Activity, IdleTracker};
 use crate::base::lock::lock;
 
 /// How often a full table is looked at again: connections become idle without telling anybody.
@@ -66,7 +66,7 @@ struct Table {
     /// Places that one address may take, in percent.
     percent: usize,
     next: u64,
-    open: HashMap<u64, (Origin, Arc<Pace>)>,
+    open: HashMap<u64, (Origin, Arc<IdleTracker>)>,
     origins: HashMap<Origin, usize>,
 }
 
@@ -103,7 +103,11 @@ impl Connections {
     }
 
     /// Waits for a place. `None` when the address has its share already and nothing of it gives way.
-    pub(crate) async fn enter(&self, address: Option<IpAddr>, pace: &Arc<Pace>) -> Option<Entry> {
+    pub(crate) async fn enter(
+        &self,
+        address: Option<IpAddr>,
+        pace: &Arc<IdleTracker>,
+    ) -> Option<Entry> {
         let origin = Origin::new(address);
         loop {
             match self.try_enter(origin, pace) {
@@ -120,7 +124,7 @@ impl Connections {
         }
     }
 
-    fn try_enter(&self, origin: Origin, pace: &Arc<Pace>) -> Entering {
+    fn try_enter(&self, origin: Origin, pace: &Arc<IdleTracker>) -> Entering {
         let mut table = self.0.table();
         let own = table.origins.get(&origin).copied().unwrap_or_default();
         let share = share(table.most, table.percent);
@@ -149,9 +153,9 @@ impl Connections {
         let victim = candidates
             .filter_map(|(number, (origin, pace))| {
                 let (idle, since) = match pace.standing() {
-                    Standing::Busy => return None,
-                    Standing::Idle(since) => (true, since),
-                    Standing::Stalled(since) => (false, since),
+                    Activity::Busy => return None,
+                    Activity::Idle(since) => (true, since),
+                    Activity::Stalled(since) => (false, since),
                 };
                 let crowd = table.origins.get(origin).copied().unwrap_or_default();
                 Some(((idle, crowd, since), *number))
@@ -214,7 +218,7 @@ impl Inner {
 }
 
 impl Table {
-    fn remove(&mut self, number: u64) -> Option<Arc<Pace>> {
+    fn remove(&mut self, number: u64) -> Option<Arc<IdleTracker>> {
         let (origin, pace) = self.open.remove(&number)?;
         if let Some(count) = self.origins.get_mut(&origin) {
             *count = count.saturating_sub(1);
@@ -239,11 +243,11 @@ mod tests {
     use super::*;
     use std::time::Instant;
 
-    fn pace(seconds: u64) -> Arc<Pace> {
-        Pace::new(Instant::now() - Duration::from_secs(seconds))
+    fn pace(seconds: u64) -> Arc<IdleTracker> {
+        IdleTracker::new(Instant::now() - Duration::from_secs(seconds))
     }
 
-    fn entered(connections: &Connections, address: &str, pace: &Arc<Pace>) -> Option<Entry> {
+    fn entered(connections: &Connections, address: &str, pace: &Arc<IdleTracker>) -> Option<Entry> {
         let origin = Origin::new(Some(address.parse().unwrap()));
         match connections.try_enter(origin, pace) {
             Entering::Entered(entry) => Some(entry),
@@ -271,7 +275,7 @@ mod tests {
     fn nobody_gives_way_to_whom_there_is_no_room_for() {
         let connections = Connections::new(2, 100);
         let busy = [pace(1), pace(1)];
-        let _requests = busy.each_ref().map(Pace::begin);
+        let _requests = busy.each_ref().map(IdleTracker::begin);
         let _held = busy
             .each_ref()
             .map(|p| entered(&connections, "::1", p).unwrap());
@@ -286,7 +290,7 @@ mod tests {
     fn an_address_has_a_share_and_an_ipv6_network_is_one_address() {
         let connections = Connections::new(4, 75);
         let busy = [pace(1), pace(1), pace(1), pace(1)];
-        let _requests = busy.each_ref().map(Pace::begin);
+        let _requests = busy.each_ref().map(IdleTracker::begin);
         let [one, two, three, four] = &busy;
         let _held = [
             entered(&connections, "2001:db8::1", one).unwrap(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-use super::permits::{Place, Places};
+use super::permits::{Permit, Permits};
 
 /// A body of more bytes than this takes the lane.
 pub(crate) const LARGE: usize = 32 << 10;
@@ -19,21 +19,21 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The lane.
 #[derive(Debug)]
 pub(crate) struct Lane {
-    working: Places,
-    parked: Places,
+    working: Permits,
+    parked: Permits,
 }
 
 /// A turn on the lane, for a body that needs one.
 #[derive(Debug)]
-pub(crate) struct Turn(Option<Place>);
+pub(crate) struct Turn(Option<Permit>);
 
 impl Lane {
     /// Half of the processors may work for large bodies, at least one and at most [`WIDEST`].
     pub(crate) fn new() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
-            working: Places::new((processors / 2).clamp(1, WIDEST)),
-            parked: Places::new(PARKED),
+            working: Permits::new((processors / 2).clamp(1, WIDEST)),
+            parked: Permits::new(PARKED),
         }
     }
 

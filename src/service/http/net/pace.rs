@@ -16,9 +16,9 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
-use super::bodies::Room;
+use super::bodies::BodyBudget;
 use super::frames::Frames;
-use super::permits::Place;
+use super::permits::Permit;
 use crate::base::lock::lock;
 
 /// Not waiting.
@@ -40,7 +40,7 @@ const LEAST_RATE: u64 = 4 << 10;
 
 /// What a connection does at an instant, with milliseconds since when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum Activity {
     /// A request is under way and makes progress.
     Busy,
     /// No request is under way.
@@ -62,7 +62,7 @@ pub(crate) enum Look {
 
 /// Since when a connection waits for what, in milliseconds since it began.
 #[derive(Debug)]
-pub(crate) struct Pace {
+pub(crate) struct IdleTracker {
     began: Instant,
     /// Whether requests share the connection (HTTP/2).
     shared: AtomicBool,
@@ -71,7 +71,7 @@ pub(crate) struct Pace {
     /// A write that the client does not take.
     writing: AtomicU64,
     /// Answers that the client could take more of, by number, and since when each of them waits.
-    held: Mutex<Held>,
+    held: Mutex<Waiting>,
     under_way: AtomicUsize,
     /// Requests whose body is waited for, and since when there is one.
     bodies: AtomicUsize,
@@ -89,12 +89,12 @@ pub(crate) struct Pace {
 
 /// Answers that wait for the client. Most connections have none, so they are few.
 #[derive(Debug, Default)]
-struct Held {
+struct Waiting {
     next: u64,
     since: Vec<(u64, u64)>,
 }
 
-impl Held {
+impl Waiting {
     fn oldest(&self) -> Option<u64> {
         self.since.iter().map(|(_, since)| *since).min()
     }
@@ -107,7 +107,7 @@ impl Patience {
     }
 }
 
-impl Pace {
+impl IdleTracker {
     /// Of a connection that was just accepted and waits for its handshake or its first request.
     pub(crate) fn new(began: Instant) -> Arc<Self> {
         Arc::new(Self {
@@ -168,7 +168,7 @@ impl Pace {
     }
 
     /// What the connection does now.
-    pub(crate) fn standing(&self) -> Standing {
+    pub(crate) fn standing(&self) -> Activity {
         let now = self.now();
         let reading = self.reading.load(Ordering::Relaxed);
         let came = self.came.load(Ordering::Relaxed);
@@ -178,16 +178,16 @@ impl Pace {
             writing
         } else if under_way == 0 {
             match reading {
-                NEVER => return Standing::Idle(now.saturating_sub(self.quiet())),
+                NEVER => return Activity::Idle(now.saturating_sub(self.quiet())),
                 // Nothing came yet: the client connected and is silent.
-                since if came == 0 => return Standing::Idle(now.saturating_sub(since)),
+                since if came == 0 => return Activity::Idle(now.saturating_sub(since)),
                 since => since,
             }
         } else {
             let held = self.held();
             let bodies = self.bodies.load(Ordering::Relaxed);
             if bodies.saturating_add(held.since.len()) < under_way {
-                return Standing::Busy;
+                return Activity::Busy;
             }
             let body = self.body_since.load(Ordering::Relaxed);
             let body = if bodies > 0 { body } else { NEVER };
@@ -195,9 +195,9 @@ impl Pace {
         };
         let waited = now.saturating_sub(since);
         if waited < GRACE || (writing == NEVER && came >= waited * LEAST_RATE / 1_000) {
-            return Standing::Busy;
+            return Activity::Busy;
         }
-        Standing::Stalled(waited)
+        Activity::Stalled(waited)
     }
 
     /// A request's body is waited for, until [`Pace::body_came`].
@@ -222,7 +222,7 @@ impl Pace {
         (held.since.len(), oldest)
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
+    fn held(&self) -> MutexGuard<'_, Waiting> {
         lock(&self.held)
     }
 
@@ -324,7 +324,7 @@ const CONTROL_RATE: u64 = 100;
 
 /// Whether a client sends so many control frames that it keeps us busy for nothing (CVE-2019-9512,
 /// CVE-2019-9515, CVE-2019-9518).
-fn is_flood(control: u64, pace: &Pace) -> bool {
+fn is_flood(control: u64, pace: &IdleTracker) -> bool {
     control > MOST_CONTROL
         && control - MOST_CONTROL > pace.began.elapsed().as_secs().saturating_mul(CONTROL_RATE)
 }
@@ -336,11 +336,11 @@ fn millis(duration: Duration) -> u64 {
 /// A request under way; dropping it ends it.
 #[derive(Debug)]
 pub(crate) struct UnderWay {
-    pace: Arc<Pace>,
+    pace: Arc<IdleTracker>,
     /// Among the requests of shared connections.
-    pub(crate) place: Option<Place>,
+    pub(crate) place: Option<Permit>,
     /// What the request's body takes of the room for bodies.
-    pub(crate) room: Option<Arc<Room>>,
+    pub(crate) room: Option<Arc<BodyBudget>>,
 }
 
 impl UnderWay {
@@ -429,16 +429,16 @@ impl Drop for Paced {
 
 /// A client's stream, which notes what is waited for. What was read of it before comes first.
 #[derive(Debug)]
-pub(crate) struct Line<S> {
+pub(crate) struct TrackedStream<S> {
     stream: S,
     /// Read before, and not yet handed on.
     before: Bytes,
-    pace: Arc<Pace>,
+    pace: Arc<IdleTracker>,
     frames: Frames,
 }
 
-impl<S> Line<S> {
-    pub(crate) fn new(stream: S, before: Bytes, pace: Arc<Pace>) -> Self {
+impl<S> TrackedStream<S> {
+    pub(crate) fn new(stream: S, before: Bytes, pace: Arc<IdleTracker>) -> Self {
         Self {
             stream,
             before,
@@ -462,7 +462,7 @@ impl<S> Line<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Line<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for TrackedStream<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -480,7 +480,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Line<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Line<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for TrackedStream<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -532,8 +532,8 @@ mod tests {
     };
 
     /// A connection that began so many seconds ago.
-    fn pace(seconds: u64, shared: bool) -> Arc<Pace> {
-        let pace = Pace::new(Instant::now() - Duration::from_secs(seconds));
+    fn pace(seconds: u64, shared: bool) -> Arc<IdleTracker> {
+        let pace = IdleTracker::new(Instant::now() - Duration::from_secs(seconds));
         if shared {
             pace.share();
         }
@@ -618,27 +618,27 @@ mod tests {
     #[test]
     fn a_connection_stands_idle_stalled_or_busy() {
         let silent = pace(5, false);
-        assert!(matches!(silent.standing(), Standing::Idle(5_000..)));
+        assert!(matches!(silent.standing(), Activity::Idle(5_000..)));
         silent.heard(3);
         assert!(
-            matches!(silent.standing(), Standing::Stalled(5_000..)),
+            matches!(silent.standing(), Activity::Stalled(5_000..)),
             "a head does not come"
         );
         silent.heard(1 << 20);
-        assert_eq!(silent.standing(), Standing::Busy, "it comes on");
+        assert_eq!(silent.standing(), Activity::Busy, "it comes on");
         let request = silent.begin();
-        assert_eq!(silent.standing(), Standing::Busy, "it is being decided");
+        assert_eq!(silent.standing(), Activity::Busy, "it is being decided");
         silent.body_waits();
-        assert_eq!(silent.standing(), Standing::Busy, "only since now");
+        assert_eq!(silent.standing(), Activity::Busy, "only since now");
         silent.body_since.store(0, Ordering::Relaxed);
-        assert!(matches!(silent.standing(), Standing::Stalled(_)));
+        assert!(matches!(silent.standing(), Activity::Stalled(_)));
         silent.body_came();
-        assert_eq!(silent.standing(), Standing::Busy);
+        assert_eq!(silent.standing(), Activity::Busy);
         drop(request);
-        assert!(matches!(silent.standing(), Standing::Idle(_)));
+        assert!(matches!(silent.standing(), Activity::Idle(_)));
         silent.writing.store(0, Ordering::Relaxed);
         assert!(
-            matches!(silent.standing(), Standing::Stalled(_)),
+            matches!(silent.standing(), Activity::Stalled(_)),
             "it takes nothing"
         );
     }
@@ -650,8 +650,8 @@ mod tests {
         let (_one, two) = (pace.begin(), pace.begin());
         pace.body_waits();
         pace.body_since.store(0, Ordering::Relaxed);
-        assert_eq!(pace.standing(), Standing::Busy);
+        assert_eq!(pace.standing(), Activity::Busy);
         drop(two);
-        assert!(matches!(pace.standing(), Standing::Stalled(_)));
+        assert!(matches!(pace.standing(), Activity::Stalled(_)));
     }
 }

@@ -10,7 +10,7 @@ use crate::base::lock::lock;
 
 /// The places. Clones share them.
 #[derive(Debug, Clone)]
-pub(crate) struct Places {
+pub(crate) struct Permits {
     semaphore: Arc<Semaphore>,
     bound: Arc<Mutex<Bound>>,
 }
@@ -24,12 +24,12 @@ struct Bound {
 
 /// A place that was taken; dropping it gives it back.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct Permit {
     permit: Option<OwnedSemaphorePermit>,
     bound: Arc<Mutex<Bound>>,
 }
 
-impl Places {
+impl Permits {
     pub(crate) fn new(most: usize) -> Self {
         Self {
             semaphore: Arc::new(Semaphore::new(most)),
@@ -38,13 +38,13 @@ impl Places {
     }
 
     /// Takes a place that is free now.
-    pub(crate) fn try_take(&self) -> Option<Place> {
+    pub(crate) fn try_take(&self) -> Option<Permit> {
         let permit = Arc::clone(&self.semaphore).try_acquire_owned().ok()?;
         Some(self.place(permit))
     }
 
     /// Waits for a place, for as long as `patience`.
-    pub(crate) async fn take(&self, patience: Duration) -> Option<Place> {
+    pub(crate) async fn take(&self, patience: Duration) -> Option<Permit> {
         // Mostly there is one, and no clock to start.
         if let Some(place) = self.try_take() {
             return Some(place);
@@ -54,8 +54,8 @@ impl Places {
         Some(self.place(permit))
     }
 
-    fn place(&self, permit: OwnedSemaphorePermit) -> Place {
-        Place {
+    fn place(&self, permit: OwnedSemaphorePermit) -> Permit {
+        Permit {
             permit: Some(permit),
             bound: Arc::clone(&self.bound),
         }
@@ -90,7 +90,7 @@ impl Places {
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         let mut bound = lock(&self.bound);
         if bound.owed > 0
@@ -108,7 +108,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_bound_rises_and_falls_while_places_are_taken() {
-        let places = Places::new(2);
+        let places = Permits::new(2);
         let soon = Duration::from_millis(5);
         let (one, two) = (places.take(soon).await, places.take(soon).await);
         assert!(one.is_some() && two.is_some());

@@ -26,7 +26,7 @@ use crate::base::lock::lock;
 use crate::base::timestamp::Timestamp;
 use crate::service::config::{ClientAuth, TlsConfig, TlsVersion};
 use crate::service::net::fetch::{LONGEST_FILE, certificates};
-use crate::source::watch::{Taken, Watch, WatchMode, Watcher};
+use crate::source::watch::{Reloading, Watch, WatchMode, Watcher};
 
 /// A certificate that ends sooner than this is warned of.
 const SOON_MS: i64 = 14 * 24 * 3_600 * 1_000;
@@ -220,7 +220,7 @@ impl Tls {
         let tls = Arc::clone(self);
         Watcher::spawn(files, watch, fingerprint, move || {
             tls.reload(clock());
-            Taken::Done
+            Reloading::Done
         })
         .map(Some)
     }

@@ -23,9 +23,11 @@ use super::listen::{Served, Stream};
 use crate::service::http::app::App;
 use crate::service::http::net::bodies::Arriving;
 use crate::service::http::net::connections::Origin;
-use crate::service::http::net::pace::{Line, Look, Pace, Paced, Patience, Standing};
+use crate::service::http::net::pace::{
+    Activity, IdleTracker, Look, Paced, Patience, TrackedStream,
+};
 use crate::service::http::net::peer::{ClientCertificate, Peer};
-use crate::service::http::net::permits::Place;
+use crate::service::http::net::permits::Permit;
 use crate::service::http::observe::metrics::Shed;
 use crate::service::http::problem::Problem;
 use crate::service::http::routes;
@@ -58,7 +60,7 @@ const FIRST_READ: usize = 1024;
 /// Serves a connection until it ends, is cut, or `stop` is true and its requests are done.
 pub(crate) async fn serve(
     stream: Stream,
-    pace: Arc<Pace>,
+    pace: Arc<IdleTracker>,
     served: Arc<Served>,
     app: Arc<App>,
     stop: watch::Receiver<bool>,
@@ -131,7 +133,7 @@ async fn shake_hands(
 async fn in_time<T>(
     work: impl Future<Output = T>,
     patience: Duration,
-    pace: &Pace,
+    pace: &IdleTracker,
     mut stop: watch::Receiver<bool>,
 ) -> Option<T> {
     tokio::select! {
@@ -146,7 +148,7 @@ async fn http<S>(
     mut stream: S,
     shared: Option<bool>,
     peer: Peer,
-    pace: Arc<Pace>,
+    pace: Arc<IdleTracker>,
     served: Arc<Served>,
     app: Arc<App>,
     stop: watch::Receiver<bool>,
@@ -162,7 +164,7 @@ async fn http<S>(
     if shared.unwrap_or(preface) {
         pace.share();
     }
-    let line = TokioIo::new(Line::new(stream, before, Arc::clone(&pace)));
+    let line = TokioIo::new(TrackedStream::new(stream, before, Arc::clone(&pace)));
     let conn = Arc::new(Conn {
         origin: Origin::new(peer.address.map(|address| address.ip())),
         peer: Arc::new(peer),
@@ -222,7 +224,7 @@ async fn sniff(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<(Bytes,
 /// Drives a connection to its end. What the client was too slow at, if it was cut for that.
 async fn drive<C: GracefulConnection>(
     connection: C,
-    pace: &Pace,
+    pace: &IdleTracker,
     app: &App,
     mut stop: watch::Receiver<bool>,
 ) -> Option<&'static str> {
@@ -241,7 +243,7 @@ async fn drive<C: GracefulConnection>(
                 connection.as_mut().graceful_shutdown();
             }
             () = pace.told_to_leave(), if !leaving => {
-                if pace.is_cut() || matches!(pace.standing(), Standing::Stalled(_)) {
+                if pace.is_cut() || matches!(pace.standing(), Activity::Stalled(_)) {
                     return Some("making progress while others wait");
                 }
                 leaving = true;
@@ -251,7 +253,7 @@ async fn drive<C: GracefulConnection>(
             }
             () = alarm.as_mut() => {
                 // A request that came just then is finished.
-                if leaving && pace.standing() != Standing::Busy {
+                if leaving && pace.standing() != Activity::Busy {
                     return None;
                 }
                 let patience = patience(app);
@@ -286,7 +288,7 @@ struct Conn {
     origin: Origin,
     served: Arc<Served>,
     app: Arc<App>,
-    pace: Arc<Pace>,
+    pace: Arc<IdleTracker>,
 }
 
 impl Conn {
@@ -335,7 +337,7 @@ impl Conn {
     }
 
     /// A place among the requests of shared connections, if need be that of one that waits for its client.
-    async fn place(&self) -> Option<Place> {
+    async fn place(&self) -> Option<Permit> {
         let streams = &self.served.streams;
         if let Some(place) = streams.try_take() {
             return Some(place);
@@ -383,7 +385,7 @@ mod tests {
     use crate::base::timestamp::Timestamp;
     use crate::service::config::{ClientAuth, Config, TlsConfig, TlsVersion};
     use crate::service::http::net::connections::Connections;
-    use crate::service::http::net::permits::Places;
+    use crate::service::http::net::permits::Permits;
     use crate::service::http::net::tls::{Side, Tls};
     use crate::service::http::serve::listen;
     use crate::service::http::serve::listen::Listener;
@@ -412,7 +414,7 @@ mod tests {
             decides: false,
             tls,
             connections: Connections::new(10, 100),
-            streams: Places::new(10),
+            streams: Permits::new(10),
         };
         tokio::spawn(listen::serve(listener, served, app, stopped));
         stop

@@ -15,7 +15,7 @@ use crate::service::config::Config;
 use crate::service::http::app::App;
 use crate::service::http::gate::shed;
 use crate::service::http::net::connections::Connections;
-use crate::service::http::net::permits::Places;
+use crate::service::http::net::permits::Permits;
 use crate::service::http::net::socket;
 use crate::service::http::net::tls::Tls;
 use crate::service::http::{Bound, Serve, ServeError, routes};
@@ -80,7 +80,7 @@ async fn run(mut serve: Serve) -> Result<(), ServeError> {
             decides: false,
             tls: tls.as_ref().and_then(Tls::ops),
             connections: Connections::new(PROBES, config.limits.address_percent),
-            streams: Places::new(PROBES),
+            streams: Permits::new(PROBES),
         };
         bound.ops_tls = served.tls.is_some();
         let ops = Listener::Tcp(ops);

@@ -12,9 +12,9 @@ use super::connection;
 use crate::service::http::ServeError;
 use crate::service::http::app::App;
 use crate::service::http::net::connections::{Connections, Entry};
-use crate::service::http::net::pace::Pace;
+use crate::service::http::net::pace::IdleTracker;
 use crate::service::http::net::peer::UnixPeer;
-use crate::service::http::net::permits::Places;
+use crate::service::http::net::permits::Permits;
 use crate::service::http::net::tls::Side;
 
 /// Pause after a failed accept: out of file descriptors, for instance.
@@ -52,7 +52,7 @@ pub(crate) struct Served {
     /// Connections open at once.
     pub(crate) connections: Connections,
     /// Requests under way at once on connections that several share.
-    pub(crate) streams: Places,
+    pub(crate) streams: Permits,
 }
 
 /// Serves connections until `stop` becomes true, then finishes those that are open, for as long as
@@ -97,7 +97,7 @@ pub(crate) async fn serve(
 async fn accept(
     listener: &Listener,
     connections: &Connections,
-) -> std::io::Result<Option<(Stream, Arc<Pace>, Entry)>> {
+) -> std::io::Result<Option<(Stream, Arc<IdleTracker>, Entry)>> {
     let stream = match listener {
         Listener::Tcp(listener) => {
             let (stream, peer) = listener.accept().await?;
@@ -115,7 +115,7 @@ async fn accept(
         Stream::Tcp(_, address) => Some(address.ip()),
         Stream::Unix(..) => None,
     };
-    let pace = Pace::new(Instant::now());
+    let pace = IdleTracker::new(Instant::now());
     // Only then: a listener that nobody comes to must not keep a place from the others.
     let entry = connections.enter(address, &pace).await;
     Ok(entry.map(|entry| (stream, pace, entry)))

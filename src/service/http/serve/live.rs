@@ -7,7 +7,7 @@ use crate::base::lock::lock;
 use crate::service::config::Config;
 use crate::service::http::Serve;
 use crate::service::http::app::{App, ConfigTrouble};
-use crate::source::watch::{Taken, Watch, WatchMode, Watcher};
+use crate::source::watch::{Reloading, Watch, WatchMode, Watcher};
 
 /// Watches the configuration file and takes up what can change: limits, callers and logging. Other changed
 /// keys are named as needing a restart.
@@ -43,7 +43,7 @@ pub(crate) fn watch(serve: &Arc<Serve>, app: &Arc<App>) -> std::io::Result<Optio
     }
     Watcher::spawn(vec![path], watch, text, move || {
         changed();
-        Taken::Done
+        Reloading::Done
     })
     .map(Some)
 }

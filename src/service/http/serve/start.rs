@@ -16,7 +16,7 @@ use crate::service::http::gate::shed::Shedder;
 use crate::service::http::net::bodies::Bodies;
 use crate::service::http::net::connections::Connections;
 use crate::service::http::net::lane::Lane;
-use crate::service::http::net::permits::Places;
+use crate::service::http::net::permits::Permits;
 use crate::service::http::observe::metrics::{Capacity, Metrics};
 use crate::service::http::routes::paths;
 use crate::service::net::fetch::{Client, Fetch};
@@ -92,8 +92,8 @@ pub(crate) fn app(config: &Config, store: Option<Store>, clock: Clock) -> Result
     let gate = Gate::new(config, store.clone(), issuers.clone())?;
     gate.warn_of_shared_names(clock());
     let limits = config.limits;
-    let requests = Places::new(limits.concurrent_requests);
-    let streams = Places::new(limits.connections);
+    let requests = Permits::new(limits.concurrent_requests);
+    let streams = Permits::new(limits.connections);
     let connections = Connections::new(limits.connections, limits.address_percent);
     let bodies = Bodies::new(limits.bodies_bytes, limits.address_percent);
     let lane = Arc::new(Lane::new());
@@ -124,7 +124,7 @@ pub(crate) fn app(config: &Config, store: Option<Store>, clock: Clock) -> Result
         notices,
         issuers,
         receivers,
-        pushes: Places::new(PUSHES),
+        pushes: Permits::new(PUSHES),
         fetch,
         geo: Arc::default(),
         kept_signals: OnceLock::new(),

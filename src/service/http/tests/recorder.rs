@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use crate::base::timestamp::Timestamp;
 use crate::service::http::app::App;
 use crate::trust::subjects::{
-    Ask, Change, ChangeError, Event, EventAnswer, Seen, SignalStore, Standing, SubjectKind,
+    Change, ChangeError, Event, EventAnswer, Observation, SignalStore, SubjectKind, SubjectQuery,
+    SubjectState,
 };
 
 #[derive(Debug, Default)]
@@ -54,11 +55,11 @@ impl Recorder {
 }
 
 impl SignalStore for Recorder {
-    fn standing(&self, _: &Ask<'_>) -> Standing {
-        Standing::default()
+    fn standing(&self, _: &SubjectQuery<'_>) -> SubjectState {
+        SubjectState::default()
     }
 
-    fn observe(&self, _: &Seen<'_>) {}
+    fn observe(&self, _: &Observation<'_>) {}
 
     fn report(&self, events: Vec<Event>, _: Timestamp) -> Vec<EventAnswer> {
         let mut inner = self.inner.lock().unwrap();

@@ -19,7 +19,7 @@ use crate::service::http::app::App;
 use crate::service::http::net::peer::Peer;
 use crate::service::http::routes;
 use crate::service::net::fetch::{Call, Client, Fetch, FetchError, Reply};
-use crate::service::ssf::Tally;
+use crate::service::ssf::SetResult;
 use crate::service::tokens::tests::issuer::{Signer, TestIssuer, b64, rsa_public_pem};
 use crate::trust::subjects::{ChangeError, EventKind};
 
@@ -84,7 +84,7 @@ impl Scene {
         self.push_as(Some(&format!("Bearer {SECRET}")), set).await
     }
 
-    fn tally(&self, tally: Tally) -> u64 {
+    fn tally(&self, tally: SetResult) -> u64 {
         let receiver = self.app.receivers.named("idp").unwrap();
         receiver.standing().count(tally)
     }
@@ -131,7 +131,10 @@ async fn a_pushed_token_becomes_an_event() {
     assert_eq!(scene.push(&set(json!({}))).await.0, StatusCode::ACCEPTED);
     assert_eq!(scene.store.events().len(), 1);
     assert_eq!(
-        (scene.tally(Tally::Accepted), scene.tally(Tally::Duplicate)),
+        (
+            scene.tally(SetResult::Accepted),
+            scene.tally(SetResult::Duplicate)
+        ),
         (1, 1)
     );
     let shown = scene.shown().await;
@@ -185,7 +188,7 @@ async fn several_events_of_one_token_are_each_stored_once() {
     let mut ids: Vec<_> = scene.store.events().into_iter().map(|e| e.id).collect();
     ids.sort();
     assert_eq!(ids, ["j1#risk-level-change", "j1#session-revoked"]);
-    assert_eq!(scene.tally(Tally::Ignored), 2);
+    assert_eq!(scene.tally(SetResult::Ignored), 2);
 }
 
 #[tokio::test]
@@ -194,19 +197,19 @@ async fn what_is_not_stored_is_acknowledged_and_counted() {
     for (over, tally) in [
         (
             json!({"events": {"https://example.com/x": {}}}),
-            Tally::Ignored,
+            SetResult::Ignored,
         ),
         (
             json!({"events": {format!("{CAEP}session-presented"): {}}}),
-            Tally::Ignored,
+            SetResult::Ignored,
         ),
         (
             json!({"sub_id": {"format": "email", "email": "a@b"}}),
-            Tally::Unmapped,
+            SetResult::Unmapped,
         ),
         (
             json!({"sub_id": {"format": "iss_sub", "iss": "https://other", "sub": "a"}}),
-            Tally::Unmapped,
+            SetResult::Unmapped,
         ),
     ] {
         let before = scene.tally(tally);
@@ -228,7 +231,7 @@ async fn what_the_store_refuses_for_good_is_not_acknowledged() {
         answer,
         json!({"err": "invalid_request", "description": why})
     );
-    assert_eq!(scene.tally(Tally::Refused), 1);
+    assert_eq!(scene.tally(SetResult::Refused), 1);
     let shown = scene.shown().await;
     assert_eq!(shown["lastError"]["detail"], why);
     // Polled for, it is among the faults, and what came with it is acknowledged.
@@ -416,7 +419,7 @@ async fn a_push_shows_what_it_is_to_show() {
     let key = format!("Bearer {}", key_of(Scope::Events));
     let (_, answer) = scene.push_as(Some(&key), &good).await;
     assert_eq!(answer["err"], "authentication_failed");
-    assert_eq!(scene.tally(Tally::AuthenticationFailed), 7);
+    assert_eq!(scene.tally(SetResult::AuthenticationFailed), 7);
     assert!(scene.store.events().is_empty());
     // Guessing is paced, and keeps the transmitter out nowhere.
     let mut last = StatusCode::OK;
@@ -468,7 +471,7 @@ async fn what_cannot_be_stored_is_not_acknowledged() {
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(problem["code"], "not_taken");
     }
-    assert_eq!(scene.tally(Tally::Unavailable), 2);
+    assert_eq!(scene.tally(SetResult::Unavailable), 2);
     scene.store.fail(None);
     assert_eq!(scene.push(&token).await.0, StatusCode::ACCEPTED);
     assert_eq!(scene.store.events().len(), 1);

@@ -9,8 +9,8 @@ use super::{Known, Measure, Sum, settle};
 use crate::base::timestamp::Timestamp;
 use crate::trust::model::adjustment::Adjustment;
 use crate::trust::model::checked::Model;
-use crate::trust::model::geo::Way;
-use crate::trust::model::input::{Listed, Location, Place};
+use crate::trust::model::geo::Route;
+use crate::trust::model::input::{Familiarity, Listed, Location};
 
 /// The factor, and the speed in km/h where it is beyond what is possible.
 pub(crate) fn measure(
@@ -23,9 +23,9 @@ pub(crate) fn measure(
     let worst = model.unknown_is_worst();
     let mut sum = Sum::new(model, of.base);
     match (location.country, location.place) {
-        (Some(_), Some(Place::Known)) => sum.add(Adjustment::KnownPlace),
-        (Some(_), Some(Place::KnownCountry)) => sum.add(Adjustment::KnownCountry),
-        (Some(_), Some(Place::NewCountry)) => sum.add(Adjustment::NewCountry),
+        (Some(_), Some(Familiarity::Known)) => sum.add(Adjustment::KnownPlace),
+        (Some(_), Some(Familiarity::KnownCountry)) => sum.add(Adjustment::KnownCountry),
+        (Some(_), Some(Familiarity::NewCountry)) => sum.add(Adjustment::NewCountry),
         _ => sum.add_if(worst, Adjustment::CountryUnknown),
     }
     match (location.country, location.listed) {
@@ -63,7 +63,7 @@ fn add_speed(sum: &mut Sum<'_>, model: &Model, location: &Location, now: Timesta
         sum.add_if(worst, Adjustment::SpeedUnknown);
         return None;
     };
-    let way = Way::new(last, point, now, of.speed_least_seconds);
+    let way = Route::new(last, point, now, of.speed_least_seconds);
     let slack = u64::from(last.accuracy);
     if !way.faster(of.speed_kmh, slack) {
         return None;

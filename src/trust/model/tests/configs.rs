@@ -312,7 +312,7 @@ fn scenarios(model: &Model) -> Vec<Inputs> {
     add(&|i| i.identity.suspicious = Some(false));
     add(&|i| i.identity.admin = true);
     add(&|i| i.identity.privileged = true);
-    add(&|i| i.location.place = Some(Place::Known));
+    add(&|i| i.location.place = Some(Familiarity::Known));
     add(&|i| i.location.listed = Listed::Allowed);
     add(&|i| i.network.mutual_tls = Some(true));
     add(&|i| i.device.registered = Some(false));
@@ -321,7 +321,7 @@ fn scenarios(model: &Model) -> Vec<Inputs> {
     add(&|i| i.device.facts.last_scan = Some(before(7 * DAY - 1)));
     add(&|i| i.device.facts.last_scan = Some(before(30 * DAY + 1)));
     add(&|i| i.identity.account_created = Some(before(90 * DAY + 1)));
-    add(&|i| i.location.place = Some(Place::NewCountry));
+    add(&|i| i.location.place = Some(Familiarity::NewCountry));
     add(&|i| i.location.listed = Listed::Denied);
     add(&|i| i.location.point = Some((berlin(), 250_500)));
     add(&|i| i.behavior.last_adverse = Some(before(30 * DAY)));

@@ -86,10 +86,12 @@ pub(super) const DEGRADE: &[(&str, Worse)] = &[
     }),
     ("country: none", |i| i.location.country = None),
     ("place: none", |i| i.location.place = None),
-    ("place: new", |i| i.location.place = Some(Place::NewCountry)),
+    ("place: new", |i| {
+        i.location.place = Some(Familiarity::NewCountry)
+    }),
     ("place: less known", |i| {
-        if i.location.place == Some(Place::Known) {
-            i.location.place = Some(Place::KnownCountry);
+        if i.location.place == Some(Familiarity::Known) {
+            i.location.place = Some(Familiarity::KnownCountry);
         }
     }),
     ("listed: denied", |i| i.location.listed = Listed::Denied),

@@ -161,9 +161,9 @@ impl Draw {
                 listed: [Listed::No, Listed::Allowed, Listed::Denied][self.below(3) as usize],
                 place: [
                     None,
-                    Some(Place::Known),
-                    Some(Place::KnownCountry),
-                    Some(Place::NewCountry),
+                    Some(Familiarity::Known),
+                    Some(Familiarity::KnownCountry),
+                    Some(Familiarity::NewCountry),
                 ][self.below(4) as usize],
                 point: self.flag().then(|| (self.point(), self.accuracy())),
                 last: self.flag().then(|| Sighting {

@@ -158,20 +158,20 @@ fn location() {
         );
     };
     check(&|_| {}, 6_000, 9_000);
-    check(&|l| l.place = Some(Place::Known), 9_000, 9_000);
-    check(&|l| l.place = Some(Place::NewCountry), 3_000, 9_000);
+    check(&|l| l.place = Some(Familiarity::Known), 9_000, 9_000);
+    check(&|l| l.place = Some(Familiarity::NewCountry), 3_000, 9_000);
     check(&|l| l.listed = Listed::Allowed, 7_000, 9_000);
     check(&|l| l.listed = Listed::Denied, 1_000, 9_000);
     let accuracy = |metres| Some((berlin(), metres));
     check(&|l| l.point = accuracy(250_000), 6_000, 9_000);
     check(&|l| l.point = accuracy(250_001), 6_000, 5_000);
     check(
-        &|l| (l.place, l.listed) = (Some(Place::Known), Listed::Allowed),
+        &|l| (l.place, l.listed) = (Some(Familiarity::Known), Listed::Allowed),
         10_000,
         9_000,
     );
     check(
-        &|l| (l.place, l.listed) = (Some(Place::NewCountry), Listed::Denied),
+        &|l| (l.place, l.listed) = (Some(Familiarity::NewCountry), Listed::Denied),
         0,
         9_000,
     );

@@ -22,7 +22,7 @@ fn traveller() -> Inputs {
         },
         ..plain().device
     };
-    inputs.location.place = Some(Place::NewCountry);
+    inputs.location.place = Some(Familiarity::NewCountry);
     inputs.location.listed = Listed::No;
     inputs.behavior.finding = s("0.55");
     inputs.risk.finding = s("0.55");

@@ -153,7 +153,7 @@ fn low_factors_demand_mitigations() {
     };
     check(|_| {}, &[]);
     check(
-        |i| i.location.place = Some(Place::NewCountry),
+        |i| i.location.place = Some(Familiarity::NewCountry),
         &[("location", "known_locations_only", Some(86_400), false)],
     );
     check(

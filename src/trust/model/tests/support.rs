@@ -80,7 +80,7 @@ pub(super) fn plain() -> Inputs {
         },
         location: Location {
             country: Country::new("de"),
-            place: Some(Place::KnownCountry),
+            place: Some(Familiarity::KnownCountry),
             point: Some((berlin(), 1_000)),
             ..Location::default()
         },

@@ -24,7 +24,7 @@ fn event(id: &str, kind: EventKind, offset: i64, about: &About) -> Event {
     }
 }
 
-fn standing(signals: &DurableSignals, id: &str, offset: i64) -> Standing {
+fn standing(signals: &DurableSignals, id: &str, offset: i64) -> SubjectState {
     let user = user(id);
     let mut ask = seen(&user, HERE, offset).ask;
     (ask.session, ask.device) = (Some("s"), Some("d"));
@@ -186,7 +186,7 @@ fn what_cannot_be_written_is_not_there() {
     let (store, full) = crate::storage::tests::on_a_disk(dir.path());
     let told = Arc::new(Mutex::new(0));
     let count = Arc::clone(&told);
-    let sink: NoticeSink = Arc::new(move |_| *count.lock().unwrap() += 1);
+    let sink: NotificationSink = Arc::new(move |_| *count.lock().unwrap() += 1);
     let signals = DurableSignals::open(SignalsConfig::default(), Some(sink), store).unwrap();
     fill(&signals);
     let subjects = [

@@ -12,7 +12,7 @@ use crate::trust::subjects::memory::Core;
 use crate::trust::subjects::record::{DeviceState, IpState, SessionState, User};
 use crate::trust::subjects::shard::{Copied, PARTS, Sharded};
 use crate::trust::subjects::store::{Change, SubjectKind};
-use crate::trust::subjects::window::Kept;
+use crate::trust::subjects::window::StoredEvent;
 
 /// A record as it was; `None` where there was none.
 #[derive(Debug)]
@@ -170,7 +170,7 @@ fn restore<K: Hash + Eq + Clone, V: Default>(
     records: &Sharded<K, V>,
     key: K,
     mut before: Option<Copied<V>>,
-    events: impl Fn(&mut V) -> Vec<Kept>,
+    events: impl Fn(&mut V) -> Vec<StoredEvent>,
 ) {
     // Nobody takes events in meanwhile: `DurableSignals` makes one change after the other.
     core.forget_events(

@@ -1,6 +1,6 @@
 //! What is ordered: devices, authentications, accounts, and the ways back.
 
-use super::Work;
+use super::Update;
 use super::entries::subjects;
 use super::events::{name, refused, user_name};
 use crate::base::entity_ref::EntityRef;
@@ -11,9 +11,9 @@ use crate::trust::subjects::kind::Severity;
 use crate::trust::subjects::record::{DeviceState, Overriding, SessionState};
 use crate::trust::subjects::sessions::Proof;
 use crate::trust::subjects::store::{
-    AssuranceRecord, Change, ChangeError, DeviceRecord, Notice, NoticeKind, SubjectKind,
+    AssuranceRecord, Change, ChangeError, DeviceRecord, Notification, NotificationKind, SubjectKind,
 };
-use crate::trust::subjects::window::{Kept, NEVER};
+use crate::trust::subjects::window::{NEVER, StoredEvent};
 
 /// Longest reason that is kept.
 const LONGEST_REASON: usize = 1_024;
@@ -51,7 +51,7 @@ fn device_of_another() -> ChangeError {
     refused("device_of_another", message)
 }
 
-impl Work<'_> {
+impl Update<'_> {
     /// Makes a change.
     pub(super) fn make(&mut self, change: Change) -> Result<(), ChangeError> {
         match change {
@@ -177,7 +177,7 @@ impl Work<'_> {
         let Some(mut state) = self.core.devices.remove(id) else {
             return;
         };
-        let events: Vec<Kept> = state.events().map(|kept| kept.clone()).collect();
+        let events: Vec<StoredEvent> = state.events().map(|kept| kept.clone()).collect();
         self.core.forget_events(events);
         if let Some(user) = &state.user {
             self.disown(user, id);
@@ -299,7 +299,7 @@ impl Work<'_> {
     /// Its sessions and devices go with it.
     fn erase_user(&mut self, user: &EntityRef) {
         if let Some(mut state) = self.core.users.remove(user) {
-            let events: Vec<Kept> = state.events().map(|kept| kept.clone()).collect();
+            let events: Vec<StoredEvent> = state.events().map(|kept| kept.clone()).collect();
             self.core.forget_events(events);
         }
         let (mut sessions, mut devices) = (Vec::new(), Vec::new());
@@ -330,7 +330,7 @@ impl Work<'_> {
         let Some(mut state) = self.core.sessions.remove(id) else {
             return;
         };
-        let events: Vec<Kept> = state.events().map(|kept| kept.clone()).collect();
+        let events: Vec<StoredEvent> = state.events().map(|kept| kept.clone()).collect();
         self.core.forget_events(events);
         if let Some(user) = &state.user {
             let removed = self
@@ -351,8 +351,8 @@ impl Work<'_> {
             SubjectKind::Device(id) => about.device = Some(id),
             SubjectKind::Ip(ip) => about.ip = Some(ip),
         }
-        self.notices.push(Notice {
-            kind: NoticeKind::SubjectChanged,
+        self.notices.push(Notification {
+            kind: NotificationKind::SubjectChanged,
             name: done.to_owned(),
             id: super::change_id(done, &about, self.now),
             at: Timestamp::from_millis(self.now),

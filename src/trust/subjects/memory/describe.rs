@@ -12,7 +12,7 @@ use crate::trust::subjects::record::User;
 use crate::trust::subjects::shard::PARTS;
 use crate::trust::subjects::store::{FindingKind, SubjectKind};
 use crate::trust::subjects::track::Track;
-use crate::trust::subjects::window::{Kept, Millis, NEVER};
+use crate::trust::subjects::window::{Millis, NEVER, StoredEvent};
 
 fn shown(at: Millis) -> Value {
     match at {
@@ -75,7 +75,7 @@ fn finding(finding: &Finding, now: Millis, config: &SignalsConfig) -> Value {
     })
 }
 
-fn event(kept: &Kept) -> Value {
+fn event(kept: &StoredEvent) -> Value {
     let label = kept.label.as_deref();
     json!({
         "type": kept.kind.name(),
@@ -91,7 +91,7 @@ fn findings(track: &Track, now: Millis, config: &SignalsConfig) -> Vec<Value> {
     all.map(|one| finding(one, now, config)).collect()
 }
 
-fn events<'a>(kept: impl IntoIterator<Item = &'a Kept>) -> Vec<Value> {
+fn events<'a>(kept: impl IntoIterator<Item = &'a StoredEvent>) -> Vec<Value> {
     kept.into_iter().map(event).collect()
 }
 

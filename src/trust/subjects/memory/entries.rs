@@ -2,12 +2,12 @@
 
 use std::collections::BinaryHeap;
 
-use super::{Core, Work};
+use super::{Core, Update};
 use crate::base::entity_ref::EntityRef;
 use crate::base::lock::lock;
 use crate::trust::subjects::config::SignalsConfig;
 use crate::trust::subjects::record::{DeviceState, SessionState, User};
-use crate::trust::subjects::shard::{PARTS, Room};
+use crate::trust::subjects::shard::{Capacity, PARTS};
 use crate::trust::subjects::store::{ChangeError, SubjectKind};
 use crate::trust::subjects::window::Millis;
 
@@ -78,9 +78,9 @@ fn longest_ago(
     found
 }
 
-impl Work<'_> {
-    pub(super) fn room(&self, most: usize) -> Room {
-        Room { most, by: self.by }
+impl Update<'_> {
+    pub(super) fn room(&self, most: usize) -> Capacity {
+        Capacity { most, by: self.by }
     }
 
     /// Works on a user, who is made where unknown: for a state or a change. In a full store a user that
@@ -227,7 +227,7 @@ impl Work<'_> {
         &self,
         made: Option<R>,
         most: usize,
-        share: impl FnOnce(&Core, Room) -> bool,
+        share: impl FnOnce(&Core, Capacity) -> bool,
     ) -> Result<R, ChangeError> {
         made.ok_or_else(|| match share(self.core, self.room(most)) {
             true => ChangeError::Share(most),

@@ -1,6 +1,6 @@
 //! Events to state, each separately.
 
-use super::Work;
+use super::Update;
 use crate::base::entity_ref::EntityRef;
 use crate::trust::subjects::dedup::key;
 use crate::trust::subjects::event::{Event, EventSubject};
@@ -38,7 +38,7 @@ pub(super) fn user_name(user: &EntityRef) -> Result<(), ChangeError> {
     name("the user's id", user.id())
 }
 
-impl Work<'_> {
+impl Update<'_> {
     /// Takes an event in.
     pub(super) fn take(&mut self, mut event: Event) -> EventAnswer {
         if let Err(error) = self.check(&event) {

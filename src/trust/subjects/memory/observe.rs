@@ -1,33 +1,33 @@
 //! What decisions show: only those that allowed something become history.
 
-use super::{Core, Work};
+use super::{Core, Update};
 use crate::trust::subjects::config::SignalsConfig;
 use crate::trust::subjects::event::EventSubject;
-use crate::trust::subjects::finding::{Finding, Grown};
+use crate::trust::subjects::finding::{Finding, Growth};
 use crate::trust::subjects::rates::Rate;
 use crate::trust::subjects::record::User;
-use crate::trust::subjects::shard::{Reporter, Room};
-use crate::trust::subjects::store::{FindingKind, Seen, SubjectKind};
-use crate::trust::subjects::track::News;
+use crate::trust::subjects::shard::{Capacity, Reporter};
+use crate::trust::subjects::store::{FindingKind, Observation, SubjectKind};
+use crate::trust::subjects::track::NewFindings;
 use crate::trust::subjects::window::{Millis, NEVER};
 
 impl Core {
     /// Takes note of a decision. A known user costs no allocation, save for a place or a day that is new.
-    pub(crate) fn observe(&self, seen: &Seen<'_>) {
+    pub(crate) fn observe(&self, seen: &Observation<'_>) {
         let config = self.config.load();
         let denied = !seen.allowed && !seen.by_trust && config.rates.enabled;
         if !seen.allowed && !denied && seen.impossible_speed.is_none() {
             return;
         }
         let now = seen.ask.now.as_millis();
-        let mut news = News::new();
+        let mut news = NewFindings::new();
         let note = |user: &mut User| user.note(seen, now, &config, &mut news);
         let known = self.users.with(seen.ask.user, note);
         if known.is_none() && seen.allowed && (seen.named || seen.impossible_speed.is_some()) {
             self.first_seen(seen, now, &config, &mut news);
         }
         if !news.is_empty() {
-            let mut work = Work::new(self, &config, seen.ask.now);
+            let mut work = Update::new(self, &config, seen.ask.now);
             let subject = EventSubject {
                 user: Some(seen.ask.user.clone()),
                 ..EventSubject::default()
@@ -39,14 +39,20 @@ impl Core {
 
     /// Takes note of a user of whom nothing is known. Where there is no room, nothing is learned of it:
     /// history takes no other's place but a stranger's.
-    fn first_seen(&self, seen: &Seen<'_>, now: Millis, config: &SignalsConfig, news: &mut News) {
+    fn first_seen(
+        &self,
+        seen: &Observation<'_>,
+        now: Millis,
+        config: &SignalsConfig,
+        news: &mut NewFindings,
+    ) {
         let limit = |bound: u32| usize::try_from(bound).unwrap_or(usize::MAX);
         let stranger = !seen.vouched;
         if stranger && !self.room_for_stranger(limit(config.bounds.max_strangers)) {
             return;
         }
         let most = limit(config.bounds.max_subjects).saturating_add(self.strangers.len());
-        let room = Room {
+        let room = Capacity {
             most: most.saturating_add(usize::from(stranger)),
             by: Reporter::NOBODY,
         };
@@ -74,7 +80,13 @@ impl Core {
 }
 
 impl User {
-    fn note(&mut self, seen: &Seen<'_>, now: Millis, config: &SignalsConfig, news: &mut News) {
+    fn note(
+        &mut self,
+        seen: &Observation<'_>,
+        now: Millis,
+        config: &SignalsConfig,
+        news: &mut NewFindings,
+    ) {
         if config.rates.enabled && (seen.allowed || !seen.by_trust) {
             self.rate(seen.ask.caller, now, !seen.allowed, config);
         }
@@ -136,7 +148,7 @@ impl User {
 
     /// What was denied is held against nobody, or whoever is denied could be locked out by it. It is told
     /// of, once within the time that travel is reported in.
-    fn travel_denied(&mut self, now: Millis, config: &SignalsConfig, news: &mut News) {
+    fn travel_denied(&mut self, now: Millis, config: &SignalsConfig, news: &mut NewFindings) {
         let again = config.rules.travel_again.millis();
         let found = self.track.findings.latest_of(FindingKind::ImpossibleTravel);
         let last = self.travel_told.max(found);
@@ -157,6 +169,6 @@ impl User {
             lasting: false,
             events: 1,
         };
-        news.push((Grown::Finding, finding));
+        news.push((Growth::Finding, finding));
     }
 }

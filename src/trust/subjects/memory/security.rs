@@ -1,16 +1,16 @@
 //! Security events: what counts for whom.
 
-use super::Work;
+use super::Update;
 use super::entries::{all_sessions, subjects, windows};
 use super::events::refused;
 use crate::base::entity_ref::EntityRef;
 use crate::trust::subjects::event::{Event, EventSubject};
 use crate::trust::subjects::record::{DeviceState, IpState, SessionState};
 use crate::trust::subjects::store::{ChangeError, SubjectKind};
-use crate::trust::subjects::track::{News, Track, Whose};
-use crate::trust::subjects::window::{Kept, Millis};
+use crate::trust::subjects::track::{NewFindings, SubjectClass, Track};
+use crate::trust::subjects::window::{Millis, StoredEvent};
 
-impl Work<'_> {
+impl Update<'_> {
     /// A security event counts for the user at whose hands it happened, for the user at that address, the
     /// address, the session and the device. Rules that count events count it once, for the narrowest.
     ///
@@ -24,7 +24,7 @@ impl Work<'_> {
         let kind = event.kind.event_type();
         let subject = &event.subject;
         // Where the event is told apart from others: at the first that takes it.
-        let kept = |work: &Self, counts: bool, first: bool| Kept {
+        let kept = |work: &Self, counts: bool, first: bool| StoredEvent {
             at: event.at.as_millis(),
             kind,
             severity: event.severity,
@@ -100,11 +100,11 @@ impl Work<'_> {
         &mut self,
         user: &EntityRef,
         subject: &EventSubject,
-        mut first: Kept,
+        mut first: StoredEvent,
         own: bool,
     ) -> Result<(), ChangeError> {
         let (now, config) = (self.now, self.config);
-        let (mut news, mut at_ip) = (News::new(), News::new());
+        let (mut news, mut at_ip) = (NewFindings::new(), NewFindings::new());
         let mut gone = Vec::new();
         self.user_of_event(user, |state| {
             state.touched = state.touched.max(now);
@@ -125,7 +125,7 @@ impl Work<'_> {
             let (pair, pushed_out) = state.pair_mut(ip, now, config);
             if let Some(pair) = pair {
                 let (most, track) = (config.bounds.window_events, &mut pair.track);
-                gone.extend(track.insert(second, most, Whose::Address, config, &mut at_ip));
+                gone.extend(track.insert(second, most, SubjectClass::Address, config, &mut at_ip));
             }
             gone.extend(
                 pushed_out
@@ -157,16 +157,16 @@ impl Work<'_> {
     fn of_ip(
         &mut self,
         ip: std::net::IpAddr,
-        kept: Kept,
+        kept: StoredEvent,
         may: impl FnOnce(&mut Self) -> bool,
     ) -> bool {
         let (now, config) = (self.now, self.config);
-        let mut news = News::new();
+        let mut news = NewFindings::new();
         let mut kept = Some(kept);
         let mut insert = |track: &mut Track| {
             let most = config.bounds.window_events;
             let kept = kept.take()?;
-            track.insert(kept, most, Whose::Address, config, &mut news)
+            track.insert(kept, most, SubjectClass::Address, config, &mut news)
         };
         let there = self.core.ips.with(&ip, |state| insert(&mut state.track));
         let mut gone = Vec::new();
@@ -203,7 +203,7 @@ impl Work<'_> {
     fn of_session(
         &mut self,
         session: &str,
-        kept: Kept,
+        kept: StoredEvent,
         may: impl FnOnce(&mut Self) -> bool,
     ) -> bool {
         let (now, config) = (self.now, self.config);
@@ -211,13 +211,13 @@ impl Work<'_> {
         if !there && !may(self) {
             return false;
         }
-        let mut news = News::new();
+        let mut news = NewFindings::new();
         let made = self.session(session, all_sessions(config), |state| {
             state.touched = state.touched.max(now);
             let most = config.bounds.window_events;
             state
                 .track
-                .insert(kept, most, Whose::Thing, config, &mut news)
+                .insert(kept, most, SubjectClass::Thing, config, &mut news)
         });
         let Ok(out) = made else {
             return false;
@@ -231,18 +231,23 @@ impl Work<'_> {
         true
     }
 
-    fn of_device(&mut self, device: &str, kept: Kept, may: impl FnOnce(&mut Self) -> bool) -> bool {
+    fn of_device(
+        &mut self,
+        device: &str,
+        kept: StoredEvent,
+        may: impl FnOnce(&mut Self) -> bool,
+    ) -> bool {
         let config = self.config;
         let there = self.core.devices.with(device, |_| ()).is_some();
         if !there && !may(self) {
             return false;
         }
-        let mut news = News::new();
+        let mut news = NewFindings::new();
         let made = self.device(device, subjects(config), |state| {
             let most = config.bounds.window_events;
             state
                 .track
-                .insert(kept, most, Whose::Thing, config, &mut news)
+                .insert(kept, most, SubjectClass::Thing, config, &mut news)
         });
         let Ok(out) = made else {
             return false;

@@ -9,20 +9,20 @@ use crate::base::entity_ref::EntityRef;
 use crate::base::timestamp::Timestamp;
 use crate::trust::model::KnockOuts;
 use crate::trust::subjects::config::SignalsConfig;
-use crate::trust::subjects::finding::Held;
+use crate::trust::subjects::finding::Assessed;
 use crate::trust::subjects::rates::Rates;
 use crate::trust::subjects::record::User;
-use crate::trust::subjects::store::{Ask, Standing};
+use crate::trust::subjects::store::{SubjectQuery, SubjectState};
 use crate::trust::subjects::window::{Millis, NEVER};
 
 impl Core {
     /// Takes one lock after the other and allocates nothing: four, and where the session or the device is not
     /// said one for each that the user has. Whoever does not say which it is could be in any of them.
-    pub(crate) fn standing(&self, ask: &Ask<'_>) -> Standing {
+    pub(crate) fn standing(&self, ask: &SubjectQuery<'_>) -> SubjectState {
         let config = self.config.load();
         let now = ask.now.as_millis();
-        let mut standing = Standing::default();
-        let mut held = Held::default();
+        let mut standing = SubjectState::default();
+        let mut held = Assessed::default();
         if let Some(session) = ask.session {
             let found = self.sessions.with(session, |state| {
                 (state.revoked != NEVER, state.track.held(now, &config))
@@ -147,11 +147,11 @@ impl User {
 
     fn stand(
         &self,
-        ask: &Ask<'_>,
+        ask: &SubjectQuery<'_>,
         now: Millis,
         config: &SignalsConfig,
-        held: &mut Held,
-        standing: &mut Standing,
+        held: &mut Assessed,
+        standing: &mut SubjectState,
     ) {
         let own = self.held(now, config);
         let here = ask.ip.and_then(|ip| self.pair(ip.to_canonical()));
@@ -199,10 +199,10 @@ impl User {
 
     fn stand_session(
         &self,
-        ask: &Ask<'_>,
+        ask: &SubjectQuery<'_>,
         now: Millis,
         config: &SignalsConfig,
-        standing: &mut Standing,
+        standing: &mut SubjectState,
     ) {
         let session = ask.session.and_then(|id| self.sessions.find(id));
         let until = self.revoked_until(now, config);

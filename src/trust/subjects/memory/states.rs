@@ -1,21 +1,21 @@
 //! Events that say how a state is: that of the latest instant holds, in whatever order they come.
 
-use super::Work;
+use super::Update;
 use super::entries::{all_sessions, subjects};
 use super::events::refused;
 use crate::base::entity_ref::EntityRef;
 use crate::base::timestamp::Timestamp;
 use crate::trust::subjects::event::{Event, EventSubject};
-use crate::trust::subjects::finding::Grown;
+use crate::trust::subjects::finding::Growth;
 use crate::trust::subjects::kind::{CredentialChange, EventKind};
 use crate::trust::subjects::latest::Latest;
 use crate::trust::subjects::record::{SessionState, User};
 use crate::trust::subjects::sessions::Proof;
 use crate::trust::subjects::store::{ChangeError, SubjectKind};
-use crate::trust::subjects::track::News;
-use crate::trust::subjects::window::{Kept, Millis, NEVER};
+use crate::trust::subjects::track::NewFindings;
+use crate::trust::subjects::window::{Millis, NEVER, StoredEvent};
 
-impl Work<'_> {
+impl Update<'_> {
     /// An instant, or now where it is ahead: what a fast clock says may not beat what is said later.
     pub(super) fn no_later(&self, at: Timestamp) -> Millis {
         at.as_millis().min(self.now).max(NEVER + 1)
@@ -28,7 +28,7 @@ impl Work<'_> {
         user: Option<EntityRef>,
     ) -> Result<(), ChangeError> {
         let at = self.no_later(event.at);
-        let kept = Kept {
+        let kept = StoredEvent {
             at,
             kind: event.kind.event_type(),
             severity: event.severity,
@@ -61,7 +61,7 @@ impl Work<'_> {
         kind: &EventKind,
         session: Option<&str>,
         user: &EntityRef,
-        kept: Kept,
+        kept: StoredEvent,
     ) -> Result<(), ChangeError> {
         let (now, config, at) = (self.now, self.config, kept.at);
         match (kind, session) {
@@ -74,7 +74,7 @@ impl Work<'_> {
             }
             _ => {}
         }
-        let mut news = News::new();
+        let mut news = NewFindings::new();
         let gone = self.user(user, |state| {
             state.known = true;
             state.touched = state.touched.max(now);
@@ -99,7 +99,7 @@ impl Work<'_> {
                 EventKind::AccountEnabled => set(&mut state.disabled, at, false),
                 EventKind::CredentialCompromise => {
                     let found = state.compromise(at, config);
-                    news.extend(found.map(|finding| (Grown::Finding, finding)));
+                    news.extend(found.map(|finding| (Growth::Finding, finding)));
                 }
                 _ => {}
             }
@@ -119,7 +119,7 @@ impl Work<'_> {
         &mut self,
         session: &str,
         user: Option<&EntityRef>,
-        kept: Kept,
+        kept: StoredEvent,
     ) -> Result<(), ChangeError> {
         let (now, at, config) = (self.now, kept.at, self.config);
         let (owner, gone) = self.session(session, all_sessions(config), |state| {
@@ -226,7 +226,7 @@ impl Work<'_> {
         };
         let may = |state: &SessionState| state.revoked == NEVER && !state.track.live(now, config);
         if let Some(mut state) = self.core.sessions.remove_if(&*gone, may) {
-            let events: Vec<Kept> = state.events().map(|kept| kept.clone()).collect();
+            let events: Vec<StoredEvent> = state.events().map(|kept| kept.clone()).collect();
             self.core.forget_events(events);
         }
         self.touched.insert(SubjectKind::Session(gone.to_string()));

@@ -6,7 +6,7 @@ use super::Core;
 use crate::base::timestamp::Timestamp;
 use crate::trust::subjects::shard::PARTS;
 use crate::trust::subjects::store::SubjectKind;
-use crate::trust::subjects::window::Kept;
+use crate::trust::subjects::window::StoredEvent;
 
 /// A part is swept at most this often, so that every part is within about a minute.
 const EVERY: i64 = 1_000;
@@ -31,7 +31,7 @@ impl Core {
     pub(super) fn sweep(&self, part: usize, now: Timestamp) {
         let config = self.config.load();
         let now = now.as_millis();
-        let mut gone: Vec<Kept> = Vec::new();
+        let mut gone: Vec<StoredEvent> = Vec::new();
         let mut over: Vec<SubjectKind> = Vec::new();
         self.users.retain(part, |key, user| {
             gone.extend(user.forget(now, &config));

@@ -39,7 +39,7 @@ pub(crate) const THERE: &str = "198.51.100.7";
 /// A store that notes what it tells.
 pub(crate) struct Bench {
     pub(crate) signals: MemorySignals,
-    pub(crate) notices: Arc<Mutex<Vec<Notice>>>,
+    pub(crate) notices: Arc<Mutex<Vec<Notification>>>,
     next: std::cell::Cell<u32>,
 }
 
@@ -52,9 +52,9 @@ impl Bench {
         let mut config = SignalsConfig::default();
         change(&mut config);
         assert_eq!(config.check(), Vec::<String>::new());
-        let notices: Arc<Mutex<Vec<Notice>>> = Arc::default();
+        let notices: Arc<Mutex<Vec<Notification>>> = Arc::default();
         let told = Arc::clone(&notices);
-        let sink: NoticeSink = Arc::new(move |notice| told.lock().unwrap().push(notice));
+        let sink: NotificationSink = Arc::new(move |notice| told.lock().unwrap().push(notice));
         Self {
             signals: MemorySignals::new(config, Some(sink)),
             notices,
@@ -82,11 +82,11 @@ impl Bench {
         assert_eq!(answers, [EventAnswer::Accepted]);
     }
 
-    pub(crate) fn standing(&self, id: &str, address: &str, offset: i64) -> Standing {
+    pub(crate) fn standing(&self, id: &str, address: &str, offset: i64) -> SubjectState {
         self.stands(&user(id), Some(address), None, None, offset)
     }
 
-    pub(crate) fn in_session(&self, id: &str, session: &str, offset: i64) -> Standing {
+    pub(crate) fn in_session(&self, id: &str, session: &str, offset: i64) -> SubjectState {
         self.stands(&user(id), None, Some(session), None, offset)
     }
 
@@ -97,8 +97,8 @@ impl Bench {
         session: Option<&str>,
         device: Option<&str>,
         offset: i64,
-    ) -> Standing {
-        self.signals.standing(&Ask {
+    ) -> SubjectState {
+        self.signals.standing(&SubjectQuery {
             user,
             caller: "app",
             session,
@@ -128,7 +128,7 @@ impl Bench {
     }
 
     /// Kinds and names of what was told since the last time.
-    pub(crate) fn told(&self) -> Vec<(NoticeKind, String)> {
+    pub(crate) fn told(&self) -> Vec<(NotificationKind, String)> {
         let notices = std::mem::take(&mut *self.notices.lock().unwrap());
         notices
             .into_iter()
@@ -178,9 +178,9 @@ impl About {
     }
 }
 
-pub(crate) fn seen<'a>(user: &'a EntityRef, address: &str, offset: i64) -> Seen<'a> {
-    Seen {
-        ask: Ask {
+pub(crate) fn seen<'a>(user: &'a EntityRef, address: &str, offset: i64) -> Observation<'a> {
+    Observation {
+        ask: SubjectQuery {
             user,
             caller: "app",
             session: None,
@@ -205,6 +205,6 @@ fn risk(ten_thousandths: i32) -> Score {
     Score::new(ten_thousandths)
 }
 
-fn knocked(standing: &Standing, what: KnockOuts) -> bool {
+fn knocked(standing: &SubjectState, what: KnockOuts) -> bool {
     standing.knock_outs.contains(what)
 }

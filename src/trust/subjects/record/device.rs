@@ -11,7 +11,7 @@ use crate::trust::subjects::config::SignalsConfig;
 use crate::trust::subjects::latest::Latest;
 use crate::trust::subjects::store::{DeviceRecord, DeviceStanding};
 use crate::trust::subjects::track::Track;
-use crate::trust::subjects::window::{Kept, Millis, NEVER, Window, never, no_time};
+use crate::trust::subjects::window::{Millis, NEVER, StoredEvent, Window, never, no_time};
 
 /// A device by its id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,7 +51,7 @@ impl Default for DeviceState {
 }
 
 impl DeviceState {
-    pub(crate) fn events(&mut self) -> impl Iterator<Item = &mut Kept> {
+    pub(crate) fn events(&mut self) -> impl Iterator<Item = &mut StoredEvent> {
         self.track
             .window
             .events_mut()
@@ -72,7 +72,7 @@ impl DeviceState {
 
     /// Takes out all but its owner and what was said of its compliance; the events are handed back. `None`
     /// where nothing was said of that.
-    pub(crate) fn clear(&mut self) -> Option<Vec<Kept>> {
+    pub(crate) fn clear(&mut self) -> Option<Vec<StoredEvent>> {
         if !self.broken.said() {
             return None;
         }

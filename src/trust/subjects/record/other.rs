@@ -6,7 +6,7 @@ use super::owner;
 use crate::base::entity_ref::EntityRef;
 use crate::trust::subjects::config::SignalsConfig;
 use crate::trust::subjects::track::Track;
-use crate::trust::subjects::window::{Kept, Millis, NEVER, Window, never, no_time};
+use crate::trust::subjects::window::{Millis, NEVER, StoredEvent, Window, never, no_time};
 
 /// A session by its id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,7 +44,7 @@ impl Default for SessionState {
 }
 
 impl SessionState {
-    pub(crate) fn events(&mut self) -> impl Iterator<Item = &mut Kept> {
+    pub(crate) fn events(&mut self) -> impl Iterator<Item = &mut StoredEvent> {
         self.track
             .window
             .events_mut()

@@ -11,14 +11,14 @@ use super::names;
 use crate::base::timestamp::Timestamp;
 use crate::trust::model::{Band, Method, Point, Sighting};
 use crate::trust::subjects::config::SignalsConfig;
-use crate::trust::subjects::finding::Held;
+use crate::trust::subjects::finding::Assessed;
 use crate::trust::subjects::latest::Latest;
 use crate::trust::subjects::places::Places;
 use crate::trust::subjects::profile::Profile;
 use crate::trust::subjects::rates::Rate;
 use crate::trust::subjects::sessions::Sessions;
-use crate::trust::subjects::track::{News, Track, Whose};
-use crate::trust::subjects::window::{Kept, Millis, NEVER, Window, never, no_time};
+use crate::trust::subjects::track::{NewFindings, SubjectClass, Track};
+use crate::trust::subjects::window::{Millis, NEVER, StoredEvent, Window, never, no_time};
 
 /// A user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -161,7 +161,7 @@ impl Default for User {
 }
 
 impl User {
-    pub(crate) fn events(&mut self) -> impl Iterator<Item = &mut Kept> {
+    pub(crate) fn events(&mut self) -> impl Iterator<Item = &mut StoredEvent> {
         let pairs = self.pairs.iter_mut();
         let in_pairs = pairs.flat_map(|pair| pair.track.window.events_mut());
         let own = self.track.window.events_mut();
@@ -214,15 +214,15 @@ impl User {
     }
 
     /// What is held against the user as such.
-    pub(crate) fn held(&self, now: Millis, config: &SignalsConfig) -> Held {
+    pub(crate) fn held(&self, now: Millis, config: &SignalsConfig) -> Assessed {
         let rule = &config.rules.credential_compromise;
         let compromise = match self.compromise_held() {
-            true => Held {
+            true => Assessed {
                 risk: rule.risk,
                 level: rule.level,
                 blocked: false,
             },
-            false => Held::default(),
+            false => Assessed::default(),
         };
         self.track.held(now, config).or(compromise)
     }
@@ -361,7 +361,7 @@ impl User {
     }
 
     /// Takes out what is past its retention; the events are handed back.
-    pub(crate) fn forget(&mut self, now: Millis, config: &SignalsConfig) -> Vec<Kept> {
+    pub(crate) fn forget(&mut self, now: Millis, config: &SignalsConfig) -> Vec<StoredEvent> {
         let mut gone = self.track.forget(now, config);
         for pair in &mut self.pairs {
             gone.extend(pair.track.forget(now, config));
@@ -393,11 +393,11 @@ impl User {
     /// Takes an event in that it did itself.
     pub(crate) fn insert(
         &mut self,
-        kept: Kept,
+        kept: StoredEvent,
         config: &SignalsConfig,
-        news: &mut News,
-    ) -> Option<Kept> {
+        news: &mut NewFindings,
+    ) -> Option<StoredEvent> {
         self.track
-            .insert(kept, config.bounds.events, Whose::User, config, news)
+            .insert(kept, config.bounds.events, SubjectClass::User, config, news)
     }
 }

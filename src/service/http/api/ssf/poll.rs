@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::{Fate, take};
+use super::{SetOutcome, take};
 use crate::service::config::PollConfig;
 use crate::service::http::app::App;
 use crate::service::net::backoff::{Backoff, UP_TO_HALF_MORE};
@@ -141,13 +141,13 @@ impl Poll {
         let mut later = None;
         for (id, set) in batch.sets {
             match take(&self.app, &self.receiver, &self.store, &set, now).await {
-                Fate::Kept => self.answers.ack.push(id),
-                Fate::Refused(err, description) => {
+                SetOutcome::Kept => self.answers.ack.push(id),
+                SetOutcome::Refused(err, description) => {
                     let fault = SetFault { err, description };
                     self.answers.set_errs.insert(id, fault);
                 }
                 // Neither acknowledged nor refused, it comes again; so would the rest fail now.
-                Fate::Later(reason) => {
+                SetOutcome::Later(reason) => {
                     later = Some(reason);
                     break;
                 }

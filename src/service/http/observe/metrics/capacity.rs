@@ -7,12 +7,12 @@ use super::Metrics;
 use crate::service::http::net::bodies::Bodies;
 use crate::service::http::net::connections::Connections;
 use crate::service::http::net::lane::Lane;
-use crate::service::http::net::permits::Places;
+use crate::service::http::net::permits::Permits;
 
 /// Where the figures come from.
 pub(crate) struct Capacity<'a> {
-    pub(crate) requests: &'a Places,
-    pub(crate) streams: &'a Places,
+    pub(crate) requests: &'a Permits,
+    pub(crate) streams: &'a Permits,
     pub(crate) connections: &'a Connections,
     pub(crate) bodies: &'a Bodies,
     pub(crate) lane: &'a Arc<Lane>,

@@ -1,7 +1,7 @@
 //! What decisions leave: places, hours, sightings, rates.
 
 use super::*;
-use crate::trust::model::{Place, Point};
+use crate::trust::model::{Familiarity, Point};
 
 #[test]
 fn only_what_was_allowed_becomes_history() {
@@ -10,7 +10,7 @@ fn only_what_was_allowed_becomes_history() {
     let mut denied = seen(&ada, HERE, 0);
     denied.allowed = false;
     bench.signals.observe(&denied);
-    assert_eq!(bench.standing("ada", HERE, 0), Standing::default());
+    assert_eq!(bench.standing("ada", HERE, 0), SubjectState::default());
     let mut allowed = seen(&ada, HERE, 0);
     allowed.point = Some((
         Point {
@@ -124,18 +124,18 @@ fn a_place_is_known_after_three_days() {
         ask.country = Country::new(country);
         bench.signals.standing(&ask).place
     };
-    assert_eq!(place("CH", HERE, 0), Some(Place::NewCountry));
+    assert_eq!(place("CH", HERE, 0), Some(Familiarity::NewCountry));
     for day in 0..3 {
         bench.signals.observe(&seen(&ada, HERE, day * DAY));
         let expect = match day {
-            0 => Place::NewCountry,
-            1 => Place::KnownCountry,
-            _ => Place::Known,
+            0 => Familiarity::NewCountry,
+            1 => Familiarity::KnownCountry,
+            _ => Familiarity::Known,
         };
         assert_eq!(place("CH", HERE, day * DAY), Some(expect), "{day}");
     }
-    assert_eq!(place("CH", THERE, 3 * DAY), Some(Place::KnownCountry));
-    assert_eq!(place("FR", HERE, 3 * DAY), Some(Place::NewCountry));
+    assert_eq!(place("CH", THERE, 3 * DAY), Some(Familiarity::KnownCountry));
+    assert_eq!(place("FR", HERE, 3 * DAY), Some(Familiarity::NewCountry));
     assert_eq!(place("", HERE, 3 * DAY), None);
 }
 

@@ -272,7 +272,7 @@ proptest! {
         let bench = Bench::with(|config| config.block.enabled = true);
         // Ahead of the clock as far as may be.
         bench.signals.report(events, at(16 * MINUTE));
-        let free = |standing: Standing| {
+        let free = |standing: SubjectState| {
             standing.risk == risk(0)
                 && standing.behavior.finding == risk(0)
                 && standing.demanded_level == 0
@@ -311,7 +311,7 @@ proptest! {
         bench.signals.report(events, at(20 * MINUTE));
         for address in ADDRESSES {
             let standing = bench.standing("carol", address, 17 * HOUR);
-            prop_assert_eq!(standing, Standing::default());
+            prop_assert_eq!(standing, SubjectState::default());
         }
     }
 

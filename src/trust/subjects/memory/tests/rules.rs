@@ -30,7 +30,7 @@ fn times(bench: &Bench, count: usize, kind: EventKind, step: i64, about: &About)
 
 /// `count` events of a kind, `step` apart, and what they demand of the user at that address at once.
 #[track_caller]
-fn check(count: usize, kind: EventKind, step: i64, level: u8, told: &[(NoticeKind, &str)]) {
+fn check(count: usize, kind: EventKind, step: i64, level: u8, told: &[(NotificationKind, &str)]) {
     let bench = Bench::with(|config| {
         (
             config.correlation.finding_above,
@@ -49,7 +49,7 @@ fn check(count: usize, kind: EventKind, step: i64, level: u8, told: &[(NoticeKin
 
 #[test]
 fn five_failed_logins_in_fifteen_minutes() {
-    let incident = [(NoticeKind::Incident, "brute_force_attack")];
+    let incident = [(NotificationKind::Incident, "brute_force_attack")];
     check(4, Login, 0, 0, &[]);
     check(5, Login, 0, 2, &incident);
     check(5, Login, 15 * MINUTE / 4, 2, &incident);
@@ -58,7 +58,7 @@ fn five_failed_logins_in_fifteen_minutes() {
 
 #[test]
 fn ten_suspicious_requests_in_fifteen_minutes() {
-    let finding = [(NoticeKind::Finding, "suspicious_requests")];
+    let finding = [(NotificationKind::Finding, "suspicious_requests")];
     check(9, Api, 0, 0, &[]);
     check(10, Api, 100_000, 2, &finding);
     check(10, Data, 100_001, 0, &[]);
@@ -67,7 +67,7 @@ fn ten_suspicious_requests_in_fifteen_minutes() {
 
 #[test]
 fn twenty_rate_limits_in_fifteen_minutes() {
-    let finding = [(NoticeKind::Finding, "rate_limit_abuse")];
+    let finding = [(NotificationKind::Finding, "rate_limit_abuse")];
     check(19, Limit, 0, 0, &[]);
     check(20, Limit, 45_000, 2, &finding);
     check(20, Limit, 48_000, 0, &[]);
@@ -282,7 +282,7 @@ fn above_a_half_is_a_finding_and_above_eight_tenths_an_incident() {
     assert_eq!(bench.standing("ada", HERE, 4).risk, risk(7_000));
     assert_eq!(
         bench.told(),
-        [(NoticeKind::Finding, "correlated".to_owned())]
+        [(NotificationKind::Finding, "correlated".to_owned())]
     );
     // 0.3 for types more is all of it.
     bench.happens(Api, 5, &about().user("ada").of(Severity::High));
@@ -290,7 +290,7 @@ fn above_a_half_is_a_finding_and_above_eight_tenths_an_incident() {
     assert_eq!(bench.standing("ada", HERE, 6).risk, risk(10_000));
     assert_eq!(
         bench.told(),
-        [(NoticeKind::Incident, "correlated".to_owned())]
+        [(NotificationKind::Incident, "correlated".to_owned())]
     );
     // Exactly 0.8 is none.
     let bench = Bench::new();
@@ -300,7 +300,7 @@ fn above_a_half_is_a_finding_and_above_eight_tenths_an_incident() {
     assert_eq!(bench.standing("ada", HERE, 2).risk, risk(8_000));
     assert_eq!(
         bench.told(),
-        [(NoticeKind::Finding, "correlated".to_owned())]
+        [(NotificationKind::Finding, "correlated".to_owned())]
     );
 }
 
@@ -363,8 +363,8 @@ fn impossible_travel_is_an_incident_until_it_is_remediated() {
         bench.signals.observe(&seen);
     };
     travel(0);
-    let finding = (NoticeKind::Finding, "impossible_travel".to_owned());
-    let incident = (NoticeKind::Incident, "account_compromise".to_owned());
+    let finding = (NotificationKind::Finding, "impossible_travel".to_owned());
+    let incident = (NotificationKind::Incident, "account_compromise".to_owned());
     assert_eq!(bench.told(), [finding.clone(), incident.clone()]);
     let standing = bench.standing("ada", HERE, 5 * DAY);
     assert_eq!((standing.risk, standing.demanded_level), (risk(8_000), 3));
@@ -397,7 +397,7 @@ fn denied_travel_is_told_of_and_held_against_nobody() {
     assert_eq!(bench.standing("ada", HERE, MINUTE), before);
     assert_eq!(
         bench.told(),
-        [(NoticeKind::Finding, "impossible_travel".to_owned())]
+        [(NotificationKind::Finding, "impossible_travel".to_owned())]
     );
 }
 

@@ -33,7 +33,7 @@ fn ordinary() -> Bench {
     bench
 }
 
-fn ask(user: &EntityRef) -> Ask<'_> {
+fn ask(user: &EntityRef) -> SubjectQuery<'_> {
     let mut ask = seen(user, HERE, 4 * DAY + 1).ask;
     ask.session = Some("s");
     ask.device = Some("d");
@@ -76,7 +76,7 @@ fn figures() {
     let bench = ordinary();
     let ada = user("ada");
     let ask = ask(&ada);
-    let bare = Ask {
+    let bare = SubjectQuery {
         session: None,
         device: None,
         ..ask

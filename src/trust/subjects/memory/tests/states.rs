@@ -25,7 +25,7 @@ fn assure(bench: &Bench, id: &str, session: &str, method: Method, offset: i64) {
 
 /// Reports events in their order and the other way round; both must come to the same.
 #[track_caller]
-fn check(events: &[(EventKind, i64)], about: &About, expect: impl Fn(&Standing) -> bool) {
+fn check(events: &[(EventKind, i64)], about: &About, expect: impl Fn(&SubjectState) -> bool) {
     let orders = [events.to_vec(), events.iter().rev().cloned().collect()];
     for order in orders {
         let bench = Bench::new();
@@ -50,7 +50,7 @@ fn check(events: &[(EventKind, i64)], about: &About, expect: impl Fn(&Standing) 
 #[test]
 fn the_latest_state_holds_in_any_order() {
     let ada = about().user("ada");
-    let disabled = |standing: &Standing| knocked(standing, KnockOuts::ACCOUNT_DISABLED);
+    let disabled = |standing: &SubjectState| knocked(standing, KnockOuts::ACCOUNT_DISABLED);
     check(&[(AccountDisabled, 0)], &ada, disabled);
     check(&[(AccountDisabled, 0), (AccountEnabled, 1)], &ada, |s| {
         !disabled(s)
@@ -71,7 +71,7 @@ fn the_latest_state_holds_in_any_order() {
         s.risk_level == Some(Band::High)
     });
     let device = about().device("d");
-    let broken = |s: &Standing| knocked(s, KnockOuts::DEVICE_NOT_COMPLIANT);
+    let broken = |s: &SubjectState| knocked(s, KnockOuts::DEVICE_NOT_COMPLIANT);
     let change = |compliant| DeviceComplianceChange { compliant };
     check(&[(change(false), 0)], &device, broken);
     check(&[(change(false), 0), (change(true), 1)], &device, |s| {
@@ -82,7 +82,7 @@ fn the_latest_state_holds_in_any_order() {
         method: None,
         change,
     };
-    let compromised = |s: &Standing| (s.risk, s.demanded_level) == (risk(10_000), 3);
+    let compromised = |s: &SubjectState| (s.risk, s.demanded_level) == (risk(10_000), 3);
     check(&[(CredentialCompromise, 0)], &ada, compromised);
     let update = credential(CredentialChange::Update);
     check(
@@ -157,16 +157,19 @@ fn a_compromise_is_told_of_once_and_lasts_until_remediated() {
     bench.happens(CredentialCompromise, 1, &about().user("ada"));
     assert_eq!(
         bench.told(),
-        [(NoticeKind::Finding, "credential_compromise".to_owned())]
+        [(
+            NotificationKind::Finding,
+            "credential_compromise".to_owned()
+        )]
     );
     assert_eq!(bench.standing("ada", HERE, 90 * DAY).demanded_level, 3);
     bench.remediate(SubjectKind::User(user("ada")), 2);
     assert_eq!(
         bench.standing("ada", HERE, 3),
-        Standing {
+        SubjectState {
             known: true,
             suspicious: Some(false),
-            ..Standing::default()
+            ..SubjectState::default()
         }
     );
 }
@@ -647,7 +650,7 @@ fn what_is_erased_is_gone() {
     assert_eq!(bench.signals.core.ids.len(), 0);
     assert_eq!(
         bench.stands(&user("ada"), Some(HERE), Some("s"), None, 1),
-        Standing::default()
+        SubjectState::default()
     );
     bench.change(erase(SubjectKind::User(user("ada"))), 2);
 }
@@ -664,7 +667,7 @@ fn every_change_is_told_of() {
         },
         2,
     );
-    let changed = |name: &str| (NoticeKind::SubjectChanged, name.to_owned());
+    let changed = |name: &str| (NotificationKind::SubjectChanged, name.to_owned());
     assert_eq!(bench.told(), [changed("remediate"), changed("erase")]);
 }
 

@@ -7,7 +7,7 @@ use crate::trust::subjects::finding::Finding;
 use crate::trust::subjects::kind::Severity;
 use crate::trust::subjects::latest::Latest;
 use crate::trust::subjects::store::FindingKind;
-use crate::trust::subjects::track::News;
+use crate::trust::subjects::track::NewFindings;
 use crate::trust::subjects::window::{Millis, NEVER};
 
 impl User {
@@ -91,7 +91,12 @@ impl User {
     }
 
     /// Two places too far apart.
-    pub(crate) fn travelled(&mut self, now: Millis, config: &SignalsConfig, news: &mut News) {
+    pub(crate) fn travelled(
+        &mut self,
+        now: Millis,
+        config: &SignalsConfig,
+        news: &mut NewFindings,
+    ) {
         let again = config.rules.travel_again.millis();
         let last = self.track.findings.latest_of(FindingKind::ImpossibleTravel);
         if last != NEVER && now.saturating_sub(last) < again {
