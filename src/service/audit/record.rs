@@ -18,12 +18,12 @@ use crate::service::config::Recording;
 
 /// What was read of the stored entities.
 #[derive(Debug, Default)]
-pub(super) enum Slice {
+pub(super) enum EntitySlice {
     /// Nobody wants to know.
     #[default]
     Unasked,
     /// The entities that the request can reach, in Cedar's JSON form.
-    Slice(Vec<Value>),
+    Whole(Vec<Value>),
     /// More than are kept, or they could not be told.
     Truncated,
 }
@@ -61,7 +61,7 @@ pub(super) struct DecisionRecord<'a> {
     /// Whether the record would have been too long as it was asked for.
     pub(super) reduced: bool,
     pub(super) hashes: &'a Hashes,
-    pub(super) read: &'a Slice,
+    pub(super) read: &'a EntitySlice,
 }
 
 impl Serialize for DecisionRecord<'_> {
@@ -128,9 +128,9 @@ impl Serialize for DecisionRecord<'_> {
         }
         members.serialize_entry("hashes", self.hashes)?;
         match self.read {
-            Slice::Unasked => {}
-            Slice::Slice(entities) => members.serialize_entry("slice", entities)?,
-            Slice::Truncated => members.serialize_entry("sliceTruncated", &true)?,
+            EntitySlice::Unasked => {}
+            EntitySlice::Whole(entities) => members.serialize_entry("slice", entities)?,
+            EntitySlice::Truncated => members.serialize_entry("sliceTruncated", &true)?,
         }
         let micros = u64::try_from(self.entry.latency.as_micros()).unwrap_or(u64::MAX);
         members.serialize_entry("latencyMicros", &micros)?;

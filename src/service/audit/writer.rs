@@ -19,7 +19,7 @@ use super::entry::Entry;
 use super::head::Head;
 use super::mask::Masks;
 use super::notice::{Common, HeadOf, Notice, Numbers, Settings, TornRecord, checkpoint};
-use super::record::{DecisionRecord, Hashes, Slice};
+use super::record::{DecisionRecord, EntitySlice, Hashes};
 use super::sink::file::{FileSink, Torn};
 use super::sink::post::PostSink;
 use super::{LONGEST_LINE, Shared};
@@ -283,7 +283,7 @@ impl Writer {
             self.mask_key.as_ref(),
             &mut self.pending.room,
         );
-        let mut read = Slice::Unasked;
+        let mut read = EntitySlice::Unasked;
         if self.config.recording == Recording::Replayable {
             let most = self.config.slice_entities;
             let outcome = &entry.outcome;
@@ -291,8 +291,8 @@ impl Writer {
             let assessment = outcome.trust().map(|trust| *trust.assessment());
             let when = (outcome.evaluated_at(), assessment);
             read = match self.slicer.slice(&entry.request, state, when, most) {
-                Some(entities) => Slice::Slice(entities),
-                None => Slice::Truncated,
+                Some(entities) => EntitySlice::Whole(entities),
+                None => EntitySlice::Truncated,
             };
         }
         let mut record = DecisionRecord {
@@ -310,7 +310,7 @@ impl Writer {
             self.shared.counters.reduced.fetch_add(1, Ordering::Relaxed);
             record.recording = Recording::Summary;
             record.reduced = true;
-            record.read = &Slice::Unasked;
+            record.read = &EntitySlice::Unasked;
             written = self.write(&record);
         }
         if written && fits(&self.pending.lines) {

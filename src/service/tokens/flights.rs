@@ -46,7 +46,7 @@ struct Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        let mut cells = lock(&self.cells);
+        let mut cells = lock(self.cells);
         // Answered: whoever comes now asks again. Not answered: only the table and this request have it.
         let over = self.cell.initialized() || Arc::strong_count(&self.cell) <= 2;
         let same = cells
