@@ -19,7 +19,8 @@ pub enum DeviceTrust {
 
 impl DeviceTrust {
     /// The trust of this name: `low`, `medium`, `high`.
-    pub(crate) fn from_name(name: &str) -> Option<Self> {
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
         Some(match name {
             "low" => Self::Low,
             "medium" => Self::Medium,

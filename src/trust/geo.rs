@@ -3,12 +3,13 @@
 //! What enters: an IP address. What leaves: a [`GeoAnswer`], or nothing. What must hold: a look-up does
 //! no I/O and does not wait, and a damaged database gives fewer answers, never a panic.
 
-pub(crate) mod live;
 use std::fmt::Debug;
 use std::net::IpAddr;
 
 use crate::trust::model::{Country, Point};
 
+#[cfg(feature = "server")]
+pub(crate) mod live;
 #[cfg(feature = "server")]
 mod maxmind;
 

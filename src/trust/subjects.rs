@@ -35,6 +35,7 @@ pub use config::{
 pub(crate) use durable::DurableSignals;
 
 pub use event::{Event, EventSubject};
+#[cfg(feature = "server")]
 pub(crate) use kind::EventType;
 pub use kind::{CredentialChange, EventKind, Severity};
 pub use memory::{MemorySignals, NotificationSink};

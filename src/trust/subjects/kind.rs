@@ -4,6 +4,7 @@
 use serde::de::{self, Deserializer};
 use serde::{Deserialize, Serialize, Serializer};
 
+#[cfg(feature = "server")]
 use crate::base::caller::Scope;
 use crate::trust::model::{Band, Method};
 
@@ -38,7 +39,8 @@ impl Severity {
     }
 
     /// The severity of this name.
-    pub(crate) fn from_name(name: &str) -> Option<Self> {
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|one| one.as_str() == name)
     }
 }
@@ -59,7 +61,8 @@ pub enum CredentialChange {
 
 impl CredentialChange {
     /// The change of this name: `create`, `update`, `revoke`, `delete`.
-    pub(crate) fn from_name(name: &str) -> Option<Self> {
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
         Some(match name {
             "create" => Self::Create,
             "update" => Self::Update,
@@ -132,6 +135,7 @@ macro_rules! events {
             }
 
             /// The event of this type, where it carries nothing.
+            #[cfg(feature = "server")]
             pub(crate) fn plain(self) -> Option<EventKind> {
                 match self {
                     $(Self::$name => events!(@plain $name $({ $($field)* })?),)*
@@ -150,6 +154,7 @@ macro_rules! events {
 
             /// How severe it is where that is not said. A state event says what is so, and how grave that
             /// is follows from it; of a security event only its source knows.
+            #[cfg(feature = "server")]
             pub(crate) fn usual_severity(&self) -> Option<Severity> {
                 match self {
                     $(Self::$name $({ $($field),* })? => $severity,)*
@@ -157,6 +162,7 @@ macro_rules! events {
             }
 
             /// The scope that it takes beyond `events`, which alone can only worsen what is held.
+            #[cfg(feature = "server")]
             pub(crate) fn scope(&self) -> Option<Scope> {
                 match self {
                     $(Self::$name $({ $($field),* })? => $scope,)*
