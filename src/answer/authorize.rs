@@ -4,7 +4,7 @@ use super::Answer;
 use crate::pdp::Pdp;
 use crate::request::{Request, RequestError};
 
-/// What decides requests: a [`Pdp`], a client of one elsewhere, and in tests a [`FixedPdp`] or a closure.
+/// What decides requests: a [`Pdp`], a client of one elsewhere, and in tests a [`FixedPdp`](crate::FixedPdp) or a closure.
 ///
 /// A client sends [`Request::to_json`] and reads the answer by [`Answer::from_json`]; where there is none it gives
 /// [`RequestError::Unavailable`].

@@ -33,7 +33,7 @@ pub struct SubjectQuery<'a> {
     pub now: Timestamp,
 }
 
-/// What is known, as of [`Ask::now`]. Making it allocates nothing.
+/// What is known, as of [`SubjectQuery::now`]. Making it allocates nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SubjectState {
     /// Whether anything at all is known of the user.
@@ -72,7 +72,7 @@ pub struct SubjectState {
     /// the store does not know of, and that is later than that, lifts it.
     pub revoked_by_instant: bool,
     /// The user's sessions are revoked up to this instant. A request whose authentication is not later
-    /// is of a revoked session; [`Standing::knock_outs`] says so already as far as the store can tell.
+    /// is of a revoked session; [`SubjectState::knock_outs`] says so already as far as the store can tell.
     pub revoked_before: Option<Timestamp>,
     /// When one of the user's sessions was last revoked by its name, for as long as revocations are
     /// remembered: a token that names no session, and is not later, may be of that one.

@@ -143,7 +143,7 @@ impl IdleTracker {
         self.leave.notify_one();
     }
 
-    /// As [`Pace::give_way`], at once: its client takes no answers.
+    /// As [`IdleTracker::give_way`], at once: its client takes no answers.
     pub(crate) fn cut(&self) {
         self.cut.store(true, Ordering::Relaxed);
         self.give_way();
@@ -200,7 +200,7 @@ impl IdleTracker {
         Activity::Stalled(waited)
     }
 
-    /// A request's body is waited for, until [`Pace::body_came`].
+    /// A request's body is waited for, until [`IdleTracker::body_came`].
     pub(crate) fn body_waits(&self) {
         if self.bodies.fetch_add(1, Ordering::Relaxed) == 0 {
             self.body_since.store(self.now(), Ordering::Relaxed);
