@@ -1,28 +1,31 @@
 //! Both engines on the same: a set of policies, entities and requests, from a document or from a seed.
 
-use deodar::{Caller, EngineChoice, Limits, Outcome, Pdp, Request, RequestError};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use deodar::{
+    BuildError, Caller, Cause, EngineChoice, Limits, OnError, Outcome, Pdp, Request, RequestError,
+    Timestamp,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-#[path = "../../src/pdp/evaluate/tests/generate.rs"]
-#[allow(dead_code)]
-mod generate;
-
-use generate::Gen;
+use crate::cases::run_set;
 
 /// What a seed file of this target holds.
-#[derive(Deserialize)]
-struct Document {
-    policies: String,
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Document {
+    pub(crate) policies: String,
     #[serde(default)]
-    links: Vec<Value>,
-    schema: Option<String>,
+    pub(crate) links: Vec<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) schema: Option<String>,
     #[serde(default)]
-    entities: Vec<Value>,
-    requests: Vec<Value>,
+    pub(crate) entities: Vec<Value>,
+    pub(crate) requests: Vec<Value>,
 }
 
-/// Bytes that begin with `{` are a document; any others choose a random case.
+/// Requests to the set that bytes choose.
+const REQUESTS: u64 = 4;
+
+/// Bytes that begin with `{` are a document; any others choose a random set.
 pub fn differential(bytes: &[u8]) {
     if bytes.first() == Some(&b'{') {
         if let Ok(document) = serde_json::from_slice(bytes) {
@@ -33,111 +36,115 @@ pub fn differential(bytes: &[u8]) {
     let seed = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
     });
-    compare(&random(seed));
-}
-
-fn random(seed: u64) -> Document {
-    let mut g = Gen::new(seed, 10);
-    g.open = g.one_in(3);
-    let count = g.pick(&[1, 2, 5, 12, 40]);
-    let depth = g.pick(&[1, 2, 3]);
-    let (mut policies, mut links) = (String::new(), Vec::new());
-    for n in 0..count {
-        let template = g.one_in(4);
-        let text = g.policy(template, depth);
-        policies.push_str(&format!("@id(\"p{n}\") {text}\n"));
-        for link in 0..if template { g.below(3) } else { 0 } {
-            let mut args = serde_json::Map::new();
-            for slot in ["?principal", "?resource"] {
-                if text.contains(slot) {
-                    args.insert(slot.to_owned(), g.uid_text().into());
-                }
-            }
-            links.push(json!({"template_id": format!("p{n}"), "link_id": format!("p{n}-{link}"), "args": args}));
-        }
-    }
-    let mut entities = g.entities();
-    let requests = (0..4)
-        .map(|_| {
-            let action = g.pick(&["read", "write", "all"]);
-            let inline: Vec<Value> = if g.one_in(3) && !entities.is_empty() {
-                // Some of the entities come with the request; actions cannot.
-                let at = g.below(entities.len());
-                let entity = entities[at].clone();
-                if entity["uid"]["type"] == "Action" { Vec::new() } else { vec![entity] }
-            } else {
-                Vec::new()
-            };
-            json!({"principal": g.uid_text(), "action": format!("Action::\"{action}\""), "resource": g.uid_text(),
-                   "context": g.json_record(2), "entities": inline})
-        })
-        .collect();
-    entities.retain(|entity| entity["uid"]["id"] != "5");
-    Document {
-        policies,
-        links,
-        schema: None,
-        entities,
-        requests,
-    }
-}
-
-fn build(document: &Document, engine: EngineChoice) -> Option<Pdp> {
-    let mut builder = Pdp::builder()
-        .engine(engine)
-        .policies_text("p.cedar", &document.policies)
-        .links_text(
-            "l.links.json",
-            &Value::from(document.links.clone()).to_string(),
-        )
-        .entities_text(
-            "e.json",
-            &Value::from(document.entities.clone()).to_string(),
-        );
-    if let Some(schema) = &document.schema {
-        builder = builder.schema_text("s.cedarschema", schema);
-    }
-    builder.build().ok()
-}
-
-/// Decision, reasons and errors; or what the request was refused for.
-fn said(
-    decided: &Result<Outcome, RequestError>,
-) -> Result<(bool, Vec<String>, Vec<String>), String> {
-    match decided {
-        Ok(outcome) => Ok((
-            outcome.is_allow(),
-            outcome
-                .determining_policies()
-                .map(ToString::to_string)
-                .collect(),
-            outcome
-                .policy_errors()
-                .map(|error| format!("{} {}", error.policy(), error.code()))
-                .collect(),
-        )),
-        Err(error) => Err(error.code().to_owned()),
+    let mut found = Vec::new();
+    let by_reference = seed.is_multiple_of(4);
+    run_set(seed, 0..REQUESTS, by_reference, &mut found);
+    if let Some(found) = found.first() {
+        panic!("{found}");
     }
 }
 
 fn compare(document: &Document) {
-    let compiled = build(document, EngineChoice::Compiled);
-    let reference = build(document, EngineChoice::Reference);
-    let (Some(compiled), Some(reference)) = (compiled, reference) else {
+    let texts = Texts {
+        policies: &document.policies,
+        links: Value::from(document.links.clone()).to_string(),
+        schema: document.schema.as_deref(),
+        entities: Value::from(document.entities.clone()).to_string(),
+    };
+    let engines = Engine::ALL.map(|engine| Engine::new(&texts, engine));
+    let [Ok(compiled), Ok(reference)] = engines else {
         return;
     };
     for body in &document.requests {
-        let Ok(bytes) = serde_json::to_vec(body) else {
+        let Some(request) = read(&body.to_string()) else {
             continue;
         };
-        let Ok(request) = Request::from_json(&bytes, &Limits::default(), Caller::library()) else {
-            continue;
-        };
-        let request = request.with_now(deodar::Timestamp::from_millis(1_700_000_000_000));
-        let (ours, cedars) = (compiled.authorize(&request), reference.authorize(&request));
-        if matches!(&ours, Err(error) if error.code() == "budget_exhausted") {
+        let (ours, cedars) = (compiled.decide(&request), reference.decide(&request));
+        if ours.as_ref().is_err_and(|code| code == EXHAUSTED) {
             continue;
         }
-        assert_eq!(said(&ours), said(&cedars), "{}\n{body}", document.policies);
+        assert_eq!(ours, cedars, "{}\n{body}", document.policies);
+    }
+}
+
+/// A request as both engines get it.
+pub(crate) fn read(body: &str) -> Option<Request> {
+    let request = Request::from_json(body.as_bytes(), &Limits::default(), Caller::library());
+    Some(
+        request
+            .ok()?
+            .with_now(Timestamp::from_millis(1_700_000_000_000)),
+    )
+}
+
+/// The code of a request that takes too many steps: nothing is known of the answer.
+pub(crate) const EXHAUSTED: &str = "budget_exhausted";
+
+/// An answer, or what the request was refused for.
+pub(crate) type Said = Result<Answer, String>;
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) cause: Cause,
+    pub(crate) determining: Vec<String>,
+    /// Failing policies, each with the kind of its failure.
+    pub(crate) errors: Vec<(String, String)>,
+}
+
+/// Policies, links and entities as the engines read them.
+pub(crate) struct Texts<'a> {
+    pub(crate) policies: &'a str,
+    pub(crate) links: String,
+    pub(crate) schema: Option<&'a str>,
+    pub(crate) entities: String,
+}
+
+/// One engine over policies and entities.
+pub(crate) struct Engine(Pdp);
+
+impl Engine {
+    const ALL: [EngineChoice; 2] = [EngineChoice::Compiled, EngineChoice::Reference];
+
+    /// # Errors
+    /// When the policies or entities are faulty.
+    pub(crate) fn new(texts: &Texts<'_>, engine: EngineChoice) -> Result<Self, BuildError> {
+        let mut builder = Pdp::builder()
+            .engine(engine)
+            // As Cedar's authorizer does; where a failing forbid denies, an answer names no other policies.
+            .on_error(OnError::Skip)
+            .policies_text("p.cedar", texts.policies)
+            .links_text("l.links.json", &texts.links)
+            .entities_text("e.json", &texts.entities);
+        if let Some(schema) = texts.schema {
+            builder = builder.schema_text("s.cedarschema", schema);
+        }
+        builder.build().map(Self)
+    }
+
+    pub(crate) fn decide(&self, request: &Request) -> Said {
+        said(&self.0.authorize(request))
+    }
+
+    /// Requests that only Cedar's reader took.
+    pub(crate) fn read_by_cedar(&self) -> u64 {
+        self.0.engine_fallbacks()
+    }
+}
+
+/// Cause, determining policies and errors; or what the request was refused for.
+fn said(decided: &Result<Outcome, RequestError>) -> Said {
+    match decided {
+        Ok(outcome) => Ok(Answer {
+            cause: outcome.cause(),
+            determining: outcome
+                .determining_policies()
+                .map(ToString::to_string)
+                .collect(),
+            errors: outcome
+                .policy_errors()
+                .map(|error| (error.policy().to_string(), error.code().to_string()))
+                .collect(),
+        }),
+        Err(error) => Err(error.code().to_owned()),
     }
 }

@@ -1,7 +1,11 @@
 //! What is fuzzed: every reader of outside bytes. Each target takes any bytes and must return.
 
+mod cases;
+mod cedar;
 mod differential;
+mod random;
 
+pub use cases::{Counts, Found, run_set};
 pub use differential::differential;
 
 use deodar::{Caller, Limits, Pdp, Request};
