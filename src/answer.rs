@@ -258,7 +258,8 @@ impl Serialize for Answer {
                     explain: *explain,
                     outcome,
                 };
-                wire.serialize(serializer)
+                let json = wire.to_json().map_err(serde::ser::Error::custom)?;
+                json.serialize(serializer)
             }
             Origin::Remote(remote) => remote.json.serialize(serializer),
         }

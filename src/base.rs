@@ -12,3 +12,4 @@ pub(crate) mod meter;
 pub(crate) mod nearest;
 pub(crate) mod threads;
 pub(crate) mod timestamp;
+pub(crate) mod write;

@@ -207,7 +207,7 @@ fn decide(pdp: &Pdp, case: &Case, config: &Config) -> Result<Value, String> {
         request.authentication.clone_from(&case.authentication);
     }
     let outcome = pdp.authorize(&request).map_err(|error| error.to_string())?;
-    serde_json::to_value(WireAnswer::new(&request, &outcome, None))
+    WireAnswer::new(&request, &outcome, None).to_json()
         .map_err(|error| error.to_string())
 }
 

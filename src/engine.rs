@@ -7,6 +7,7 @@
 //! - work is counted, and a request that runs out of its budget has no answer at all;
 //! - nothing here does I/O, holds a clock or is global.
 
+mod ancestors;
 mod arena;
 mod arity;
 mod compile;
@@ -21,6 +22,7 @@ mod lower;
 mod ops;
 mod outcome;
 mod prune;
+mod reads;
 mod request;
 mod runtime;
 mod scope;
@@ -30,5 +32,6 @@ mod walk;
 pub(crate) use compile::CompileError;
 pub(crate) use compile::{Body, Code, CompiledPolicies, Compiler, UnitCode};
 pub(crate) use evaluate::{Budget, EvaluateError, Scratch, evaluate};
+pub(crate) use reads::ContextReads;
 pub(crate) use outcome::{Decision, ErrorCode, PolicyIndex};
 pub(crate) use request::EngineRequest;

@@ -4,6 +4,8 @@
 //! leaves: a request whose members have the right shape. Whether its types and context fit the
 //! schema is known only against a state, when it is decided. No I/O and no clock here.
 
+mod context;
+mod cursor;
 mod error;
 mod fast;
 mod limits;
@@ -15,7 +17,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::base::caller::{Caller, Scope};
 use crate::base::entity_ref::{EntityRef, IntoEntityRef};
@@ -23,6 +25,7 @@ use crate::base::json::{pointer, without_mark};
 use crate::base::timestamp::Timestamp;
 
 use crate::base::json::InputFault;
+pub(crate) use context::{Context, ContextValue};
 pub use error::RequestError;
 pub use limits::Limits;
 pub use signals::{DeviceSignals, Signals};
@@ -73,7 +76,7 @@ pub struct Request {
     pub(crate) principal: EntityRef,
     pub(crate) action: EntityRef,
     pub(crate) resource: EntityRef,
-    pub(crate) context: Map<String, Value>,
+    pub(crate) context: Context,
     pub(crate) entities: Vec<Value>,
     /// What a verified token says of its principal; nothing a caller asserts.
     pub(crate) facts: Option<Arc<[Value]>>,
@@ -236,6 +239,11 @@ impl Request {
         &self.resource
     }
 
+    /// Principal, action and resource.
+    pub(crate) fn names(&self) -> [&EntityRef; 3] {
+        [&self.principal, &self.action, &self.resource]
+    }
+
     /// On whose behalf the request is decided.
     #[must_use]
     pub fn caller(&self) -> &Caller {
@@ -339,7 +347,7 @@ pub struct RequestBuilder {
     principal: Option<EntityRef>,
     action: Option<EntityRef>,
     resource: Option<EntityRef>,
-    context: Map<String, Value>,
+    context: Context,
     entities: Vec<Value>,
     obligations: Vec<String>,
     client: Option<Client>,
@@ -393,7 +401,7 @@ impl RequestBuilder {
     #[must_use]
     pub fn context(mut self, value: impl Serialize) -> Self {
         match serde_json::to_value(value) {
-            Ok(Value::Object(context)) => self.context = context,
+            Ok(Value::Object(context)) => self.context = context.into(),
             Ok(_) => self
                 .faults
                 .push(InputFault::new("/context", "expected an object")),
@@ -410,7 +418,7 @@ impl RequestBuilder {
         let name = name.into();
         match serde_json::to_value(value) {
             Ok(value) => {
-                self.context.insert(name, value);
+                self.context.insert(&name, value);
             }
             Err(error) => self.faults.push(InputFault::new(
                 pointer("/context", &name),

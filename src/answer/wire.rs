@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::parts::{List, Shown, text, unmet};
+use super::parts::{List, text, unmet};
 use super::trust;
+use crate::base::write::JsonText;
 use crate::pdp::decide::{Obligation, Outcome, TrustOutcome};
 #[cfg(feature = "server")]
-use crate::request::{Request, RequestError};
+use crate::request::Request;
+use crate::request::RequestError;
 
 /// The answer to a request, as it goes over the wire.
 #[derive(Debug)]
@@ -39,90 +39,111 @@ impl<'a> WireAnswer<'a> {
             outcome,
         }
     }
-
-    /// Its bytes.
-    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, RequestError> {
-        let mut bytes = Vec::with_capacity(512);
-        // INVARIANT: an answer is made of strings and numbers, which always serialize.
-        serde_json::to_writer(&mut bytes, self)
-            .map_err(|error| RequestError::invalid("", error.to_string()))?;
-        Ok(bytes)
-    }
 }
 
-impl Serialize for WireAnswer<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+impl WireAnswer<'_> {
+    /// Its bytes.
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, RequestError> {
+        let mut json = JsonText::with_capacity(512);
+        // INVARIANT: an answer is made of strings and numbers, which always serialize.
+        self.write(&mut json)
+            .map_err(|error| RequestError::invalid("", error.to_string()))?;
+        Ok(json.into_bytes())
+    }
+
+    /// The same as a value.
+    pub(crate) fn to_json(&self) -> Result<Value, RequestError> {
+        let read = |bytes: Vec<u8>| serde_json::from_slice(&bytes);
+        read(self.to_bytes()?).map_err(|error| RequestError::invalid("", error.to_string()))
+    }
+
+    fn write(&self, json: &mut JsonText) -> serde_json::Result<()> {
         let Self {
             explain, outcome, ..
         } = *self;
         let state = outcome.state();
-        let mut members = serializer.serialize_map(None)?;
-        if let Some(id) = self.decision_id {
-            members.serialize_entry("decisionId", id)?;
+        json.raw("{");
+        for (member, id) in [
+            ("\"decisionId\":", self.decision_id),
+            ("\"requestId\":", self.request_id),
+        ] {
+            if let Some(id) = id {
+                json.raw(member);
+                json.string(id);
+                json.raw(",");
+            }
         }
-        if let Some(id) = self.request_id {
-            members.serialize_entry("requestId", id)?;
-        }
-        members.serialize_entry("decision", outcome.decision().as_str())?;
-        members.serialize_entry("cause", outcome.cause().as_str())?;
-        members.serialize_entry(
-            "reasons",
-            &List(|| outcome.determining_policies().map(text)),
-        )?;
+        json.raw("\"decision\":");
+        json.string(outcome.decision().as_str());
+        json.raw(",\"cause\":");
+        json.string(outcome.cause().as_str());
+        json.raw(",\"reasons\":");
+        json.list(outcome.determining_policies(), |json, id| json.string(text(id)));
         if explain {
             let (annotations, all) = annotations(outcome);
-            members.serialize_entry("annotations", &annotations)?;
+            json.raw(",\"annotations\":");
+            json.value(&annotations)?;
             if !all {
-                members.serialize_entry("annotationsTruncated", &true)?;
+                json.raw(",\"annotationsTruncated\":true");
             }
         }
         if outcome.unmet().next().is_some() {
-            members.serialize_entry("unmet", &List(|| unmet(outcome)))?;
+            json.raw(",\"unmet\":");
+            json.value(&List(|| unmet(outcome)))?;
         }
-        let errors = || {
-            outcome.policy_errors().map(|failure| WireError {
-                policy: text(failure.policy()),
-                code: failure.code().as_str(),
-                detail: failure.message().filter(|_| explain).map(str::to_owned),
-            })
-        };
-        members.serialize_entry("policyErrors", &List(errors))?;
-        let obligations = || outcome.obligations().map(wire_obligation);
-        let asked = match outcome.trust() {
-            Some(_) => trust::requirements(outcome),
-            None => Vec::new(),
-        };
-        let would_be = outcome.trust().and_then(TrustOutcome::would_be);
+        json.raw(",\"policyErrors\":");
+        json.list(outcome.policy_errors(), |json, failure| {
+            json.raw("{\"policy\":");
+            json.string(text(failure.policy()));
+            json.raw(",\"code\":");
+            json.string(failure.code().as_str());
+            if let Some(message) = failure.message().filter(|_| explain) {
+                json.raw(",\"detail\":");
+                json.string(message);
+            }
+            json.raw("}");
+        });
+        let found = outcome.trust();
+        let asked = found.map_or_else(Vec::new, |_| trust::requirements(outcome));
+        let would_be = found.and_then(TrustOutcome::would_be);
+        json.raw(",\"obligations\":");
+        let mut own = outcome.obligations();
         if asked.is_empty() || would_be.is_some() {
-            members.serialize_entry("obligations", &List(obligations))?;
+            json.list(own, obligation);
         } else {
-            let own = obligations().map(|obligation| json!(obligation));
-            let all: Vec<_> = own.chain(asked.iter().cloned()).collect();
-            members.serialize_entry("obligations", &all)?;
+            let all: Vec<_> = own.by_ref().map(Ok).chain(asked.iter().map(Err)).collect();
+            json.list(all.into_iter(), |json, one| match one {
+                Ok(own) => obligation(json, own),
+                // INVARIANT: a JSON value always serializes, and memory takes it.
+                Err(asked) => _ = json.value(asked),
+            });
         }
-        members.serialize_entry("advice", &List(|| outcome.advice().map(wire_obligation)))?;
-        if let (Some(found), Some(config)) = (outcome.trust(), state.snapshot().trust()) {
-            let wire = trust::WireTrust {
+        json.raw(",\"advice\":");
+        json.list(outcome.advice(), obligation);
+        if let (Some(found), Some(config)) = (found, state.snapshot().trust()) {
+            json.raw(",\"trust\":");
+            json.value(&trust::WireTrust {
                 found,
                 config,
                 explain,
-            };
-            members.serialize_entry("trust", &wire)?;
+            })?;
         }
         if let Some(would_be) = would_be {
-            members.serialize_entry(
-                "wouldBe",
-                &json!({
-                    "decision": would_be.decision.as_str(),
-                    "cause": would_be.cause.as_str(),
-                    "obligations": asked,
-                }),
-            )?;
+            json.raw(",\"wouldBe\":");
+            json.value(&json!({
+                "decision": would_be.decision.as_str(),
+                "cause": would_be.cause.as_str(),
+                "obligations": asked,
+            }))?;
         }
-        members.serialize_entry("revision", state.revision().as_str())?;
-        members.serialize_entry("sequence", &state.sequence())?;
-        members.serialize_entry("evaluatedAt", &Shown(outcome.evaluated_at()))?;
-        members.end()
+        json.raw(",\"revision\":");
+        json.string(state.revision().as_str());
+        json.raw(",\"sequence\":");
+        json.number(state.sequence());
+        json.raw(",\"evaluatedAt\":\"");
+        json.raw(std::str::from_utf8(&outcome.evaluated_at().text()).unwrap_or_default());
+        json.raw("\"}");
+        Ok(())
     }
 }
 
@@ -148,36 +169,18 @@ fn annotations(outcome: &Outcome) -> (BTreeMap<&str, BTreeMap<&str, &str>>, bool
     (shown, true)
 }
 
-/// A policy that failed; `detail` (Cedar's message, which may quote data) only when explained.
-#[derive(Debug, Serialize)]
-struct WireError<'a> {
-    policy: &'a str,
-    code: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<String>,
-}
-
-/// An obligation or a piece of advice: `id` is `<policy>:<name>`.
-#[derive(Debug, Serialize)]
-struct WireObligation<'a> {
-    id: String,
-    #[serde(rename = "type")]
-    kind: &'a str,
-    properties: Properties<'a>,
-}
-
-#[derive(Debug, Serialize)]
-struct Properties<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    argument: Option<&'a str>,
-}
-
-fn wire_obligation(obligation: Obligation<'_>) -> WireObligation<'_> {
-    WireObligation {
-        id: format!("{}:{}", obligation.policy(), obligation.name()),
-        kind: obligation.name(),
-        properties: Properties {
-            argument: obligation.argument(),
-        },
+/// Writes an obligation or a piece of advice: `id` is `<policy>:<name>`.
+fn obligation(json: &mut JsonText, obligation: Obligation<'_>) {
+    json.raw("{\"id\":\"");
+    json.escaped(text(obligation.policy()));
+    json.raw(":");
+    json.escaped(obligation.name());
+    json.raw("\",\"type\":");
+    json.string(obligation.name());
+    json.raw(",\"properties\":{");
+    if let Some(argument) = obligation.argument() {
+        json.raw("\"argument\":");
+        json.string(argument);
     }
+    json.raw("}}");
 }

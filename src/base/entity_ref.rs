@@ -6,6 +6,7 @@ use std::str::FromStr;
 use cedar_policy::pst::SmolStr;
 use cedar_policy::{EntityTypeName, EntityUid};
 
+use crate::base::hash;
 use crate::base::json::{InputFault, shown};
 
 /// The name of an entity: its type and its id.
@@ -13,6 +14,37 @@ use crate::base::json::{InputFault, shown};
 pub struct EntityRef {
     type_name: SmolStr,
     id: SmolStr,
+    /// Of type and id, by which a store finds it.
+    hash: u64,
+}
+
+/// What a store looks an entity up by: type, id and the hash of both.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EntityKey<'a> {
+    pub(crate) type_name: &'a str,
+    pub(crate) id: &'a str,
+    pub(crate) hash: u64,
+}
+
+impl<'a> From<&'a EntityRef> for EntityKey<'a> {
+    #[inline]
+    fn from(entity: &'a EntityRef) -> Self {
+        Self {
+            type_name: &entity.type_name,
+            id: &entity.id,
+            hash: entity.hash,
+        }
+    }
+}
+
+impl<'a> From<(&'a str, &'a str)> for EntityKey<'a> {
+    fn from((type_name, id): (&'a str, &'a str)) -> Self {
+        Self {
+            type_name,
+            id,
+            hash: hash::entity(type_name, id),
+        }
+    }
 }
 
 impl EntityRef {
@@ -28,16 +60,22 @@ impl EntityRef {
     pub(crate) fn of(type_name: &str, id: &str) -> Result<Self, InputFault> {
         // Cedar's parser is asked about what is not a plain name.
         if is_type_name(type_name) || EntityTypeName::from_str(type_name).is_ok() {
-            return Ok(Self {
-                type_name: type_name.into(),
-                id: id.into(),
-            });
+            return Ok(Self::named(type_name, id));
         }
         let name = shown(type_name);
         Err(InputFault::new(
             "",
             format!("`{name}` is not a Cedar type name such as `Workspace::User`"),
         ))
+    }
+
+    /// Of a type name that is known to be one.
+    fn named(type_name: &str, id: &str) -> Self {
+        Self {
+            hash: hash::entity(type_name, id),
+            type_name: type_name.into(),
+            id: id.into(),
+        }
     }
 
     /// The entity type, fully qualified.
@@ -68,10 +106,7 @@ impl FromStr for EntityRef {
     /// From Cedar's own syntax, `User::"alice"`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if let Some((ty, id)) = plain_uid(text) {
-            return Ok(Self {
-                type_name: ty.into(),
-                id: id.into(),
-            });
+            return Ok(Self::named(ty, id));
         }
         let uid = EntityUid::from_str(text).map_err(|_| {
             InputFault::new(
@@ -97,10 +132,7 @@ fn plain_uid(text: &str) -> Option<(&str, &str)> {
 
 impl From<&EntityUid> for EntityRef {
     fn from(uid: &EntityUid) -> Self {
-        Self {
-            type_name: uid.type_name().to_string().into(),
-            id: uid.id().unescaped().into(),
-        }
+        Self::named(&uid.type_name().to_string(), uid.id().unescaped())
     }
 }
 
@@ -158,24 +190,47 @@ impl<T: Into<String>, I: Into<String>> IntoEntityRef for (T, I) {
 
 /// Whether a text is an entity type as Cedar spells it: identifiers joined by `::`, none of them reserved.
 pub(crate) fn is_type_name(text: &str) -> bool {
-    text.split("::").all(|part| {
-        let mut bytes = part.bytes();
-        bytes
-            .next()
-            .is_some_and(|first| first == b'_' || first.is_ascii_alphabetic())
-            && bytes.all(|byte| byte == b'_' || byte.is_ascii_alphanumeric())
-            && !matches!(
-                part,
-                "true"
-                    | "false"
-                    | "if"
-                    | "then"
-                    | "else"
-                    | "in"
-                    | "is"
-                    | "like"
-                    | "has"
-                    | "__cedar"
-            )
-    })
+    let bytes = text.as_bytes();
+    let mut start = 0;
+    loop {
+        let rest = bytes.get(start..).unwrap_or_default();
+        let is_part = |byte: &u8| *byte == b'_' || byte.is_ascii_alphanumeric();
+        let len = rest.iter().take_while(|byte| is_part(byte)).count();
+        let (part, after) = rest.split_at(len);
+        let begins = part.first().is_some_and(|first| !first.is_ascii_digit());
+        if !begins || is_reserved(part) {
+            return false;
+        }
+        match after {
+            [] => return true,
+            [b':', b':', ..] => start += len + 2,
+            _ => return false,
+        }
+    }
+}
+
+/// Whether an identifier has a meaning of its own in Cedar.
+fn is_reserved(part: &[u8]) -> bool {
+    let reserved: [&[u8]; 10] = [
+        b"true", b"false", b"if", b"then", b"else", b"in", b"is", b"like", b"has", b"__cedar",
+    ];
+    matches!(part.len(), 2..=5 | 7) && reserved.contains(&part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_type_name;
+
+    #[test]
+    fn type_names_are_identifiers_joined_by_colons() {
+        for good in ["User", "_", "A::B", "a1::_b2::C", "__cedars", "trues", "A::inn"] {
+            assert!(is_type_name(good), "{good}");
+        }
+        for bad in [
+            "", "::", "A::", "::A", "A:B", "A:::B", "1A", "A::1", "A b", "A::in", "if", "é", "A::__cedar",
+            "has::A", "A.B", "A::B ",
+        ] {
+            assert!(!is_type_name(bad), "{bad}");
+        }
+    }
 }

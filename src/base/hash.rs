@@ -41,6 +41,16 @@ pub(crate) fn text(seed: u64, text: &str) -> u64 {
     hasher.finish()
 }
 
+/// The hash of an entity's type and id. It is the same in every store of this process, so that a request that
+/// is decided many times is hashed once.
+#[inline]
+pub(crate) fn entity(type_name: &str, id: &str) -> u64 {
+    let mut hasher = hasher(0);
+    hasher.write(type_name.as_bytes());
+    hasher.write(id.as_bytes());
+    hasher.finish()
+}
+
 /// A cache whose keys come from outside: hashed by SipHash, not by what `lru` has for a default.
 pub(crate) type Lru<K, V> = LruCache<K, V, RandomState>;
 

@@ -79,15 +79,9 @@ pub(crate) fn weight(json: &Value) -> u64 {
     within(json, DEEPEST)
 }
 
-/// The same of the members of an object.
-pub(crate) fn weight_of<'a>(members: impl IntoIterator<Item = (&'a String, &'a Value)>) -> u64 {
-    let members = members.into_iter();
-    members
-        .map(|(name, json)| of_text(name) + weight(json))
-        .sum()
-}
-
-fn of_text(text: &str) -> u64 {
+/// What a text adds to the weight of its value.
+#[inline]
+pub(crate) fn of_text(text: &str) -> u64 {
     text.len() as u64 / 32
 }
 

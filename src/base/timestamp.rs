@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use chrono::{DateTime, Datelike, Timelike, Utc};
+use chrono::DateTime;
 
 /// An instant in milliseconds since 1970-01-01T00:00:00Z, within the years 0000 to 9999 (the range
 /// that a Cedar `datetime` literal can write).
@@ -46,30 +46,39 @@ impl Timestamp {
     }
 }
 
+impl Timestamp {
+    /// RFC 3339 in UTC with three fractional digits.
+    ///
+    /// The date is that of the proleptic Gregorian calendar, by the algorithm `civil_from_days` in Howard Hinnant's
+    /// "chrono-Compatible Low-Level Date Algorithms": eras of 400 years that begin on the first of March.
+    pub(crate) fn text(self) -> [u8; 24] {
+        const DAY: i64 = 86_400_000;
+        const ERA: i64 = 146_097;
+        let days = self.0.div_euclid(DAY) + 719_468;
+        let (era, day) = (days.div_euclid(ERA), days.rem_euclid(ERA));
+        let year_of_era = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+        let day_of_year = day - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let from_march = (5 * day_of_year + 2) / 153;
+        let day_of_month = day_of_year - (153 * from_march + 2) / 5 + 1;
+        let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+        let year = year_of_era + era * 400 + i64::from(month <= 2);
+        let time = self.0.rem_euclid(DAY);
+        let digit = |number: i64| b'0' + (number % 10) as u8;
+        let two = |number: i64| [digit(number / 10), digit(number)];
+        let [[c, d], [m, n], [o, p]] = [year % 100, month, day_of_month].map(two);
+        let [[h, i], [j, k], [s, t]] = [time / 3_600_000, time / 60_000 % 60, time / 1_000 % 60].map(two);
+        let [a, b] = two(year / 100);
+        let (u, [v, w]) = (digit(time / 100), two(time));
+        [
+            a, b, c, d, b'-', m, n, b'-', o, p, b'T', h, i, b':', j, k, b':', s, t, b'.', u, v, w, b'Z',
+        ]
+    }
+}
+
 impl fmt::Display for Timestamp {
     /// RFC 3339 in UTC with three fractional digits, which Cedar's `datetime()` also reads.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let time = DateTime::<Utc>::from_timestamp_millis(self.0);
-        let Some(time) = time.map(|time| time.naive_utc()) else {
-            return write!(f, "{}ms", self.0);
-        };
-        let mut text = *b"0000-00-00T00:00:00.000Z";
-        let parts = [
-            (0, 4, time.year().unsigned_abs()),
-            (5, 2, time.month()),
-            (8, 2, time.day()),
-            (11, 2, time.hour()),
-            (14, 2, time.minute()),
-            (17, 2, time.second()),
-            (20, 3, time.and_utc().timestamp_subsec_millis()),
-        ];
-        for (start, width, mut number) in parts {
-            for digit in text.iter_mut().skip(start).take(width).rev() {
-                *digit = b'0' + (number % 10) as u8;
-                number /= 10;
-            }
-        }
-        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
+        f.write_str(std::str::from_utf8(&self.text()).unwrap_or_default())
     }
 }
 
@@ -98,6 +107,16 @@ mod tests {
         assert_eq!(time.to_string(), "2026-03-10T10:00:00.000Z");
         assert_eq!(time.to_string().parse::<Timestamp>().unwrap(), time);
         assert!("10 March".parse::<Timestamp>().is_err());
+    }
+
+    #[test]
+    fn every_day_of_ten_thousand_years_is_written_as_chrono_writes_it() {
+        for day in 0..=(MAX_MS - MIN_MS) / 86_400_000 {
+            let millis = MIN_MS + day * 86_400_000 + day * 7_919 % 86_400_000;
+            let expected = DateTime::from_timestamp_millis(millis).unwrap();
+            let expected = expected.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
+            assert_eq!(Timestamp(millis).to_string(), expected);
+        }
     }
 
     #[test]

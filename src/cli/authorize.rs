@@ -64,7 +64,7 @@ pub(super) fn run(command: &Decide, args: &Args, output: Output) -> Done {
     let outcome = pdp.authorize(&request)?;
     if output.is_json() {
         let id = Uuid::now_v7().to_string();
-        let answer = serde_json::to_value(WireAnswer::new(&request, &outcome, Some(&id)));
+        let answer = WireAnswer::new(&request, &outcome, Some(&id)).to_json();
         output.value(&answer.map_err(|error| Failure::CouldNotRun(error.to_string()))?);
     } else {
         output.text(&human(&outcome));

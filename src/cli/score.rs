@@ -113,7 +113,7 @@ impl Asked {
         request.authentication.clone_from(&self.authentication);
         let outcome = pdp.authorize(&request)?;
         let id = Uuid::now_v7().to_string();
-        let answer = serde_json::to_value(WireAnswer::new(&request, &outcome, Some(&id)));
+        let answer = WireAnswer::new(&request, &outcome, Some(&id)).to_json();
         answer.map_err(|error| Failure::CouldNotRun(error.to_string()))
     }
 

@@ -1,5 +1,6 @@
 //! One decision: ancestors, lookup, conditions, answer.
 
+use super::ancestors::Ancestors;
 use super::arena::Arena;
 use super::compile::CompiledPolicies;
 use super::interpret::{Closures, Interpreter};
@@ -40,6 +41,7 @@ pub(crate) enum EvaluateError {
 pub(crate) struct Scratch {
     arena: Arena,
     closures: Closures,
+    lately: Ancestors,
     found: Vec<Row>,
     guarded: Vec<Reached>,
     permits: Vec<PolicyIndex>,
@@ -101,9 +103,15 @@ pub(crate) fn evaluate<'s>(
         errors,
         ..
     } = scratch;
-    permits.sort_unstable();
-    forbids.sort_unstable();
-    errors.sort_unstable_by_key(|(policy, _)| *policy);
+    if permits.len() > 1 {
+        permits.sort_unstable();
+    }
+    if forbids.len() > 1 {
+        forbids.sort_unstable();
+    }
+    if errors.len() > 1 {
+        errors.sort_unstable_by_key(|(policy, _)| *policy);
+    }
     Ok(Evaluation {
         permits,
         forbids,
@@ -121,21 +129,25 @@ fn run(
     let Scratch {
         arena,
         closures,
+        lately,
         found,
         guarded,
         permits,
         forbids,
         errors,
     } = scratch;
+    lately.bind(world.version);
     let mut meter = Meter { left: budget.0 };
     let request = world.request;
     let principal = closures
         .principal
-        .fill(&world, &mut meter, request.principal)?;
-    let action = closures.action.fill(&world, &mut meter, request.action)?;
+        .fill(&world, &mut meter, request.principal, lately)?;
+    let action = closures
+        .action
+        .fill(&world, &mut meter, request.action, lately)?;
     let resource = closures
         .resource
-        .fill(&world, &mut meter, request.resource)?;
+        .fill(&world, &mut meter, request.resource, lately)?;
     Lookup {
         index: &policies.index,
         world: &world,

@@ -1,6 +1,7 @@
 //! A request in numbers, ready to be evaluated.
 
-use crate::entities::{EntityVersion, Locals, RawValue, Record, RequestSymbols, Sym, Symbols, Uid};
+use crate::base::entity_ref::EntityKey;
+use crate::entities::{EntityVersion, Locals, RawValue, Record, RequestSymbols, Sym, Symbols, Uid, Value};
 
 /// Principal, action, resource and context, bound to one version. Made once and used again: binding the
 /// next request reuses the buffers of the last.
@@ -21,24 +22,37 @@ impl EngineRequest {
         Self::default()
     }
 
-    /// Looks up who asks for what, each as type and id, and starts with an empty context.
-    pub(crate) fn bind(
+    /// Looks up who asks for what, and starts with an empty context.
+    #[cfg(test)]
+    pub(crate) fn bind<'k>(
         &mut self,
         version: &EntityVersion,
-        principal: (&str, &str),
-        action: (&str, &str),
-        resource: (&str, &str),
+        principal: impl Into<EntityKey<'k>>,
+        action: impl Into<EntityKey<'k>>,
+        resource: impl Into<EntityKey<'k>>,
+    ) {
+        let keys = [principal.into(), action.into(), resource.into()];
+        self.begin(version, keys.map(|key| (key, version.find(key))));
+    }
+
+    /// Starts with principal, action and resource, each with its number if the store knows it, and an empty
+    /// context.
+    pub(crate) fn begin(
+        &mut self,
+        version: &EntityVersion,
+        [principal, action, resource]: [(EntityKey<'_>, Option<Uid>); 3],
     ) {
         self.locals.clear();
         self.context.clear();
         self.bound = version.identity();
-        let mut symbols = RequestSymbols {
-            version,
-            locals: &mut self.locals,
+        let locals = &mut self.locals;
+        let mut number = |(key, known): (EntityKey<'_>, Option<Uid>)| match known {
+            Some(known) => known,
+            None => locals.unknown(version, key),
         };
-        self.principal = symbols.entity(principal.0, principal.1);
-        self.action = symbols.entity(action.0, action.1);
-        self.resource = symbols.entity(resource.0, resource.1);
+        self.principal = number(principal);
+        self.action = number(action);
+        self.resource = number(resource);
     }
 
     /// Adds one attribute to the context, which is in order once [`Record::settle`] was called.
@@ -52,16 +66,29 @@ impl EngineRequest {
         self.context.push(name, value);
     }
 
+    /// The value that a text of this request stands for.
+    pub(crate) fn value(&mut self, version: &EntityVersion, value: RawValue) -> Value {
+        value.into_value(&mut RequestSymbols {
+            version,
+            locals: &mut self.locals,
+        })
+    }
+
+    /// The type of an id, stored or not.
+    #[inline]
+    pub(crate) fn type_of(&self, version: &EntityVersion, uid: Uid) -> Sym {
+        if uid.is_local() {
+            self.locals.type_of(uid)
+        } else {
+            version.type_of(uid)
+        }
+    }
+
     /// Sets one attribute of the context.
     #[cfg(test)]
     pub(crate) fn set_context(&mut self, version: &EntityVersion, name: &str, value: RawValue) {
         self.add_context(version, name, value);
         self.context.settle();
-    }
-
-    /// The number of a name.
-    pub(crate) fn name(&mut self, version: &EntityVersion, name: &str) -> Sym {
-        self.locals.name(version, name)
     }
 
     /// The names and ids of this request, for making an overlay that belongs to it.

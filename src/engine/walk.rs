@@ -1,8 +1,10 @@
 //! Who is above whom: walks up the hierarchy at decision time.
 //!
-//! The closure of the hierarchy is kept nowhere. The ancestors of principal, action and resource are
-//! listed once per request; any other membership is a walk of its own that stops at its target.
+//! The ancestors of principal, action and resource are listed once per request. Entities that have the same
+//! parents have the same ancestors, so what was listed lately is kept by parents ([`super::ancestors`]). Any other
+//! membership is a walk of its own that stops at its target.
 
+use super::ancestors::Ancestors;
 use super::ops::{Fault, Meter};
 use super::request::EngineRequest;
 use crate::entities::{EntityRef, EntityVersion, Marks, Overlay, Sym, Uid};
@@ -30,11 +32,7 @@ impl<'a> World<'a> {
     /// The type of an id, stored or not.
     #[inline]
     pub(crate) fn type_of(&self, uid: Uid) -> Sym {
-        if uid.is_local() {
-            self.request.locals.type_of(uid)
-        } else {
-            self.version.type_of(uid)
-        }
+        self.request.type_of(self.version, uid)
     }
 
     /// The number of a text computed at run time, as a tag key.
@@ -45,7 +43,7 @@ impl<'a> World<'a> {
     }
 }
 
-/// Up to this many ids a list is searched; beyond, marks are looked at.
+/// Up to this many ids a list is searched; beyond, it is searched by halves, and while it grows marks are looked at.
 const LISTED: usize = 24;
 
 /// An entity and what is above it, nearest first; its buffers are reused.
@@ -54,10 +52,12 @@ pub(crate) struct Closure {
     list: Vec<Uid>,
     /// One bit of every id listed: most ids that are not listed are told apart by it alone.
     bits: u64,
+    /// The ids in order, where the list is long and complete.
+    sorted: Vec<Uid>,
     marks: Marks,
 }
 
-const fn bit(uid: Uid) -> u64 {
+pub(super) const fn bit(uid: Uid) -> u64 {
     1 << (uid.raw() & 63)
 }
 
@@ -83,16 +83,19 @@ impl Closure {
     fn lists(&self, uid: Uid) -> bool {
         if self.list.len() <= LISTED {
             self.list.contains(&uid)
-        } else {
+        } else if self.sorted.is_empty() {
             self.marks.has(uid)
+        } else {
+            self.sorted.binary_search(&uid).is_ok() || self.list.first() == Some(&uid)
         }
     }
 
     fn begin(&mut self, start: Uid) {
-        if self.list.len() > LISTED {
+        if self.list.len() > LISTED && self.sorted.is_empty() {
             let marks = &mut self.marks;
             self.list.iter().for_each(|uid| marks.unset(*uid));
         }
+        self.sorted.clear();
         self.list.clear();
         self.list.push(start);
         self.bits = bit(start);
@@ -119,27 +122,54 @@ impl Closure {
         world: &World<'a>,
         meter: &mut Meter,
         start: Uid,
+        lately: &mut Ancestors,
     ) -> Result<Option<EntityRef<'a>>, Fault> {
         self.begin(start);
         let entity = world.entity(start);
-        if let Some(entity) = entity {
-            for parent in entity.parents() {
+        let parents = entity.map_or(&[][..], |entity| entity.parents());
+        if parents.is_empty() {
+            return Ok(entity);
+        }
+        if world.overlay.is_some() {
+            self.walk(world, meter, parents)?;
+        } else if let Some(known) = lately.find(parents) {
+            meter.spend(known.steps)?;
+            self.list.extend_from_slice(&known.list);
+            self.bits |= known.bits;
+            if self.list.len() > LISTED {
+                self.sorted.extend_from_slice(&known.sorted);
+            }
+        } else {
+            let before = meter.left;
+            self.walk(world, meter, parents)?;
+            let above = self.list.get(1..).unwrap_or_default();
+            lately.keep(parents, above, before - meter.left);
+        }
+        Ok(entity)
+    }
+
+    fn walk(
+        &mut self,
+        world: &World<'_>,
+        meter: &mut Meter,
+        parents: &[Uid],
+    ) -> Result<(), Fault> {
+        for parent in parents {
+            meter.spend(1)?;
+            self.add(*parent);
+        }
+        let mut at = 1;
+        while let Some(next) = self.list.get(at).copied() {
+            at += 1;
+            for parent in world
+                .entity(next)
+                .map_or(&[][..], |entity| entity.parents())
+            {
                 meter.spend(1)?;
                 self.add(*parent);
             }
-            let mut at = 1;
-            while let Some(next) = self.list.get(at).copied() {
-                at += 1;
-                for parent in world
-                    .entity(next)
-                    .map_or(&[][..], |entity| entity.parents())
-                {
-                    meter.spend(1)?;
-                    self.add(*parent);
-                }
-            }
         }
-        Ok(entity)
+        Ok(())
     }
 
     /// Walks up from `start` until `is` accepts something.

@@ -184,7 +184,7 @@ impl NewEntity {
         let entity = entity.ok_or(unknown)?;
         let mut fields = Vec::with_capacity(attrs.len());
         let take = |name: &str, value| fields.push((name.into(), value));
-        let read = typed.members(attrs, entity.attrs(), &[], take);
+        let read = typed.members(attrs, entity.attrs(), take);
         read.map_err(value)?;
         let tags = match &entity.tags {
             None if tags.is_empty() => Vec::new(),

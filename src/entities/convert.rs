@@ -29,7 +29,7 @@ impl Symbols for RequestSymbols<'_> {
     }
 
     fn entity(&mut self, ty: &str, id: &str) -> Uid {
-        self.locals.entity(self.version, ty, id)
+        self.locals.entity(self.version, (ty, id).into())
     }
 }
 

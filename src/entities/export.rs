@@ -36,7 +36,7 @@ impl Exporter<'_> {
     /// The number of one of Cedar's entity ids, if the store knows it.
     pub(crate) fn find(&self, uid: &EntityUid) -> Option<Uid> {
         self.version
-            .find(&uid.type_name().to_string(), uid.id().unescaped())
+            .find((&*uid.type_name().to_string(), uid.id().unescaped()))
     }
 
     /// The stored entity of this id.

@@ -185,13 +185,22 @@ const fn split(hash: u64) -> (usize, usize) {
 }
 
 impl SharedTable {
-    /// The number filed under `hash` that `is` accepts, which is the one of `key`.
+    /// The number filed under `hash` that `is` accepts, which is the one of `key`; the key is asked for only where
+    /// hashes collide.
     #[inline]
-    pub(crate) fn find(&self, hash: u64, key: Key<'_>, is: impl FnMut(u32) -> bool) -> Option<u32> {
+    pub(crate) fn find<'k>(
+        &self,
+        hash: u64,
+        key: impl FnOnce() -> Option<Key<'k>>,
+        is: impl FnMut(u32) -> bool,
+    ) -> Option<u32> {
         let (root, shelf) = split(hash);
         let table = self.root.get(root)?.as_ref()?.get(shelf)?.as_ref()?;
         match table.find(hash, is) {
-            None if table.is_crowded() => self.rest.get(&(key.0, key.1.into())).copied(),
+            None if table.is_crowded() => {
+                let key = key()?;
+                self.rest.get(&(key.0, key.1.into())).copied()
+            }
             found => found,
         }
     }
@@ -286,7 +295,8 @@ mod tests {
             table.insert(7, (Sym::NONE, text), n);
         }
         for (n, text) in (0..).zip(&texts) {
-            let find = |table: &SharedTable| table.find(7, (Sym::NONE, text), |at| at == n);
+            let key = || Some((Sym::NONE, text.as_str()));
+            let find = |table: &SharedTable| table.find(7, key, |at| at == n);
             assert_eq!(find(&table), Some(n));
             if n % 2 == 0 {
                 table.remove(7, (Sym::NONE, text), n);

@@ -685,7 +685,7 @@ mod tests {
         let store = EntityStore::new();
         read(&files, 100).unwrap().store(&store).unwrap();
         let version = store.version();
-        let uid = |id: &str| version.find("G", id).unwrap();
+        let uid = |id: &str| version.find(("G", id)).unwrap();
         assert!(
             version
                 .above(uid("1"), &crate::base::meter::Meter::new(u64::MAX))

@@ -6,6 +6,7 @@
 
 use super::symbol::{Sym, Uid};
 use super::version::EntityVersion;
+use crate::base::entity_ref::EntityKey;
 use cedar_policy::pst::SmolStr;
 use std::collections::HashMap;
 
@@ -56,12 +57,18 @@ impl Locals {
     }
 
     /// The number of an entity id: the store's, or one of this request.
-    pub(crate) fn entity(&mut self, version: &EntityVersion, ty: &str, id: &str) -> Uid {
-        let ty = self.name(version, ty);
-        if let Some(known) = version
-            .find_in_type(ty, id)
-            .or_else(|| self.find_entity(ty, id))
-        {
+    pub(crate) fn entity(&mut self, version: &EntityVersion, entity: EntityKey<'_>) -> Uid {
+        match version.find(entity) {
+            Some(known) => known,
+            None => self.unknown(version, entity),
+        }
+    }
+
+    /// The number of an entity id that the store does not know.
+    pub(crate) fn unknown(&mut self, version: &EntityVersion, entity: EntityKey<'_>) -> Uid {
+        let ty = self.name(version, entity.type_name);
+        let id = entity.id;
+        if let Some(known) = self.find_entity(ty, id) {
             return known;
         }
         let at = number(self.ids.len());

@@ -27,7 +27,7 @@ impl Names {
         let is = |at| self.texts.get(at).is_some_and(|t| t == text);
         let found = self
             .index
-            .find(hash::text(seed, text), (Sym::NONE, text), is);
+            .find(hash::text(seed, text), || Some((Sym::NONE, text)), is);
         found.map(Sym::stored)
     }
 

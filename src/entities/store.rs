@@ -13,9 +13,10 @@
 use super::batch::{Batch, BatchError, Change, StoreLimits};
 use super::convert::{Symbols, resolve_fields};
 use super::idset::IdSet;
-use super::symbol::{MAX_INDEX, Sym, Uid, hash_uid};
+use super::symbol::{MAX_INDEX, Sym, Uid};
 use super::version::{EntityVersion, Members, Parents, Slot};
 use super::{Fields, Record, Value};
+use crate::base::entity_ref::EntityKey;
 use crate::base::hash;
 use crate::base::hash::Keyed;
 use crate::base::lock::lock;
@@ -207,10 +208,11 @@ impl Symbols for Edit<'_> {
     }
 
     fn entity(&mut self, ty: &str, id: &str) -> Uid {
-        let ty = Symbols::name(self, ty);
-        if let Some(known) = self.version.find_in_type(ty, id) {
+        let key = EntityKey::from((ty, id));
+        if let Some(known) = self.version.find(key) {
             return known;
         }
+        let ty = Symbols::name(self, ty);
         let reused = self
             .writer
             .free
@@ -232,8 +234,7 @@ impl Symbols for Edit<'_> {
             ty,
             ..Slot::default()
         };
-        let hash = hash_uid(self.version.seed, ty, id);
-        self.version.ids.insert(hash, (ty, id), at);
+        self.version.ids.insert(key.hash, (ty, id), at);
         self.use_name(ty, 1);
         self.unused.push(Uid::stored(at));
         Uid::stored(at)
@@ -325,7 +326,7 @@ impl<'w> Edit<'w> {
                 }
             }
             Change::Delete((ty, id)) => {
-                if let Some(uid) = self.version.find(ty, id) {
+                if let Some(uid) = self.version.find((ty.as_str(), id.as_str())) {
                     self.delete(uid);
                 }
             }
@@ -533,10 +534,11 @@ impl<'w> Edit<'w> {
             let slot = self.slot(uid);
             if slot.uses == 0 && slot.ty != Sym::NONE {
                 let gone = std::mem::take(slot);
-                let hash = hash_uid(seed, gone.ty, &gone.text);
-                self.version
-                    .ids
-                    .remove(hash, (gone.ty, &gone.text), uid.index());
+                // INVARIANT: an id uses the name of its type until it is freed.
+                let ty = self.version.names.text(gone.ty).unwrap_or_default();
+                let hash = hash::entity(ty, &gone.text);
+                let key = (gone.ty, gone.text.as_str());
+                self.version.ids.remove(hash, key, uid.index());
                 self.writer.free.push(uid.index());
                 self.use_name(gone.ty, -1);
             }
@@ -652,12 +654,12 @@ mod tests {
             let attrs = json!({ format!("x{round}"): 1 });
             let version = store.apply(&upsert("a", attrs)).unwrap();
             assert_eq!(version.find_name("x0"), Some(name));
-            assert!(version.find("T", "named").is_some());
+            assert!(version.find(("T", "named")).is_some());
         }
         drop(pins);
         let version = store.apply(&upsert("a", json!({"other": 1}))).unwrap();
         assert_eq!(
-            (version.find_name("x0"), version.find("T", "named")),
+            (version.find_name("x0"), version.find(("T", "named"))),
             (None, None)
         );
         assert_eq!(version.names.len(), 2);

@@ -3,8 +3,6 @@
 //! A number with the top bit set belongs to one request ([`super::Locals`]) and means nothing outside it;
 //! every other number belongs to the store that gave it out.
 
-use crate::base::hash;
-
 const LOCAL: u32 = 1 << 31;
 
 /// An interned name: an attribute, a tag key or an entity type.
@@ -77,12 +75,3 @@ impl Default for Uid {
 
 /// Largest index a store may give out: one bit is the request's, and the last index is `NONE`.
 pub(crate) const MAX_INDEX: u32 = LOCAL - 2;
-
-/// The hash of an entity id whose type is already a number.
-#[inline]
-pub(crate) fn hash_uid(seed: u64, ty: Sym, id: &str) -> u64 {
-    hash::text(
-        seed ^ (u64::from(ty.0).wrapping_add(1)).wrapping_mul(0x9e37_79b9_7f4a_7c15),
-        id,
-    )
-}

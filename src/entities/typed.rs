@@ -45,19 +45,25 @@ impl<'a> Typed<'a> {
         self.read(json, ty, VALUE_DEPTH)
     }
 
-    /// Calls `take` for every member of a record of the declared members, of which some may be
-    /// `supplied` from elsewhere.
+    /// Calls `take` for every member of a record of the declared members.
     pub(crate) fn members<'j>(
         &self,
         object: &'j Object,
         declared: &BTreeMap<String, Member>,
-        supplied: &[&str],
         mut take: impl FnMut(&'j str, RawValue),
     ) -> Result<(), ValueError> {
         if object.values().any(has_unknown) {
             return Err(ValueError::Escape("__extn"));
         }
-        self.read_members(object, declared, supplied, VALUE_DEPTH, &mut take)
+        self.read_members(object, declared, VALUE_DEPTH, &mut take)
+    }
+
+    /// A value of the declared type as a member of a context, which is one level itself.
+    pub(crate) fn member(&self, json: &Json, ty: &Type) -> Result<RawValue, ValueError> {
+        if has_unknown(json) {
+            return Err(ValueError::Escape("__extn"));
+        }
+        self.read(json, ty, VALUE_DEPTH - 1)
     }
 
     /// Whether the type is declared and, where it lists its ids, lists this one.
@@ -72,13 +78,11 @@ impl<'a> Typed<'a> {
         &self,
         object: &'j Object,
         declared: &BTreeMap<String, Member>,
-        supplied: &[&str],
         depth: usize,
         take: &mut impl FnMut(&'j str, RawValue),
     ) -> Result<(), ValueError> {
         let inner = depth.checked_sub(1).ok_or(ValueError::TooDeep)?;
-        let supplied = supplied.iter().filter_map(|name| declared.get(*name));
-        let mut required = supplied.filter(|member| member.required).count();
+        let mut required = 0;
         for (name, json) in object {
             let member = declared.get(name).ok_or(ValueError::Unexpected)?;
             required += usize::from(member.required);
@@ -131,7 +135,7 @@ impl<'a> Typed<'a> {
                 Json::Object(object) => {
                     let mut fields: Vec<(SmolStr, RawValue)> = Vec::with_capacity(object.len());
                     let mut take = |name: &str, value| fields.push((name.into(), value));
-                    self.read_members(object, members, &[], depth, &mut take)?;
+                    self.read_members(object, members, depth, &mut take)?;
                     Ok(RawValue::Record(fields))
                 }
                 _ => Err(ValueError::Expected("a record")),

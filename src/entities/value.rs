@@ -77,6 +77,12 @@ impl Record {
         Self { fields }
     }
 
+    /// A record of fields that are sorted by name, each once.
+    pub(crate) fn sorted(fields: Vec<(Sym, Value)>) -> Self {
+        debug_assert!(fields.is_sorted_by(|(a, _), (b, _)| a < b));
+        Self { fields }
+    }
+
     /// The fields, sorted by name.
     pub(crate) fn fields(&self) -> &Fields {
         &self.fields
@@ -87,10 +93,10 @@ impl Record {
         self.fields.push((name, value));
     }
 
-    /// Orders what was pushed.
+    /// Orders what was pushed, each name once.
     pub(crate) fn settle(&mut self) {
         if !self.fields.is_sorted_by(|(a, _), (b, _)| a < b) {
-            *self = Self::new(std::mem::take(&mut self.fields));
+            self.fields.sort_unstable_by_key(|(name, _)| *name);
         }
     }
 

@@ -7,8 +7,9 @@ use super::idset::IdSet;
 use super::index::SharedTable;
 use super::names::Names;
 use super::pages::PageVec;
-use super::symbol::{Sym, Uid, hash_uid};
+use super::symbol::{Sym, Uid};
 use super::value::Fields;
+use crate::base::entity_ref::EntityKey;
 use crate::base::meter::Meter;
 use cedar_policy::pst::SmolStr;
 use smallvec::SmallVec;
@@ -140,23 +141,20 @@ impl EntityVersion {
     }
 
     /// The number of an entity id, if the store knows it; the entity itself need not be stored.
-    pub(crate) fn find(&self, ty: &str, id: &str) -> Option<Uid> {
-        self.find_in_type(self.find_name(ty)?, id)
-    }
-
     #[inline]
-    pub(crate) fn find_in_type(&self, ty: Sym, id: &str) -> Option<Uid> {
-        if ty.is_local() {
-            return None;
-        }
+    pub(crate) fn find<'k>(&self, entity: impl Into<EntityKey<'k>>) -> Option<Uid> {
+        let EntityKey {
+            type_name,
+            id,
+            hash,
+        } = entity.into();
         let is = |at| {
-            self.slots
-                .get(at)
-                .is_some_and(|slot: &Slot| slot.ty == ty && slot.text == id)
+            self.slots.get(at).is_some_and(|slot: &Slot| {
+                slot.text == id && self.names.text(slot.ty) == Some(type_name)
+            })
         };
-        self.ids
-            .find(hash_uid(self.seed, ty, id), (ty, id), is)
-            .map(Uid::stored)
+        let key = || Some((self.find_name(type_name)?, id));
+        self.ids.find(hash, key, is).map(Uid::stored)
     }
 
     /// Type and id of an entity id of the store.

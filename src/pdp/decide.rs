@@ -30,7 +30,7 @@ pub(crate) fn decide(evaluation: Evaluation<'_>) -> Verdict {
     let by_policies = policies(&evaluation);
     let now = evaluation.now;
     let (found, would_be) = match by_policies {
-        Err(cause) => (Ruling::deny(cause), None),
+        Err(cause) => (Ruling::by(cause), None),
         Ok(()) => match evaluation
             .trust
             .map_or(Enforcement::Off, |trust| trust.mode)
@@ -50,7 +50,7 @@ pub(crate) fn decide(evaluation: Evaluation<'_>) -> Verdict {
         trust::outcome(&evaluation, trust, found.cause, stands, would_be.as_ref())
     });
     let determining = match found.cause {
-        Cause::Permitted => found.permits,
+        Cause::Permitted => found.permits.unwrap_or(evaluation.determining),
         Cause::Forbidden => evaluation.determining,
         _ => PolicyIndices::new(),
     };
@@ -69,8 +69,8 @@ pub(crate) fn decide(evaluation: Evaluation<'_>) -> Verdict {
 #[derive(Debug)]
 struct Ruling {
     cause: Cause,
-    /// The satisfied permits whose requirements are met, by place.
-    permits: PolicyIndices,
+    /// The satisfied permits whose requirements are met, by place; `None` for all of them.
+    permits: Option<PolicyIndices>,
     /// The satisfied permits that did not make an Allow.
     unmet: PolicyIndices,
     /// What would mend it, where that was looked for.
@@ -78,10 +78,11 @@ struct Ruling {
 }
 
 impl Ruling {
-    fn deny(cause: Cause) -> Self {
+    /// By the policies or the trust of the request alone.
+    fn by(cause: Cause) -> Self {
         Self {
             cause,
-            permits: PolicyIndices::new(),
+            permits: None,
             unmet: PolicyIndices::new(),
             step_up: None,
         }
@@ -116,7 +117,12 @@ fn permitted(evaluation: &Evaluation<'_>, floors: Floors) -> Ruling {
     let info = |policy: &PolicyIndex| snapshot.policy(policy.index());
     let all = evaluation.determining.iter().copied();
     if floors.knocked_out {
-        return Ruling::deny(Cause::KnockedOut);
+        return Ruling::by(Cause::KnockedOut);
+    }
+    let mut indices = evaluation.determining.iter();
+    let plain = !indices.any(|policy| snapshot.is_meaningful(policy.index()));
+    if plain && !floors.unmet() && !trust::unhandled(evaluation, &floors) {
+        return Ruling::by(Cause::Permitted);
     }
     let met = |policy: PolicyInfo<'_>| trust::meets(evaluation, policy.meaning);
     let permits: PolicyIndices = all.clone().filter(|at| info(at).is_some_and(met)).collect();
@@ -124,7 +130,7 @@ fn permitted(evaluation: &Evaluation<'_>, floors: Floors) -> Ruling {
         let step_up = trust::step_up(evaluation, &floors);
         return Ruling {
             cause: trust::cause(step_up.as_ref()),
-            permits: PolicyIndices::new(),
+            permits: None,
             unmet: all.collect(),
             step_up,
         };
@@ -133,14 +139,14 @@ fn permitted(evaluation: &Evaluation<'_>, floors: Floors) -> Ruling {
     if !unhandled.is_empty() || trust::unhandled(evaluation, &floors) {
         return Ruling {
             cause: Cause::UnsupportedObligation,
-            permits: PolicyIndices::new(),
+            permits: None,
             unmet: unhandled,
             step_up: None,
         };
     }
     Ruling {
         cause: Cause::Permitted,
-        permits,
+        permits: Some(permits),
         unmet: PolicyIndices::new(),
         step_up: None,
     }

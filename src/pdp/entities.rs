@@ -237,7 +237,7 @@ impl Pdp {
     pub fn entity(&self, entity: &EntityRef) -> Option<(Value, EntityOrigin)> {
         let state = self.inner.state.load();
         let version = state.store().version();
-        shown(version, version.find(entity.type_name(), entity.id())?)
+        shown(version, version.find(entity)?)
     }
 
     /// Stored entities of a type in the order of their ids, those after the id `after`; at most `limit`
@@ -358,7 +358,7 @@ impl Inner {
                 sequence,
                 entities: entities
                     .map(|((ty, id), _)| {
-                        let uid = version.find(&ty, &id);
+                        let uid = version.find((&*ty, &*id));
                         let json = uid.and_then(|uid| shown(version, uid));
                         (ty, id, json.map(|(json, _)| json.to_string()))
                     })
@@ -434,7 +434,7 @@ impl Condition {
     fn check(&self, now: &State) -> Result<(), EntityWriteError> {
         let stored = |entity: &EntityRef| {
             let version = now.store().version();
-            shown(version, version.find(entity.type_name(), entity.id())?)
+            shown(version, version.find(entity)?)
         };
         let holds = match self {
             Self::None => true,
@@ -534,7 +534,7 @@ impl Checked<'_> {
         if let Some((at, members)) = self.made.get(name) {
             return Some((Some(*at), members.clone()));
         }
-        let uid = self.version.find(&name.0, &name.1)?;
+        let uid = self.version.find((&*name.0, &*name.1))?;
         match shown(self.version, uid)?.0 {
             Value::Object(members) => Some((None, members)),
             _ => None,
@@ -551,7 +551,7 @@ impl Checked<'_> {
         }
         self.may_write(ty, id)?;
         let name = (ty.to_owned(), id.to_owned());
-        let known = self.version.find(ty, id);
+        let known = self.version.find((ty, id));
         let stored = || known.is_some_and(|uid| self.version.entity(uid).is_some());
         if !self.touched.get(&name).copied().unwrap_or_else(stored) {
             return Ok(());
@@ -577,7 +577,7 @@ impl Checked<'_> {
             let message = format!("{} is an action; those are the schema's", name());
             return Err(Wrong("action_entity", String::new(), message));
         }
-        let known = self.version.find(ty, id);
+        let known = self.version.find((ty, id));
         let of_a_file = known.is_some_and(|uid| {
             self.version.entity(uid).is_some() && !self.version.written.contains(uid)
         });

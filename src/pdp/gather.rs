@@ -114,8 +114,7 @@ pub(crate) fn gather(
     let request = enriched.request;
     let signals = request.signals();
     let version = enriched.state.store().version();
-    let principal = request.principal();
-    let principal = version.find(principal.type_name(), principal.id());
+    let [principal, _, _] = enriched.known;
     let token = request.authentication();
     place.vouched = principal.is_some() || token.is_some();
     let revoked = token.and_then(|token| revoked(token, &standing, request));

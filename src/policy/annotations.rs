@@ -86,6 +86,11 @@ pub(crate) struct Meaning {
 }
 
 impl Meaning {
+    /// Whether the annotations mean nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Whether the permit requires anything of trust or authentication.
     pub(crate) fn requires(&self) -> bool {
         self.requires_trust.is_some() || self.requires_level.is_some()

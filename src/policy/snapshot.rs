@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use super::annotations::{OnError, Vocabulary};
 use super::cedar;
 use super::load::{self, Against, Ids};
+use super::plan::{ActionPlan, Plan};
 use super::table::{PolicyInfo, Table};
 use super::unit::Source;
 use super::{AUTH_TYPE, TRUST_TYPE};
@@ -17,7 +18,7 @@ use crate::base::fault::Location;
 use crate::base::fault::{Fault, Faults};
 use crate::base::hex::hex;
 use crate::engine::CompiledPolicies;
-use crate::entities::EntityStore;
+use crate::entities::{EntityStore, Uid};
 use crate::schema;
 use crate::schema::SchemaSet;
 use crate::source::{Kind, SourceFile};
@@ -111,6 +112,7 @@ pub struct Snapshot {
     settings: Settings,
     revision: Revision,
     trust: Option<Arc<Trust>>,
+    plan: Plan,
     set: OnceLock<PolicySet>,
 }
 
@@ -218,8 +220,15 @@ impl Snapshot {
             let beyond = table.out_of_reach(trust.model().reach(Role::Plain));
             Faults::or(beyond, ())?;
         }
+        let plan = Plan::new(
+            schema.set().map(|schema| &schema.model),
+            &settings.inject,
+            &compiled.program.context_reads(),
+            store,
+        );
         let snapshot = Self {
             trust,
+            plan,
             forbids: table.forbids(),
             table,
             schema: schema.schema,
@@ -266,6 +275,12 @@ impl Snapshot {
         self.trust.as_ref()
     }
 
+    /// What is known of an action beforehand, by its number if the store knows it.
+    #[inline]
+    pub(crate) fn plan(&self, action: Option<Uid>) -> &ActionPlan {
+        self.plan.of(action)
+    }
+
     /// What validation found worth a look without being wrong.
     pub(crate) fn warnings(&self) -> impl Iterator<Item = &Fault> {
         self.table.units.iter().flat_map(|unit| &unit.warnings)
@@ -280,6 +295,12 @@ impl Snapshot {
     /// The policy at a place of the table, which is sorted by id.
     pub(crate) fn policy(&self, at: usize) -> Option<PolicyInfo<'_>> {
         self.table.policy(at)
+    }
+
+    /// Whether the annotations of the policy at a place of the table ask for anything.
+    #[inline]
+    pub(crate) fn is_meaningful(&self, at: usize) -> bool {
+        self.table.is_meaningful(at)
     }
 
     /// The place of a policy in the table.

@@ -53,6 +53,8 @@ pub(crate) struct Table {
     templates: Vec<At>,
     /// For each unit, where the templates are that its links name.
     linked: Vec<Box<[Option<At>]>>,
+    /// One bit for each policy in the order of ids: whether its annotations mean anything.
+    meaningful: Vec<u64>,
 }
 
 impl Table {
@@ -95,7 +97,23 @@ impl Table {
         });
         let linked: Vec<_> = linked.collect();
         table.linked = linked;
+        let mut meaningful = vec![0_u64; table.policies.len().div_ceil(64)];
+        for (place, word) in (0..).step_by(64).zip(&mut meaningful) {
+            for bit in 0..64 {
+                let policy = table.policy(place + bit);
+                let means = policy.is_some_and(|policy| !policy.meaning.is_empty());
+                *word |= u64::from(means) << bit;
+            }
+        }
+        table.meaningful = meaningful;
         table
+    }
+
+    /// Whether the annotations of the policy at a place mean anything.
+    #[inline]
+    pub(crate) fn is_meaningful(&self, place: usize) -> bool {
+        let word = self.meaningful.get(place / 64);
+        word.is_none_or(|word| word >> (place % 64) & 1 == 1)
     }
 
     fn duplicates(&self) -> Faults {

@@ -4,34 +4,21 @@
 //! every fault: nothing is refused here, and what is taken here is what would be taken there.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::de::{Error, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
-use serde_json::{Map, Value};
-
+use super::cursor::Cursor;
 use super::read::{MAX_REQUEST_ID, MAX_TOKEN, nobody};
-use super::{Body, Limits, Pending, Purpose, Request};
+use super::{Body, Context, ContextValue, Limits, Pending, Purpose, Request};
 use crate::base::caller::{Caller, Scope};
 use crate::base::entity_ref::EntityRef;
 use crate::base::json::{Strict, levels};
 
+/// Contexts of more members are left to the other reader, whose search for a name that is there twice does not
+/// grow with their number.
+const MOST_MEMBERS: usize = 64;
+
 /// Reads a body of the common kind.
 pub(super) fn read(body: &[u8], limits: &Limits, caller: &Caller) -> Option<Body> {
-    let text = std::str::from_utf8(body).ok()?;
-    let mut reader = serde_json::Deserializer::from_str(text);
-    let wire = Wire::deserialize(&mut reader).ok()?;
-    reader.end().ok()?;
-    let context = match wire.context {
-        Some(Strict(Value::Object(context))) => context,
-        Some(_) => return None,
-        None => Map::new(),
-    };
-    // The body is one level, the context the next.
-    let deepest = context.values().map(levels).max().unwrap_or(0);
-    if deepest + 2 > limits.json_depth {
-        return None;
-    }
+    let wire = Wire::read(std::str::from_utf8(body).ok()?, limits)?;
     let explain = wire.explain.unwrap_or(false);
     if explain && !caller.has(Scope::Explain) {
         return None;
@@ -42,7 +29,7 @@ pub(super) fn read(body: &[u8], limits: &Limits, caller: &Caller) -> Option<Body
         id => id.map(Cow::into_owned),
     };
     let (principal, token) = match (wire.principal, wire.token) {
-        (Some(principal), None) => (principal.0, None),
+        (Some(principal), None) => (principal, None),
         (None, Some(token)) if !token.is_empty() && token.len() <= MAX_TOKEN => {
             (nobody()?, Some(token.into_owned()))
         }
@@ -50,9 +37,9 @@ pub(super) fn read(body: &[u8], limits: &Limits, caller: &Caller) -> Option<Body
     };
     let request = Request {
         principal,
-        action: wire.action.0,
-        resource: wire.resource.0,
-        context,
+        action: wire.action?,
+        resource: wire.resource?,
+        context: wire.context.unwrap_or_default(),
         entities: Vec::new(),
         facts: None,
         authentication: None,
@@ -73,76 +60,91 @@ pub(super) fn read(body: &[u8], limits: &Limits, caller: &Caller) -> Option<Body
     })
 }
 
-/// Serde refuses unknown members and those that appear twice.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+/// The members of a common body; none of them may be there twice, and there is no other.
+#[derive(Default)]
 struct Wire<'a> {
-    #[serde(default, deserialize_with = "present")]
-    principal: Option<Name>,
-    #[serde(default, borrow, deserialize_with = "present")]
+    principal: Option<EntityRef>,
     token: Option<Cow<'a, str>>,
-    action: Name,
-    resource: Name,
-    #[serde(default, deserialize_with = "present")]
-    context: Option<Strict>,
-    #[serde(default, deserialize_with = "present")]
+    action: Option<EntityRef>,
+    resource: Option<EntityRef>,
+    context: Option<Context>,
     explain: Option<bool>,
-    #[serde(default, deserialize_with = "present")]
     at_least: Option<u64>,
-    #[serde(default, borrow, deserialize_with = "present")]
     request_id: Option<Cow<'a, str>>,
 }
 
-/// A member that is there; `null` is a value like any other.
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    reader: D,
-) -> Result<Option<T>, D::Error> {
-    T::deserialize(reader).map(Some)
-}
-
-struct Name(EntityRef);
-
-impl<'de> Deserialize<'de> for Name {
-    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
-        reader.deserialize_any(NameVisitor).map(Name)
+impl<'a> Wire<'a> {
+    fn read(body: &'a str, limits: &Limits) -> Option<Self> {
+        let mut wire = Self::default();
+        let mut cursor = Cursor::new(body);
+        cursor.object(|cursor, name| match name {
+            "principal" => once(&mut wire.principal, entity(cursor)?),
+            "action" => once(&mut wire.action, entity(cursor)?),
+            "resource" => once(&mut wire.resource, entity(cursor)?),
+            "context" => once(&mut wire.context, context(cursor, limits)?),
+            "token" => once(&mut wire.token, cursor.text()?),
+            "explain" => once(&mut wire.explain, cursor.boolean()?),
+            "atLeast" => once(&mut wire.at_least, cursor.long()?.try_into().ok()?),
+            "requestId" => once(&mut wire.request_id, cursor.text()?),
+            _ => None,
+        })?;
+        cursor.end()?;
+        Some(wire)
     }
 }
 
-struct NameVisitor;
-
-impl<'de> Visitor<'de> for NameVisitor {
-    type Value = EntityRef;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an entity")
+/// Sets what was not set before.
+fn once<T>(member: &mut Option<T>, value: T) -> Option<()> {
+    match member.replace(value) {
+        None => Some(()),
+        Some(_) => None,
     }
+}
 
-    fn visit_str<E: Error>(self, text: &str) -> Result<EntityRef, E> {
-        text.parse().map_err(E::custom)
+/// An entity as `"Type::\"id\""` or as `{"type", "id"}`.
+fn entity(cursor: &mut Cursor<'_>) -> Option<EntityRef> {
+    if cursor.peek()? == b'"' {
+        return cursor.text()?.parse().ok();
     }
+    let (mut ty, mut id) = (None, None);
+    cursor.object(|cursor, name| match name {
+        "type" => once(&mut ty, cursor.text()?),
+        "id" => once(&mut id, cursor.text()?),
+        _ => None,
+    })?;
+    EntityRef::of(&ty?, &id?).ok()
+}
 
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<EntityRef, A::Error> {
-        let (mut ty, mut id): (Option<Text<'de>>, Option<Text<'de>>) = (None, None);
-        while let Some(name) = members.next_key::<Text<'de>>()? {
-            let member = match &*name.0 {
-                "type" => &mut ty,
-                "id" => &mut id,
-                _ => return Err(A::Error::custom("unknown")),
-            };
-            if member.replace(members.next_value()?).is_some() {
-                return Err(A::Error::custom("twice"));
-            }
+fn context(cursor: &mut Cursor<'_>, limits: &Limits) -> Option<Context> {
+    let mut context = Context::begin();
+    // The body is one level, the context the next.
+    let deepest = limits.json_depth.checked_sub(2)?;
+    // One bit of each name: most names are told apart by it alone.
+    let mut seen = 0_u64;
+    cursor.object(|cursor, name| {
+        let last = name.as_bytes().last().copied().unwrap_or(0);
+        let bit = 1 << ((name.len() ^ usize::from(last)) & 63);
+        if seen & bit != 0 && context.contains(name) || context.len() == MOST_MEMBERS {
+            return None;
         }
-        let (Some(ty), Some(id)) = (ty, id) else {
-            return Err(A::Error::custom("missing"));
+        seen |= bit;
+        let value = match cursor.peek()? {
+            b'"' => ContextValue::Text(cursor.text()?.into()),
+            b't' | b'f' => ContextValue::Bool(cursor.boolean()?),
+            b'-' | b'0'..=b'9' => ContextValue::Long(cursor.long()?),
+            _ => {
+                let Strict(value) = cursor.value()?;
+                if levels(&value) > deepest {
+                    return None;
+                }
+                value.into()
+            }
         };
-        EntityRef::of(&ty.0, &id.0).map_err(A::Error::custom)
-    }
+        context.push(name, value);
+        Some(())
+    })?;
+    Some(context)
 }
-
-/// A text, borrowed where it holds no escape.
-#[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[cfg(test)]
 mod tests {

@@ -73,7 +73,7 @@ pub(super) fn from_value(
     };
     let action = reader.entity("action");
     let resource = reader.entity("resource");
-    let context = reader.object("context").unwrap_or_default();
+    let context = reader.object("context").unwrap_or_default().into();
     let client = reader.client();
     let entities = reader.entities(limits);
     let signals = reader.signals();

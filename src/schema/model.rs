@@ -89,7 +89,7 @@ impl EntityModel {
 pub(crate) struct Model {
     entities: HashMap<String, EntityModel>,
     /// By type, then by id.
-    actions: HashMap<String, HashMap<String, ActionModel>>,
+    actions: HashMap<String, HashMap<String, Arc<ActionModel>>>,
     oversized: Option<String>,
 }
 
@@ -118,13 +118,13 @@ impl Model {
         for name in commons {
             names.common(name, MAX_DEPTH);
         }
-        let mut actions: HashMap<String, HashMap<String, ActionModel>> = HashMap::default();
+        let mut actions: HashMap<String, HashMap<String, Arc<ActionModel>>> = HashMap::default();
         let mut entities = HashMap::default();
         let mut parents: HashMap<String, Vec<String>> = HashMap::default();
         for (namespace, body) in namespaces(fragments) {
             for (name, declared) in members(body, "actions") {
                 let of_type = actions.entry(qualify(namespace, "Action")).or_default();
-                of_type.insert(name.to_owned(), names.action(namespace, declared));
+                of_type.insert(name.to_owned(), Arc::new(names.action(namespace, declared)));
             }
             for (name, declared) in members(body, "entityTypes") {
                 let full = qualify(namespace, name);
@@ -173,7 +173,7 @@ impl Model {
     }
 
     /// The declared action of this type and id.
-    pub(crate) fn action(&self, ty: &str, id: &str) -> Option<&ActionModel> {
+    pub(crate) fn action(&self, ty: &str, id: &str) -> Option<&Arc<ActionModel>> {
         self.actions.get(ty)?.get(id)
     }
 
@@ -186,12 +186,17 @@ impl Model {
 }
 
 impl ActionModel {
+    /// The declared context members; none where the context is no record.
+    pub(crate) fn members(&self) -> &BTreeMap<String, Member> {
+        match self.context.resolved() {
+            Type::Record(members) => members,
+            _ => &NO_MEMBERS,
+        }
+    }
+
     /// Whether the action declares the context member with exactly this common type.
     pub(crate) fn injects(&self, member: &str, common: &str) -> bool {
-        let Type::Record(context) = self.context.resolved() else {
-            return false;
-        };
-        matches!(context.get(member), Some(Member { ty: Type::Common(name, _), .. }) if name == common)
+        matches!(self.members().get(member), Some(Member { ty: Type::Common(name, _), .. }) if name == common)
     }
 }
 

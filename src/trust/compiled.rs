@@ -200,7 +200,7 @@ impl Trust {
         if rules.peek().is_none() {
             return target;
         }
-        let uid = version.find(resource.type_name(), resource.id());
+        let uid = version.find(resource);
         let entity = uid.and_then(|uid| version.entity(uid));
         let attribute =
             |name: &Option<String>| field(entity?.attrs(), version.find_name(name.as_deref()?)?);
@@ -438,7 +438,7 @@ fn is_action(
 ) -> bool {
     actions.contains(action)
         || version
-            .find(action.type_name(), action.id())
+            .find(action)
             .is_some_and(|uid| within(version, uid, actions, meter))
 }
 

@@ -1,21 +1,20 @@
 //! A request by our own readers: checked against the schema and turned into the engine's numbers.
 //!
-//! What enters: an scored request. What leaves: its names, context and inline entities bound to the
+//! What enters: a scored request. What leaves: its names, context and inline entities bound to the
 //! state's version of the store. What is refused here is not refused yet: [`super::resolve`] asks Cedar,
 //! whose word and whose message count.
 
-use serde_json::{Map, Value};
-use smallvec::SmallVec;
+use serde_json::Value;
 
 use super::inline;
 use crate::base::caller::InlineRule;
 use crate::base::entity_ref::EntityRef;
 use crate::engine::EngineRequest;
-use crate::entities::{EntityVersion, Overlay, RawValue, Record, Typed, Value as EngineValue};
+use crate::entities::{EntityVersion, Overlay, RawValue, Record, Typed, Uid, Value as EngineValue};
 use crate::pdp::score::stage::{Scored, decimals};
-use crate::request::{Limits, Request};
-use crate::schema::{ActionModel, Model, Type};
-use crate::trust::model::Score;
+use crate::policy::{DeclaredType, InjectedMember, Kind};
+use crate::request::{Context, ContextValue, Limits};
+use crate::schema::Model;
 
 /// Our readers do not take it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,18 +31,15 @@ pub(super) fn read(
         return Err(Refused);
     }
     let version = state.store().version();
-    bind(request, version, bound);
+    bind(scored, bound);
+    let settings = state.snapshot().settings();
     let model = state.snapshot().schema_set().map(|schema| &schema.model);
-    let checked = model.filter(|_| !state.snapshot().settings().unvalidated_requests);
-    let action = checked
-        .map(|model| declared(model, scored.action, request))
-        .transpose()?;
-    match checked.zip(action) {
-        Some((model, action)) => typed_context(scored, model, action, version, bound)?,
+    match model.filter(|_| !settings.unvalidated_requests) {
+        Some(model) => declared_context(scored, model, bound)?,
         None => plain_context(&request.context, version, bound)?,
     }
     bound.context.settle();
-    inject(scored, version, bound);
+    inject(scored, bound);
     if request.entities.is_empty() && scored.facts.is_empty() {
         return Ok(None);
     }
@@ -60,109 +56,121 @@ pub(super) fn read(
     merge.overlay(given, bound.locals()).map(Some)
 }
 
-/// Looks up who asks for what.
-pub(super) fn bind(request: &Request, version: &EntityVersion, bound: &mut EngineRequest) {
-    fn name(entity: &EntityRef) -> (&str, &str) {
-        (entity.type_name(), entity.id())
-    }
-    bound.bind(
-        version,
-        name(request.principal()),
-        name(request.action()),
-        name(request.resource()),
-    );
+/// Binds who asks for what.
+pub(super) fn bind(scored: &Scored<'_>, bound: &mut EngineRequest) {
+    let [principal, action, resource] = scored.request.names();
+    let [known_principal, known_action, known_resource] = scored.known;
+    let names = [
+        (principal.into(), known_principal),
+        (action.into(), known_action),
+        (resource.into(), known_resource),
+    ];
+    bound.begin(scored.state.store().version(), names);
 }
 
-/// The declaration of the request's action, if principal and resource fit it.
-fn declared<'m>(
-    model: &Model,
-    action: Option<&'m ActionModel>,
-    request: &Request,
-) -> Result<&'m ActionModel, Refused> {
-    let action = action.filter(|action| action.known).ok_or(Refused)?;
-    let fits = |entity: &EntityRef, types: &[String]| {
-        types.iter().any(|ty| ty == entity.type_name())
-            && Typed::new(model).is_declared(entity.type_name(), entity.id())
-    };
-    if fits(request.principal(), &action.principals) && fits(request.resource(), &action.resources)
-    {
-        Ok(action)
-    } else {
-        Err(Refused)
-    }
-}
-
-fn typed_context(
+/// Reads the context of an action that the schema declares, for a principal and a resource that it takes.
+fn declared_context(
     scored: &Scored<'_>,
     model: &Model,
-    action: &ActionModel,
-    version: &EntityVersion,
     bound: &mut EngineRequest,
 ) -> Result<(), Refused> {
-    let Type::Record(members) = action.context.resolved() else {
-        return Err(Refused);
+    let (request, version) = (scored.request, scored.state.store().version());
+    let declared = scored.plan.declared.as_ref().ok_or(Refused)?;
+    let fits = |uid: Uid, entity: &EntityRef, types: &[DeclaredType]| {
+        let ty = bound.type_of(version, uid);
+        types.iter().any(|declared| declared.takes(ty, entity.id()))
     };
-    let take = |name: &str, value| bound.add_context(version, name, value);
-    Typed::charged(model, &scored.meter)
-        .members(
-            &scored.request.context,
-            members,
-            &scored.injected.names(),
-            take,
-        )
-        .map_err(|_| Refused)
+    if !fits(bound.principal, &request.principal, &declared.principals)
+        || !fits(bound.resource, &request.resource, &declared.resources)
+    {
+        return Err(Refused);
+    }
+    let typed = Typed::charged(model, &scored.meter);
+    let (mut next, mut required) = (0, 0);
+    for (name, json) in &request.context {
+        let member = declared.member(name, &mut next).ok_or(Refused)?;
+        required += usize::from(member.required);
+        let value = match (member.kind, json) {
+            (Kind::Bool, ContextValue::Bool(value)) => EngineValue::Bool(*value),
+            (Kind::Long, ContextValue::Long(value)) => EngineValue::Long(*value),
+            (Kind::String, ContextValue::Text(text)) => EngineValue::Str(text.clone()),
+            (Kind::Other, json) => {
+                let ty = declared.ty(member).ok_or(Refused)?;
+                let value = match json {
+                    ContextValue::Json(json) => typed.member(json, ty),
+                    other => typed.member(&other.to_json(), ty),
+                };
+                bound.value(version, value.map_err(|_| Refused)?)
+            }
+            _ => return Err(Refused),
+        };
+        if member.is_read {
+            bound.context.push(member.sym, value);
+        }
+    }
+    // Every declared member is looked at, however few there are.
+    let looked_at = declared.len() as u64 / 4;
+    if required < declared.required || !scored.meter.take(looked_at) {
+        return Err(Refused);
+    }
+    Ok(())
 }
 
-/// Sets the members that the decision point sets.
-fn inject(scored: &Scored<'_>, version: &EntityVersion, bound: &mut EngineRequest) {
-    let mut set = |member: &str, fields: &[(&str, EngineValue)]| {
-        let fields = fields.iter();
-        let fields = fields.map(|(name, value)| (bound.name(version, name), value.clone()));
-        let record = EngineValue::Record(Record::new(fields.collect()).into());
-        let member = bound.name(version, member);
-        bound.context.set(member, record);
+/// Sets the fields that policies read of the members that the decision point sets.
+fn inject(scored: &Scored<'_>, bound: &mut EngineRequest) {
+    let mut set = |member: &InjectedMember, value: &dyn Fn(usize) -> Option<EngineValue>| {
+        let fields = member.fields.iter();
+        let fields = fields.filter_map(|(name, at)| Some((*name, value(*at)?)));
+        let record = EngineValue::Record(Record::sorted(fields.collect()).into());
+        bound.context.set(member.sym, record);
     };
-    if let Some(member) = scored.injected.env {
-        set(
-            member,
-            &[("now", EngineValue::Datetime(scored.now.as_millis()))],
-        );
+    let is_read = |member: &&InjectedMember| member.is_read;
+    let injected = &scored.plan.injected;
+    if let Some(member) = injected.env.as_ref().filter(is_read) {
+        set(member, &|_| Some(EngineValue::Datetime(scored.now.as_millis())));
     }
     let Some(assessment) = scored.assessment() else {
         return;
     };
-    if let Some(member) = scored.injected.trust {
-        let decimal = |score: Score| EngineValue::Decimal(score.ten_thousandths().into());
-        let decimals = decimals(assessment).map(|(name, score)| (name, decimal(score)));
-        let risk = ("risk", EngineValue::Str(assessment.band.as_str().into()));
-        let all: SmallVec<[_; 9]> = decimals.into_iter().chain([risk]).collect();
-        set(member, &all);
+    if let Some(member) = injected.trust.as_ref().filter(is_read) {
+        let decimals = decimals(assessment);
+        set(member, &|at| {
+            Some(match decimals.get(at) {
+                Some(score) => EngineValue::Decimal(score.ten_thousandths().into()),
+                None => EngineValue::Str(assessment.band.as_str().into()),
+            })
+        });
     }
-    if let Some(member) = scored.injected.auth {
-        let level = |level: u8| EngineValue::Long(level.into());
-        let mut all: SmallVec<[_; 3]> = SmallVec::new();
-        all.push(("level", level(assessment.level.reached)));
-        all.push(("required", level(assessment.level.required)));
+    if let Some(member) = injected.auth.as_ref().filter(is_read) {
         let age = scored.authentication_age();
-        all.extend(age.map(|age| ("age", EngineValue::Duration(age))));
-        set(member, &all);
+        let level = |level: u8| Some(EngineValue::Long(level.into()));
+        set(member, &|at| match at {
+            0 => level(assessment.level.reached),
+            1 => level(assessment.level.required),
+            _ => age.map(EngineValue::Duration),
+        });
     }
 }
 
 fn plain_context(
-    context: &Map<String, Value>,
+    context: &Context,
     version: &EntityVersion,
     bound: &mut EngineRequest,
 ) -> Result<(), Refused> {
     // A context could be one of the escapes as a whole.
-    if context.len() == 1 && context.keys().any(|name| name.starts_with("__")) {
-        let whole = RawValue::from_json(&Value::Object(context.clone()));
+    if context.len() == 1 && context.iter().any(|(name, _)| name.starts_with("__")) {
+        let whole = RawValue::from_json(&Value::Object(context.to_json()));
         if !matches!(whole, Ok(RawValue::Record(_))) {
             return Err(Refused);
         }
     }
-    for (name, json) in context {
-        let value = RawValue::from_json(json).map_err(|_| Refused)?;
+    for (name, value) in context {
+        let value = match value {
+            ContextValue::Bool(value) => RawValue::Plain(EngineValue::Bool(*value)),
+            ContextValue::Long(value) => RawValue::Plain(EngineValue::Long(*value)),
+            ContextValue::Text(text) => RawValue::Plain(EngineValue::Str(text.clone())),
+            ContextValue::Json(json) => RawValue::from_json(json).map_err(|_| Refused)?,
+        };
         bound.add_context(version, name, value);
     }
     Ok(())

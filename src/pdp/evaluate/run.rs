@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use super::read::{Refused, read};
 use super::reference::resolve::resolve;
 use super::{Counts, Evaluated, PolicyError, PolicyErrorCode, reference, spelled};
-use crate::base::meter::{weight, weight_of};
+use crate::base::meter::weight;
 use crate::engine;
 use crate::engine::{Budget, Decision, EngineRequest, ErrorCode, EvaluateError, Scratch};
 use crate::pdp::score::stage::Scored;
@@ -44,7 +44,7 @@ fn evaluate_in(
     let (state, meter) = (scored.state, &scored.meter);
     let given = scored.request.entities.iter().chain(&*scored.facts);
     let given: u64 = given.map(weight).sum();
-    if !meter.take(given + weight_of(&scored.request.context)) {
+    if !meter.take(given + scored.request.context.weight()) {
         return Err(meter.exhausted().into());
     }
     let overlay = match read(scored, limits, bound) {

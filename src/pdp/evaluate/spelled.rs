@@ -21,7 +21,7 @@ pub(super) fn bind(
     bound: &mut EngineRequest,
 ) -> Result<Option<Overlay>, RequestError> {
     let version = scored.state.store().version();
-    bind_names(scored.request, version, bound);
+    bind_names(scored, bound);
     let context = resolved
         .request
         .context()

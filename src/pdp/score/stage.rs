@@ -6,8 +6,9 @@ use std::ops::Deref;
 use serde_json::{Map, Value, json};
 
 use crate::pdp::enrich::Enriched;
+use crate::policy::TRUST_FIELDS;
 use crate::trust::Enforcement;
-use crate::trust::model::{Assessment, FactorId, Inputs};
+use crate::trust::model::{Assessment, FactorId, Inputs, Score};
 
 /// A request with its score, if anything asks for one.
 #[derive(Debug)]
@@ -47,24 +48,25 @@ impl<'a> Scored<'a> {
 
     /// The context in Cedar's JSON form, complete.
     pub(crate) fn context(&self) -> Map<String, Value> {
-        let mut context = self.request.context.clone();
+        let mut context = self.request.context.to_json();
         let extension = |name: &str, arg: String| json!({"__extn": {"fn": name, "arg": arg}});
-        if let Some(name) = self.injected.env {
+        let injected = &self.plan.injected;
+        if let Some(member) = &injected.env {
             let now = extension("datetime", self.now.to_string());
-            context.insert(name.to_owned(), json!({"now": now}));
+            context.insert(member.name.clone().into(), json!({"now": now}));
         }
         let assessment = self.assessment();
-        if let Some(name) = self.injected.trust {
+        if let Some(member) = &injected.trust {
             let mut trust = Map::new();
-            for (name, score) in assessment.into_iter().flat_map(decimals) {
-                trust.insert(name.to_owned(), extension("decimal", score.to_string()));
+            for (name, score) in TRUST_FIELDS.iter().zip(assessment.into_iter().flat_map(decimals)) {
+                trust.insert((*name).to_owned(), extension("decimal", score.to_string()));
             }
             if let Some(assessment) = assessment {
                 trust.insert("risk".to_owned(), assessment.band.as_str().into());
             }
-            context.insert(name.to_owned(), trust.into());
+            context.insert(member.name.clone().into(), trust.into());
         }
-        if let Some(name) = self.injected.auth {
+        if let Some(member) = &injected.auth {
             let mut auth = Map::new();
             if let Some(assessment) = assessment {
                 auth.insert("level".to_owned(), assessment.level.reached.into());
@@ -73,7 +75,7 @@ impl<'a> Scored<'a> {
                     auth.insert("age".to_owned(), extension("duration", format!("{age}ms")));
                 }
             }
-            context.insert(name.to_owned(), auth.into());
+            context.insert(member.name.clone().into(), auth.into());
         }
         context
     }
@@ -89,21 +91,21 @@ impl<'a> Scored<'a> {
     }
 }
 
-/// The members of `Deodar::Trust` that are decimals.
-pub(crate) fn decimals(assessment: &Assessment) -> [(&'static str, crate::trust::model::Score); 8] {
+/// The fields of `Deodar::Trust` that are decimals, in the order of [`TRUST_FIELDS`].
+pub(crate) fn decimals(assessment: &Assessment) -> [Score; 8] {
     let factor = |id: FactorId| {
         let found = assessment.factors.iter().find(|factor| factor.id == id);
         found.map(|factor| factor.score).unwrap_or_default()
     };
     [
-        ("score", assessment.composite),
-        ("required", assessment.required),
-        ("subjectRisk", assessment.subject_risk),
-        ("identity", factor(FactorId::Identity)),
-        ("device", factor(FactorId::Device)),
-        ("location", factor(FactorId::Location)),
-        ("behavior", factor(FactorId::Behavior)),
-        ("network", factor(FactorId::Network)),
+        assessment.composite,
+        assessment.required,
+        assessment.subject_risk,
+        factor(FactorId::Identity),
+        factor(FactorId::Device),
+        factor(FactorId::Location),
+        factor(FactorId::Behavior),
+        factor(FactorId::Network),
     ]
 }
 

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::base::hex::hex;
+use crate::request::{Context, ContextValue};
 use crate::service::config::Secret;
 
 /// A key for masks and for hashes of content: equal content gives equal text, and whoever lacks the
@@ -69,8 +70,24 @@ pub(super) fn write_array(items: &[Value], out: &mut Vec<u8>) {
     out.push(b']');
 }
 
-pub(super) fn write_object(object: &Map<String, Value>, out: &mut Vec<u8>) {
-    let mut members: Vec<_> = object.iter().collect();
+fn write_object(object: &Map<String, Value>, out: &mut Vec<u8>) {
+    let members = object.iter().map(|(name, value)| (name.as_str(), value));
+    write_members(members.collect(), out, write);
+}
+
+/// Writes a request's context as the object that it was.
+pub(super) fn write_context(context: &Context, out: &mut Vec<u8>) {
+    write_members(context.iter().collect(), out, |value, out| match value {
+        ContextValue::Json(value) => write(value, out),
+        plain => write_plain(plain, out),
+    });
+}
+
+fn write_members<T: ?Sized>(
+    mut members: Vec<(&str, &T)>,
+    out: &mut Vec<u8>,
+    write: impl Fn(&T, &mut Vec<u8>),
+) {
     members.sort_unstable_by_key(|(name, _)| *name);
     out.push(b'{');
     for (at, (name, value)) in members.into_iter().enumerate() {

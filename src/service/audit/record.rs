@@ -45,7 +45,7 @@ impl Hashes {
             canonical::hash(room, key)
         };
         Self {
-            context: hash(&|room| canonical::write_object(&request.context, room)),
+            context: hash(&|room| canonical::write_context(&request.context, room)),
             entities: (!request.entities.is_empty())
                 .then(|| hash(&|room| canonical::write_array(&request.entities, room))),
         }

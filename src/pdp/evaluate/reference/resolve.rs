@@ -11,7 +11,7 @@ use crate::base::caller::InlineRule;
 use crate::base::entity_ref::EntityRef;
 use crate::base::fault::chain;
 use crate::base::json::InputFault;
-use crate::base::meter::{BY_CEDAR, Meter, weight_of};
+use crate::base::meter::{BY_CEDAR, Meter};
 use crate::base::nearest::nearest_type;
 use crate::entities::{Exporter, has_unknown};
 use crate::pdp::evaluate::reference::inline::Merge;
@@ -94,7 +94,7 @@ pub(crate) fn resolve(scored: &Scored<'_>, limits: &Limits) -> Result<Resolved, 
 
 fn read(scored: &Scored<'_>, limits: &Limits) -> Result<Resolved, RequestError> {
     let (request, state, meter) = (scored.request, scored.state, &scored.meter);
-    if !meter.take(BY_CEDAR * (1 + weight_of(&request.context))) {
+    if !meter.take(BY_CEDAR * (1 + request.context.weight())) {
         return Err(meter.exhausted().into());
     }
     let mut faults = scored.faults.clone();
@@ -130,7 +130,7 @@ fn read(scored: &Scored<'_>, limits: &Limits) -> Result<Resolved, RequestError> 
     };
     let action_known = !faults.iter().any(|fault| fault.pointer == "/action");
     let given = Value::Object(scored.context());
-    let context = if scored.request.context.values().any(has_unknown) {
+    let context = if request.context.nested().any(has_unknown) {
         faults.push(InputFault::new("/context", "`unknown` is not a value"));
         None
     } else if action_known {

@@ -61,7 +61,7 @@ fn same(model: &Model, version: &EntityVersion, spread: usize) {
     for ty in ["User", "Group", "A::B"] {
         for at in 0..spread {
             let id = (ty.to_owned(), at.to_string());
-            let known = version.find(ty, &id.1);
+            let known = version.find((ty, &*id.1));
             let stored = known.and_then(|uid| version.entity(uid));
             assert_eq!(stored.is_some(), model.entities.contains_key(&id), "{id:?}");
             let named = stored.is_some()
@@ -250,13 +250,13 @@ fn ids_that_policies_name_live_as_long_as_the_policies() {
     batch
         .upsert(NewEntity::new("User", "named"))
         .delete("User", "named");
-    assert!(store.apply(&batch).unwrap().find("User", "named").is_some());
+    assert!(store.apply(&batch).unwrap().find(("User", "named")).is_some());
     drop(policies);
     assert!(
         store
             .apply(&Batch::new())
             .unwrap()
-            .find("User", "named")
+            .find(("User", "named"))
             .is_none()
     );
 }
@@ -292,7 +292,7 @@ fn requests_leave_no_text_behind_and_unknown_ids_are_themselves() {
         assert_eq!(done.permits().len(), expected);
     }
     assert!(
-        store.version().find("User", "ghost").is_none()
+        store.version().find(("User", "ghost")).is_none()
             && store.version().find_name("User").is_none()
     );
 }

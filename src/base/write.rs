@@ -1,0 +1,141 @@
+//! JSON text written straight into a buffer, for answers on the way of every decision.
+
+use serde::Serialize;
+
+/// JSON in the making. Commas and brackets are the caller's.
+#[derive(Debug)]
+pub(crate) struct JsonText(Vec<u8>);
+
+impl JsonText {
+    /// An empty text with room for `capacity` bytes.
+    pub(crate) fn with_capacity(capacity: usize) -> Self {
+        Self(Vec::with_capacity(capacity))
+    }
+
+    /// The bytes.
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+
+    /// Writes `json` as it is.
+    #[inline]
+    pub(crate) fn raw(&mut self, json: &str) {
+        self.0.extend_from_slice(json.as_bytes());
+    }
+
+    /// Writes a string in quotes, with the escapes that serde_json writes.
+    #[inline]
+    pub(crate) fn string(&mut self, text: &str) {
+        self.0.push(b'"');
+        self.escaped(text);
+        self.0.push(b'"');
+    }
+
+    /// Writes the inside of a string.
+    #[inline]
+    pub(crate) fn escaped(&mut self, text: &str) {
+        let needs = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
+        let mut rest = text.as_bytes();
+        while let Some(at) = rest.iter().position(needs) {
+            let (plain, after) = rest.split_at(at);
+            self.0.extend_from_slice(plain);
+            let Some((byte, after)) = after.split_first() else {
+                return;
+            };
+            self.escape(*byte);
+            rest = after;
+        }
+        self.0.extend_from_slice(rest);
+    }
+
+    fn escape(&mut self, byte: u8) {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let short = match byte {
+            b'"' => b'"',
+            b'\\' => b'\\',
+            0x08 => b'b',
+            0x0c => b'f',
+            b'\n' => b'n',
+            b'\r' => b'r',
+            b'\t' => b't',
+            _ => {
+                self.0.extend_from_slice(b"\\u00");
+                for nibble in [byte >> 4, byte & 15] {
+                    self.0.extend(DIGITS.get(usize::from(nibble)));
+                }
+                return;
+            }
+        };
+        self.0.extend_from_slice(&[b'\\', short]);
+    }
+
+    /// Writes a number.
+    #[inline]
+    pub(crate) fn number(&mut self, mut number: u64) {
+        let mut digits = [0_u8; 20];
+        let mut start = digits.len();
+        for digit in digits.iter_mut().rev() {
+            *digit = b'0' + (number % 10) as u8;
+            number /= 10;
+            start -= 1;
+            if number == 0 {
+                break;
+            }
+        }
+        self.0.extend_from_slice(digits.get(start..).unwrap_or_default());
+    }
+
+    /// Writes `items` in brackets, each by `write`.
+    #[inline]
+    pub(crate) fn list<T>(
+        &mut self,
+        items: impl Iterator<Item = T>,
+        mut write: impl FnMut(&mut Self, T),
+    ) {
+        self.0.push(b'[');
+        let mut first = true;
+        for item in items {
+            if !std::mem::take(&mut first) {
+                self.0.push(b',');
+            }
+            write(self, item);
+        }
+        self.0.push(b']');
+    }
+
+    /// Writes what serializes, for parts that are rare.
+    ///
+    /// # Errors
+    /// When it does not serialize as JSON.
+    pub(crate) fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> serde_json::Result<()> {
+        serde_json::to_writer(&mut self.0, value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::JsonText;
+    use proptest::prelude::*;
+
+    fn string(text: &str) -> String {
+        let mut json = JsonText::with_capacity(0);
+        json.string(text);
+        String::from_utf8(json.into_bytes()).unwrap()
+    }
+
+    #[test]
+    fn every_character_below_the_letters_is_written_as_serde_json_writes_it() {
+        let all: String = (0..=0x2fff_u32).filter_map(char::from_u32).collect();
+        assert_eq!(string(&all), serde_json::to_string(&all).unwrap());
+    }
+
+    proptest! {
+        #[test]
+        fn strings_and_numbers_are_those_of_serde_json(text in ".*", number: u64) {
+            prop_assert_eq!(string(&text), serde_json::to_string(&text).unwrap());
+            let mut json = JsonText::with_capacity(0);
+            json.number(number);
+            prop_assert_eq!(json.into_bytes(), number.to_string().into_bytes());
+        }
+    }
+}

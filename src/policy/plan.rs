@@ -1,0 +1,275 @@
+//! What is known about each action before anybody asks for it: the types it takes, its context, and what the
+//! decision point adds to the context.
+//!
+//! Enters: schema, settings and compiled policies. Leaves: the same in the numbers of the entity store, found by
+//! the number of the action. A plan is made when a state is published and holds for all of its decisions.
+
+use std::sync::Arc;
+
+use super::snapshot::Inject;
+use super::{AUTH_FIELDS, AUTH_TYPE, ENV_FIELDS, ENV_TYPE, TRUST_FIELDS, TRUST_TYPE};
+use crate::engine::ContextReads;
+use crate::entities::{EntityStore, Interning, Pins, Sym, Uid};
+use crate::schema::{ActionModel, Member, Model, Type};
+
+/// The plans of all actions.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// In the order of the actions' numbers.
+    actions: Vec<(Uid, ActionPlan)>,
+    /// Of every other action.
+    undeclared: ActionPlan,
+    _pins: Pins,
+}
+
+/// What is known of one action.
+#[derive(Debug, Default)]
+pub(crate) struct ActionPlan {
+    /// What the schema declares, where our own reader knows all of it.
+    pub(crate) declared: Option<Declared>,
+    pub(crate) injected: Injected,
+}
+
+/// Declared types, and the members of the context.
+#[derive(Debug)]
+pub(crate) struct Declared {
+    pub(crate) principals: Box<[DeclaredType]>,
+    pub(crate) resources: Box<[DeclaredType]>,
+    /// In the order of names.
+    members: Box<[DeclaredMember]>,
+    /// Members that the caller must give.
+    pub(crate) required: usize,
+    model: Arc<ActionModel>,
+}
+
+/// A type that an action takes.
+#[derive(Debug)]
+pub(crate) struct DeclaredType {
+    pub(crate) ty: Sym,
+    /// The ids there are, in order, for an enumerated type.
+    ids: Option<Box<[String]>>,
+}
+
+/// A member of the context.
+#[derive(Debug)]
+pub(crate) struct DeclaredMember {
+    name: Box<str>,
+    pub(crate) sym: Sym,
+    pub(crate) kind: Kind,
+    pub(crate) required: bool,
+    /// Whether a condition of a policy reads it.
+    pub(crate) is_read: bool,
+}
+
+/// The type of a member, as far as it is read without asking the schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Bool,
+    Long,
+    String,
+    Other,
+}
+
+/// The context members that the decision point sets.
+#[derive(Debug, Default)]
+pub(crate) struct Injected {
+    /// `{now}`.
+    pub(crate) env: Option<InjectedMember>,
+    /// What the trust model says of the request.
+    pub(crate) trust: Option<InjectedMember>,
+    /// How the principal was authenticated.
+    pub(crate) auth: Option<InjectedMember>,
+}
+
+/// A member that the decision point sets.
+#[derive(Debug)]
+pub(crate) struct InjectedMember {
+    pub(crate) name: Box<str>,
+    pub(crate) sym: Sym,
+    /// Whether a condition of a policy reads it.
+    pub(crate) is_read: bool,
+    /// The fields that conditions read, in the order of their numbers, each with its position among the fields
+    /// of the member's type.
+    pub(crate) fields: Box<[(Sym, usize)]>,
+}
+
+impl Plan {
+    /// Prepares all actions of `model`, for policies that read `reads`.
+    pub(crate) fn new(
+        model: Option<&Model>,
+        inject: &Inject,
+        reads: &ContextReads,
+        store: &EntityStore,
+    ) -> Self {
+        let ((actions, undeclared), pins, _) = store.intern(|symbols| {
+            let mut planner = Planner {
+                inject,
+                reads,
+                symbols,
+            };
+            let mut actions: Vec<(Uid, ActionPlan)> = Vec::new();
+            for (ty, id) in model.into_iter().flat_map(Model::actions) {
+                let Some((model, action)) = model.and_then(|model| Some((model, model.action(ty, id)?)))
+                else {
+                    continue;
+                };
+                let uid = planner.symbols.entity(ty, id);
+                actions.push((uid, planner.action(model, action)));
+            }
+            actions.sort_unstable_by_key(|(uid, _)| *uid);
+            let mut undeclared = ActionPlan::default();
+            if model.is_none() && inject.without_schema {
+                undeclared.injected = planner.injected(|_, _| true);
+            }
+            (actions, undeclared)
+        });
+        Self {
+            actions,
+            undeclared,
+            _pins: pins,
+        }
+    }
+
+    /// The plan of an action, by its number if the store knows it.
+    #[inline]
+    pub(crate) fn of(&self, action: Option<Uid>) -> &ActionPlan {
+        let known = action.and_then(|action| {
+            let at = self.actions.binary_search_by_key(&action, |(uid, _)| *uid);
+            self.actions.get(at.ok()?)
+        });
+        known.map_or(&self.undeclared, |(_, plan)| plan)
+    }
+}
+
+impl Declared {
+    /// The declared member of this name; `next` is where it is expected, and then where the next one is.
+    #[inline]
+    pub(crate) fn member(&self, name: &str, next: &mut usize) -> Option<&DeclaredMember> {
+        let expected = self.members.get(*next).filter(|member| *member.name == *name);
+        let (at, member) = match expected {
+            Some(member) => (*next, member),
+            None => {
+                let at = self.members.binary_search_by(|member| (*member.name).cmp(name));
+                let at = at.ok()?;
+                (at, self.members.get(at)?)
+            }
+        };
+        *next = at + 1;
+        Some(member)
+    }
+
+    /// How many members are declared.
+    pub(crate) fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// The declared type of a member.
+    pub(crate) fn ty(&self, member: &DeclaredMember) -> Option<&Type> {
+        self.model.members().get(&*member.name).map(|member| &member.ty)
+    }
+}
+
+impl DeclaredType {
+    /// Whether an entity of this type and id is one.
+    #[inline]
+    pub(crate) fn takes(&self, ty: Sym, id: &str) -> bool {
+        let is_listed =
+            |ids: &[String]| ids.binary_search_by(|known| known.as_str().cmp(id)).is_ok();
+        self.ty == ty && self.ids.as_deref().is_none_or(is_listed)
+    }
+}
+
+impl Injected {
+    /// All of them.
+    pub(crate) fn members(&self) -> impl Iterator<Item = &InjectedMember> {
+        [&self.env, &self.trust, &self.auth].into_iter().flatten()
+    }
+}
+
+struct Planner<'a, 's> {
+    inject: &'a Inject,
+    reads: &'a ContextReads,
+    symbols: &'s mut dyn Interning,
+}
+
+impl Planner<'_, '_> {
+    fn action(&mut self, model: &Model, action: &Arc<ActionModel>) -> ActionPlan {
+        let injected = self.injected(|member, ty| action.injects(member, ty));
+        let declared = action
+            .known
+            .then(|| self.declared(model, action, &injected));
+        ActionPlan { declared, injected }
+    }
+
+    fn declared(&mut self, model: &Model, action: &Arc<ActionModel>, injected: &Injected) -> Declared {
+        let members = action.members();
+        let is_injected = |name: &str| injected.members().any(|member| *member.name == *name);
+        let required = members
+            .iter()
+            .filter(|(name, member)| member.required && !is_injected(name));
+        let required = required.count();
+        Declared {
+            principals: self.types(model, &action.principals),
+            resources: self.types(model, &action.resources),
+            members: members
+                .iter()
+                .map(|(name, member)| self.member(name, member))
+                .collect(),
+            required,
+            model: Arc::clone(action),
+        }
+    }
+
+    fn types(&mut self, model: &Model, names: &[String]) -> Box<[DeclaredType]> {
+        let declared = names.iter().filter_map(|name| {
+            let ids = model.entity(name)?.ids.as_ref();
+            Some(DeclaredType {
+                ty: self.symbols.name(name),
+                ids: ids.map(|ids| ids.clone().into()),
+            })
+        });
+        declared.collect()
+    }
+
+    fn member(&mut self, name: &str, member: &Member) -> DeclaredMember {
+        let sym = self.symbols.name(name);
+        DeclaredMember {
+            name: name.into(),
+            sym,
+            kind: match member.ty.resolved() {
+                Type::Bool => Kind::Bool,
+                Type::Long => Kind::Long,
+                Type::String => Kind::String,
+                _ => Kind::Other,
+            },
+            required: member.required,
+            is_read: self.reads.member(sym),
+        }
+    }
+
+    fn injected(&mut self, is_wanted: impl Fn(&str, &str) -> bool) -> Injected {
+        let inject = self.inject;
+        let mut member = |name: &str, ty: &str, fields: &[&str]| {
+            is_wanted(name, ty).then(|| {
+                let sym = self.symbols.name(name);
+                let fields = fields.iter().enumerate();
+                let fields = fields.map(|(at, field)| (self.symbols.name(field), at));
+                let mut fields: Vec<_> = fields
+                    .filter(|(field, _)| self.reads.field(sym, *field))
+                    .collect();
+                fields.sort_unstable();
+                InjectedMember {
+                    name: name.into(),
+                    sym,
+                    is_read: self.reads.member(sym),
+                    fields: fields.into(),
+                }
+            })
+        };
+        Injected {
+            env: member(&inject.env, ENV_TYPE, &ENV_FIELDS),
+            trust: member(&inject.trust, TRUST_TYPE, &TRUST_FIELDS),
+            auth: member(&inject.auth, AUTH_TYPE, &AUTH_FIELDS),
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! A cursor over JSON text that reads common values without a tree and refuses whatever is rare.
+//!
+//! A refusal (`None`) is not a fault: the text may be good JSON. What is taken is what serde_json would take.
+
+use std::borrow::Cow;
+
+use serde::de::DeserializeOwned;
+
+/// A place in a JSON text.
+#[derive(Debug)]
+pub(super) struct Cursor<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        Self { text, at: 0 }
+    }
+
+    /// The next byte that is no white space, which is not taken.
+    #[inline]
+    pub(super) fn peek(&mut self) -> Option<u8> {
+        loop {
+            let byte = *self.text.as_bytes().get(self.at)?;
+            if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
+                return Some(byte);
+            }
+            self.at += 1;
+        }
+    }
+
+    #[inline]
+    fn take(&mut self) -> Option<u8> {
+        let byte = self.peek()?;
+        self.at += 1;
+        Some(byte)
+    }
+
+    #[inline]
+    fn expect(&mut self, byte: u8) -> Option<()> {
+        (self.take()? == byte).then_some(())
+    }
+
+    /// Whether nothing but white space is left.
+    pub(super) fn end(&mut self) -> Option<()> {
+        self.peek().is_none().then_some(())
+    }
+
+    /// An object; `member` reads the value of each name.
+    #[inline]
+    pub(super) fn object(
+        &mut self,
+        mut member: impl FnMut(&mut Self, &str) -> Option<()>,
+    ) -> Option<()> {
+        self.expect(b'{')?;
+        if self.peek()? == b'}' {
+            self.at += 1;
+            return Some(());
+        }
+        loop {
+            let name = self.text()?;
+            self.expect(b':')?;
+            member(self, &name)?;
+            match self.take()? {
+                b',' => {}
+                b'}' => return Some(()),
+                _ => return None,
+            }
+        }
+    }
+
+    /// A string, borrowed where it holds no escape; one with an escape `\u` is refused.
+    #[inline]
+    pub(super) fn text(&mut self) -> Option<Cow<'a, str>> {
+        self.expect(b'"')?;
+        let run = self.run()?;
+        match self.text.as_bytes().get(self.at)? {
+            b'"' => {
+                self.at += 1;
+                Some(Cow::Borrowed(run))
+            }
+            b'\\' => self.escaped(run).map(Cow::Owned),
+            _ => None,
+        }
+    }
+
+    /// The text up to the next quote, backslash or control character.
+    #[inline]
+    fn run(&mut self) -> Option<&'a str> {
+        let start = self.at;
+        self.at += plain(self.text.as_bytes().get(start..)?);
+        self.text.get(start..self.at)
+    }
+
+    fn escaped(&mut self, begin: &str) -> Option<String> {
+        let mut text = String::from(begin);
+        loop {
+            let byte = *self.text.as_bytes().get(self.at)?;
+            self.at += 1;
+            match byte {
+                b'"' => return Some(text),
+                b'\\' => {
+                    let escape = *self.text.as_bytes().get(self.at)?;
+                    self.at += 1;
+                    text.push(match escape {
+                        b'"' | b'\\' | b'/' => escape.into(),
+                        b'b' => '\u{8}',
+                        b'f' => '\u{c}',
+                        b'n' => '\n',
+                        b'r' => '\r',
+                        b't' => '\t',
+                        _ => return None,
+                    });
+                }
+                _ => return None,
+            }
+            text.push_str(self.run()?);
+        }
+    }
+
+    /// `true` or `false`.
+    pub(super) fn boolean(&mut self) -> Option<bool> {
+        self.peek()?;
+        let rest = self.text.as_bytes().get(self.at..)?;
+        let (value, len) = if rest.starts_with(b"true") {
+            (true, 4)
+        } else if rest.starts_with(b"false") {
+            (false, 5)
+        } else {
+            return None;
+        };
+        self.at += len;
+        Some(value)
+    }
+
+    /// A whole number of at most 18 digits.
+    #[inline]
+    pub(super) fn long(&mut self) -> Option<i64> {
+        let negative = self.peek()? == b'-';
+        self.at += usize::from(negative);
+        let start = self.at;
+        let mut number = 0_i64;
+        let next = loop {
+            let next = self.text.as_bytes().get(self.at).copied();
+            match next {
+                Some(digit @ b'0'..=b'9') if self.at - start < 18 => {
+                    number = number * 10 + i64::from(digit - b'0');
+                    self.at += 1;
+                }
+                next => break next,
+            }
+        };
+        let digits = self.at - start;
+        let leads_with_zero = self.text.as_bytes().get(start) == Some(&b'0');
+        // JSON has no leading zeros; serde_json takes `-0` for a number with a fraction.
+        if digits == 0 || leads_with_zero && (digits > 1 || negative) {
+            return None;
+        }
+        match next {
+            Some(b'0'..=b'9' | b'.' | b'e' | b'E') => None,
+            _ => Some(if negative { -number } else { number }),
+        }
+    }
+
+    /// Any value, by serde_json.
+    pub(super) fn value<T: DeserializeOwned>(&mut self) -> Option<T> {
+        let rest = self.text.get(self.at..)?;
+        let mut values = serde_json::Deserializer::from_str(rest).into_iter::<T>();
+        let value = values.next()?.ok()?;
+        self.at += values.byte_offset();
+        Some(value)
+    }
+}
+
+/// How many bytes stand before the first quote, backslash or control character, or the end. Eight bytes are looked
+/// at together: a byte whose high bit remains is one of the three, and the lowest such byte is exact (Mycroft's
+/// test for a zero byte).
+#[inline]
+fn plain(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES << 7;
+    let mut at = 0;
+    while let Some(chunk) = bytes.get(at..at + 8) {
+        let chunk = u64::from_le_bytes(chunk.try_into().unwrap_or_default());
+        let quote = chunk ^ (ONES * 0x22);
+        let backslash = chunk ^ (ONES * 0x5c);
+        let below = |byte: u64, bound: u64| byte.wrapping_sub(ONES * bound) & !byte;
+        let found = (below(quote, 1) | below(backslash, 1) | below(chunk, 0x20)) & HIGH;
+        if found != 0 {
+            return at + (found.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    let rest = bytes.get(at..).unwrap_or_default();
+    let ends = |byte: &u8| matches!(byte, b'"' | b'\\' | ..0x20);
+    at + rest.iter().position(ends).unwrap_or(rest.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    #[test]
+    fn numbers_are_those_of_serde_json() {
+        for text in [
+            "0", "-1", "12", "999999999999999999", "-999999999999999999", "1 ", " 7",
+        ] {
+            let expected = serde_json::from_str::<i64>(text).unwrap();
+            assert_eq!(Cursor::new(text).long(), Some(expected), "{text}");
+        }
+        for text in ["", "-", "-0", "00", "01", "1.0", "1e3", "1E3", "1000000000000000000", "+1", "x"] {
+            assert_eq!(Cursor::new(text).long(), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn strings_are_those_of_serde_json(text in "(\\PC|[\"\\\\/\u{0}-\u{1f}])*") {
+            let json = serde_json::to_string(&text).unwrap();
+            let mut cursor = Cursor::new(&json);
+            match cursor.text() {
+                Some(read) => {
+                    prop_assert_eq!(&*read, text);
+                    prop_assert!(cursor.end().is_some());
+                }
+                None => prop_assert!(json.contains("\\u")),
+            }
+        }
+
+        #[test]
+        fn what_serde_json_refuses_is_refused(text in "[\"\\\\ntu{}:,0-9.eE+\\-a-c \u{0}-\u{1f}é]{0,24}") {
+            let mut cursor = Cursor::new(&text);
+            if let (Some(read), Some(())) = (cursor.text(), cursor.end()) {
+                let expected: String = serde_json::from_str(&text).unwrap();
+                prop_assert_eq!(&*read, expected);
+            }
+            let mut cursor = Cursor::new(&text);
+            if let (Some(read), Some(())) = (cursor.long(), cursor.end()) {
+                prop_assert_eq!(read, serde_json::from_str::<i64>(&text).unwrap());
+            }
+            let mut cursor = Cursor::new(&text);
+            let mut names = Vec::new();
+            let read = cursor.object(|cursor, name| {
+                names.push(name.to_owned());
+                cursor.long().map(|_| ())
+            });
+            if let (Some(()), Some(())) = (read, cursor.end()) {
+                let expected: Value = serde_json::from_str(&text).unwrap();
+                let mut known: Vec<String> = expected.as_object().unwrap().keys().cloned().collect();
+                known.sort();
+                names.sort();
+                names.dedup();
+                prop_assert_eq!(names, known);
+            }
+        }
+    }
+}
