@@ -24,6 +24,8 @@ SCENARIOS = [
     "roles/10",
     "roles/1000",
     "roles-links/1000",
+    "roles-schema/10",
+    "roles-schema/1000",
     "shares/10",
     "shares/1000",
     "open/1000",
@@ -36,7 +38,9 @@ SCENARIOS = [
 
 
 def build():
-    command = ["cargo", "bench", "--locked", "--bench", "instructions", "--no-run", "--message-format=json"]
+    # The command line is not counted, and not built.
+    features = ["--no-default-features", "--features", "server"]
+    command = ["cargo", "bench", "--locked", *features, "--bench", "instructions", "--no-run", "--message-format=json"]
     out = subprocess.run(command, cwd=HERE.parent, check=True, stdout=subprocess.PIPE, text=True).stdout
     for line in out.splitlines():
         message = json.loads(line)

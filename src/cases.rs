@@ -207,7 +207,8 @@ fn decide(pdp: &Pdp, case: &Case, config: &Config) -> Result<Value, String> {
         request.authentication.clone_from(&case.authentication);
     }
     let outcome = pdp.authorize(&request).map_err(|error| error.to_string())?;
-    WireAnswer::new(&request, &outcome, None).to_json()
+    WireAnswer::new(&request, &outcome, None)
+        .to_json()
         .map_err(|error| error.to_string())
 }
 

@@ -32,6 +32,6 @@ mod walk;
 pub(crate) use compile::CompileError;
 pub(crate) use compile::{Body, Code, CompiledPolicies, Compiler, UnitCode};
 pub(crate) use evaluate::{Budget, EvaluateError, Scratch, evaluate};
-pub(crate) use reads::ContextReads;
 pub(crate) use outcome::{Decision, ErrorCode, PolicyIndex};
+pub(crate) use reads::ContextReads;
 pub(crate) use request::EngineRequest;

@@ -7,6 +7,7 @@ pub(crate) mod score;
 pub(crate) mod evaluate;
 pub(crate) mod decide;
 mod learn;
+mod bounds;
 mod entities;
 mod health;
 mod reading;
@@ -50,6 +51,7 @@ pub use entities::{
 pub use health::{Health, NoChange, ReloadCounts, StateChange, Subscription};
 pub use reload::ReloadError;
 
+use bounds::Bounds;
 use reload::Reloader;
 use score::Scoring;
 
@@ -82,7 +84,7 @@ pub struct Pdp {
 #[derive(Debug)]
 struct Inner {
     state: ArcSwap<State>,
-    limits: ArcSwap<(Limits, ReadLimits)>,
+    bounds: Bounds,
     reloader: Reloader,
     /// Held while the state is changed, by a reload or a write of entities: one at a time.
     reloading: Mutex<()>,
@@ -149,12 +151,12 @@ impl Pdp {
         let state = self.inner.state.load();
         admit(request, &state)?;
         let now = request.now.unwrap_or_else(Timestamp::now);
-        let limits = &self.inner.limits.load().0;
+        let limits = self.inner.bounds.requests();
         let enriched = enrich(request, &state, now, limits.decision_steps);
         let mut assessed = None;
-        let (scored, place) = self.inner.trust.score(enriched, &mut assessed);
-        let evaluation = evaluate::evaluate(scored, limits, &self.inner.engine)?;
-        let outcome = decide(evaluation).on(state);
+        let (scored, place) = self.inner.trust.score(&enriched, &mut assessed);
+        let evaluation = evaluate::evaluate(&scored, &limits, &self.inner.engine)?;
+        let outcome = decide(evaluation).on(assessed, state);
         self.inner.trust.learn(request, place, &outcome);
         self.log_errors(request, &outcome);
         Ok(outcome)
@@ -238,12 +240,12 @@ impl Pdp {
     /// The bounds on requests and on what is read.
     #[must_use]
     pub fn limits(&self) -> (Limits, ReadLimits) {
-        **self.inner.limits.load()
+        (self.inner.bounds.requests(), self.inner.bounds.reading())
     }
 
     /// Sets the bounds on requests and on what is read, from the next request and reload on.
     pub fn set_limits(&self, limits: Limits, read_limits: ReadLimits) {
-        self.inner.limits.store(Arc::new((limits, read_limits)));
+        self.inner.bounds.set(limits, read_limits);
     }
 
     /// Reads the sources again and publishes them if they are good.
@@ -309,7 +311,7 @@ impl Pdp {
         }
         let inner = Inner {
             state: ArcSwap::from_pointee(state),
-            limits: ArcSwap::from_pointee((limits, read_limits)),
+            bounds: Bounds::new(limits, read_limits),
             reloader,
             reloading: Mutex::new(()),
             reading_files: Mutex::new(()),
@@ -423,7 +425,7 @@ impl Inner {
                 .help("`/readyz` says what it reads; try again when it has ended");
             return Err(ReloadError::Faulty(fault.into()));
         };
-        let limits = self.limits.load().1;
+        let limits = self.bounds.reading();
         let done = match self.reloader.read(limits, false) {
             Ok(files) => {
                 let _one_at_a_time = self.one_at_a_time();

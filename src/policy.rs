@@ -10,6 +10,7 @@ mod json;
 mod links;
 mod load;
 mod plan;
+mod shapes;
 mod snapshot;
 mod table;
 mod unit;
@@ -19,8 +20,8 @@ pub(crate) use annotations::Meaning;
 pub use annotations::{Duty, OnError, Vocabulary};
 #[cfg(feature = "cli")]
 pub(crate) use load::Ids;
-pub use snapshot::{EngineChoice, Revision, Snapshot};
 pub(crate) use plan::{ActionPlan, DeclaredType, InjectedMember, Kind};
+pub use snapshot::{EngineChoice, Revision, Snapshot};
 pub(crate) use snapshot::{Material, ReadSchema, Settings};
 pub(crate) use table::PolicyInfo;
 

@@ -22,7 +22,7 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
-/// What the policies look like. `size` is the number of policies of the first four, and the number of
+/// What the policies look like. `size` is the number of policies of the first five, and the number of
 /// entities of each kind in the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
@@ -30,6 +30,8 @@ pub(crate) enum Shape {
     Roles,
     /// The same as links of one template.
     RolesLinks,
+    /// The same with a schema.
+    RolesSchema,
     /// A document service of many tenants, with a schema.
     Shares,
     /// Open scopes, conditions on attributes.
@@ -50,9 +52,10 @@ pub(crate) enum Shape {
 
 impl Shape {
     /// Every shape.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Roles,
         Self::RolesLinks,
+        Self::RolesSchema,
         Self::Shares,
         Self::Open,
         Self::Gdrive,
@@ -68,6 +71,7 @@ impl Shape {
         match self {
             Self::Roles => "roles",
             Self::RolesLinks => "roles-links",
+            Self::RolesSchema => "roles-schema",
             Self::Shares => "shares",
             Self::Open => "open",
             Self::Gdrive => "gdrive",
@@ -105,6 +109,7 @@ pub(crate) fn build(shape: Shape, size: usize, requests: usize) -> Workload {
     match shape {
         Shape::Roles => roles::build(size, requests, false),
         Shape::RolesLinks => roles::build(size, requests, true),
+        Shape::RolesSchema => roles::build_declared(size, requests),
         Shape::Shares => shares::build(size, requests),
         Shape::Open => open::build(size, requests),
         Shape::Gdrive => gdrive::build(size, requests, false),

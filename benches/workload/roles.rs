@@ -27,6 +27,28 @@ struct Bundle {
     grants: usize,
 }
 
+/// The declarations of the same, for the shape that has a schema.
+const SCHEMA: &str = r#"
+entity Role in [Role];
+entity User in [Role] = {clearance: Long};
+entity Folder in [Folder];
+entity Doc in [Folder] = {level: Long};
+action view, edit, comment, "delete" appliesTo {
+    principal: User,
+    resource: Doc,
+    context: {mfa: Bool, at: Long, blocked?: Bool},
+};
+"#;
+
+/// The workload with a schema, which declares the actions.
+pub(crate) fn build_declared(size: usize, requests: usize) -> Workload {
+    let mut workload = build(size, requests, false);
+    let is_action = |entity: &Value| entity["uid"]["type"] == "Action";
+    workload.entities.retain(|entity| !is_action(entity));
+    workload.schema = Some(SCHEMA.to_owned());
+    workload
+}
+
 pub(crate) fn build(size: usize, requests: usize, links: bool) -> Workload {
     sized(size, None, requests, links)
 }

@@ -73,12 +73,15 @@ impl WireAnswer<'_> {
                 json.raw(",");
             }
         }
-        json.raw("\"decision\":");
-        json.string(outcome.decision().as_str());
-        json.raw(",\"cause\":");
-        json.string(outcome.cause().as_str());
-        json.raw(",\"reasons\":");
-        json.list(outcome.determining_policies(), |json, id| json.string(text(id)));
+        // Names of decisions and causes, and revisions, hold nothing that would be escaped.
+        json.raw("\"decision\":\"");
+        json.raw(outcome.decision().as_str());
+        json.raw("\",\"cause\":\"");
+        json.raw(outcome.cause().as_str());
+        json.raw("\",\"reasons\":");
+        json.list(outcome.determining_policies(), |json, id| {
+            json.string(text(id))
+        });
         if explain {
             let (annotations, all) = annotations(outcome);
             json.raw(",\"annotations\":");
@@ -136,9 +139,9 @@ impl WireAnswer<'_> {
                 "obligations": asked,
             }))?;
         }
-        json.raw(",\"revision\":");
-        json.string(state.revision().as_str());
-        json.raw(",\"sequence\":");
+        json.raw(",\"revision\":\"");
+        json.raw(state.revision().as_str());
+        json.raw("\",\"sequence\":");
         json.number(state.sequence());
         json.raw(",\"evaluatedAt\":\"");
         json.raw(std::str::from_utf8(&outcome.evaluated_at().text()).unwrap_or_default());

@@ -60,17 +60,23 @@ impl Timestamp {
         let day_of_year = day - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
         let from_march = (5 * day_of_year + 2) / 153;
         let day_of_month = day_of_year - (153 * from_march + 2) / 5 + 1;
-        let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+        let month = if from_march < 10 {
+            from_march + 3
+        } else {
+            from_march - 9
+        };
         let year = year_of_era + era * 400 + i64::from(month <= 2);
         let time = self.0.rem_euclid(DAY);
         let digit = |number: i64| b'0' + (number % 10) as u8;
         let two = |number: i64| [digit(number / 10), digit(number)];
         let [[c, d], [m, n], [o, p]] = [year % 100, month, day_of_month].map(two);
-        let [[h, i], [j, k], [s, t]] = [time / 3_600_000, time / 60_000 % 60, time / 1_000 % 60].map(two);
+        let [[h, i], [j, k], [s, t]] =
+            [time / 3_600_000, time / 60_000 % 60, time / 1_000 % 60].map(two);
         let [a, b] = two(year / 100);
         let (u, [v, w]) = (digit(time / 100), two(time));
         [
-            a, b, c, d, b'-', m, n, b'-', o, p, b'T', h, i, b':', j, k, b':', s, t, b'.', u, v, w, b'Z',
+            a, b, c, d, b'-', m, n, b'-', o, p, b'T', h, i, b':', j, k, b':', s, t, b'.', u, v, w,
+            b'Z',
         ]
     }
 }

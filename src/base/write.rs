@@ -34,8 +34,18 @@ impl JsonText {
     /// Writes the inside of a string.
     #[inline]
     pub(crate) fn escaped(&mut self, text: &str) {
+        let bytes = text.as_bytes();
+        let controls = bytes.iter().fold(false, |any, byte| any | (*byte < 0x20));
+        if controls || unquoted(bytes) < bytes.len() {
+            self.escape_each(bytes);
+        } else {
+            self.0.extend_from_slice(bytes);
+        }
+    }
+
+    #[cold]
+    fn escape_each(&mut self, mut rest: &[u8]) {
         let needs = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
-        let mut rest = text.as_bytes();
         while let Some(at) = rest.iter().position(needs) {
             let (plain, after) = rest.split_at(at);
             self.0.extend_from_slice(plain);
@@ -82,7 +92,8 @@ impl JsonText {
                 break;
             }
         }
-        self.0.extend_from_slice(digits.get(start..).unwrap_or_default());
+        self.0
+            .extend_from_slice(digits.get(start..).unwrap_or_default());
     }
 
     /// Writes `items` in brackets, each by `write`.
@@ -112,9 +123,34 @@ impl JsonText {
     }
 }
 
+/// How many bytes stand before the first quote or backslash, or the end.
+///
+/// Eight bytes are looked at together: a byte whose high bit remains is one of the two, and the lowest such byte is
+/// exact (Mycroft's test for a zero byte).
+#[inline]
+pub(crate) fn unquoted(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES << 7;
+    let mut at = 0;
+    let mut rest = bytes;
+    while let Some((chunk, after)) = rest.split_first_chunk::<8>() {
+        let chunk = u64::from_le_bytes(*chunk);
+        let (quote, backslash) = (chunk ^ (ONES * 0x22), chunk ^ (ONES * 0x5c));
+        let zero = |bytes: u64| bytes.wrapping_sub(ONES) & !bytes;
+        let found = (zero(quote) | zero(backslash)) & HIGH;
+        if found != 0 {
+            return at + (found.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+        rest = after;
+    }
+    let ends = |byte: &u8| matches!(byte, b'"' | b'\\');
+    at + rest.iter().position(ends).unwrap_or(rest.len())
+}
+
 #[cfg(test)]
 mod tests {
-    use super::JsonText;
+    use super::{JsonText, unquoted};
     use proptest::prelude::*;
 
     fn string(text: &str) -> String {
@@ -136,6 +172,16 @@ mod tests {
             let mut json = JsonText::with_capacity(0);
             json.number(number);
             prop_assert_eq!(json.into_bytes(), number.to_string().into_bytes());
+        }
+
+        #[test]
+        fn quotes_and_backslashes_are_found(bytes: Vec<u8>, at in 0_usize..40, byte in "[\"\\\\]") {
+            let mut bytes = bytes;
+            if at <= bytes.len() {
+                bytes.insert(at, byte.as_bytes()[0]);
+            }
+            let first = bytes.iter().position(|byte| b"\"\\".contains(byte));
+            prop_assert_eq!(unquoted(&bytes), first.unwrap_or(bytes.len()));
         }
     }
 }

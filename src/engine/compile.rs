@@ -33,13 +33,80 @@ pub(crate) enum CompileError {
 
 /// A static policy or a template, with its scope and conditions in Cedar's syntax tree.
 #[derive(Debug, Clone)]
-pub(crate) struct Body(pst::Template);
+pub(crate) struct Body {
+    template: Arc<pst::Template>,
+    /// In place of the template's, where many policies share one.
+    shared: Option<Box<Shared>>,
+}
+
+/// What a policy has of its own that shares the tree of another.
+#[derive(Debug, Clone)]
+struct Shared {
+    id: SmolStr,
+    /// The ids of the entities that the scope names.
+    principal: Option<SmolStr>,
+    resource: Option<SmolStr>,
+}
 
 impl Body {
+    fn new(template: pst::Template) -> Self {
+        Self {
+            template: Arc::new(template),
+            shared: None,
+        }
+    }
+
+    /// The same with another id and other ids of the entities that the scope names.
+    pub(crate) fn with(&self, id: &str, principal: Option<&str>, resource: Option<&str>) -> Self {
+        Self {
+            template: Arc::clone(&self.template),
+            shared: Some(Box::new(Shared {
+                id: id.into(),
+                principal: principal.map(Into::into),
+                resource: resource.map(Into::into),
+            })),
+        }
+    }
+
+    /// Whether both are one policy, but for ids and annotations.
+    pub(crate) fn says_the_same(&self, other: &Self) -> bool {
+        let (one, two) = (self.own(), other.own());
+        one.effect == two.effect
+            && one.principal == two.principal
+            && one.action == two.action
+            && one.resource == two.resource
+            && one.clauses().eq(two.clauses())
+    }
+
+    /// The tree with the policy's own entities in it.
+    fn own(&self) -> pst::Template {
+        let mut template = pst::Template::clone(&self.template);
+        if let Some(shared) = &self.shared {
+            let set = |at: &mut pst::EntityOrSlot, id: &Option<SmolStr>| {
+                if let (pst::EntityOrSlot::Entity(uid), Some(id)) = (at, id) {
+                    uid.eid.clone_from(id);
+                }
+            };
+            match &mut template.principal {
+                pst::PrincipalConstraint::Eq(at)
+                | pst::PrincipalConstraint::In(at)
+                | pst::PrincipalConstraint::IsIn(_, at) => set(at, &shared.principal),
+                _ => {}
+            }
+            match &mut template.resource {
+                pst::ResourceConstraint::Eq(at)
+                | pst::ResourceConstraint::In(at)
+                | pst::ResourceConstraint::IsIn(_, at) => set(at, &shared.resource),
+                _ => {}
+            }
+        }
+        template
+    }
+
     /// The body of a static policy.
     pub(crate) fn of_policy(policy: &Policy) -> Result<Self, CompileError> {
         match static_pst(policy) {
-            Ok(pst) => Ok(Self(pst.body().clone())),
+            Ok(pst) => Ok(Self::new(pst.body().clone())),
             Err(error) => Err(CompileError::Syntax(text(policy.id()), error.to_string())),
         }
     }
@@ -47,7 +114,7 @@ impl Body {
     /// The body of a template.
     pub(crate) fn of_template(template: &Template) -> Result<Self, CompileError> {
         match template_pst(template) {
-            Ok(pst) => Ok(Self(pst)),
+            Ok(pst) => Ok(Self::new(pst)),
             Err(error) => Err(CompileError::Syntax(text(template.id()), error.to_string())),
         }
     }
@@ -123,6 +190,8 @@ pub(crate) struct Compiler<'s> {
     lowering: Lowering<'s>,
     shapes: Vec<Shape>,
     known: HashMap<Shape, u32>,
+    /// The shapes of trees that policies share, by the place of the tree in memory, which stays while it is here.
+    shared: HashMap<usize, (Arc<pst::Template>, u32)>,
     bodies: usize,
     pins: Vec<Pins>,
 }
@@ -135,6 +204,7 @@ impl<'s> Compiler<'s> {
                 lowering: Lowering::new(symbols, Program::default()),
                 shapes: Vec::new(),
                 known: HashMap::new(),
+                shared: HashMap::new(),
                 bodies: 0,
                 pins: Vec::new(),
             };
@@ -144,6 +214,7 @@ impl<'s> Compiler<'s> {
         Self {
             lowering: Lowering::new(symbols, base.program.clone()),
             known: known.collect(),
+            shared: HashMap::new(),
             bodies: base.bodies,
             pins: base.pins.clone(),
             shapes,
@@ -157,8 +228,27 @@ impl<'s> Compiler<'s> {
 
     /// Compiles a body.
     pub(crate) fn body(&mut self, body: &Body) -> Result<Code, CompileError> {
-        self.bodies += 1;
-        body.compile(&mut self.lowering, &mut self.shapes, &mut self.known)
+        let place = Arc::as_ptr(&body.template).addr();
+        let known = self.shared.get(&place).map(|(_, shape)| *shape);
+        let compiled = match known {
+            Some(shape) => shape,
+            None => {
+                self.bodies += 1;
+                let shape = body.compile(&mut self.lowering, &mut self.shapes, &mut self.known)?;
+                if body.shared.is_some() {
+                    self.shared
+                        .insert(place, (Arc::clone(&body.template), shape));
+                }
+                shape
+            }
+        };
+        let symbols = &mut *self.lowering.symbols;
+        let (principal, resource) = body.targets(symbols);
+        Ok(Code {
+            shape: compiled,
+            principal,
+            resource,
+        })
     }
 
     /// The policies: each with its body's code and what fills its slots, in their order.
@@ -232,34 +322,22 @@ impl Body {
         lowering: &mut Lowering<'_>,
         shapes: &mut Vec<Shape>,
         known: &mut HashMap<Shape, u32>,
-    ) -> Result<Code, CompileError> {
-        let template = &self.0;
-        let target = |symbols: &mut dyn Interning, at: &pst::EntityOrSlot| match at {
-            pst::EntityOrSlot::Entity(uid) => symbols.entity(&uid.ty.to_string(), &uid.eid),
-            pst::EntityOrSlot::Slot(_) => Uid::NONE,
-        };
+    ) -> Result<u32, CompileError> {
+        let template = &self.template;
         let symbols = &mut *lowering.symbols;
-        let (principal, principal_uid) = match &template.principal {
-            pst::PrincipalConstraint::Any => (Kind::Any, Uid::NONE),
-            pst::PrincipalConstraint::Eq(at) => (Kind::Eq, target(symbols, at)),
-            pst::PrincipalConstraint::In(at) => (Kind::In, target(symbols, at)),
-            pst::PrincipalConstraint::Is(ty) => {
-                (Kind::Is(symbols.name(&ty.to_string())), Uid::NONE)
-            }
-            pst::PrincipalConstraint::IsIn(ty, at) => (
-                Kind::IsIn(symbols.name(&ty.to_string())),
-                target(symbols, at),
-            ),
+        let principal = match &template.principal {
+            pst::PrincipalConstraint::Any => Kind::Any,
+            pst::PrincipalConstraint::Eq(_) => Kind::Eq,
+            pst::PrincipalConstraint::In(_) => Kind::In,
+            pst::PrincipalConstraint::Is(ty) => Kind::Is(symbols.name(&ty.to_string())),
+            pst::PrincipalConstraint::IsIn(ty, _) => Kind::IsIn(symbols.name(&ty.to_string())),
         };
-        let (resource, resource_uid) = match &template.resource {
-            pst::ResourceConstraint::Any => (Kind::Any, Uid::NONE),
-            pst::ResourceConstraint::Eq(at) => (Kind::Eq, target(symbols, at)),
-            pst::ResourceConstraint::In(at) => (Kind::In, target(symbols, at)),
-            pst::ResourceConstraint::Is(ty) => (Kind::Is(symbols.name(&ty.to_string())), Uid::NONE),
-            pst::ResourceConstraint::IsIn(ty, at) => (
-                Kind::IsIn(symbols.name(&ty.to_string())),
-                target(symbols, at),
-            ),
+        let resource = match &template.resource {
+            pst::ResourceConstraint::Any => Kind::Any,
+            pst::ResourceConstraint::Eq(_) => Kind::Eq,
+            pst::ResourceConstraint::In(_) => Kind::In,
+            pst::ResourceConstraint::Is(ty) => Kind::Is(symbols.name(&ty.to_string())),
+            pst::ResourceConstraint::IsIn(ty, _) => Kind::IsIn(symbols.name(&ty.to_string())),
         };
         let action = match &template.action {
             pst::ActionConstraint::Any => ActionScope::Any,
@@ -283,18 +361,41 @@ impl Body {
             shapes.push(shape.clone());
             u32::try_from(shapes.len() - 1).unwrap_or(u32::MAX)
         });
-        Ok(Code {
-            shape: at,
-            principal: principal_uid,
-            resource: resource_uid,
-        })
+        Ok(at)
+    }
+
+    /// The entities that the scope names itself, for principal and for resource.
+    fn targets(&self, symbols: &mut dyn Interning) -> (Uid, Uid) {
+        let shared = self.shared.as_deref();
+        let mut target = |at: &pst::EntityOrSlot, own: Option<&SmolStr>| match at {
+            pst::EntityOrSlot::Entity(uid) => {
+                symbols.entity(&uid.ty.to_string(), own.unwrap_or(&uid.eid))
+            }
+            pst::EntityOrSlot::Slot(_) => Uid::NONE,
+        };
+        let own = shared.and_then(|shared| shared.principal.as_ref());
+        let principal = match &self.template.principal {
+            pst::PrincipalConstraint::Any | pst::PrincipalConstraint::Is(_) => Uid::NONE,
+            pst::PrincipalConstraint::Eq(at)
+            | pst::PrincipalConstraint::In(at)
+            | pst::PrincipalConstraint::IsIn(_, at) => target(at, own),
+        };
+        let own = shared.and_then(|shared| shared.resource.as_ref());
+        let resource = match &self.template.resource {
+            pst::ResourceConstraint::Any | pst::ResourceConstraint::Is(_) => Uid::NONE,
+            pst::ResourceConstraint::Eq(at)
+            | pst::ResourceConstraint::In(at)
+            | pst::ResourceConstraint::IsIn(_, at) => target(at, own),
+        };
+        (principal, resource)
     }
 
     /// All clauses as one condition.
     fn conditions(&self, lowering: &mut Lowering<'_>) -> Result<Ix, CompileError> {
-        let id = &self.0.id.0;
+        let shared = self.shared.as_deref();
+        let id = shared.map_or(&self.template.id.0, |shared| &shared.id);
         let mut clauses = Vec::new();
-        for clause in self.0.clauses() {
+        for clause in self.template.clauses() {
             let (pst::Clause::When(expr) | pst::Clause::Unless(expr)) = clause;
             let node = lowering.clause(expr).map_err(|error| match error {
                 LowerError::TooDeep => CompileError::TooDeep(id.clone()),

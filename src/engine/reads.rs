@@ -101,7 +101,9 @@ impl Program {
             | Node::Or(list)
             | Node::MakeSet(list)
             | Node::Arity(list)
-            | Node::MakeRecord { values: list, .. } => self.list(list).iter().for_each(|at| each(*at)),
+            | Node::MakeRecord { values: list, .. } => {
+                self.list(list).iter().for_each(|at| each(*at))
+            }
             Node::Not(of)
             | Node::Neg(of)
             | Node::IsEmpty(of)

@@ -1,7 +1,9 @@
 //! A request in numbers, ready to be evaluated.
 
 use crate::base::entity_ref::EntityKey;
-use crate::entities::{EntityVersion, Locals, RawValue, Record, RequestSymbols, Sym, Symbols, Uid, Value};
+use crate::entities::{
+    EntityVersion, Locals, RawValue, Record, RequestSymbols, Sym, Symbols, Uid, Value,
+};
 
 /// Principal, action, resource and context, bound to one version. Made once and used again: binding the
 /// next request reuses the buffers of the last.

@@ -148,12 +148,7 @@ impl Closure {
         Ok(entity)
     }
 
-    fn walk(
-        &mut self,
-        world: &World<'_>,
-        meter: &mut Meter,
-        parents: &[Uid],
-    ) -> Result<(), Fault> {
+    fn walk(&mut self, world: &World<'_>, meter: &mut Meter, parents: &[Uid]) -> Result<(), Fault> {
         for parent in parents {
             meter.spend(1)?;
             self.add(*parent);

@@ -32,10 +32,14 @@ impl Locals {
             *self = Self::default();
             return;
         }
+        if self.names.len() > LISTED {
+            self.name_table.clear();
+        }
+        if self.ids.len() > LISTED {
+            self.id_table.clear();
+        }
         self.names.clear();
         self.ids.clear();
-        self.name_table.clear();
-        self.id_table.clear();
     }
 
     /// The number of a name: the store's, or one of this request.

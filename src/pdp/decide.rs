@@ -13,7 +13,6 @@ use crate::engine::PolicyIndex;
 use crate::pdp::evaluate::{Evaluation, PolicyIndices};
 use crate::policy::{OnError, PolicyInfo};
 use crate::trust::Enforcement;
-use crate::trust::model::StepUp;
 
 pub(crate) use outcome::Verdict;
 pub use outcome::{
@@ -21,7 +20,7 @@ pub use outcome::{
 };
 pub use trust::{Requirement, TrustOutcome, WouldBe};
 
-use trust::Floors;
+use trust::{Floors, Mend};
 
 /// Decides. In order: a satisfied forbid wins; then a forbid that failed where failing denies; then what
 /// knocks out; then the satisfied permits whose own requirements are met, the configured floors, and the
@@ -39,7 +38,12 @@ pub(crate) fn decide(evaluation: Evaluation<'_>) -> Verdict {
             Enforcement::Enforce => (permitted(&evaluation, Floors::of(&evaluation)), None),
             Enforcement::Report => {
                 let decided = permitted(&evaluation, Floors::default());
-                let enforced = permitted(&evaluation, Floors::of(&evaluation));
+                // What authentication would mend is looked for when somebody asks.
+                let floors = Floors::of(&evaluation);
+                let enforced = match decided.cause.is_of_trust() {
+                    true => permitted(&evaluation, floors),
+                    false => permitted(&evaluation, floors.left_open()),
+                };
                 let differs = decided.cause != enforced.cause;
                 (decided, differs.then_some(enforced))
             }
@@ -47,7 +51,7 @@ pub(crate) fn decide(evaluation: Evaluation<'_>) -> Verdict {
     };
     let trust = evaluation.trust.map(|trust| {
         let stands = would_be.as_ref().unwrap_or(&found);
-        trust::outcome(&evaluation, trust, found.cause, stands, would_be.as_ref())
+        trust::finding(&evaluation, trust, found.cause, stands, would_be.as_ref())
     });
     let determining = match found.cause {
         Cause::Permitted => found.permits.unwrap_or(evaluation.determining),
@@ -73,8 +77,8 @@ struct Ruling {
     permits: Option<PolicyIndices>,
     /// The satisfied permits that did not make an Allow.
     unmet: PolicyIndices,
-    /// What would mend it, where that was looked for.
-    step_up: Option<StepUp>,
+    /// What would mend it.
+    mend: Mend,
 }
 
 impl Ruling {
@@ -84,7 +88,7 @@ impl Ruling {
             cause,
             permits: None,
             unmet: PolicyIndices::new(),
-            step_up: None,
+            mend: Mend::Nothing,
         }
     }
 }
@@ -127,12 +131,12 @@ fn permitted(evaluation: &Evaluation<'_>, floors: Floors) -> Ruling {
     let met = |policy: PolicyInfo<'_>| trust::meets(evaluation, policy.meaning);
     let permits: PolicyIndices = all.clone().filter(|at| info(at).is_some_and(met)).collect();
     if permits.is_empty() || floors.unmet() {
-        let step_up = trust::step_up(evaluation, &floors);
+        let mend = trust::mend(evaluation, &floors);
         return Ruling {
-            cause: trust::cause(step_up.as_ref()),
+            cause: mend.cause(),
             permits: None,
             unmet: all.collect(),
-            step_up,
+            mend,
         };
     }
     let unhandled = unhandled(evaluation, &permits);
@@ -141,14 +145,14 @@ fn permitted(evaluation: &Evaluation<'_>, floors: Floors) -> Ruling {
             cause: Cause::UnsupportedObligation,
             permits: None,
             unmet: unhandled,
-            step_up: None,
+            mend: Mend::Nothing,
         };
     }
     Ruling {
         cause: Cause::Permitted,
         permits: Some(permits),
         unmet: PolicyIndices::new(),
-        step_up: None,
+        mend: Mend::Nothing,
     }
 }
 

@@ -336,7 +336,7 @@ impl Inner {
         let keeper = keeper.ok_or(EntityWriteError::NoState)?;
         let now = self.state.load_full();
         condition.check(&now)?;
-        let limits = self.limits.load().1;
+        let limits = self.bounds.reading();
         let mut checked = check(&now, changes, limits.entity_bytes)?;
         checked.batch.max_depth = Some(limits.entity_parent_depth);
         checked.batch.room = Some(StoreLimits::of(&limits));

@@ -98,17 +98,17 @@ impl Counts {
 
 /// Evaluates a request: every fault of it is an error that names them all.
 pub(crate) fn evaluate<'a>(
-    scored: Scored<'a>,
+    scored: &Scored<'a>,
     limits: &Limits,
     engine: &Engine,
 ) -> Result<Evaluation<'a>, RequestError> {
     let (request, state, now) = (scored.request, scored.state, scored.now);
     let found = match state.snapshot().settings().engine {
-        EngineChoice::Reference => reference::decide(&scored, limits)?,
+        EngineChoice::Reference => reference::decide(scored, limits)?,
         EngineChoice::Compiled => {
-            let found = run::evaluate(&scored, limits, &engine.counts)?;
+            let found = run::evaluate(scored, limits, &engine.counts)?;
             if let Some(shadow) = &engine.shadow {
-                shadow.look(&scored, limits, &found);
+                shadow.look(scored, limits, &found);
             }
             found
         }

@@ -10,7 +10,7 @@ use crate::trust::subjects::{EventSubject, Notification, NotificationKind, Obser
 impl Scoring {
     /// Tells the store what a decision showed, if the decision is to be enforced.
     pub(super) fn learn(&self, request: &Request, place: Option<ClientOrigin>, outcome: &Outcome) {
-        let (Some(place), Some(trust)) = (place, outcome.trust()) else {
+        let (Some(place), Some(trust)) = (place, outcome.score()) else {
             return;
         };
         let assessment = trust.assessment();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::pdp::enrich::Enriched;
 use crate::pdp::gather::{ClientOrigin, Sources, ask, gather, place};
-use crate::pdp::score::stage::{Assessed, Scored};
+use crate::pdp::score::stage::{Assessed, AssessedBox, Scored};
 use crate::trust::geo::GeoSource;
 use crate::trust::subjects::{NotificationSink, SignalStore, SubjectState};
 
@@ -30,8 +30,8 @@ impl Scoring {
     /// Scores a request, where its state asks for scores; and says where it comes from.
     pub(super) fn score<'a>(
         &self,
-        enriched: Enriched<'a>,
-        kept: &'a mut Option<Assessed>,
+        enriched: &'a Enriched<'a>,
+        kept: &'a mut Option<AssessedBox>,
     ) -> (Scored<'a>, Option<ClientOrigin>) {
         let state = enriched.state;
         let Some(trust) = state.snapshot().trust() else {
@@ -47,8 +47,8 @@ impl Scoring {
             Some(store) => store.standing(&ask(request, &place, enriched.now)),
             None => SubjectState::default(),
         };
-        let inputs = gather(&enriched, trust, &mut place, standing);
-        let assessed = kept.insert(Assessed {
+        let inputs = gather(enriched, trust, &mut place, standing);
+        let assessed = kept.insert(AssessedBox::new(Assessed {
             assessment: trust.model().assess(&inputs, enriched.now),
             inputs,
             mode: trust.mode(
@@ -57,7 +57,7 @@ impl Scoring {
                 state.store().version(),
                 &enriched.meter,
             ),
-        });
-        (Scored::new(enriched, Some(assessed)), Some(place))
+        }));
+        (Scored::new(enriched, Some(assessed.get())), Some(place))
     }
 }

@@ -18,7 +18,7 @@ impl Pdp {
         let (list, reload) = (self.weak(), self.weak());
         let fingerprint = move || {
             let inner = list.upgrade()?;
-            let limits = inner.limits.load().1;
+            let limits = inner.bounds.reading();
             Some(inner.reloader.fingerprint(limits))
         };
         let changed = move || {

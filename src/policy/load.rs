@@ -6,8 +6,10 @@
 //! only while its part of the text is looked at, so memory does not grow with the number of policies
 //! that are read.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,6 +23,7 @@ use sha2::{Digest, Sha256};
 use super::annotations;
 use super::json::read_set;
 use super::links::{self, Values};
+use super::shapes::{Head, Known as KnownShape, Shape, Shapes};
 use super::snapshot::Settings;
 use super::table::{Table, Which};
 use super::unit::{Entry, Source, Span, Unit};
@@ -29,6 +32,7 @@ use crate::base::hex::hex;
 use crate::base::threads::spawn;
 use crate::engine::{Body, Code, CompiledPolicies, Compiler, UnitCode};
 use crate::entities::{EntityStore, Uid};
+use crate::schema::SchemaSet;
 use crate::source::nesting;
 use crate::source::nesting::nesting_fault;
 use crate::source::statements::statements;
@@ -52,7 +56,7 @@ pub(crate) enum Ids {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Against<'a> {
     pub(crate) settings: &'a Settings,
-    pub(crate) schema: Option<&'a cedar_policy::Schema>,
+    pub(crate) schema: Option<&'a SchemaSet>,
     pub(crate) store: &'a EntityStore,
     /// What was read before against the same settings, schema and store.
     pub(crate) previous: Option<(&'a Table, &'a CompiledPolicies)>,
@@ -80,8 +84,9 @@ pub(crate) fn load(
     let validator = against
         .schema
         .filter(|_| !against.settings.lenient)
-        .map(|schema| Validator::new(schema.clone()));
+        .map(|schema| Validator::new(schema.schema.clone()));
     let reader = Reader {
+        shapes: Shapes::new(against.schema.map(|schema| &schema.model)),
         settings: against.settings,
         validator: validator.as_ref(),
     };
@@ -399,8 +404,51 @@ fn read_links(
 
 /// Reads parts of sources; shared by the reading threads.
 struct Reader<'a> {
+    shapes: Shapes<'a>,
     settings: &'a Settings,
     validator: Option<&'a Validator>,
+}
+
+/// A part of a text, statement by statement.
+struct Part<'a> {
+    file: &'a SourceFile,
+    text: &'a str,
+    /// Where it begins in the file.
+    start: usize,
+    /// How many statements stand before it.
+    before: usize,
+    spans: Vec<Range<usize>>,
+    /// The statements taken apart, where that can be done.
+    heads: Vec<Option<Head<'a>>>,
+}
+
+impl Part<'_> {
+    /// Where a statement stands in the file.
+    fn span(&self, number: usize) -> Span {
+        let span = self.spans.get(number);
+        span.map_or(Span::default(), |span| {
+            Span::new(self.start + span.start, span.len())
+        })
+    }
+
+    /// The text with these statements alone, each where it was.
+    fn only(&self, numbers: &[usize]) -> Cow<'_, str> {
+        if numbers.len() == self.spans.len() {
+            return Cow::Borrowed(self.text);
+        }
+        let mut text = String::with_capacity(self.text.len());
+        for number in numbers {
+            let Some(span) = self.spans.get(*number) else {
+                continue;
+            };
+            text.extend(std::iter::repeat_n(
+                ' ',
+                span.start.saturating_sub(text.len()),
+            ));
+            text.push_str(self.text.get(span.clone()).unwrap_or_default());
+        }
+        Cow::Owned(text)
+    }
 }
 
 impl Reader<'_> {
@@ -491,19 +539,79 @@ impl Reader<'_> {
         parsed
     }
 
+    /// Reads a part of a text. Policies of a shape that was read before take what it became.
     fn text(&self, file: &SourceFile, (span, before): (Span, usize), parsed: &mut Parsed) {
         let start = span.start as usize;
         let text = file.source.text.get(start..start + span.length as usize);
         let text = text.unwrap_or_default();
-        let set = match PolicySet::from_str(text) {
-            Ok(set) => set,
-            Err(errors) => return parsed.faults.extend(parse_faults(&errors, file, start)),
-        };
         let spans = statements(text);
-        let span_of = |number: usize| {
-            spans.get(number).map_or(Span::default(), |span| {
-                Span::new(start + span.start, span.len())
-            })
+        let part = Part {
+            file,
+            text,
+            start,
+            before,
+            heads: match self.settings.ids {
+                Ids::Named => {
+                    let heads = spans
+                        .iter()
+                        .map(|span| self.shapes.head(text.get(span.clone())?));
+                    heads.collect()
+                }
+                Ids::Cedar => vec![None; spans.len()],
+            },
+            spans,
+        };
+        // The first statement of each shape is read now, and the others of it once that is known.
+        let (mut now, mut later) = (Vec::new(), Vec::new());
+        let mut first: HashSet<&str> = HashSet::new();
+        for (number, head) in part.heads.iter().enumerate() {
+            match head {
+                Some(head) => match self.shapes.find(&head.key) {
+                    KnownShape::New if first.insert(&head.key) => now.push(number),
+                    KnownShape::Alone => now.push(number),
+                    KnownShape::New | KnownShape::Shared(_) => later.push(number),
+                },
+                None => now.push(number),
+            }
+        }
+        if let Err(faults) = self.statements(&part, &now, parsed) {
+            // All of them may be faulty.
+            let whole = PolicySet::from_str(text).err();
+            let all = whole.map(|errors| parse_faults(&errors, file, start));
+            return parsed.faults.extend(all.unwrap_or(faults));
+        }
+        let mut alone = Vec::new();
+        for number in later {
+            let head = part.heads.get(number).and_then(Option::as_ref);
+            match head.map(|head| (head, self.shapes.find(&head.key))) {
+                Some((head, KnownShape::Shared(shape))) if !shape.is_checked() => {
+                    parsed.statics.push(shape.policy(head, part.span(number)));
+                }
+                _ => alone.push(number),
+            }
+        }
+        if let Err(faults) = self.statements(&part, &alone, parsed) {
+            parsed.faults.extend(faults);
+        }
+        parsed.statics.sort_by_key(|(entry, _)| entry.span.start);
+    }
+
+    /// Reads these statements of a part by Cedar.
+    fn statements(
+        &self,
+        part: &Part<'_>,
+        numbers: &[usize],
+        parsed: &mut Parsed,
+    ) -> Result<(), Faults> {
+        let Part { file, start, .. } = *part;
+        if numbers.is_empty() && !part.heads.is_empty() {
+            return Ok(());
+        }
+        let set = PolicySet::from_str(&part.only(numbers));
+        let set = set.map_err(|errors| parse_faults(&errors, file, start))?;
+        let number_of = |id: &PolicyId| {
+            let order = order(id);
+            numbers.get(order).copied().unwrap_or(order)
         };
         let mut named = PolicySet::new();
         let mut names: HashMap<PolicyId, Span> = HashMap::new();
@@ -511,34 +619,71 @@ impl Reader<'_> {
         let mut templates: Vec<_> = set.templates().collect();
         templates.sort_by_key(|template| order(template.id()));
         for template in templates {
-            let number = order(template.id());
+            let number = number_of(template.id());
             let canonical = || canonical_template(template);
-            let id = self.name(template.annotation("id"), before + number, file, canonical);
+            let id = self.name(
+                template.annotation("id"),
+                part.before + number,
+                file,
+                canonical,
+            );
             let template = template.new_id(id.clone());
-            names.insert(id, span_of(number));
-            self.template(&template, span_of(number), file, parsed);
+            names.insert(id, part.span(number));
+            self.template(&template, part.span(number), file, parsed);
             if let Some((entry, _)) = parsed.templates.last_mut() {
                 entry.is_unnamed = !has_name(template.annotation("id"));
             }
             // A second one of the same id is a fault of the table.
             let _ = named.add_template(template);
         }
+        let mut read = Vec::with_capacity(numbers.len());
         let mut policies: Vec<_> = set.policies().collect();
         policies.sort_by_key(|policy| order(policy.id()));
         for policy in policies {
-            let number = order(policy.id());
+            let number = number_of(policy.id());
             let canonical = || canonical_policy(policy);
-            let id = self.name(policy.annotation("id"), before + number, file, canonical);
+            let id = self.name(
+                policy.annotation("id"),
+                part.before + number,
+                file,
+                canonical,
+            );
             let policy = policy.new_id(id.clone());
-            names.insert(id, span_of(number));
-            self.policy(&policy, span_of(number), Some(file), parsed);
+            names.insert(id, part.span(number));
+            let said = (parsed.faults.len(), parsed.warnings.len());
+            self.policy(&policy, part.span(number), Some(file), parsed);
             if let Some((entry, _)) = parsed.statics.last_mut() {
                 entry.is_unnamed = !has_name(policy.annotation("id"));
             }
+            let is_clean = said == (parsed.faults.len(), parsed.warnings.len());
+            read.push((number, parsed.statics.len().checked_sub(1), is_clean));
             let _ = named.add(policy);
         }
         let place = |id: &PolicyId| names.get(id).and_then(|span| place(file, *span));
-        self.validate(&named, Some((file, start)), &place, parsed);
+        let blamed = self.validate(&named, Some((file, start)), &place, parsed);
+        for (number, at, is_clean) in read {
+            let head = part.heads.get(number).and_then(Option::as_ref);
+            let entry = at.and_then(|at| parsed.statics.get(at));
+            let (Some(head), Some((entry, body))) = (head, entry) else {
+                continue;
+            };
+            match self.shapes.find(&head.key) {
+                KnownShape::New => {
+                    let is_clean = is_clean && !blamed.contains(&entry.id);
+                    let shape = is_clean.then(|| Shape::of(entry, body));
+                    self.shapes.keep(head.key.clone(), shape);
+                }
+                KnownShape::Shared(shape) if !shape.agrees(head, entry, body) => {
+                    let message = format!(
+                        "policy `{}` is not what others of the same form are; this is a defect of Deodar",
+                        entry.id
+                    );
+                    parsed.faults.push(Fault::new("shape", message));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     fn name(
@@ -613,7 +758,7 @@ impl Reader<'_> {
             }
         }
         let place = |id: &PolicyId| file.and_then(|file| place(file, span(id)?));
-        self.validate(set, None, &place, parsed);
+        let _ = self.validate(set, None, &place, parsed);
     }
 
     fn template(&self, template: &Template, span: Span, file: &SourceFile, parsed: &mut Parsed) {
@@ -697,16 +842,18 @@ impl Reader<'_> {
         Entry::new(id.clone(), effect, slots, span, read.meaning, kept)
     }
 
-    /// Validates a set; its text, if it has one, begins at an offset of a file.
+    /// Validates a set; its text, if it has one, begins at an offset of a file. The policies that something is said
+    /// of.
     fn validate(
         &self,
         set: &PolicySet,
         text: Option<(&SourceFile, usize)>,
         place: &dyn Fn(&PolicyId) -> Option<Location>,
         parsed: &mut Parsed,
-    ) {
+    ) -> HashSet<PolicyId> {
+        let mut blamed = HashSet::new();
         let Some(validator) = self.validator else {
-            return;
+            return blamed;
         };
         let result = validator.validate(set, ValidationMode::Strict);
         let fault = |code, id: &PolicyId, found: &dyn miette::Diagnostic| {
@@ -723,13 +870,16 @@ impl Reader<'_> {
         let mut errors: Vec<_> = result.validation_errors().collect();
         errors.sort_by(|a, b| (a.policy_id(), a.to_string()).cmp(&(b.policy_id(), b.to_string())));
         for error in errors {
+            blamed.insert(error.policy_id().clone());
             let fault = fault("validation", error.policy_id(), error);
             parsed.faults.push(fault);
         }
         for warning in result.validation_warnings() {
+            blamed.insert(warning.policy_id().clone());
             let fault = fault("warning", warning.policy_id(), warning);
             parsed.warnings.push(fault.into_warning());
         }
+        blamed
     }
 }
 

@@ -109,7 +109,8 @@ impl Plan {
             };
             let mut actions: Vec<(Uid, ActionPlan)> = Vec::new();
             for (ty, id) in model.into_iter().flat_map(Model::actions) {
-                let Some((model, action)) = model.and_then(|model| Some((model, model.action(ty, id)?)))
+                let Some((model, action)) =
+                    model.and_then(|model| Some((model, model.action(ty, id)?)))
                 else {
                     continue;
                 };
@@ -145,11 +146,16 @@ impl Declared {
     /// The declared member of this name; `next` is where it is expected, and then where the next one is.
     #[inline]
     pub(crate) fn member(&self, name: &str, next: &mut usize) -> Option<&DeclaredMember> {
-        let expected = self.members.get(*next).filter(|member| *member.name == *name);
+        let expected = self
+            .members
+            .get(*next)
+            .filter(|member| *member.name == *name);
         let (at, member) = match expected {
             Some(member) => (*next, member),
             None => {
-                let at = self.members.binary_search_by(|member| (*member.name).cmp(name));
+                let at = self
+                    .members
+                    .binary_search_by(|member| (*member.name).cmp(name));
                 let at = at.ok()?;
                 (at, self.members.get(at)?)
             }
@@ -165,7 +171,10 @@ impl Declared {
 
     /// The declared type of a member.
     pub(crate) fn ty(&self, member: &DeclaredMember) -> Option<&Type> {
-        self.model.members().get(&*member.name).map(|member| &member.ty)
+        self.model
+            .members()
+            .get(&*member.name)
+            .map(|member| &member.ty)
     }
 }
 
@@ -201,7 +210,12 @@ impl Planner<'_, '_> {
         ActionPlan { declared, injected }
     }
 
-    fn declared(&mut self, model: &Model, action: &Arc<ActionModel>, injected: &Injected) -> Declared {
+    fn declared(
+        &mut self,
+        model: &Model,
+        action: &Arc<ActionModel>,
+        injected: &Injected,
+    ) -> Declared {
         let members = action.members();
         let is_injected = |name: &str| injected.members().any(|member| *member.name == *name);
         let required = members

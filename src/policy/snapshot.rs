@@ -197,7 +197,7 @@ impl Snapshot {
         let sources = of_kind(material, Kind::Policies).cloned().map(Source::File);
         let against = Against {
             settings: &settings,
-            schema: schema.set().map(|schema| &schema.schema),
+            schema: schema.set(),
             store,
             previous: before.map(|(snapshot, compiled)| (&snapshot.table, compiled)),
         };

@@ -185,6 +185,9 @@ mod tests {
         context.insert("a", 1.into());
         context.insert("b", 2.into());
         context.insert("a", "x".into());
-        assert_eq!(serde_json::to_string(&context).unwrap(), r#"{"a":"x","b":2}"#);
+        assert_eq!(
+            serde_json::to_string(&context).unwrap(),
+            r#"{"a":"x","b":2}"#
+        );
     }
 }

@@ -6,16 +6,25 @@ use std::borrow::Cow;
 
 use serde::de::DeserializeOwned;
 
+use crate::base::write::unquoted;
+
 /// A place in a JSON text.
 #[derive(Debug)]
 pub(super) struct Cursor<'a> {
     text: &'a str,
     at: usize,
+    /// Whether there is a control character anywhere, which a string must not hold.
+    controls: bool,
 }
 
 impl<'a> Cursor<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        Self { text, at: 0 }
+        let controls = text.bytes().fold(false, |any, byte| any | (byte < 0x20));
+        Self {
+            text,
+            at: 0,
+            controls,
+        }
     }
 
     /// The next byte that is no white space, which is not taken.
@@ -47,7 +56,7 @@ impl<'a> Cursor<'a> {
         self.peek().is_none().then_some(())
     }
 
-    /// An object; `member` reads the value of each name.
+    /// An object; `member` reads the value of each name. A name with an escape is refused.
     #[inline]
     pub(super) fn object(
         &mut self,
@@ -59,9 +68,9 @@ impl<'a> Cursor<'a> {
             return Some(());
         }
         loop {
-            let name = self.text()?;
+            let name = self.plain()?;
             self.expect(b':')?;
-            member(self, &name)?;
+            member(self, name)?;
             match self.take()? {
                 b',' => {}
                 b'}' => return Some(()),
@@ -85,12 +94,26 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The text up to the next quote, backslash or control character.
+    /// A string that holds no escape.
+    #[inline]
+    fn plain(&mut self) -> Option<&'a str> {
+        self.expect(b'"')?;
+        let run = self.run()?;
+        let ends = self.text.as_bytes().get(self.at) == Some(&b'"');
+        self.at += 1;
+        ends.then_some(run)
+    }
+
+    /// The text up to the next quote or backslash; none where it holds a control character.
     #[inline]
     fn run(&mut self) -> Option<&'a str> {
         let start = self.at;
-        self.at += plain(self.text.as_bytes().get(start..)?);
-        self.text.get(start..self.at)
+        self.at += unquoted(self.text.as_bytes().get(start..)?);
+        let run = self.text.get(start..self.at)?;
+        if self.controls && run.bytes().any(|byte| byte < 0x20) {
+            return None;
+        }
+        Some(run)
     }
 
     fn escaped(&mut self, begin: &str) -> Option<String> {
@@ -173,30 +196,6 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// How many bytes stand before the first quote, backslash or control character, or the end. Eight bytes are looked
-/// at together: a byte whose high bit remains is one of the three, and the lowest such byte is exact (Mycroft's
-/// test for a zero byte).
-#[inline]
-fn plain(bytes: &[u8]) -> usize {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGH: u64 = ONES << 7;
-    let mut at = 0;
-    while let Some(chunk) = bytes.get(at..at + 8) {
-        let chunk = u64::from_le_bytes(chunk.try_into().unwrap_or_default());
-        let quote = chunk ^ (ONES * 0x22);
-        let backslash = chunk ^ (ONES * 0x5c);
-        let below = |byte: u64, bound: u64| byte.wrapping_sub(ONES * bound) & !byte;
-        let found = (below(quote, 1) | below(backslash, 1) | below(chunk, 0x20)) & HIGH;
-        if found != 0 {
-            return at + (found.trailing_zeros() / 8) as usize;
-        }
-        at += 8;
-    }
-    let rest = bytes.get(at..).unwrap_or_default();
-    let ends = |byte: &u8| matches!(byte, b'"' | b'\\' | ..0x20);
-    at + rest.iter().position(ends).unwrap_or(rest.len())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,12 +205,30 @@ mod tests {
     #[test]
     fn numbers_are_those_of_serde_json() {
         for text in [
-            "0", "-1", "12", "999999999999999999", "-999999999999999999", "1 ", " 7",
+            "0",
+            "-1",
+            "12",
+            "999999999999999999",
+            "-999999999999999999",
+            "1 ",
+            " 7",
         ] {
             let expected = serde_json::from_str::<i64>(text).unwrap();
             assert_eq!(Cursor::new(text).long(), Some(expected), "{text}");
         }
-        for text in ["", "-", "-0", "00", "01", "1.0", "1e3", "1E3", "1000000000000000000", "+1", "x"] {
+        for text in [
+            "",
+            "-",
+            "-0",
+            "00",
+            "01",
+            "1.0",
+            "1e3",
+            "1E3",
+            "1000000000000000000",
+            "+1",
+            "x",
+        ] {
             assert_eq!(Cursor::new(text).long(), None, "{text}");
         }
     }

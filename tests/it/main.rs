@@ -29,6 +29,7 @@ mod malformed;
 mod manage;
 mod properties;
 mod reload;
+mod shapes;
 mod sources;
 mod subject;
 mod support;

@@ -7,10 +7,11 @@ use arc_swap::Guard;
 
 use cedar_policy::PolicyId;
 
-use super::trust::{Requirement, TrustOutcome};
+use super::trust::{Finding, Requirement, TrustOutcome};
 use crate::base::timestamp::Timestamp;
 use crate::engine::PolicyIndex;
 use crate::pdp::evaluate::{PolicyError, PolicyErrorCode, PolicyIndices};
+use crate::pdp::score::stage::AssessedBox;
 use crate::policy::{Duty, PolicyInfo};
 use crate::state::State;
 use crate::trust::TrustConfig;
@@ -96,6 +97,11 @@ impl Cause {
 }
 
 impl Cause {
+    /// Whether more trust or another authentication is what is missing.
+    pub(super) fn is_of_trust(self) -> bool {
+        matches!(self, Self::StepUpRequired | Self::InsufficientTrust)
+    }
+
     /// Allow for [`Cause::Permitted`], Deny for every other.
     #[must_use]
     pub fn decision(self) -> Decision {
@@ -135,6 +141,7 @@ impl fmt::Display for Cause {
 #[derive(Debug)]
 pub struct Outcome {
     parts: Parts,
+    trust: Option<TrustOutcome>,
     state: Held,
 }
 
@@ -146,6 +153,7 @@ impl Clone for Outcome {
     fn clone(&self) -> Self {
         Self {
             parts: self.parts.clone(),
+            trust: self.trust.clone(),
             state: Guard::from_inner(Arc::clone(&self.state)),
         }
     }
@@ -160,7 +168,7 @@ pub(super) struct Parts {
     pub(super) determining: PolicyIndices,
     pub(super) unmet: PolicyIndices,
     pub(super) errors: Vec<PolicyError>,
-    pub(super) trust: Option<TrustOutcome>,
+    pub(super) trust: Option<Finding>,
 }
 
 /// Something the enforcement point must do when it acts on the answer, and the policy that asks it.
@@ -283,17 +291,18 @@ pub enum Denied {
 pub(crate) struct Verdict(pub(super) Parts);
 
 impl Verdict {
-    /// The outcome; `state` is the one that was evaluated.
-    pub(crate) fn on(self, state: Held) -> Outcome {
-        Outcome::mint(self.0, state)
+    /// The outcome; `state` is the one that was evaluated, and `assessed` the score.
+    pub(crate) fn on(mut self, assessed: Option<AssessedBox>, state: Held) -> Outcome {
+        let trust = assessed.zip(self.0.trust.take());
+        Outcome {
+            parts: self.0,
+            trust: trust.map(|(assessed, finding)| TrustOutcome::new(assessed, finding)),
+            state,
+        }
     }
 }
 
 impl Outcome {
-    fn mint(parts: Parts, state: Held) -> Self {
-        Self { parts, state }
-    }
-
     /// Allow or Deny.
     #[must_use]
     pub fn decision(&self) -> Decision {
@@ -342,7 +351,16 @@ impl Outcome {
     /// What trust had to do with it, where the request was scored.
     #[must_use]
     pub fn trust(&self) -> Option<&TrustOutcome> {
-        self.parts.trust.as_ref()
+        let trust = self.trust.as_ref()?;
+        if let Some(model) = self.trust_model() {
+            trust.complete(model, self.parts.evaluated_at);
+        }
+        Some(trust)
+    }
+
+    /// As [`Outcome::trust`]; what would mend the request may not have been looked for.
+    pub(crate) fn score(&self) -> Option<&TrustOutcome> {
+        self.trust.as_ref()
     }
 
     /// The model that the request was scored by: it explains [`TrustOutcome::assessment`] in words, factor by
@@ -420,7 +438,7 @@ impl Outcome {
 
     /// Satisfied permits that did not make an Allow, and what each lacks.
     pub fn unmet(&self) -> impl Iterator<Item = Unmet<'_>> {
-        let found = self.trust().map(TrustOutcome::assessment);
+        let found = self.score().map(TrustOutcome::assessment);
         self.policies(&self.parts.unmet).map(move |policy| Unmet {
             policy: policy.id,
             obligations: duties(policy, &policy.meaning.obligations).collect(),
@@ -459,6 +477,7 @@ impl Outcome {
     pub(crate) fn settled(self) -> Self {
         Self {
             parts: self.parts,
+            trust: self.trust,
             state: Guard::from_inner(Guard::into_inner(self.state)),
         }
     }

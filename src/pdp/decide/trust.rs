@@ -1,11 +1,16 @@
 //! What trust does to a decision: requirements of permits, configured floors, knock-outs, and how a
 //! request that lacks something can be made to pass.
 
+use std::sync::OnceLock;
+
+use smallvec::SmallVec;
+
 use super::{Cause, Decision, Ruling, handles};
+use crate::base::timestamp::Timestamp;
 use crate::pdp::evaluate::Evaluation;
-use crate::pdp::score::stage::Assessed;
+use crate::pdp::score::stage::{Assessed, AssessedBox};
 use crate::policy::Meaning;
-use crate::trust::model::{Assessment, MethodSet, Offer, RequirementKind, Score, StepUp};
+use crate::trust::model::{Assessment, Inputs, Model, Offer, RequirementKind, Score, StepUp};
 use crate::trust::{Enforcement, Trust};
 
 /// The floors that stand against a request; none by default.
@@ -16,6 +21,8 @@ pub(super) struct Floors {
     level: bool,
     /// Whether they are looked at.
     counted: bool,
+    /// Whether what would mend them is left open until somebody asks.
+    is_open: bool,
 }
 
 impl Floors {
@@ -30,6 +37,15 @@ impl Floors {
             trust: !found.trusted(),
             level: !found.authenticated(),
             counted: true,
+            is_open: false,
+        }
+    }
+
+    /// The same, and what would mend them is not looked for yet.
+    pub(super) fn left_open(self) -> Self {
+        Self {
+            is_open: true,
+            ..self
         }
     }
 
@@ -56,35 +72,80 @@ pub(super) fn meets(evaluation: &Evaluation<'_>, meaning: &Meaning) -> bool {
                 .is_none_or(|level| found.level.reached >= level))
 }
 
-/// Why satisfied permits do not make an Allow: an authentication can mend it, or none can.
-pub(super) fn cause(step_up: Option<&StepUp>) -> Cause {
-    match step_up {
-        Some(step_up) if !step_up.is_empty() => Cause::StepUpRequired,
-        _ => Cause::InsufficientTrust,
+/// What would make a request pass whose permits are satisfied and do not make an Allow.
+#[derive(Debug, Clone)]
+pub(super) enum Mend {
+    /// Nothing is wrong, or no authentication can change it.
+    Nothing,
+    /// What was found.
+    Found(StepUp),
+    /// It was not looked for yet: one of these levels and scores has to be reached.
+    Open(SmallVec<[(u8, Score); 2]>),
+}
+
+impl Mend {
+    /// Why the permits do not make an Allow: an authentication can mend it, or none can.
+    pub(super) fn cause(&self) -> Cause {
+        match self {
+            Self::Found(step_up) => cause(*step_up),
+            _ => Cause::InsufficientTrust,
+        }
+    }
+}
+
+fn cause(step_up: StepUp) -> Cause {
+    if step_up.is_empty() {
+        Cause::InsufficientTrust
+    } else {
+        Cause::StepUpRequired
     }
 }
 
 /// The step-up that makes the request pass by the permit that demands least; else what was looked for.
-pub(super) fn step_up(evaluation: &Evaluation<'_>, floors: &Floors) -> Option<StepUp> {
-    let trust = evaluation.trust?;
-    let model = evaluation.state.snapshot().trust()?.model();
+pub(super) fn mend(evaluation: &Evaluation<'_>, floors: &Floors) -> Mend {
+    let Some(trust) = evaluation.trust else {
+        return Mend::Nothing;
+    };
     let found = &trust.assessment;
     let (floor_trust, floor_level) = match floors.counted {
         true => (found.required, found.level.required),
         false => (Score::ZERO, 0),
     };
     let snapshot = evaluation.state.snapshot();
-    let permits = evaluation.determining.iter();
-    let wanted = permits.filter_map(|policy| {
-        let meaning = snapshot.policy(policy.index())?.meaning;
-        let level = meaning.requires_level.unwrap_or(0).max(floor_level);
-        let trust = meaning.requires_trust.unwrap_or_default().max(floor_trust);
-        Some((level, trust))
-    });
-    let now = evaluation.now;
+    let mut wanted = SmallVec::new();
+    for policy in &evaluation.determining {
+        let policy = policy.index();
+        let mut demanded = (floor_level, floor_trust);
+        if snapshot.is_meaningful(policy) {
+            let Some(policy) = snapshot.policy(policy) else {
+                continue;
+            };
+            let meaning = policy.meaning;
+            demanded.0 = meaning.requires_level.unwrap_or(0).max(floor_level);
+            demanded.1 = meaning.requires_trust.unwrap_or_default().max(floor_trust);
+        }
+        if !wanted.contains(&demanded) {
+            wanted.push(demanded);
+        }
+    }
+    if floors.is_open {
+        return Mend::Open(wanted);
+    }
+    let model = snapshot.trust().map(|trust| trust.model());
+    let best = model.and_then(|model| step_up(model, &trust.inputs, &wanted, evaluation.now));
+    best.map_or(Mend::Nothing, Mend::Found)
+}
+
+/// The best step-up by which one of the wanted levels and scores is reached.
+fn step_up(
+    model: &Model,
+    inputs: &Inputs,
+    wanted: &[(u8, Score)],
+    now: Timestamp,
+) -> Option<StepUp> {
     let mut best: Option<StepUp> = None;
     for (level, score) in wanted {
-        let found = model.step_up(&trust.inputs, score, level, now);
+        let found = model.step_up(inputs, *score, *level, now);
         let better = best.is_none_or(|best| {
             (found.methods.is_empty(), found.level) < (best.methods.is_empty(), best.level)
         });
@@ -118,11 +179,18 @@ fn approval(evaluation: &Evaluation<'_>) -> bool {
 /// What trust had to do with a decision.
 #[derive(Debug, Clone)]
 pub struct TrustOutcome {
-    assessment: Assessment,
-    enforcement: Enforcement,
-    step_up: Option<StepUp>,
-    enrolled: Option<MethodSet>,
-    would_be: Option<WouldBe>,
+    assessed: AssessedBox,
+    finding: Finding,
+    /// What was found where the finding left it open.
+    step_up: OnceLock<Option<StepUp>>,
+}
+
+/// What the decision says of trust, apart from the score.
+#[derive(Debug, Clone)]
+pub(super) struct Finding {
+    mend: Mend,
+    /// The cause under `enforce`, where it is another one and known.
+    would_be: Option<Cause>,
     approval: bool,
     /// Whether requirements on the way to an Allow are worth telling.
     lacking: bool,
@@ -175,26 +243,20 @@ impl Requirement {
 }
 
 /// What trust had to do with a decision whose cause is `cause`; `stands` is what there is or would be.
-pub(super) fn outcome(
+pub(super) fn finding(
     evaluation: &Evaluation<'_>,
     trust: &Assessed,
     cause: Cause,
     stands: &Ruling,
     would_be: Option<&Ruling>,
-) -> TrustOutcome {
+) -> Finding {
     let lacking = matches!(
         stands.cause,
         Cause::StepUpRequired | Cause::InsufficientTrust
     );
-    TrustOutcome {
-        assessment: trust.assessment,
-        enforcement: trust.mode,
-        step_up: stands.step_up,
-        enrolled: trust.inputs.authentication.enrolled,
-        would_be: would_be.map(|found| WouldBe {
-            decision: found.cause.decision(),
-            cause: found.cause,
-        }),
+    Finding {
+        mend: stands.mend.clone(),
+        would_be: would_be.map(|found| found.cause),
         approval: match stands.cause {
             Cause::Permitted => trust.mode == Enforcement::Enforce,
             Cause::UnsupportedObligation => true,
@@ -202,10 +264,7 @@ pub(super) fn outcome(
         } && approval(evaluation),
         lacking,
         restricted: lacking && restricted(evaluation),
-        by_trust: matches!(
-            cause,
-            Cause::StepUpRequired | Cause::InsufficientTrust | Cause::KnockedOut
-        ),
+        by_trust: cause.is_of_trust() || cause == Cause::KnockedOut,
     }
 }
 
@@ -215,6 +274,9 @@ fn restricted(evaluation: &Evaluation<'_>) -> bool {
     let snapshot = evaluation.state.snapshot();
     let mut permits = evaluation.determining.iter();
     permits.any(|policy| {
+        if !snapshot.is_meaningful(policy.index()) {
+            return false;
+        }
         let policy = snapshot.policy(policy.index());
         policy.is_some_and(|policy| {
             let mut obligations = policy.meaning.obligations.iter();
@@ -224,40 +286,73 @@ fn restricted(evaluation: &Evaluation<'_>) -> bool {
 }
 
 impl TrustOutcome {
+    pub(super) fn new(assessed: AssessedBox, finding: Finding) -> Self {
+        Self {
+            assessed,
+            finding,
+            step_up: OnceLock::new(),
+        }
+    }
+
+    /// Looks for what would mend the request, where nobody did yet.
+    pub(super) fn complete(&self, model: &Model, now: Timestamp) {
+        if let Mend::Open(wanted) = &self.finding.mend {
+            let inputs = &self.assessed.get().inputs;
+            self.step_up
+                .get_or_init(|| step_up(model, inputs, wanted, now));
+        }
+    }
+
+    fn found(&self) -> Option<&StepUp> {
+        match &self.finding.mend {
+            Mend::Nothing => None,
+            Mend::Found(step_up) => Some(step_up),
+            Mend::Open(_) => self.step_up.get()?.as_ref(),
+        }
+    }
+
     /// The score and what it is made of.
     #[must_use]
     pub fn assessment(&self) -> &Assessment {
-        &self.assessment
+        &self.assessed.get().assessment
     }
 
     /// How an unmet floor of this request is handled.
     #[must_use]
     pub fn enforcement(&self) -> Enforcement {
-        self.enforcement
+        self.assessed.get().mode
     }
 
     /// The decision there would be under `enforce`, where it is another one.
     #[must_use]
     pub fn would_be(&self) -> Option<WouldBe> {
-        self.would_be
+        let mut known = self.finding.would_be?;
+        if matches!(self.finding.mend, Mend::Open(_)) {
+            known = self.found().map_or(known, |found| cause(*found));
+        }
+        Some(WouldBe {
+            decision: known.decision(),
+            cause: known,
+        })
     }
 
     /// Whether trust alone made it a Deny.
     #[must_use]
     pub fn is_cause(&self) -> bool {
-        self.by_trust
+        self.finding.by_trust
     }
 
     /// The methods whose completion makes the same request pass, enrolled ones first.
     pub fn options(&self) -> impl Iterator<Item = Offer> + '_ {
-        let step_up = self.step_up.iter();
-        step_up.flat_map(|step_up| step_up.ordered(self.enrolled))
+        let enrolled = self.assessed.get().inputs.authentication.enrolled;
+        let step_up = self.found().into_iter();
+        step_up.flat_map(move |step_up| step_up.ordered(enrolled))
     }
 
     /// The level that such a step-up reaches, where one helps.
     #[must_use]
     pub fn step_up(&self) -> Option<&StepUp> {
-        self.step_up.as_ref().filter(|found| !found.is_empty())
+        self.found().filter(|found| !found.is_empty())
     }
 
     /// What would have to be done, or has to be where the decision is Allow.
@@ -269,9 +364,8 @@ impl TrustOutcome {
             level: found.level,
             max_age: found.max_age,
         });
-        let gap = self
-            .lacking
-            .then(|| trust.model().requirements(&self.assessment));
+        let lacking = self.finding.lacking;
+        let gap = lacking.then(|| trust.model().requirements(self.assessment()));
         let gap = gap
             .into_iter()
             .flatten()
@@ -283,7 +377,7 @@ impl TrustOutcome {
                 // It is among them where it helps.
                 RequirementKind::StepUp => None,
             });
-        let approval = self.approval.then_some(Requirement::AdminApproval);
+        let approval = self.finding.approval.then_some(Requirement::AdminApproval);
         step_up.into_iter().chain(gap).chain(approval)
     }
 
@@ -291,11 +385,11 @@ impl TrustOutcome {
     /// the obligation `restricted_access`.
     #[must_use]
     pub fn restricted(&self) -> bool {
-        self.restricted
+        self.finding.restricted
     }
 
     /// Whether the Allow carries the obligation to get an approval.
     pub(super) fn needs_approval(&self) -> bool {
-        self.approval
+        self.finding.approval
     }
 }

@@ -127,7 +127,9 @@ fn inject(scored: &Scored<'_>, bound: &mut EngineRequest) {
     let is_read = |member: &&InjectedMember| member.is_read;
     let injected = &scored.plan.injected;
     if let Some(member) = injected.env.as_ref().filter(is_read) {
-        set(member, &|_| Some(EngineValue::Datetime(scored.now.as_millis())));
+        set(member, &|_| {
+            Some(EngineValue::Datetime(scored.now.as_millis()))
+        });
     }
     let Some(assessment) = scored.assessment() else {
         return;

@@ -61,10 +61,8 @@ impl Slicer {
             ..Limits::default()
         };
         let trust = trust.map(Assessed::kept);
-        let scored = Scored::new(
-            enrich(request, state, now, limits.decision_steps),
-            trust.as_ref(),
-        );
+        let enriched = enrich(request, state, now, limits.decision_steps);
+        let scored = Scored::new(&enriched, trust.as_ref());
         let resolved = resolve(&scored, &limits).ok()?;
         let naming = self.naming(state);
         let slice = resolved

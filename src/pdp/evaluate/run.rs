@@ -5,7 +5,7 @@ use std::cell::RefCell;
 
 use super::read::{Refused, read};
 use super::reference::resolve::resolve;
-use super::{Counts, Evaluated, PolicyError, PolicyErrorCode, reference, spelled};
+use super::{Counts, Evaluated, PolicyError, PolicyErrorCode, PolicyIndices, reference, spelled};
 use crate::base::meter::weight;
 use crate::engine;
 use crate::engine::{Budget, Decision, EngineRequest, ErrorCode, EvaluateError, Scratch};
@@ -72,10 +72,9 @@ fn evaluate_in(
     })?;
     // INVARIANT: evaluation took no more than was left.
     let _ = meter.take(evaluation.steps);
-    let determining = evaluation.determining_policies().iter();
     let mut found = Evaluated {
         allow: evaluation.decision() == Decision::Allow,
-        determining: determining.copied().collect(),
+        determining: PolicyIndices::from_slice(evaluation.determining_policies()),
         errors: evaluation.errors().iter().map(error_of).collect(),
     };
     if scored.request.explain() && !found.errors.is_empty() {

@@ -200,7 +200,7 @@ fn check_all(jobs: &Receiver<Job>, shared: &Shared, entities: usize) {
 /// The mismatch, if there is one; an error where the reference could not be asked.
 fn check(job: &Job, entities: usize) -> Result<Option<ShadowMismatch>, ()> {
     let enriched = enrich(&job.request, &job.state, job.now, job.limits.decision_steps);
-    let scored = Scored::new(enriched, job.trust.as_ref());
+    let scored = Scored::new(&enriched, job.trust.as_ref());
     let reference = match decide_within(&scored, &job.limits, entities) {
         Ok(found) => Some(answer(&job.state, &found)),
         Err(NoAnswer::Refused(RequestError::BudgetExhausted { .. })) => return Err(()),

@@ -1,7 +1,9 @@
 //! The stage between enriching and evaluating: a request's score, and the context that policies see of
 //! it.
 
+use std::cell::RefCell;
 use std::ops::Deref;
+use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
 
@@ -13,8 +15,8 @@ use crate::trust::model::{Assessment, FactorId, Inputs, Score};
 /// A request with its score, if anything asks for one.
 #[derive(Debug)]
 pub(crate) struct Scored<'a> {
-    enriched: Enriched<'a>,
-    /// Where whoever decides keeps it: it is large, and moving it costs.
+    enriched: &'a Enriched<'a>,
+    /// Where whoever decides keeps it.
     pub(crate) trust: Option<&'a Assessed>,
 }
 
@@ -40,9 +42,68 @@ impl Assessed {
     }
 }
 
+/// Boxes that a thread uses again for the scores of its next decisions.
+const SPARE: usize = 16;
+
+thread_local! {
+    static BOXES: RefCell<Vec<Box<Assessed>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What is known of a request's trust, in a box that is used again once nobody holds it: it is large, and moving
+/// or allocating it costs.
+#[derive(Debug)]
+pub(crate) struct AssessedBox(Option<Box<Assessed>>);
+
+impl AssessedBox {
+    pub(crate) fn new(assessed: Assessed) -> Self {
+        let spare = BOXES.try_with(|boxes| boxes.try_borrow_mut().ok()?.pop());
+        Self(Some(match spare.ok().flatten() {
+            Some(mut spare) => {
+                *spare = assessed;
+                spare
+            }
+            None => Box::new(assessed),
+        }))
+    }
+
+    /// What it holds.
+    pub(crate) fn get(&self) -> &Assessed {
+        // INVARIANT: a box is empty only while it is dropped.
+        self.0.as_deref().unwrap_or_else(|| &NOTHING)
+    }
+}
+
+static NOTHING: LazyLock<Assessed> = LazyLock::new(|| Assessed {
+    assessment: Assessment::EMPTY,
+    inputs: Inputs::default(),
+    mode: Enforcement::Off,
+});
+
+impl Clone for AssessedBox {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl Drop for AssessedBox {
+    fn drop(&mut self) {
+        let Some(spare) = self.0.take() else {
+            return;
+        };
+        // At the end of a thread there are no boxes to keep.
+        let _ = BOXES.try_with(|boxes| {
+            if let Ok(mut boxes) = boxes.try_borrow_mut()
+                && boxes.len() < SPARE
+            {
+                boxes.push(spare);
+            }
+        });
+    }
+}
+
 impl<'a> Scored<'a> {
     /// The request with what was found before, or with nothing.
-    pub(crate) fn new(enriched: Enriched<'a>, trust: Option<&'a Assessed>) -> Self {
+    pub(crate) fn new(enriched: &'a Enriched<'a>, trust: Option<&'a Assessed>) -> Self {
         Self { enriched, trust }
     }
 
@@ -58,7 +119,10 @@ impl<'a> Scored<'a> {
         let assessment = self.assessment();
         if let Some(member) = &injected.trust {
             let mut trust = Map::new();
-            for (name, score) in TRUST_FIELDS.iter().zip(assessment.into_iter().flat_map(decimals)) {
+            for (name, score) in TRUST_FIELDS
+                .iter()
+                .zip(assessment.into_iter().flat_map(decimals))
+            {
                 trust.insert((*name).to_owned(), extension("decimal", score.to_string()));
             }
             if let Some(assessment) = assessment {
@@ -113,6 +177,6 @@ impl<'a> Deref for Scored<'a> {
     type Target = Enriched<'a>;
 
     fn deref(&self) -> &Enriched<'a> {
-        &self.enriched
+        self.enriched
     }
 }

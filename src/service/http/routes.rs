@@ -7,11 +7,12 @@ use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock};
 use std::task::Poll;
+use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request as HttpRequest, State};
 use axum::handler::Handler;
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{MethodFilter, MethodRouter, get, on};
@@ -21,6 +22,7 @@ use tower_http::cors::CorsLayer;
 use self::exchange::Exchange;
 use self::guard::Needs;
 use super::api::authorize::{authorize, respond};
+use super::api::body::Incoming;
 use super::api::subjects::{assurance, devices, events, users};
 use super::api::{
     admin, audit, denials, entities, keys, policies, probes, revisions, ssf, watch, webhooks,
@@ -241,24 +243,29 @@ fn cors(app: &App) -> Option<CorsLayer> {
 }
 
 /// `POST /authorize` without the router on its way: what the router would do with it, and no more.
-pub(super) async fn decide(app: Arc<App>, peer: Arc<Peer>, http: HttpRequest) -> Response {
-    let exchange = Exchange::begin(&app, AUTHORIZE, &http);
-    let response = hardened(match hosts::unknown(&app.hosts, Some(&peer), &http) {
+pub(super) async fn decide<B: Incoming>(app: &App, peer: &Peer, http: Request<B>) -> Response {
+    let exchange = Exchange::begin(app, AUTHORIZE, &http);
+    let response = hardened(match hosts::unknown(&app.hosts, Some(peer), &http) {
         Some(refusal) => refusal,
-        None => caught(guarded(&app, &peer, http)).await,
+        None => caught(guarded(app, peer, exchange.began(), http)).await,
     });
-    exchange.end(&app, &response);
+    exchange.end(app, &response);
     response
 }
 
-async fn guarded(app: &App, peer: &Peer, http: HttpRequest) -> Response {
+async fn guarded<B: Incoming>(
+    app: &App,
+    peer: &Peer,
+    began: Instant,
+    http: Request<B>,
+) -> Response {
     let needs = Needs::Scope(Scope::Decide);
     let (headers, query) = (http.headers(), http.uri().query());
     let admitted = match guard::admit(app, headers, query, peer, needs, Class::Decide).await {
         Ok(admitted) => admitted,
         Err(problem) => return problem.respond(request_id(http.headers()).as_deref()),
     };
-    let mut response = respond(app, admitted.caller, http).await;
+    let mut response = respond(app, admitted.caller, (began, admitted.now), http).await;
     admitted.ticket.tell(response.headers_mut());
     response
 }
@@ -284,7 +291,7 @@ async fn measured(State(app): State<Arc<App>>, http: HttpRequest, next: Next) ->
 }
 
 /// Whether a request is one for [`decide`].
-pub(super) fn decides(app: &App, http: &HttpRequest) -> bool {
+pub(super) fn decides<B>(app: &App, http: &Request<B>) -> bool {
     // Where pages of other origins may ask, the router answers them.
     http.method() == Method::POST
         && http.uri().path() == "/authorize"

@@ -9,7 +9,7 @@ use super::checked::Model;
 use super::composite::Part;
 use super::config::OnMissing;
 use super::factor::{Measure, behavior, device, identity, location, network, sensitivity};
-use super::input::{Band, Identity, Inputs, KnockOuts, Source};
+use super::input::{Identity, Inputs, KnockOuts};
 use super::level::{context_risk, required_level, standing, subject_risk, time_trust};
 use super::number::Score;
 use crate::base::timestamp::Timestamp;
@@ -40,7 +40,7 @@ impl Model {
             knock_outs: inputs.knock_outs.with(self.missing(&factors)),
             impossible_speed,
             exempt: inputs.exempt,
-            ..EMPTY
+            ..Assessment::EMPTY
         };
         for (factor, contribution) in assessment.factors.iter_mut().zip(contributions) {
             factor.contribution = contribution;
@@ -132,38 +132,3 @@ impl Model {
 pub(super) fn parts(factors: &[Factor; 6]) -> [Part; 6] {
     factors.each_ref().map(Part::from)
 }
-
-/// A factor that takes no part.
-const fn absent(id: FactorId) -> Factor {
-    Factor {
-        id,
-        score: Score::ZERO,
-        confidence: Score::ZERO,
-        weight: Score::ZERO,
-        contribution: Score::ZERO,
-        status: Status::Unavailable,
-        source: Source::None,
-        observed: None,
-        adjustments: 0,
-    }
-}
-
-/// Nothing yet.
-const EMPTY: Assessment = Assessment {
-    factors: [absent(FactorId::Identity); 6],
-    composite: Score::ZERO,
-    required: Score::ZERO,
-    band: Band::High,
-    subject_risk: Score::ZERO,
-    finding: Score::ZERO,
-    context_risk: Score::ONE,
-    level: LevelStanding {
-        reached: 0,
-        at: None,
-        until: None,
-        required: 0,
-    },
-    knock_outs: KnockOuts::none(),
-    impossible_speed: None,
-    exempt: false,
-};

@@ -140,7 +140,42 @@ pub struct Assessment {
     pub exempt: bool,
 }
 
+/// A factor that takes no part.
+const fn absent(id: FactorId) -> Factor {
+    Factor {
+        id,
+        score: Score::ZERO,
+        confidence: Score::ZERO,
+        weight: Score::ZERO,
+        contribution: Score::ZERO,
+        status: Status::Unavailable,
+        source: Source::None,
+        observed: None,
+        adjustments: 0,
+    }
+}
+
 impl Assessment {
+    /// Nothing yet.
+    pub(crate) const EMPTY: Self = Self {
+        factors: [absent(FactorId::Identity); 6],
+        composite: Score::ZERO,
+        required: Score::ZERO,
+        band: Band::High,
+        subject_risk: Score::ZERO,
+        finding: Score::ZERO,
+        context_risk: Score::ONE,
+        level: LevelStanding {
+            reached: 0,
+            at: None,
+            until: None,
+            required: 0,
+        },
+        knock_outs: KnockOuts::none(),
+        impossible_speed: None,
+        exempt: false,
+    };
+
     /// `required - composite`; above zero when trust does not suffice.
     #[must_use]
     pub fn gap(&self) -> Score {

@@ -39,7 +39,8 @@ fn steps_of(
     let request = Request::from_json(body.to_string().as_bytes(), &limits, caller).unwrap();
     let state = pdp.state();
     let now = Timestamp::from_millis(1_700_000_000_000);
-    let scored = Scored::new(enrich(&request, &state, now, budget), None);
+    let enriched = enrich(&request, &state, now, budget);
+    let scored = Scored::new(&enriched, None);
     let found = engine(&scored, &limits);
     (scored.meter.taken(), found)
 }

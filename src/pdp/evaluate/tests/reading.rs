@@ -337,8 +337,8 @@ fn canonical(entity: &Entity) -> Option<String> {
 fn same(pdp: &Pdp, request: &Request, whole: bool) -> Result<bool, TestCaseError> {
     let state = pdp.state();
     let now = Timestamp::from_millis(1_700_000_000_000);
-    let enriched =
-        crate::pdp::score::stage::Scored::new(enrich(request, &state, now, u64::MAX), None);
+    let enriched = enrich(request, &state, now, u64::MAX);
+    let enriched = crate::pdp::score::stage::Scored::new(&enriched, None);
     let limits = Limits::default();
     let mut bound = EngineRequest::default();
     let ours = read(&enriched, &limits, &mut bound);

@@ -250,7 +250,13 @@ fn ids_that_policies_name_live_as_long_as_the_policies() {
     batch
         .upsert(NewEntity::new("User", "named"))
         .delete("User", "named");
-    assert!(store.apply(&batch).unwrap().find(("User", "named")).is_some());
+    assert!(
+        store
+            .apply(&batch)
+            .unwrap()
+            .find(("User", "named"))
+            .is_some()
+    );
     drop(policies);
     assert!(
         store

@@ -5,17 +5,18 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body as HttpBody;
 use axum::extract::{Extension, Request as HttpRequest, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use axum::response::Response;
 use uuid::Uuid;
 
 use super::audit;
-use super::body::read_body;
+use super::body::{Incoming, read_body};
 use super::principal;
 use crate::answer::WireAnswer;
 use crate::base::caller::Caller;
+use crate::base::timestamp::Timestamp;
 use crate::pdp::Pdp;
-use crate::request::{Body, Request};
+use crate::request::{Body, Request as Question};
 use crate::service::audit::Entry;
 use crate::service::http::app::App;
 use crate::service::http::headers::{X_DECISION_ID, X_REQUEST_ID, request_id};
@@ -28,6 +29,8 @@ use crate::service::http::problem::Problem;
 /// How long a request waits for the state that its `atLeast` demands.
 const WAIT_FOR_SEQUENCE: Duration = Duration::from_millis(100);
 const LOOK_FOR_SEQUENCE: Duration = Duration::from_millis(5);
+/// Room for the headers of an answer, so that the table of them does not grow.
+const ANSWER_HEADERS: usize = 12;
 
 /// Decides one request.
 pub(crate) async fn authorize(
@@ -35,13 +38,20 @@ pub(crate) async fn authorize(
     Extension(caller): Extension<Caller>,
     http: HttpRequest,
 ) -> Response {
-    respond(&app, caller, http).await
+    let at = (Instant::now(), (app.clock)());
+    respond(&app, caller, at, http).await
 }
 
 /// As [`authorize`], for who has the server already.
-pub(crate) async fn respond(app: &App, caller: Caller, http: HttpRequest) -> Response {
+/// `at` is when the request came: by the clock that measures, and by the calendar.
+pub(crate) async fn respond<B: Incoming>(
+    app: &App,
+    caller: Caller,
+    at: (Instant, Timestamp),
+    http: Request<B>,
+) -> Response {
     let mut id = request_id(http.headers());
-    let answered = answer(app, http, caller, &mut id).await;
+    let answered = answer(app, http, (caller, at), &mut id).await;
     let response = match answered {
         Ok(response) => response,
         Err(problem) => problem.respond(id.as_deref()),
@@ -49,13 +59,12 @@ pub(crate) async fn respond(app: &App, caller: Caller, http: HttpRequest) -> Res
     with_request_id(response, id)
 }
 
-async fn answer(
+async fn answer<B: Incoming>(
     app: &App,
-    http: HttpRequest,
-    caller: Caller,
+    http: Request<B>,
+    (caller, (began, now)): (Caller, (Instant, Timestamp)),
     id: &mut Option<String>,
 ) -> Result<Response, Problem> {
-    let began = Instant::now();
     if app.shedder.refuses() {
         return Err(overloaded(app));
     }
@@ -67,8 +76,7 @@ async fn answer(
     let place = app.requests.take(limits.queue_timeout).await;
     let mut place = place.ok_or_else(|| overloaded(app))?;
     let pdp = app.pdp().ok_or_else(|| not_ready(app))?;
-    let now = (app.clock)();
-    let request = match turn.run(|| Request::body(&body, &limits.request, caller))? {
+    let request = match turn.run(|| Question::body(&body, &limits.request, caller))? {
         Body::Whole(request) => request,
         Body::WithToken(pending) => match principal::known(app, &pending, now)? {
             Some(verified) => principal::resolve(pending, &verified)?,
@@ -80,15 +88,17 @@ async fn answer(
             }
         },
     };
+    let decision_id = Uuid::now_v7();
+    let mut buffer = Uuid::encode_buffer();
+    let shown = &*decision_id.hyphenated().encode_lower(&mut buffer);
     let mut request = request.with_now(now);
     request.trace = trace;
     match (&request.request_id, &*id) {
         (Some(given), _) => *id = Some(given.clone()),
         (None, Some(header)) => request.request_id = Some(header.clone()),
         (None, None) => {
-            let made = Uuid::now_v7().to_string();
-            request.request_id = Some(made.clone());
-            *id = Some(made);
+            request.request_id = Some((*shown).to_owned());
+            *id = Some((*shown).to_owned());
         }
     }
     if request
@@ -104,12 +114,10 @@ async fn answer(
     let outcome = turn.run(|| pdp.authorize(&request))?;
     drop(place);
     app.metrics.decided(&outcome);
-    let decision_id = Uuid::now_v7();
-    let mut buffer = Uuid::encode_buffer();
-    let shown = &*decision_id.hyphenated().encode_lower(&mut buffer);
     let bytes = WireAnswer::new(&request, &outcome, Some(shown)).to_bytes()?;
     let mut response = Response::new(HttpBody::from(bytes));
     let headers = response.headers_mut();
+    *headers = HeaderMap::with_capacity(ANSWER_HEADERS);
     headers.insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/json"),
@@ -159,7 +167,7 @@ fn overloaded(app: &App) -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail).retry_after(1)
 }
 
-async fn wait_for_sequence(pdp: &Pdp, request: &Request) {
+async fn wait_for_sequence(pdp: &Pdp, request: &Question) {
     let Some(at_least) = request.at_least() else {
         return;
     };

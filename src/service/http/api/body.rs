@@ -1,12 +1,16 @@
 //! Bodies of management requests, and what their handlers share.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
-use axum::body::{Body as HttpBody, Bytes};
+use axum::BoxError;
+use axum::body::{Bytes, HttpBody};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts, Path, Request as HttpRequest};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 
@@ -20,6 +24,11 @@ use crate::service::http::observe::metrics::Shed;
 use crate::service::http::problem::Problem;
 use crate::storage::{StateDirError, Store};
 
+/// The body of a request, from a connection or through the router.
+pub(crate) trait Incoming: HttpBody<Data = Bytes, Error: Into<BoxError>> {}
+
+impl<B: HttpBody<Data = Bytes, Error: Into<BoxError>>> Incoming for B {}
+
 /// Reads a JSON body: strict, within size and depth. Null for an optional member is not a member.
 pub(crate) async fn read<T: DeserializeOwned>(app: &App, http: HttpRequest) -> Result<T, Problem> {
     let limits = **app.limits.load();
@@ -32,9 +41,9 @@ pub(crate) async fn read<T: DeserializeOwned>(app: &App, http: HttpRequest) -> R
 }
 
 /// Reads a JSON body within size and time.
-pub(crate) async fn read_body(
+pub(crate) async fn read_body<B: Incoming>(
     app: &App,
-    http: HttpRequest,
+    http: Request<B>,
     limits: &LimitsConfig,
 ) -> Result<Bytes, Problem> {
     if !is_json(http.headers()) {
@@ -48,9 +57,9 @@ pub(crate) async fn read_body(
 }
 
 /// Reads a body of at most `most` bytes within a time.
-pub(crate) async fn read_bytes(
+pub(crate) async fn read_bytes<B: Incoming>(
     app: &App,
-    http: HttpRequest,
+    http: Request<B>,
     most: usize,
     time: Duration,
 ) -> Result<Bytes, Problem> {
@@ -63,10 +72,17 @@ pub(crate) async fn read_bytes(
     if announced.is_some_and(|length| length > most) {
         return Err(too_large());
     }
-    match tokio::time::timeout(time, collect(http.into_body(), most)).await {
+    let mut collecting = pin!(collect(http.into_body(), most));
+    // Most bodies came with their head: then no clock is started.
+    let at_once = poll_fn(|context| Poll::Ready(collecting.as_mut().poll(context))).await;
+    let collected = match at_once {
+        Poll::Ready(collected) => Ok(collected),
+        Poll::Pending => tokio::time::timeout(time, collecting).await,
+    };
+    match collected {
         Ok(Ok(Some(body))) => Ok(body),
         Ok(Ok(None)) => Err(too_large()),
-        Ok(Err(error)) => Err(match Turned::of(&error) {
+        Ok(Err(error)) => Err(match Turned::of(&*error) {
             Some(turned) => {
                 app.metrics.shed(Shed::Bodies);
                 let status = StatusCode::SERVICE_UNAVAILABLE;
@@ -88,12 +104,13 @@ pub(crate) async fn read_bytes(
 
 /// Collects a body; `None` when it is longer than `most` bytes. What arrives in small parts is copied, so
 /// that no part keeps the buffer that it was read into.
-async fn collect(mut body: HttpBody, most: usize) -> Result<Option<Bytes>, axum::Error> {
+async fn collect<B: Incoming>(body: B, most: usize) -> Result<Option<Bytes>, BoxError> {
+    let mut body = pin!(body);
     let mut first = Bytes::new();
     let mut whole = Vec::new();
     while let Some(frame) = body.frame().await {
         // Trailers say nothing here.
-        let Ok(data) = frame?.into_data() else {
+        let Ok(data) = frame.map_err(Into::into)?.into_data() else {
             continue;
         };
         if first
@@ -126,6 +143,9 @@ fn is_json(headers: &HeaderMap) -> bool {
     }
     // Some clients and proxies add a second header; each has to be JSON.
     kinds.all(|kind| {
+        if kind == "application/json" {
+            return true;
+        }
         let kind = kind.to_str().unwrap_or_default();
         let kind = kind.split(';').next().unwrap_or_default().trim();
         kind.eq_ignore_ascii_case("application/json") || {

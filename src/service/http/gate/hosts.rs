@@ -1,7 +1,7 @@
 //! Host names under which the main listener answers.
 
 use axum::extract::Request as HttpRequest;
-use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Method, Request, StatusCode, Uri, header};
 use axum::response::Response;
 
 use crate::service::http::headers::request_id;
@@ -17,10 +17,10 @@ pub(crate) fn is_probe(http: &HttpRequest) -> bool {
 
 /// Refuses host names that are not configured: a web page whose name was pointed at this machine
 /// (DNS rebinding) cannot ask here.
-pub(crate) fn unknown(
+pub(crate) fn unknown<B>(
     names: &[String],
     peer: Option<&Peer>,
-    http: &HttpRequest,
+    http: &Request<B>,
 ) -> Option<Response> {
     if is_known(names, peer, http.uri(), http.headers()) {
         return None;

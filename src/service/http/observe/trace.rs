@@ -4,9 +4,11 @@
 //! specification has them; a request with a broken header is a request without one (section 4.3). The
 //! server answers without `traceparent`, as the specification wants it.
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderName};
 
 use crate::request::TraceId;
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// The caller's span, of which a request is a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +24,7 @@ pub(crate) struct TraceContext {
 impl TraceContext {
     /// From `traceparent`, if there is one and it is good.
     pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
-        let mut parents = headers.get_all("traceparent").iter();
+        let mut parents = headers.get_all(TRACEPARENT).iter();
         match (parents.next(), parents.next()) {
             (Some(one), None) => parse(one.as_bytes()),
             // Of several nobody could say which one is meant.

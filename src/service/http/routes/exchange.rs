@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use axum::extract::Request as HttpRequest;
+use axum::http::Request;
 use axum::response::Response;
 
 use crate::service::http::app::App;
@@ -24,13 +24,18 @@ impl Exchange {
         not(feature = "otlp"),
         allow(unused_variables, reason = "read for spans")
     )]
-    pub(crate) fn begin(app: &App, route: usize, http: &HttpRequest) -> Self {
+    pub(crate) fn begin<B>(app: &App, route: usize, http: &Request<B>) -> Self {
         Self {
             route,
             began: Instant::now(),
             #[cfg(feature = "otlp")]
             span: app.spans.get().and_then(|spans| spans.begin(http)),
         }
+    }
+
+    /// When it began.
+    pub(crate) fn began(&self) -> Instant {
+        self.began
     }
 
     /// Counts the answer.

@@ -8,6 +8,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use crate::base::caller::{Caller, Scope};
+use crate::base::timestamp::Timestamp;
 use crate::service::http::app::App;
 use crate::service::http::gate::limit::{Class, Ticket};
 use crate::service::http::headers::request_id;
@@ -43,6 +44,8 @@ pub(crate) struct Guard {
 pub(crate) struct Admitted {
     pub(crate) caller: Caller,
     pub(crate) ticket: Ticket,
+    /// When it was admitted.
+    pub(crate) now: Timestamp,
 }
 
 /// Passes a request on with its [`Caller`] as an extension, or answers why not.
@@ -90,7 +93,11 @@ pub(crate) async fn admit(
     let ticket = app.limiter.admit(&caller, class).inspect_err(|_| {
         app.metrics.rate_limited();
     })?;
-    Ok(Admitted { caller, ticket })
+    Ok(Admitted {
+        caller,
+        ticket,
+        now,
+    })
 }
 
 fn lacking(caller: &Caller, scope: Scope) -> Problem {

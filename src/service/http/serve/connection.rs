@@ -309,13 +309,19 @@ impl Conn {
         let room =
             (!request.is_end_stream()).then(|| self.app.bodies.room(self.origin, &self.pace));
         under_way.room.clone_from(&room);
-        let mut request = request.map(|body| match &room {
-            Some(room) => Body::new(Arriving::new(body, Arc::clone(room))),
-            None => Body::empty(),
-        });
         let mut response = if self.served.decides && routes::decides(&self.app, &request) {
-            routes::decide(Arc::clone(&self.app), Arc::clone(&self.peer), request).await
+            match &room {
+                Some(room) => {
+                    let request = request.map(|body| Arriving::new(body, Arc::clone(room)));
+                    routes::decide(&self.app, &self.peer, request).await
+                }
+                None => routes::decide(&self.app, &self.peer, request.map(|_| Body::empty())).await,
+            }
         } else {
+            let mut request = request.map(|body| match &room {
+                Some(room) => Body::new(Arriving::new(body, Arc::clone(room))),
+                None => Body::empty(),
+            });
             request.extensions_mut().insert(Arc::clone(&self.peer));
             match self.served.router.clone().oneshot(request).await {
                 Ok(response) => response,

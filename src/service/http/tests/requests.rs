@@ -77,7 +77,7 @@ pub(super) async fn ask(app: &Arc<App>, router: &Router, request: HttpRequest) -
     if routes::decides(app, &request) {
         let peer = request.extensions().get::<Arc<Peer>>().cloned();
         let peer = peer.unwrap_or_default();
-        return routes::decide(Arc::clone(app), peer, request).await;
+        return routes::decide(app, &peer, request).await;
     }
     router.clone().oneshot(request).await.unwrap()
 }
