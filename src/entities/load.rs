@@ -3,7 +3,7 @@
 //! An entity is read by our own reader. What that refuses Cedar is asked about: its message is the fault,
 //! and should it take the entity after all, so do we, and count it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::ScopedJoinHandle;
@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::batch::is_action;
 use super::graph::{GraphFault, check, core};
+use super::index::Table;
 use super::json::{entity_has_unknown, entity_ref};
 use super::typed::Typed;
 use super::{
@@ -22,6 +23,7 @@ use super::{
     wire,
 };
 use crate::base::fault::{Fault, Faults, Location, chain};
+use crate::base::hash;
 use crate::base::json;
 use crate::base::threads::spawn;
 use crate::schema::SchemaSet;
@@ -144,7 +146,7 @@ pub(crate) fn load(material: &Material<'_>) -> Result<Loaded, Faults> {
         material,
         entities: Vec::new(),
         places: Vec::new(),
-        index: HashMap::new(),
+        index: Index::default(),
         faults: Faults::new(),
         by_cedar: 0,
         held_back: HeldBack::default(),
@@ -207,12 +209,38 @@ const MEMBERS: [&str; 4] = ["uid", "attrs", "parents", "tags"];
 /// Where an entity stands: the number of its file, and offset and length in it.
 type Spot = (u32, usize, usize);
 
+/// Places of entities in a list, by type and id; the names stay in the list.
+#[derive(Default)]
+struct Index {
+    table: Table,
+    /// Those that the table has no cell for.
+    rest: BTreeMap<Name, u32>,
+}
+
+impl Index {
+    fn find(&self, entities: &[NewEntity], name: &Name) -> Option<usize> {
+        let is = |at: u32| entities.get(at as usize).is_some_and(|entity| entity.uid == *name);
+        let found = match self.table.find(hash::entity(&name.0, &name.1), is) {
+            None if self.table.is_crowded() => self.rest.get(name).copied(),
+            found => found,
+        };
+        found.map(|at| at as usize)
+    }
+
+    /// Adds the place of a name that is not there yet.
+    fn insert(&mut self, name: &Name, at: usize) {
+        let at = u32::try_from(at).unwrap_or(u32::MAX);
+        if !self.table.insert(hash::entity(&name.0, &name.1), at) {
+            self.rest.insert(name.clone(), at);
+        }
+    }
+}
+
 struct Loader<'a> {
     material: &'a Material<'a>,
     entities: Vec<NewEntity>,
     places: Vec<Option<Spot>>,
-    /// Places in `entities` by type and id.
-    index: HashMap<(SmolStr, SmolStr), usize>,
+    index: Index,
     faults: Faults,
     by_cedar: u64,
     held_back: HeldBack,
@@ -373,22 +401,20 @@ impl Loader<'_> {
     /// Takes the parents that close cycles from the written entities: those of the files have none among
     /// themselves.
     fn open_cycles(&mut self, first_written: usize) {
-        let parents: Vec<Vec<usize>> = self
-            .entities
-            .iter()
-            .map(|entity| {
-                let parents = entity.parents.iter();
-                parents.filter_map(|parent| self.find(parent)).collect()
-            })
-            .collect();
-        let core = core(&parents);
+        let numbers = |entity: &NewEntity| -> Vec<Option<usize>> {
+            let parents = entity.parents.iter();
+            parents.map(|parent| self.find(parent)).collect()
+        };
+        let parents: Vec<_> = self.entities.iter().map(numbers).collect();
+        let known = parents.iter().map(|all| all.iter().copied().flatten());
+        let core = core(&known.map(Iterator::collect).collect::<Vec<_>>());
         let in_core = |node: usize| core.get(node).copied().unwrap_or(false);
-        let written = self.entities.iter_mut().enumerate().skip(first_written);
-        for (_, entity) in written.filter(|(node, _)| in_core(*node)) {
+        let entities = self.entities.iter_mut().zip(parents).enumerate();
+        let written = entities.skip(first_written);
+        for (_, (entity, parents)) in written.filter(|(node, _)| in_core(*node)) {
             let before = entity.parents.len();
-            entity
-                .parents
-                .retain(|parent| !self.index.get(parent).is_some_and(|at| in_core(*at)));
+            let mut closes = parents.into_iter().map(|parent| parent.is_some_and(in_core));
+            entity.parents.retain(|_| closes.next() != Some(true));
             if entity.parents.len() < before {
                 let reason = format!(
                     "{}, which was written through the API, would be its own ancestor; {} of its parents do not \
@@ -438,8 +464,8 @@ impl Loader<'_> {
         }
     }
 
-    fn find(&self, uid: &(SmolStr, SmolStr)) -> Option<usize> {
-        self.index.get(uid).copied()
+    fn find(&self, uid: &Name) -> Option<usize> {
+        self.index.find(&self.entities, uid)
     }
 
     fn add(&mut self, entity: NewEntity, spot: Option<Spot>) {
@@ -462,7 +488,7 @@ impl Loader<'_> {
             }
             return self.faults.push(fault);
         }
-        self.index.insert(entity.uid.clone(), self.entities.len());
+        self.index.insert(&entity.uid, self.entities.len());
         self.entities.push(entity);
         self.places.push(spot);
     }

@@ -29,7 +29,8 @@ pub(crate) fn decide(evaluation: Evaluation<'_>) -> Verdict {
     let by_policies = policies(&evaluation);
     let now = evaluation.now;
     let (found, would_be) = match by_policies {
-        Err(cause) => (Ruling::by(cause), None),
+        Err(Cause::Forbidden) => (Ruling::on_all(Cause::Forbidden), None),
+        Err(cause) => (Ruling::on(PolicyIndices::new(), cause), None),
         Ok(()) => match evaluation
             .trust
             .map_or(Enforcement::Off, |trust| trust.mode)
@@ -53,42 +54,40 @@ pub(crate) fn decide(evaluation: Evaluation<'_>) -> Verdict {
         let stands = would_be.as_ref().unwrap_or(&found);
         trust::finding(&evaluation, trust, found.cause, stands, would_be.as_ref())
     });
-    let determining = match found.cause {
-        Cause::Permitted => found.permits.unwrap_or(evaluation.determining),
-        Cause::Forbidden => evaluation.determining,
-        _ => PolicyIndices::new(),
-    };
     Verdict(outcome::Parts {
         evaluated_at: now,
-        decision: found.cause.decision(),
         cause: found.cause,
-        determining,
-        unmet: found.unmet,
+        policies: found.policies.unwrap_or(evaluation.determining),
         errors: evaluation.errors,
         trust,
     })
 }
 
-/// What was decided, and about which permits.
+/// What was decided.
 #[derive(Debug)]
 struct Ruling {
     cause: Cause,
-    /// The satisfied permits whose requirements are met, by place; `None` for all of them.
-    permits: Option<PolicyIndices>,
-    /// The satisfied permits that did not make an Allow.
-    unmet: PolicyIndices,
+    /// The policies that it rests on, by place; `None` for all that evaluation found.
+    policies: Option<PolicyIndices>,
     /// What would mend it.
     mend: Mend,
 }
 
 impl Ruling {
-    /// By the policies or the trust of the request alone.
-    fn by(cause: Cause) -> Self {
+    /// One that rests on all that evaluation found.
+    fn on_all(cause: Cause) -> Self {
         Self {
             cause,
-            permits: None,
-            unmet: PolicyIndices::new(),
+            policies: None,
             mend: Mend::Nothing,
+        }
+    }
+
+    /// One that rests on these.
+    fn on(policies: PolicyIndices, cause: Cause) -> Self {
+        Self {
+            policies: Some(policies),
+            ..Self::on_all(cause)
         }
     }
 }
@@ -121,39 +120,28 @@ fn permitted(evaluation: &Evaluation<'_>, floors: Floors) -> Ruling {
     let info = |policy: &PolicyIndex| snapshot.policy(policy.index());
     let all = evaluation.determining.iter().copied();
     if floors.knocked_out {
-        return Ruling::by(Cause::KnockedOut);
+        return Ruling::on(PolicyIndices::new(), Cause::KnockedOut);
     }
     let mut indices = evaluation.determining.iter();
     let plain = !indices.any(|policy| snapshot.is_meaningful(policy.index()));
     if plain && !floors.unmet() && !trust::unhandled(evaluation, &floors) {
-        return Ruling::by(Cause::Permitted);
+        return Ruling::on_all(Cause::Permitted);
     }
     let met = |policy: PolicyInfo<'_>| trust::meets(evaluation, policy.meaning);
-    let permits: PolicyIndices = all.clone().filter(|at| info(at).is_some_and(met)).collect();
+    let permits: PolicyIndices = all.filter(|at| info(at).is_some_and(met)).collect();
     if permits.is_empty() || floors.unmet() {
         let mend = trust::mend(evaluation, &floors);
         return Ruling {
             cause: mend.cause(),
-            permits: None,
-            unmet: all.collect(),
+            policies: None,
             mend,
         };
     }
     let unhandled = unhandled(evaluation, &permits);
     if !unhandled.is_empty() || trust::unhandled(evaluation, &floors) {
-        return Ruling {
-            cause: Cause::UnsupportedObligation,
-            permits: None,
-            unmet: unhandled,
-            mend: Mend::Nothing,
-        };
+        return Ruling::on(unhandled, Cause::UnsupportedObligation);
     }
-    Ruling {
-        cause: Cause::Permitted,
-        permits: Some(permits),
-        unmet: PolicyIndices::new(),
-        mend: Mend::Nothing,
-    }
+    Ruling::on(permits, Cause::Permitted)
 }
 
 /// The permits that carry an obligation the caller does not handle, by place.

@@ -13,7 +13,7 @@ use super::plan::{ActionPlan, Plan};
 use super::table::{PolicyInfo, Table};
 use super::unit::Source;
 use super::{AUTH_TYPE, TRUST_TYPE};
-#[cfg(feature = "cli")]
+#[cfg(feature = "server")]
 use crate::base::fault::Location;
 use crate::base::fault::{Fault, Faults};
 use crate::base::hex::hex;

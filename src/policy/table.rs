@@ -336,7 +336,7 @@ impl Table {
     }
 
     /// Where the policy or template of this id stands.
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "server")]
     pub(crate) fn place(&self, id: &PolicyId) -> Option<crate::base::fault::Location> {
         let policy = self.position(id).and_then(|n| self.policies.get(n));
         let spot = match policy {

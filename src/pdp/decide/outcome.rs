@@ -163,12 +163,27 @@ impl Clone for Outcome {
 #[derive(Debug, Clone)]
 pub(super) struct Parts {
     pub(super) evaluated_at: Timestamp,
-    pub(super) decision: Decision,
     pub(super) cause: Cause,
-    pub(super) determining: PolicyIndices,
-    pub(super) unmet: PolicyIndices,
+    /// The determining policies, or the satisfied permits that did not make an Allow; see [`Parts::determining`].
+    pub(super) policies: PolicyIndices,
     pub(super) errors: Vec<PolicyError>,
     pub(super) trust: Option<Finding>,
+}
+
+impl Parts {
+    fn determining(&self) -> &[PolicyIndex] {
+        match self.cause {
+            Cause::Permitted | Cause::Forbidden => &self.policies,
+            _ => &[],
+        }
+    }
+
+    fn unmet(&self) -> &[PolicyIndex] {
+        match self.cause {
+            Cause::Permitted | Cause::Forbidden => &[],
+            _ => &self.policies,
+        }
+    }
 }
 
 /// Something the enforcement point must do when it acts on the answer, and the policy that asks it.
@@ -306,14 +321,14 @@ impl Outcome {
     /// Allow or Deny.
     #[must_use]
     pub fn decision(&self) -> Decision {
-        self.parts.decision
+        self.parts.cause.decision()
     }
 
     /// Whether the decision is Allow. The obligations must be discharged all the same:
     /// [`Outcome::require`] checks both.
     #[must_use]
     pub fn is_allow(&self) -> bool {
-        self.parts.decision == Decision::Allow
+        self.decision() == Decision::Allow
     }
 
     /// Why.
@@ -389,7 +404,7 @@ impl Outcome {
     /// The determining policies, in order of their ids: on Allow the satisfied permits whose requirements
     /// are met, on a forbidden Deny the satisfied forbids, otherwise none.
     pub fn determining_policies(&self) -> impl Iterator<Item = &PolicyId> {
-        self.policies(&self.parts.determining)
+        self.policies(self.parts.determining())
             .map(|policy| policy.id)
     }
 
@@ -413,7 +428,7 @@ impl Outcome {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn annotations(&self) -> impl Iterator<Item = PolicyAnnotations<'_>> {
-        self.policies(&self.parts.determining)
+        self.policies(self.parts.determining())
             .filter(|policy| !policy.annotations.is_empty())
             .map(|policy| PolicyAnnotations { policy })
     }
@@ -421,25 +436,25 @@ impl Outcome {
     /// The determining policies by their index in the snapshot's table.
     #[cfg(feature = "server")]
     pub(crate) fn determining(&self) -> &[PolicyIndex] {
-        &self.parts.determining
+        self.parts.determining()
     }
 
     /// What the determining policies oblige the enforcement point to do.
     pub fn obligations(&self) -> impl Iterator<Item = Obligation<'_>> {
-        self.policies(&self.parts.determining)
+        self.policies(self.parts.determining())
             .flat_map(|policy| duties(policy, &policy.meaning.obligations))
     }
 
     /// What the determining policies advise; it may be ignored.
     pub fn advice(&self) -> impl Iterator<Item = Obligation<'_>> {
-        self.policies(&self.parts.determining)
+        self.policies(self.parts.determining())
             .flat_map(|policy| duties(policy, &policy.meaning.advice))
     }
 
     /// Satisfied permits that did not make an Allow, and what each lacks.
     pub fn unmet(&self) -> impl Iterator<Item = Unmet<'_>> {
         let found = self.score().map(TrustOutcome::assessment);
-        self.policies(&self.parts.unmet).map(move |policy| Unmet {
+        self.policies(self.parts.unmet()).map(move |policy| Unmet {
             policy: policy.id,
             obligations: duties(policy, &policy.meaning.obligations).collect(),
             trust: policy
