@@ -10,5 +10,6 @@ pub(crate) mod json;
 pub(crate) mod lock;
 pub(crate) mod meter;
 pub(crate) mod nearest;
+pub(crate) mod span;
 pub(crate) mod threads;
 pub(crate) mod timestamp;

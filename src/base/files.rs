@@ -124,6 +124,26 @@ fn too_large(longest: u64) -> Error {
     )
 }
 
+/// What the schema of a setting says of a path; relative ones in a configuration file are against its directory.
+#[cfg(feature = "server")]
+#[derive(Debug)]
+pub(crate) struct PathText;
+
+#[cfg(feature = "server")]
+impl schemars::JsonSchema for PathText {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Path".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": "string", "format": "path"})
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -128,6 +128,17 @@ impl Serialize for Score {
     }
 }
 
+#[cfg(feature = "server")]
+impl schemars::JsonSchema for Score {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Score".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": ["number", "string"]})
+    }
+}
+
 impl<'de> Deserialize<'de> for Score {
     /// From a number, or a text such as `"0.7"`.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

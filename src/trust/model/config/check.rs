@@ -74,6 +74,7 @@ impl ModelConfig {
         self.check_levels(&mut faults);
         self.check_methods(&mut faults);
         self.check_hours(&mut faults);
+        self.check_spans(&mut faults);
         faults.0
     }
 
@@ -172,8 +173,8 @@ impl ModelConfig {
             ("device.trust_medium", of.trust_medium),
         );
         faults.order(
-            ("device.scan_old_days", of.scan_old_days),
-            ("device.scan_recent_days", of.scan_recent_days),
+            ("device.scan_old_after", of.scan_old_after),
+            ("device.scan_recent_within", of.scan_recent_within),
         );
         faults.order(
             ("device.confidence_registered", of.confidence_registered),
@@ -212,8 +213,8 @@ impl ModelConfig {
             ("location.confidence_inexact", of.confidence_inexact),
         );
         for (key, value) in [
-            ("location.speed_kmh", of.speed_kmh),
-            ("location.speed_least_seconds", of.speed_least_seconds),
+            ("location.speed_kmh", u64::from(of.speed_kmh)),
+            ("location.speed_least_time", of.speed_least_time.as_secs()),
         ] {
             if value == 0 {
                 faults.add(key, "is 0; give at least 1");
@@ -374,12 +375,66 @@ impl ModelConfig {
                 ),
             );
         }
-        if !(-18 * 60..=18 * 60).contains(&hours.utc_offset_minutes) {
-            let what = format!(
-                "is {}; give minutes from -1080 to 1080",
-                hours.utc_offset_minutes
-            );
-            faults.add("working_hours.utc_offset_minutes", &what);
+        if !(-18 * 60..=18 * 60).contains(&hours.utc_offset.minutes()) {
+            let what = format!("is {}; give -18:00 to +18:00", hours.utc_offset);
+            faults.add("working_hours.utc_offset", &what);
+        }
+    }
+
+    /// The model counts in seconds.
+    fn check_spans(&self, faults: &mut Faults) {
+        let (age, instead) = (&self.max_age, &self.alternatives);
+        let ages = [
+            ("max_age.identity", age.identity),
+            ("max_age.device", age.device),
+            ("max_age.location", age.location),
+            ("max_age.network", age.network),
+        ];
+        let ages = ages.into_iter().filter_map(|(key, age)| Some((key, age?)));
+        let spans = [
+            ("clock_skew", self.clock_skew),
+            (
+                "identity.account_older_than",
+                self.identity.account_older_than,
+            ),
+            ("device.scan_recent_within", self.device.scan_recent_within),
+            ("device.scan_old_after", self.device.scan_old_after),
+            ("location.speed_least_time", self.location.speed_least_time),
+            ("behavior.clean_for", self.behavior.clean_for),
+            (
+                "gap.session_monitoring_for",
+                self.gap.session_monitoring_for,
+            ),
+            (
+                "mitigations.known_locations_for",
+                self.mitigations.known_locations_for,
+            ),
+            ("validity.level_1", self.validity.level_1),
+            ("validity.level_2", self.validity.level_2),
+            ("validity.level_3", self.validity.level_3),
+            ("validity.level_4", self.validity.level_4),
+            ("alternatives.time_delay_for", instead.time_delay_for),
+            (
+                "alternatives.supervisor_approval_for",
+                instead.supervisor_approval_for,
+            ),
+            (
+                "alternatives.restricted_access_for",
+                instead.restricted_access_for,
+            ),
+        ];
+        let methods = Method::ALL.map(|method| (method.as_str(), self.methods.of(method)));
+        let of_methods = methods.iter().flat_map(|(name, of)| {
+            [
+                (format!("methods.{name}.takes"), of.takes),
+                (format!("methods.{name}.verified_for"), of.verified_for),
+            ]
+        });
+        let spans = ages.chain(spans).map(|(key, span)| (key.to_owned(), span));
+        for (key, span) in spans.chain(of_methods) {
+            if span.subsec_nanos() != 0 {
+                faults.add(&key, &format!("is {span}; give whole seconds"));
+            }
         }
     }
 }
