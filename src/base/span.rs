@@ -85,6 +85,12 @@ impl From<Span> for Duration {
     }
 }
 
+impl From<Duration> for Span {
+    fn from(time: Duration) -> Self {
+        Self(time)
+    }
+}
+
 impl PartialEq<Duration> for Span {
     fn eq(&self, other: &Duration) -> bool {
         self.0 == *other
@@ -187,14 +193,7 @@ mod tests {
         check("1h 30m", Some(5_400_000), "90m");
         check("1.5h", Some(5_400_000), "90m");
         check("1us", Some(0), "1us");
-        for bad in [
-            "",
-            "10",
-            "m",
-            "-1s",
-            "3651d",
-            "9999999999999999999s",
-        ] {
+        for bad in ["", "10", "m", "-1s", "3651d", "9999999999999999999s"] {
             check(bad, None, "");
         }
     }

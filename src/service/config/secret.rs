@@ -6,13 +6,33 @@ use std::path::PathBuf;
 use crate::base::files;
 
 /// Where a secret is kept.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SecretRef {
     /// In a file, without the line end at its end.
     File(PathBuf),
     /// In an environment variable.
     Env(String),
+}
+
+impl schemars::JsonSchema for SecretRef {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Secret".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "object",
+            "format": "secret",
+            "properties": {
+                "file": {"type": "string", "format": "path"},
+                "env": {"type": "string"},
+            },
+            "additionalProperties": false,
+            "minProperties": 1,
+            "maxProperties": 1,
+        })
+    }
 }
 
 /// A secret in memory. Its `Debug` form does not show it.
