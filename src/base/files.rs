@@ -5,6 +5,8 @@
 //! the open handle, so that a swap after a look at the path changes nothing, and no read exceeds its
 //! bound, whatever length the file system claims.
 
+#[cfg(feature = "server")]
+use super::described::described;
 use std::fs::{File, OpenOptions};
 use std::io::{Error, ErrorKind, Read, Result};
 use std::path::Path;
@@ -130,19 +132,7 @@ fn too_large(longest: u64) -> Error {
 pub(crate) struct PathText;
 
 #[cfg(feature = "server")]
-impl schemars::JsonSchema for PathText {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Path".into()
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({"type": "string", "format": "path"})
-    }
-}
+described!(PathText, {"type": "string", "format": "path"});
 
 #[cfg(test)]
 mod tests {

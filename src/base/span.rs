@@ -7,6 +7,7 @@ use std::ops::Deref;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::described::described;
 use serde::de::{self, Deserializer};
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -127,8 +128,11 @@ impl fmt::Display for Span {
         if self.0.is_zero() {
             return f.write_str("0s");
         }
-        match UNITS.iter().find(|(_, factor)| millis % factor == 0) {
-            Some((unit, factor)) if self.0.subsec_nanos() % 1_000_000 == 0 => {
+        match UNITS
+            .iter()
+            .find(|(_, factor)| millis.is_multiple_of(*factor))
+        {
+            Some((unit, factor)) if self.0.subsec_nanos().is_multiple_of(1_000_000) => {
                 write!(f, "{}{unit}", millis / factor)
             }
             _ => humantime::format_duration(self.0).fmt(f),
@@ -150,24 +154,11 @@ impl<'de> Deserialize<'de> for Span {
     }
 }
 
-#[cfg(feature = "server")]
-impl schemars::JsonSchema for Span {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Span".into()
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({
-            "type": "string",
-            "pattern": "^\\s*([0-9]+\\s*[a-z]+\\s*)+$",
-            "examples": ["100ms", "30s", "10m", "8h", "90d"],
-        })
-    }
-}
+described!(Span, {
+    "type": "string",
+    "pattern": "^\\s*([0-9.]+\\s*[a-z]+\\s*)+$",
+    "examples": ["100ms", "30s", "10m", "8h", "90d"],
+});
 
 #[cfg(test)]
 mod tests {

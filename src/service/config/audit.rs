@@ -234,7 +234,7 @@ impl AuditConfig {
         if !self.masks.is_empty() && self.mask_key.is_none() {
             notes.add(
                 "audit.masks",
-                "masks need a key, or what they hide could be guessed".to_owned(),
+                "masks need a key, or what they hide could be guessed",
                 "set `audit.mask_key = {file = \"..\"}`",
             );
         }
@@ -250,7 +250,7 @@ impl AuditConfig {
         match (self.chain, &self.key) {
             (ChainKind::None, Some(_)) => notes.add(
                 "audit.key",
-                "is given, and `audit.chain` uses none".to_owned(),
+                "is given, and `audit.chain` uses none",
                 "set `audit.chain` to \"hmac\" or \"ed25519\"",
             ),
             (ChainKind::Hmac | ChainKind::Ed25519, None) => notes.add(
@@ -269,7 +269,7 @@ impl AuditConfig {
             }
             None if self.url_token.is_some() => notes.add(
                 "audit.url_token",
-                "is given, and there is no `audit.url`".to_owned(),
+                "is given, and there is no `audit.url`",
                 "set `audit.url`",
             ),
             _ => {}
@@ -277,7 +277,7 @@ impl AuditConfig {
         if !self.rotate_age.is_zero() && self.rotate_age < Span::minutes(1) {
             notes.add(
                 "audit.rotate_age",
-                "is shorter than a minute".to_owned(),
+                "is shorter than a minute",
                 "a day is usual; `0s` is never",
             );
         }

@@ -145,13 +145,13 @@ impl Merge {
                 return Some(Value::Object(self.table(table, schema, path, file)));
             }
             (DeValue::Array(array), Some(items)) => {
-                let values = array.iter().enumerate().filter_map(|(number, item)| {
+                let values = array.iter().enumerate().map(|(number, item)| {
                     let path = format!("{path}[{number}]");
                     let line = file.source.position(item.span().start).0;
                     let origin = Origin::File(Arc::clone(&file.source.name), line);
                     self.origins.insert(path.clone(), origin);
                     // Those that follow keep their number.
-                    Some(self.value(item, items, &path, file).unwrap_or(Value::Null))
+                    self.value(item, items, &path, file).unwrap_or(Value::Null)
                 });
                 return Some(Value::Array(values.collect()));
             }

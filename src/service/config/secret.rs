@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::base::described::described;
 use crate::base::files;
 
 /// Where a secret is kept.
@@ -15,25 +16,14 @@ pub enum SecretRef {
     Env(String),
 }
 
-impl schemars::JsonSchema for SecretRef {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Secret".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({
-            "type": "object",
-            "format": "secret",
-            "properties": {
-                "file": {"type": "string", "format": "path"},
-                "env": {"type": "string"},
-            },
-            "additionalProperties": false,
-            "minProperties": 1,
-            "maxProperties": 1,
-        })
-    }
-}
+described!(SecretRef, {
+    "type": "object",
+    "format": "secret",
+    "properties": {"file": {"type": "string", "format": "path"}, "env": {"type": "string"}},
+    "additionalProperties": false,
+    "minProperties": 1,
+    "maxProperties": 1,
+});
 
 /// A secret in memory. Its `Debug` form does not show it.
 #[derive(Clone)]

@@ -5,11 +5,12 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::notes::Notes;
 use super::secret::SecretRef;
+use crate::base::described::described;
 use crate::base::files::PathText;
 use crate::base::span::Span;
 use crate::service::net::url::Url;
@@ -138,15 +139,7 @@ impl<'de> Deserialize<'de> for Mode {
     }
 }
 
-impl JsonSchema for Mode {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Mode".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "pattern": "^0*[0-7]{1,3}$"})
-    }
-}
+described!(Mode, {"type": "string", "pattern": "^0*[0-7]{1,3}$"});
 
 /// TLS of a server, where it has a certificate.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::base::described::described;
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -128,16 +129,7 @@ impl Serialize for Score {
     }
 }
 
-#[cfg(feature = "server")]
-impl schemars::JsonSchema for Score {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Score".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({"type": ["number", "string"]})
-    }
-}
+described!(Score, {"type": ["number", "string"]});
 
 impl<'de> Deserialize<'de> for Score {
     /// From a number, or a text such as `"0.7"`.

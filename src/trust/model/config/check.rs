@@ -3,7 +3,10 @@
 //! Most rules keep worse evidence from scoring better: a penalty that adds, or a level that is valid
 //! for longer than the one below it, would let a request gain by hiding something.
 
+use serde_json::Value;
+
 use super::{ModelConfig, OnMissing, Preset, RateRule};
+use crate::base::span::Span;
 use crate::trust::model::method::Method;
 use crate::trust::model::number::Score;
 
@@ -383,58 +386,26 @@ impl ModelConfig {
 
     /// The model counts in seconds.
     fn check_spans(&self, faults: &mut Faults) {
-        let (age, instead) = (&self.max_age, &self.alternatives);
-        let ages = [
-            ("max_age.identity", age.identity),
-            ("max_age.device", age.device),
-            ("max_age.location", age.location),
-            ("max_age.network", age.network),
-        ];
-        let ages = ages.into_iter().filter_map(|(key, age)| Some((key, age?)));
-        let spans = [
-            ("clock_skew", self.clock_skew),
-            (
-                "identity.account_older_than",
-                self.identity.account_older_than,
-            ),
-            ("device.scan_recent_within", self.device.scan_recent_within),
-            ("device.scan_old_after", self.device.scan_old_after),
-            ("location.speed_least_time", self.location.speed_least_time),
-            ("behavior.clean_for", self.behavior.clean_for),
-            (
-                "gap.session_monitoring_for",
-                self.gap.session_monitoring_for,
-            ),
-            (
-                "mitigations.known_locations_for",
-                self.mitigations.known_locations_for,
-            ),
-            ("validity.level_1", self.validity.level_1),
-            ("validity.level_2", self.validity.level_2),
-            ("validity.level_3", self.validity.level_3),
-            ("validity.level_4", self.validity.level_4),
-            ("alternatives.time_delay_for", instead.time_delay_for),
-            (
-                "alternatives.supervisor_approval_for",
-                instead.supervisor_approval_for,
-            ),
-            (
-                "alternatives.restricted_access_for",
-                instead.restricted_access_for,
-            ),
-        ];
-        let methods = Method::ALL.map(|method| (method.as_str(), self.methods.of(method)));
-        let of_methods = methods.iter().flat_map(|(name, of)| {
-            [
-                (format!("methods.{name}.takes"), of.takes),
-                (format!("methods.{name}.verified_for"), of.verified_for),
-            ]
-        });
-        let spans = ages.chain(spans).map(|(key, span)| (key.to_owned(), span));
-        for (key, span) in spans.chain(of_methods) {
-            if span.subsec_nanos() != 0 {
-                faults.add(&key, &format!("is {span}; give whole seconds"));
+        fn look(value: &Value, key: &str, faults: &mut Faults) {
+            match value {
+                Value::Object(table) => {
+                    for (name, value) in table {
+                        look(
+                            value,
+                            format!("{key}.{name}").trim_start_matches('.'),
+                            faults,
+                        );
+                    }
+                }
+                Value::String(text) => match text.parse::<Span>() {
+                    Ok(span) if span.subsec_nanos() != 0 => {
+                        faults.add(key, &format!("is {span}; give whole seconds"));
+                    }
+                    _ => {}
+                },
+                _ => {}
             }
         }
+        look(&serde_json::to_value(self).unwrap_or_default(), "", faults);
     }
 }

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::base::described::described;
 use crate::base::span::Span;
 use crate::trust::model::method::Method;
 use crate::trust::model::number::Score;
@@ -269,16 +270,7 @@ macro_rules! as_text {
             }
         }
 
-        #[cfg(feature = "server")]
-        impl schemars::JsonSchema for $name {
-            fn schema_name() -> std::borrow::Cow<'static, str> {
-                stringify!($name).into()
-            }
-
-            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                schemars::json_schema!({"type": "string", "pattern": $pattern, "examples": [$example]})
-            }
-        }
+        described!($name, {"type": "string", "pattern": $pattern, "examples": [$example]});
     };
 }
 

@@ -33,11 +33,9 @@ impl schemars::JsonSchema for ModelOverlay {
             }
         }
         let mut schema = ModelConfig::json_schema(generator).to_value();
-        if let Some(tables) = schema.pointer_mut("/properties") {
-            // A key may be called `required` too.
-            if let Value::Object(tables) = tables {
-                tables.values_mut().for_each(optional);
-            }
+        // A key may be called `required` too.
+        if let Some(Value::Object(tables)) = schema.pointer_mut("/properties") {
+            tables.values_mut().for_each(optional);
         }
         if let Value::Object(members) = &mut schema {
             members.remove("required");

@@ -122,6 +122,8 @@ fn what_is_out_of_range_is_refused() {
     one("levels.risk_high", json!(0.4), "below `levels.risk_medium`");
     one("time.inside", json!(0.5), "below `time.outside`");
     one("validity.level_3", json!("60s"), "below `validity.level_4`");
+    one("methods.totp.takes", json!("1500ms"), "whole seconds");
+    one("clock_skew", json!("100ms"), "whole seconds");
     one("methods.totp.strength", json!(5), "from 0 to 4");
     one("methods.webauthn.verified_strength", json!(2), "below");
     one(
@@ -161,6 +163,18 @@ fn what_is_out_of_range_is_refused() {
     check(
         json!({"working_hours": {"days": ["mon"], "from": "8:00", "to": "18:00"}}),
         &["`8:00` is not a time of day"],
+    );
+    for offset in ["2", "+2:00", "+25:00", "02:00", "+"] {
+        check(
+            json!({"working_hours": {
+                "days": ["mon"], "from": "08:00", "to": "18:00", "utc_offset": offset,
+            }}),
+            &["is not a difference to UTC"],
+        );
+    }
+    check(
+        json!({"max_age_seconds": {}, "methods": {"totp": {"seconds": 5}}}),
+        &["known here: `max_age`", "known here: `takes`"],
     );
 }
 
