@@ -137,7 +137,7 @@ impl Merge {
         file: &File<'_>,
     ) -> Option<Value> {
         let place = file.location(value.span());
-        self.places.insert(path.to_owned(), place.clone());
+        self.places.insert(path.to_owned(), place);
         let read = match (value.get_ref(), schema::items(schema)) {
             (DeValue::Table(table), _)
                 if schema::takes(schema, "object") && !schema::is_secret(schema) =>
