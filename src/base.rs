@@ -1,6 +1,7 @@
 //! Ground that every layer stands on: faults and their rendering, JSON, names, time, hashes, locks, the step meter.
 
 pub(crate) mod caller;
+pub(crate) mod described;
 pub(crate) mod entity_ref;
 pub(crate) mod fault;
 pub(crate) mod files;
@@ -10,6 +11,7 @@ pub(crate) mod json;
 pub(crate) mod lock;
 pub(crate) mod meter;
 pub(crate) mod nearest;
+pub(crate) mod span;
 pub(crate) mod threads;
 pub(crate) mod timestamp;
 pub(crate) mod write;

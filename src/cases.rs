@@ -112,19 +112,28 @@ impl Suite {
     fn builder(&self, config: &Config) -> PdpBuilder {
         let setup = &self.setup;
         let mut builder = Pdp::builder()
-            .engine(config.engine)
-            .env_member(config.env_member.clone())
-            .trust_members(config.trust_member.clone(), config.auth_member.clone())
-            .inject_without_schema(config.inject_without_schema)
-            .limits(config.limits.request)
-            .read_limits(config.limits.read);
+            .engine(config.decide.engine)
+            .env_member(config.decide.env_member.clone())
+            .trust_members(
+                config.decide.trust_member.clone(),
+                config.decide.auth_member.clone(),
+            )
+            .inject_without_schema(config.decide.inject_without_schema)
+            .limits(config.limits.request())
+            .read_limits(config.limits.read());
         if setup.cedar {
             builder = builder.with_cedar_ids_unvalidated();
         } else {
             builder = builder
-                .on_error(setup.on_error.unwrap_or(config.on_error))
-                .obligations(config.obligations.iter().chain(&setup.obligations))
-                .advice(config.advice.iter().chain(&setup.advice));
+                .on_error(setup.on_error.unwrap_or(config.decide.on_error))
+                .obligations(
+                    config
+                        .vocabulary
+                        .obligations
+                        .iter()
+                        .chain(&setup.obligations),
+                )
+                .advice(config.vocabulary.advice.iter().chain(&setup.advice));
         }
         if let Some(trust) = setup.trust.as_ref().or(config.trust.as_ref()) {
             builder = builder.trust(trust.clone());
@@ -197,7 +206,7 @@ pub(crate) fn caller() -> Caller {
 }
 
 fn decide(pdp: &Pdp, case: &Case, config: &Config) -> Result<Value, String> {
-    let limits = &config.limits.request;
+    let limits = &config.limits.request();
     let mut request = Request::from_value(case.request.clone(), limits, caller())
         .map_err(|error| error.to_string())?;
     if let Some(now) = case.now {

@@ -81,7 +81,7 @@ type Done = Result<Exit, Failure>;
 
 /// The key to show to a server: that of `--key-file`, else of the configuration.
 fn client_key(args: &Args, config: &Config) -> Result<Option<Secret>, Failure> {
-    let (name, secret) = match (&args.key_file, &config.client_key) {
+    let (name, secret) = match (&args.key_file, &config.client.key) {
         (Some(file), _) => ("--key-file", SecretRef::File(file.clone())),
         (None, Some(secret)) => ("client.key", secret.clone()),
         (None, None) => return Ok(None),
@@ -129,7 +129,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Devices(command) => signals::devices(command, &args, output),
         Command::Assurance(command) => signals::assurance(command, &args, output),
         Command::Audit(command) => audit::run(command, output),
-        Command::Config => config::run(&args, output),
+        Command::Config(command) => config::run(&args, command, output),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Args::command(), "deodar", &mut script);

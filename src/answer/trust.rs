@@ -163,7 +163,8 @@ pub(crate) fn requirements(outcome: &Outcome) -> Vec<Value> {
                 Requirement::DeviceVerification => json!({}),
                 Requirement::AdminApproval => {
                     let methods = config.map(|config| &config.model().config().methods);
-                    let seconds = methods.map(|methods| methods.admin_approval.seconds);
+                    let seconds =
+                        methods.map(|methods| methods.admin_approval.takes.whole_seconds());
                     json!({"seconds": seconds})
                 }
             };
@@ -191,7 +192,7 @@ fn step_up(outcome: &Outcome, level: u8, max_age: u32) -> Value {
                 "method": offer.method.as_str(),
                 "enrolled": offer.enrolled,
                 "userVerification": offer.user_verification,
-                "seconds": methods.map(|methods| methods.of(offer.method).seconds),
+                "seconds": methods.map(|methods| methods.of(offer.method).takes.whole_seconds()),
             })
         })
         .collect();

@@ -5,6 +5,8 @@
 //! the open handle, so that a swap after a look at the path changes nothing, and no read exceeds its
 //! bound, whatever length the file system claims.
 
+#[cfg(feature = "server")]
+use super::described::described;
 use std::fs::{File, OpenOptions};
 use std::io::{Error, ErrorKind, Read, Result};
 use std::path::Path;
@@ -123,6 +125,14 @@ fn too_large(longest: u64) -> Error {
         format!("larger than {longest} bytes"),
     )
 }
+
+/// What the schema of a setting says of a path; relative ones in a configuration file are against its directory.
+#[cfg(feature = "server")]
+#[derive(Debug)]
+pub(crate) struct PathText;
+
+#[cfg(feature = "server")]
+described!(PathText, {"type": "string", "format": "path"});
 
 #[cfg(test)]
 mod tests {

@@ -70,12 +70,19 @@ pub(super) enum Command {
     #[command(subcommand)]
     Audit(Audit),
     /// Print the configuration and where each value came from
-    Config,
+    Config(ConfigArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell
         shell: Shell,
     },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct ConfigArgs {
+    /// Print the JSON schema of the configuration file instead
+    #[arg(long)]
+    pub(super) schema: bool,
 }
 
 /// Where policies, schema and entities come from.

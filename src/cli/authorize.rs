@@ -27,7 +27,7 @@ pub(super) fn run(command: &Decide, args: &Args, output: Output) -> Done {
     if let Some(url) = &command.server {
         return asked(url, command, &body, args, &config, output);
     }
-    let mut request = Request::from_json(&body, &config.limits.request, cases::caller())?;
+    let mut request = Request::from_json(&body, &config.limits.request(), cases::caller())?;
     if let Some(now) = &command.request.now {
         let now: Timestamp = now
             .parse()
@@ -43,7 +43,7 @@ pub(super) fn run(command: &Decide, args: &Args, output: Output) -> Done {
     } else {
         "files".to_owned()
     };
-    match (&command.state_dir, &config.state_dir) {
+    match (&command.state_dir, &config.state.dir) {
         (Some(dir), _) => {
             let written = written(dir, &config)?;
             state = format!(
@@ -92,7 +92,7 @@ fn written(dir: &Path, config: &Config) -> Result<Vec<String>, Failure> {
         return Err(Failure::CouldNotRun(message));
     }
     let mut config = config.clone();
-    config.state_dir = Some(dir.to_owned());
+    config.state.dir = Some(dir.to_owned());
     let store = config.open_store().map_err(|error| {
         let message = error.to_string();
         let help = if message.contains("is in use by") {
@@ -115,7 +115,7 @@ fn asked(
     config: &Config,
     output: Output,
 ) -> Done {
-    let depth = config.limits.request.json_depth;
+    let depth = config.limits.json_depth;
     let mut body = json::read(body, depth).map_err(RequestError::Invalid)?;
     if let Some(members) = body.as_object_mut().filter(|_| command.explain) {
         members.insert("explain".to_owned(), true.into());
@@ -206,7 +206,7 @@ pub(super) fn body(command: &Authorize, config: &Config) -> Result<Vec<u8>, Fail
             read.map_err(|error| Failure::CouldNotRun(format!("standard input: {error}")))
         }
         Some(path) => read_file(path, longest),
-        None => from_flags(command, longest, config.limits.request.json_depth),
+        None => from_flags(command, longest, config.limits.json_depth),
     }
 }
 

@@ -89,7 +89,7 @@ fn read(path: &Path, config: &Config) -> Result<Vec<Request>, Failure> {
         if line.trim().is_empty() {
             continue;
         }
-        match Request::from_json(line.as_bytes(), &config.limits.request, cases::caller()) {
+        match Request::from_json(line.as_bytes(), &config.limits.request(), cases::caller()) {
             Ok(request) => requests.push(request.with_now(now)),
             Err(error) => {
                 let message = format!("line {}: {error}", n + 1);

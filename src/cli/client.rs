@@ -63,13 +63,13 @@ impl Server {
             None if socket.is_some() => ("http://localhost".to_owned(), None),
             None => {
                 let address = address(config, probe);
-                match config.server.tls.as_ref().filter(|tls| {
+                match config.tls.pair().filter(|_| {
                     let ops = probe && config.server.ops_listen.is_some();
-                    tls.ops || !ops
+                    config.tls.ops || !ops
                 }) {
                     None => (format!("http://{address}"), None),
-                    Some(configured) => {
-                        own = read(&configured.certificate, "tls.certificate")?;
+                    Some((certificate, _)) => {
+                        own = read(certificate, "tls.certificate")?;
                         // The server is where it is; by which name it can be asked there, its
                         // certificate says.
                         match tls::name_for(&own, address.ip(), &config.server.hosts) {
@@ -245,7 +245,9 @@ fn trust(config: &Config, ca: Option<&Path>, own: &[u8]) -> Result<Trust, Failur
         }
     };
     let mut own = None;
-    if let (Some(certificate), Some(key)) = (&config.client.certificate, &config.client.key) {
+    if let (Some(certificate), Some(key)) =
+        (&config.client.certificate, &config.client.certificate_key)
+    {
         let chain = certificates(&read(certificate, "client.certificate")?)
             .map_err(|message| faulty("client.certificate", message))?;
         let key = PrivateKeyDer::from_pem_slice(&read(key, "client.certificate_key")?)

@@ -6,7 +6,7 @@ use tracing_subscriber::layer::{Layered, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
-use crate::service::config::LogConfig;
+use crate::service::config::{LogConfig, LogFormat};
 
 type Filtered = Layered<reload::Layer<EnvFilter, Registry>, Registry>;
 type Writer = Box<dyn Layer<Filtered> + Send + Sync>;
@@ -56,10 +56,10 @@ fn filter(config: &LogConfig) -> Result<EnvFilter, String> {
 
 fn writer(config: &LogConfig) -> Writer {
     let terminal = std::io::stderr().is_terminal();
-    let json = match config.format.as_str() {
-        "json" => true,
-        "human" => false,
-        _ => !terminal,
+    let json = match config.format {
+        LogFormat::Json => true,
+        LogFormat::Human => false,
+        LogFormat::Auto => !terminal,
     };
     let layer = fmt::layer()
         .with_writer(std::io::stderr)

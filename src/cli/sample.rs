@@ -137,7 +137,7 @@ pub(super) fn builder(sources: &Sources, config: &Config) -> Result<PdpBuilder, 
     if sources.sample {
         return Ok(add(config.settings()));
     }
-    if config.policies.is_empty() {
+    if config.sources.policies.is_empty() {
         return Err(Failure::CouldNotRun(
             "there are no policies: give `--policies PATH`, or `--sample` for the built-in sample"
                 .to_owned(),

@@ -20,7 +20,7 @@ use crate::service::config::Config;
 
 pub(super) fn run(command: &Score, args: &Args, output: Output) -> Done {
     let config = args.load_config()?;
-    let depth = config.limits.request.json_depth;
+    let depth = config.limits.json_depth;
     let bytes = body(&command.request, &config)?;
     let given = json::read(&bytes, depth).map_err(|faults| {
         let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
@@ -104,7 +104,7 @@ impl Asked {
     }
 
     fn answer(&self, pdp: &Pdp, config: &Config) -> Result<Value, Failure> {
-        let limits = &config.limits.request;
+        let limits = &config.limits.request();
         let mut request = Request::from_value(self.body.clone(), limits, cases::caller())?;
         request = request.with_now(self.now);
         request.explain = true;

@@ -23,7 +23,8 @@ pub(super) fn run(command: &Serve, args: &Args, output: Output) -> Done {
     if let Some(store) = store {
         pdp = pdp.store(store);
     }
-    pdp = pdp.watch(config.watch, config.debounce, config.poll_interval);
+    let reload = &config.reload;
+    pdp = pdp.watch(reload.watch, *reload.debounce, *reload.poll_interval);
     let command_line: Vec<std::ffi::OsString> = std::env::args_os().collect();
     let serve = http::Serve {
         config,

@@ -42,7 +42,8 @@ impl std::fmt::Display for Duty {
 }
 
 /// What an evaluation error in a forbid means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum OnError {
     /// The policy is skipped, as Cedar does.

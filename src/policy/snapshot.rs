@@ -45,7 +45,8 @@ pub(crate) struct Settings {
 }
 
 /// What evaluates policies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum EngineChoice {
     /// Deodar's compiled and indexed policies: the cost follows the policies that can match.

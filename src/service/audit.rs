@@ -212,7 +212,7 @@ impl DecisionLog {
             filter: Filter::new(config),
             no_room: match config.overflow {
                 Overflow::Drop => NoRoom::Drop,
-                Overflow::Block => NoRoom::Wait(config.block_timeout),
+                Overflow::Block => NoRoom::Wait(*config.block_timeout),
                 Overflow::Deny => NoRoom::Fail,
             },
             thread: Mutex::new(Some(thread)),

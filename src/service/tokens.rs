@@ -348,7 +348,7 @@ impl Issuers {
         };
         let until = until
             .min(verified.expires)
-            .min(later(now, issuer.config.cache));
+            .min(later(now, *issuer.config.cache));
         let verified = Arc::new(verified);
         if until > now {
             let entry = Arc::clone(&verified);

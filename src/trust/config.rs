@@ -28,6 +28,7 @@ use crate::trust::subjects::SignalsConfig;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct TrustConfig {
     /// The model that the numbers of `model` are laid over.
@@ -52,6 +53,10 @@ pub struct TrustConfig {
     /// sent to webhooks.
     pub break_glass: Vec<String>,
     /// A database in MaxMind's format: addresses to countries and coordinates.
+    #[cfg_attr(
+        feature = "server",
+        schemars(with = "Option<crate::base::files::PathText>")
+    )]
     pub geoip: Option<std::path::PathBuf>,
     /// `acr` and `amr` values and what they are worth.
     pub acr: Assurances,
@@ -65,6 +70,7 @@ pub struct TrustConfig {
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, Default, PartialOrd, Ord, Serialize, Deserialize,
 )]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Enforcement {
     /// Nothing; it is not looked at.
@@ -90,6 +96,7 @@ impl Enforcement {
 
 /// A rule of enforcement. An empty list fits everything; all that are given must fit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct EnforceRule {
     /// Callers: names of the configuration, `key:` and the id of an API key, or `<issuer>#<name>`.
@@ -106,6 +113,7 @@ pub struct EnforceRule {
 
 /// How resources of a type are classified: by an attribute of the stored entity, or all alike.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ClassificationRule {
     /// The type of the resources.
@@ -127,6 +135,7 @@ pub struct ClassificationRule {
 
 /// How sensitive actions are.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct SensitivityRule {
     /// The actions, or groups of actions that they are in.
@@ -139,6 +148,7 @@ pub struct SensitivityRule {
 
 /// A network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NetworkRule {
     /// Its addresses, such as `10.0.0.0/8`.
@@ -149,6 +159,7 @@ pub struct NetworkRule {
 
 /// Lists of countries, by their ISO 3166-1 alpha-2 codes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Countries {
     /// Where people of this organisation are expected.
@@ -159,6 +170,7 @@ pub struct Countries {
 
 /// Entities that make their members administrators, or privileged: `Role::"admin"`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Roles {
     /// Administrative roles.
@@ -169,6 +181,7 @@ pub struct Roles {
 
 /// Names of attributes of the principal's stored entity.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Attributes {
     /// A boolean: more than one authentication factor is enrolled.

@@ -33,11 +33,13 @@ pub use crate::trust::device::{DeviceFacts, DeviceTrust, Indicators};
 pub use acr::{AmrMeaning, Assurances};
 pub use assessment::{Assessment, Factor, FactorId, LevelStanding, Status};
 pub use checked::Model;
+#[cfg(feature = "server")]
+pub(crate) use config::meant;
 pub use config::{
     AlternativesConfig, BandsConfig, BehaviorConfig, ClockTime, Day, DeviceConfig, GapConfig,
     IdentityConfig, LevelsConfig, Lists, LocationConfig, MaxAges, MethodConfig, Methods,
     MitigationsConfig, ModelConfig, ModelOverlay, NetworkConfig, OnMissing, OnMissingConfig,
-    Preset, RateRule, RequiredConfig, SensitivityConfig, TimeConfig, Validity, Weights,
+    Preset, RateRule, RequiredConfig, SensitivityConfig, TimeConfig, UtcOffset, Validity, Weights,
     WorkingHours,
 };
 pub use gap::{Mitigation, MitigationKind, Requirement, RequirementKind};

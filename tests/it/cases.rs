@@ -33,7 +33,7 @@ fn library() {
 #[test]
 fn library_with_cedars_own_authorizer() {
     let mut config = config();
-    config.engine = deodar::EngineChoice::Reference;
+    config.decide.engine = deodar::EngineChoice::Reference;
     for suite in suites() {
         for verdict in suite.run(&config).unwrap() {
             let none: [String; 0] = [];

@@ -454,6 +454,42 @@ fn configuration_is_printed_with_its_origins() {
 }
 
 #[test]
+fn every_table_of_the_configuration_is_printed_and_no_secret() {
+    let file = "[trust]\nenforcement = \"enforce\"\n[[webhooks]]\nname = \"soc\"\n\
+                url = \"https://soc.example.org/d\"\nsecret = {env = \"SOC_SECRET\"}\n";
+    let tree = Tree::new(&[("deodar.toml", file)]);
+    let config = |flags: &[&str]| {
+        let ran = run(deodar()
+            .current_dir(tree.path())
+            .env("SOC_SECRET", "whsec_hunter2hunter2hunter2hunter2")
+            .env("DEODAR_TRUST_SIGNALS_HALF_LIFE", "30m")
+            .arg("config")
+            .args(flags));
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        assert!(!ran.out.contains("hunter2"), "{}", ran.out);
+        ran
+    };
+    let shown = config(&[]).out;
+    for line in [
+        r#"trust.enforcement = "enforce""#,
+        r#"trust.signals.half_life = "30m""#,
+        r#"trust.model.max_age.device = "30d""#,
+        r#"webhooks[0].secret = {"env":"SOC_SECRET"}"#,
+    ] {
+        assert!(shown.contains(line), "{line}: {shown}");
+    }
+    let printed = config(&["--json"]).json();
+    assert_eq!(
+        printed["webhooks[0].secret"],
+        json!({"value": {"env": "SOC_SECRET"}, "origin": "deodar.toml:6"})
+    );
+    let schema = config(&["--schema"]).json();
+    let limits = &schema["properties"]["limits"]["properties"];
+    assert_eq!(limits["json_depth"]["maximum"], 127);
+    assert_eq!(limits["read_timeout"]["default"], "10s");
+}
+
+#[test]
 fn health_and_reload_talk_to_a_server() {
     let tree = Tree::new(&[
         (

@@ -246,7 +246,7 @@ fn the_unit_of_systemd_fits_the_defaults() {
     // The sample says what the defaults are, as the file in /etc/deodar would.
     loads("deodar.toml", &given);
     let config = Config::load(Some(&path("deodar.toml")), &[]).unwrap();
-    let drain = config.server.drain_delay + config.server.drain_timeout;
+    let drain = *config.server.drain_delay + *config.server.drain_timeout;
     assert!(duration(value("TimeoutStopSec")) > drain);
     let state = format!("/var/lib/{}", value("StateDirectory"));
     assert!(given.contains(&("DEODAR_STATE_DIR".to_owned(), state)));
@@ -384,7 +384,7 @@ fn check_shape(shape: &str, workload: &str, component: &str) {
     assert_eq!(scrape["prometheus.io/path"], "/metrics");
 
     let grace = pod["terminationGracePeriodSeconds"].as_u64().unwrap();
-    let drain = config.server.drain_delay + config.server.drain_timeout;
+    let drain = *config.server.drain_delay + *config.server.drain_timeout;
     assert!(Duration::from_secs(grace) > drain);
 
     let service = yaml(&at("service.yaml"));
@@ -416,8 +416,8 @@ fn check_shape(shape: &str, workload: &str, component: &str) {
         .map(|volume| &volume["name"])
         .collect();
     assert!(mounts.iter().all(|mount| volumes.contains(&&mount["name"])));
-    let read = config.policies.iter().chain(&config.schema);
-    for dir in read.chain(&config.state_dir) {
+    let read = config.sources.policies.iter().chain(&config.sources.schema);
+    for dir in read.chain(&config.state.dir) {
         assert!(
             mounts
                 .iter()
@@ -425,7 +425,7 @@ fn check_shape(shape: &str, workload: &str, component: &str) {
             "{dir:?}"
         );
     }
-    assert_eq!(claims_state(spec), config.state_dir.is_some());
+    assert_eq!(claims_state(spec), config.state.dir.is_some());
 
     let kustomization = yaml(&at("kustomization.yaml"));
     for resource in kustomization["resources"].as_array().unwrap() {

@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::verify::{Report, Wanted, gather, verify};
 use super::*;
+use crate::base::span::Span;
 use crate::pdp::Pdp;
 use crate::request::Request;
 use crate::service::config::{Fsync, Recording};
@@ -38,32 +39,12 @@ pub(super) const ALLOW_ALL: &str = "@id(\"all\") permit(principal, action, resou
 /// A log without a sink.
 pub(super) fn config() -> AuditConfig {
     AuditConfig {
-        file: None,
-        stdout: false,
-        url: None,
-        url_token: None,
-        recording: Recording::Summary,
-        slice_entities: 1_000,
-        masks: Vec::new(),
-        mask_key: None,
-        allow_percent: 100,
-        routes: Vec::new(),
-        overflow: Overflow::Drop,
-        buffer: 8_192,
-        buffer_bytes: 64 << 20,
-        block_timeout: Duration::from_secs(1),
-        chain: ChainKind::None,
-        key: None,
-        checkpoint_records: 10_000,
-        checkpoint_interval: Duration::from_secs(10),
         rotate_bytes: 0,
-        rotate_age: Duration::ZERO,
-        keep_files: 0,
+        rotate_age: Span::ZERO,
         fsync: Fsync::None,
-        batch_records: 500,
-        flush_interval: Duration::from_millis(10),
-        post_timeout: Duration::from_secs(1),
-        post_buffer_bytes: 16 << 20,
+        flush_interval: Span::milliseconds(10),
+        post_timeout: Span::seconds(1),
+        ..AuditConfig::default()
     }
 }
 

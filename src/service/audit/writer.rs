@@ -198,7 +198,7 @@ impl Writer {
     fn next_due(&self) -> Option<Instant> {
         let pending = &self.pending;
         let checkpoint = (pending.since_checkpoint > 0)
-            .then(|| pending.checkpoint_at + self.config.checkpoint_interval);
+            .then(|| pending.checkpoint_at + *self.config.checkpoint_interval);
         let unsynced = self.file.as_ref().is_some_and(FileSink::is_unsynced);
         let sync = (unsynced && self.config.fsync == Fsync::Interval)
             .then(|| pending.sync_at + SYNC_EVERY);
@@ -210,7 +210,7 @@ impl Writer {
         let pending = &self.pending;
         if pending.since_checkpoint >= self.config.checkpoint_records
             || (pending.since_checkpoint > 0
-                && pending.checkpoint_at.elapsed() >= self.config.checkpoint_interval)
+                && pending.checkpoint_at.elapsed() >= *self.config.checkpoint_interval)
         {
             self.checkpoint(false);
         }
@@ -220,7 +220,7 @@ impl Writer {
         }
         // A server without requests makes no file a day.
         let age = if self.pending.used {
-            self.config.rotate_age
+            *self.config.rotate_age
         } else {
             Duration::ZERO
         };

@@ -1,12 +1,16 @@
 //! The decision log: what is recorded, where to, and what happens when it cannot be.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-use super::SecretRef;
-use super::layers::Layers;
-use super::value::Value;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::limits::MANY;
+use super::notes::Notes;
+use super::secret::SecretRef;
+use crate::base::files::PathText;
 use crate::base::json::Pointer;
+use crate::base::span::Span;
 use crate::service::net::address::may_call;
 
 /// Members of a record that may be masked; the others are what the chain and the operators need.
@@ -37,9 +41,11 @@ pub(crate) fn mask(text: &str) -> Result<Pointer, String> {
 }
 
 /// The decision log. Without a sink nothing is recorded.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct AuditConfig {
     /// The file of records; rotated files are beside it.
+    #[schemars(with = "Option<PathText>")]
     pub file: Option<PathBuf>,
     /// Whether records go to standard output.
     pub stdout: bool,
@@ -50,51 +56,61 @@ pub struct AuditConfig {
     /// How much a record keeps.
     pub recording: Recording,
     /// Entities that a replayable record keeps of what was read.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub slice_entities: usize,
     /// JSON pointers to what is masked in every record.
     pub masks: Vec<String>,
     /// The key of masks and of hashes of content.
     pub mask_key: Option<SecretRef>,
     /// Share of allowed decisions that is recorded, in percent.
+    #[schemars(range(min = 0, max = 100))]
     pub allow_percent: u8,
     /// The routes whose decisions are recorded; none for all.
     pub routes: Vec<String>,
     /// What happens to a record when the buffer is full.
     pub overflow: Overflow,
     /// Records that may wait to be written.
+    #[schemars(range(min = 1, max = 10_000_000))]
     pub buffer: usize,
     /// Bytes of requests that may wait with them.
+    #[schemars(range(min = 1, max = MANY))]
     pub buffer_bytes: usize,
     /// How long a caller waits for space under [`Overflow::Block`].
-    pub block_timeout: Duration,
+    pub block_timeout: Span,
     /// How records are chained.
     pub chain: ChainKind,
     /// The key of the chain.
     pub key: Option<SecretRef>,
     /// Records after which a checkpoint is written.
+    #[schemars(range(min = 1, max = MANY))]
     pub checkpoint_records: u64,
     /// Time after which one is written, if there were records.
-    pub checkpoint_interval: Duration,
+    pub checkpoint_interval: Span,
     /// Size in bytes at which the file is rotated; 0 for never.
+    #[schemars(range(min = 0, max = MANY))]
     pub rotate_bytes: u64,
     /// Age at which the file is rotated; zero for never.
-    pub rotate_age: Duration,
+    pub rotate_age: Span,
     /// Rotated files that are kept; 0 for all.
+    #[schemars(range(min = 0, max = 1_000_000))]
     pub keep_files: usize,
     /// When records are forced to the disk.
     pub fsync: Fsync,
     /// Records posted at once.
+    #[schemars(range(min = 1, max = 100_000))]
     pub batch_records: usize,
     /// How long a record waits for others to be posted with.
-    pub flush_interval: Duration,
+    pub flush_interval: Span,
     /// Time for posting a batch.
-    pub post_timeout: Duration,
+    pub post_timeout: Span,
     /// Bytes of records that may wait to be posted.
+    #[schemars(range(min = 1, max = MANY))]
     pub post_buffer_bytes: usize,
 }
 
 /// How much a record keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Recording {
     /// Who asked for what and what came of it; context and inline entities by their hashes.
     Summary,
@@ -114,7 +130,8 @@ impl Recording {
 }
 
 /// What happens to a record that finds no room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Overflow {
     /// It is dropped and counted, and the count becomes a record.
     Drop,
@@ -137,7 +154,8 @@ impl Overflow {
 }
 
 /// How records are bound to each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum ChainKind {
     /// Each holds the hash of the one before, without a key.
     None,
@@ -160,7 +178,8 @@ impl ChainKind {
 }
 
 /// When records are forced to the disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Fsync {
     /// When the system sees fit.
     None,
@@ -170,6 +189,39 @@ pub enum Fsync {
     Each,
 }
 
+impl Default for AuditConfig {
+    fn default() -> Self {
+        Self {
+            file: None,
+            stdout: false,
+            url: None,
+            url_token: None,
+            recording: Recording::Summary,
+            slice_entities: 1_000,
+            masks: Vec::new(),
+            mask_key: None,
+            allow_percent: 100,
+            routes: Vec::new(),
+            overflow: Overflow::Drop,
+            buffer: 8_192,
+            buffer_bytes: 64 << 20,
+            block_timeout: Span::seconds(1),
+            chain: ChainKind::None,
+            key: None,
+            checkpoint_records: 10_000,
+            checkpoint_interval: Span::seconds(10),
+            rotate_bytes: 128 << 20,
+            rotate_age: Span::hours(24),
+            keep_files: 0,
+            fsync: Fsync::Interval,
+            batch_records: 500,
+            flush_interval: Span::seconds(1),
+            post_timeout: Span::seconds(10),
+            post_buffer_bytes: 16 << 20,
+        }
+    }
+}
+
 impl AuditConfig {
     /// Whether anything is recorded.
     #[must_use]
@@ -177,86 +229,18 @@ impl AuditConfig {
         self.file.is_some() || self.stdout || self.url.is_some()
     }
 
-    pub(super) fn typed(layers: &Layers) -> Self {
-        let number = |name: &str| match layers.value(name) {
-            Value::Int(value) => *value,
-            _ => 0,
-        };
-        let size = |name: &str| usize::try_from(number(name)).unwrap_or(usize::MAX);
-        let text = |name: &str| match layers.value(name) {
-            Value::Text(value) => Some(value.as_str()),
-            _ => None,
-        };
-        let word = |name: &str| text(name).unwrap_or_default();
-        let duration = |name: &str| match layers.value(name) {
-            Value::Duration(value) => *value,
-            _ => Duration::ZERO,
-        };
-        let names = |name: &str| match layers.value(name) {
-            Value::Names(value) => value.clone(),
-            _ => Vec::new(),
-        };
-        let secret = |name: &str| match layers.value(name) {
-            Value::Secret(secret) => Some(secret.clone()),
-            _ => None,
-        };
-        Self {
-            file: layers.path("audit.file"),
-            stdout: matches!(layers.value("audit.stdout"), Value::Bool(true)),
-            url: text("audit.url").map(str::to_owned),
-            url_token: secret("audit.url_token"),
-            recording: match word("audit.recording") {
-                "replayable" => Recording::Replayable,
-                _ => Recording::Summary,
-            },
-            slice_entities: size("audit.slice_entities"),
-            masks: names("audit.masks"),
-            mask_key: secret("audit.mask_key"),
-            allow_percent: u8::try_from(number("audit.allow_percent")).unwrap_or(100),
-            routes: names("audit.routes"),
-            overflow: match word("audit.overflow") {
-                "block" => Overflow::Block,
-                "deny" => Overflow::Deny,
-                _ => Overflow::Drop,
-            },
-            buffer: size("audit.buffer"),
-            buffer_bytes: size("audit.buffer_bytes"),
-            block_timeout: duration("audit.block_timeout"),
-            chain: match word("audit.chain") {
-                "hmac" => ChainKind::Hmac,
-                "ed25519" => ChainKind::Ed25519,
-                _ => ChainKind::None,
-            },
-            key: secret("audit.key"),
-            checkpoint_records: number("audit.checkpoint_records"),
-            checkpoint_interval: duration("audit.checkpoint_interval"),
-            rotate_bytes: number("audit.rotate_bytes"),
-            rotate_age: duration("audit.rotate_age"),
-            keep_files: size("audit.keep_files"),
-            fsync: match word("audit.fsync") {
-                "none" => Fsync::None,
-                "each" => Fsync::Each,
-                _ => Fsync::Interval,
-            },
-            batch_records: size("audit.batch_records"),
-            flush_interval: duration("audit.flush_interval"),
-            post_timeout: duration("audit.post_timeout"),
-            post_buffer_bytes: size("audit.post_buffer_bytes"),
-        }
-    }
-
-    /// What no single key can say: key, what is wrong, what would help.
-    pub(super) fn check(&self, fault: &mut impl FnMut(&str, String, &str)) {
+    /// What no single key can say.
+    pub(super) fn check(&self, notes: &mut Notes<'_>) {
         if !self.masks.is_empty() && self.mask_key.is_none() {
-            fault(
+            notes.add(
                 "audit.masks",
-                "masks need a key, or what they hide could be guessed".to_owned(),
+                "masks need a key, or what they hide could be guessed",
                 "set `audit.mask_key = {file = \"..\"}`",
             );
         }
         for mask in &self.masks {
             if let Err(message) = self::mask(mask) {
-                fault(
+                notes.add(
                     "audit.masks",
                     format!("`{mask}`: {message}"),
                     "such as `/request/context/ssn`",
@@ -264,12 +248,12 @@ impl AuditConfig {
             }
         }
         match (self.chain, &self.key) {
-            (ChainKind::None, Some(_)) => fault(
+            (ChainKind::None, Some(_)) => notes.add(
                 "audit.key",
-                "is given, and `audit.chain` uses none".to_owned(),
+                "is given, and `audit.chain` uses none",
                 "set `audit.chain` to \"hmac\" or \"ed25519\"",
             ),
-            (ChainKind::Hmac | ChainKind::Ed25519, None) => fault(
+            (ChainKind::Hmac | ChainKind::Ed25519, None) => notes.add(
                 "audit.chain",
                 format!("`{}` needs a key", self.chain.as_str()),
                 "set `audit.key = {file = \"..\"}`",
@@ -280,34 +264,27 @@ impl AuditConfig {
             Some(url) => {
                 if let Err(error) = may_call(url) {
                     let help = "such as `https://collector.example/records`";
-                    fault("audit.url", error, help);
+                    notes.add("audit.url", error, help);
                 }
             }
-            None if self.url_token.is_some() => fault(
+            None if self.url_token.is_some() => notes.add(
                 "audit.url_token",
-                "is given, and there is no `audit.url`".to_owned(),
+                "is given, and there is no `audit.url`",
                 "set `audit.url`",
             ),
             _ => {}
         }
-        if !self.rotate_age.is_zero() && self.rotate_age < Duration::from_secs(60) {
-            fault(
+        if !self.rotate_age.is_zero() && self.rotate_age < Span::minutes(1) {
+            notes.add(
                 "audit.rotate_age",
-                "is shorter than a minute".to_owned(),
+                "is shorter than a minute",
                 "a day is usual; `0s` is never",
             );
         }
-        for (key, value, most) in [
-            ("audit.block_timeout", self.block_timeout, 60),
-            ("audit.checkpoint_interval", self.checkpoint_interval, 3_600),
-            ("audit.flush_interval", self.flush_interval, 60),
-            ("audit.post_timeout", self.post_timeout, 300),
-        ] {
-            if value > Duration::from_secs(most) {
-                let message = format!("is longer than {most} seconds");
-                fault(key, message, "shorten it");
-            }
-        }
+        notes.at_most("audit.block_timeout", self.block_timeout, 60);
+        notes.at_most("audit.checkpoint_interval", self.checkpoint_interval, 3_600);
+        notes.at_most("audit.flush_interval", self.flush_interval, 60);
+        notes.at_most("audit.post_timeout", self.post_timeout, 300);
     }
 }
 

@@ -1,6 +1,7 @@
 //! `[[callers]]`: callers that the configuration names, and how each is recognised.
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::base::caller::{
     Caller, CallerLimits, Handles, InlineRule, Scope, check_name, folded as folded_name,
@@ -10,7 +11,7 @@ use crate::base::fault::{Fault, Faults};
 use crate::base::nearest::nearest;
 
 /// One caller: its rights, and what it is recognised by.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CallerConfig {
     /// Its name, as in records.
@@ -41,22 +42,19 @@ pub struct CallerConfig {
 }
 
 /// Bounds on what a caller may ask for; zero is none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct CallerLimitsConfig {
     /// Requests per second, on average.
-    #[serde(default)]
     pub requests_per_second: u32,
     /// Requests above that rate in a burst.
-    #[serde(default)]
     pub burst: u32,
     /// Requests under way at once.
-    #[serde(default)]
     pub concurrent: u32,
 }
 
 /// A bearer token of a caller.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TokenMatch {
     /// The `iss` claim.

@@ -7,19 +7,21 @@
 mod check;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
-use serde::{Deserialize, Deserializer};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::secret::SecretRef;
+use crate::base::files::PathText;
+use crate::base::span::Span;
 use crate::service::net::fetch;
 
 pub use check::check;
 
 /// One issuer of tokens, for one use.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IssuerConfig {
     /// The exact `iss` of its tokens.
@@ -41,17 +43,18 @@ pub struct IssuerConfig {
     pub jwks_uri: Option<String>,
     /// A file with the keys, instead; read again when it changes.
     #[serde(default)]
+    #[schemars(with = "Option<PathText>")]
     pub jwks_file: Option<PathBuf>,
     /// Signature algorithms that are accepted.
     #[serde(default = "default_algorithms")]
     pub algorithms: Vec<TokenAlgorithm>,
 
     /// What the clocks of issuer and server may differ by; at most 5 minutes.
-    #[serde(default = "default_leeway", deserialize_with = "duration")]
-    pub leeway: Duration,
+    #[serde(default = "default_leeway")]
+    pub leeway: Span,
     /// Oldest token that is accepted, by its `iat`, which it must then have.
-    #[serde(default, deserialize_with = "some_duration")]
-    pub max_age: Option<Duration>,
+    #[serde(default)]
+    pub max_age: Option<Span>,
     /// What the header `typ` must be, such as `at+jwt`.
     #[serde(default)]
     pub required_type: Option<String>,
@@ -60,20 +63,20 @@ pub struct IssuerConfig {
     pub require: BTreeMap<String, Value>,
 
     /// Age at which keys are fetched again.
-    #[serde(default = "default_refresh", deserialize_with = "duration")]
-    pub refresh: Duration,
+    #[serde(default = "default_refresh")]
+    pub refresh: Span,
     /// Least time between two fetches that unknown keys cause.
-    #[serde(default = "default_min_refresh", deserialize_with = "duration")]
-    pub min_refresh: Duration,
+    #[serde(default = "default_min_refresh")]
+    pub min_refresh: Span,
     /// Age up to which keys are used while the issuer cannot be reached.
-    #[serde(default = "default_stale", deserialize_with = "duration")]
-    pub stale: Duration,
+    #[serde(default = "default_stale")]
+    pub stale: Span,
     /// Time for one call to the issuer.
-    #[serde(default = "default_timeout", deserialize_with = "duration")]
-    pub timeout: Duration,
+    #[serde(default = "default_timeout")]
+    pub timeout: Span,
     /// Longest time for which a verified token is not verified again; never beyond its `exp`.
-    #[serde(default = "default_cache", deserialize_with = "duration")]
-    pub cache: Duration,
+    #[serde(default = "default_cache")]
+    pub cache: Span,
 
     /// The principal's entity type. Required for principals.
     #[serde(default)]
@@ -122,7 +125,9 @@ pub struct IssuerConfig {
 }
 
 /// What the tokens of an issuer stand for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum TokenUsage {
     /// A principal of requests (`token` in place of `principal`).
@@ -143,7 +148,7 @@ impl TokenUsage {
 }
 
 /// Claim shapes of well-known issuers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Preset {
     /// OpenID Connect, and `groups`.
@@ -160,7 +165,7 @@ pub enum Preset {
 }
 
 /// Signature algorithms of tokens. Those with shared secrets, and `none`, do not exist here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[expect(missing_docs, reason = "the names of RFC 7518, section 3.1")]
 pub enum TokenAlgorithm {
     RS256,
@@ -175,7 +180,7 @@ pub enum TokenAlgorithm {
 }
 
 /// A claim that lists groups or roles.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged, deny_unknown_fields)]
 pub enum GroupClaim {
     /// A JSON pointer, in which `*` stands for each element or member; the listed texts are ids.
@@ -194,7 +199,7 @@ pub enum GroupClaim {
 }
 
 /// What to do when a check cannot be made.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnFailure {
     /// Refuse the token.
@@ -205,7 +210,7 @@ pub enum OnFailure {
 }
 
 /// Introspection of tokens (RFC 7662).
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IntrospectionConfig {
     /// The endpoint.
@@ -218,20 +223,20 @@ pub struct IntrospectionConfig {
     #[serde(default)]
     pub on_failure: OnFailure,
     /// How long an answer holds.
-    #[serde(default = "default_introspection_cache", deserialize_with = "duration")]
-    pub cache: Duration,
+    #[serde(default = "default_introspection_cache")]
+    pub cache: Span,
 }
 
 /// OAuth status lists.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StatusListConfig {
     /// What to do when there is no list.
     #[serde(default)]
     pub on_failure: OnFailure,
     /// Longest time for which a list is used; its own `ttl` and `exp` may shorten it.
-    #[serde(default = "default_status_cache", deserialize_with = "duration")]
-    pub cache: Duration,
+    #[serde(default = "default_status_cache")]
+    pub cache: Span,
     /// Whether to refuse tokens that refer to no list.
     #[serde(default)]
     pub required: bool,
@@ -242,49 +247,36 @@ pub(super) fn default_algorithms() -> Vec<TokenAlgorithm> {
     vec![RS256, PS256, ES256, EdDSA]
 }
 
-pub(super) fn default_leeway() -> Duration {
-    Duration::from_secs(30)
+pub(super) fn default_leeway() -> Span {
+    Span::seconds(30)
 }
 
-fn default_refresh() -> Duration {
-    Duration::from_secs(3_600)
+fn default_refresh() -> Span {
+    Span::hours(1)
 }
 
-fn default_min_refresh() -> Duration {
-    Duration::from_secs(60)
+fn default_min_refresh() -> Span {
+    Span::minutes(1)
 }
 
-fn default_stale() -> Duration {
-    Duration::from_secs(24 * 3_600)
+fn default_stale() -> Span {
+    Span::days(1)
 }
 
-fn default_timeout() -> Duration {
-    fetch::TIMEOUT
+fn default_timeout() -> Span {
+    fetch::TIMEOUT.into()
 }
 
-fn default_cache() -> Duration {
-    Duration::from_secs(300)
+fn default_cache() -> Span {
+    Span::minutes(5)
 }
 
-fn default_introspection_cache() -> Duration {
-    Duration::from_secs(30)
+fn default_introspection_cache() -> Span {
+    Span::seconds(30)
 }
 
-fn default_status_cache() -> Duration {
-    Duration::from_secs(300)
-}
-
-pub(super) fn duration<'de, D: Deserializer<'de>>(reader: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(reader)?;
-    humantime::parse_duration(&text).map_err(|_| {
-        serde::de::Error::custom(format!(
-            "expected a duration such as 5s or 100ms, found `{text}`"
-        ))
-    })
-}
-
-fn some_duration<'de, D: Deserializer<'de>>(reader: D) -> Result<Option<Duration>, D::Error> {
-    duration(reader).map(Some)
+fn default_status_cache() -> Span {
+    Span::minutes(5)
 }
 
 impl GroupClaim {
@@ -301,20 +293,6 @@ impl GroupClaim {
         match self {
             Self::Pointer(_) => None,
             Self::Prefixed { split, .. } => split.as_deref(),
-        }
-    }
-}
-
-impl IssuerConfig {
-    /// Resolves relative paths against the directory of the file they stand in.
-    pub fn relative_to(&mut self, base: &Path) {
-        if let Some(path) = &mut self.jwks_file {
-            *path = base.join(&*path);
-        }
-        if let Some(introspection) = &mut self.introspection
-            && let SecretRef::File(path) = &mut introspection.client_secret
-        {
-            *path = base.join(&*path);
         }
     }
 }
@@ -355,13 +333,13 @@ mod tests {
         let config = &read(PRINCIPALS)[0];
         assert!(config.check().iter().next().is_none());
         assert!(config.finds_by_discovery());
-        assert_eq!(config.leeway, Duration::from_secs(30));
+        assert_eq!(config.leeway, Span::seconds(30));
         assert_eq!(config.algorithms, default_algorithms());
     }
 
     #[test]
     fn a_long_table_is_read() {
-        let config = &mut read(
+        let config = crate::service::config::tests::load(
             r#"
             [[issuers]]
             issuer = "https://id.example.com/realm"
@@ -389,12 +367,14 @@ mod tests {
             [issuers.status_list]
             on_failure = "closed"
         "#,
-        )[0];
-        config.relative_to(Path::new("/etc/deodar"));
+            &[],
+            &[],
+        );
+        let config = &config.unwrap().issuers[0];
         assert!(config.check().iter().next().is_none());
         assert_eq!(
             config.jwks_file.as_deref(),
-            Some(Path::new("/etc/deodar/keys.json"))
+            Some(std::path::Path::new("/etc/deodar/keys.json"))
         );
         let introspection = config.introspection.as_ref().unwrap();
         assert_eq!(

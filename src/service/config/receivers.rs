@@ -4,20 +4,22 @@
 //! [`check`], which names every contradiction.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::callers::CallerConfig;
-use super::issuers::{TokenAlgorithm, default_algorithms, default_leeway, duration};
+use super::issuers::{TokenAlgorithm, default_algorithms, default_leeway};
 use super::secret::SecretRef;
 use crate::base::entity_ref::EntityRef;
 use crate::base::fault::{Fault, Faults};
+use crate::base::files::PathText;
+use crate::base::span::Span;
 use crate::service::net::address::may_call;
 
 /// One transmitter of security event tokens (Shared Signals Framework 1.0).
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReceiverConfig {
     /// Its name: in metrics, and in the path `POST /ssf/{name}`.
@@ -32,13 +34,14 @@ pub struct ReceiverConfig {
     pub jwks_uri: Option<String>,
     /// A file with the keys, instead; read again when it changes.
     #[serde(default)]
+    #[schemars(with = "Option<PathText>")]
     pub jwks_file: Option<PathBuf>,
     /// Signature algorithms that are taken.
     #[serde(default = "default_algorithms")]
     pub algorithms: Vec<TokenAlgorithm>,
     /// What the clocks of transmitter and server may differ by; at most 5 minutes.
-    #[serde(default = "default_leeway", deserialize_with = "duration")]
-    pub leeway: Duration,
+    #[serde(default = "default_leeway")]
+    pub leeway: Span,
     /// The transmitter pushes (RFC 8935).
     #[serde(default)]
     pub push: Option<PushConfig>,
@@ -62,7 +65,7 @@ pub struct ReceiverConfig {
 }
 
 /// How pushed tokens are let in.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PushConfig {
     /// What the transmitter shows in `Authorization`: the whole value where it has a space, else the
@@ -71,7 +74,7 @@ pub struct PushConfig {
 }
 
 /// How tokens are polled for.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PollConfig {
     /// The transmitter's endpoint.
@@ -79,18 +82,20 @@ pub struct PollConfig {
     /// What is shown to it as `Authorization: Bearer`.
     pub token: SecretRef,
     /// Time between two polls while there is nothing more to take.
-    #[serde(default = "default_interval", deserialize_with = "duration")]
-    pub interval: Duration,
+    #[serde(default = "default_interval")]
+    pub interval: Span,
     /// Most tokens of one poll.
     #[serde(default = "default_max_events")]
     pub max_events: usize,
     /// Time for one poll.
-    #[serde(default = "default_timeout", deserialize_with = "duration")]
-    pub timeout: Duration,
+    #[serde(default = "default_timeout")]
+    pub timeout: Span,
 }
 
 /// Formats of subjects (RFC 9493) that can name a principal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum SubjectFormat {
     /// `{iss, sub}`: the id is `sub`.
@@ -103,33 +108,19 @@ pub enum SubjectFormat {
     Opaque,
 }
 
-fn default_interval() -> Duration {
-    Duration::from_secs(30)
+fn default_interval() -> Span {
+    Span::seconds(30)
 }
 
 fn default_max_events() -> usize {
     100
 }
 
-fn default_timeout() -> Duration {
-    Duration::from_secs(20)
+fn default_timeout() -> Span {
+    Span::seconds(20)
 }
 
 impl ReceiverConfig {
-    /// Resolves relative paths against the directory of the file they stand in.
-    pub fn relative_to(&mut self, base: &Path) {
-        if let Some(path) = &mut self.jwks_file {
-            *path = base.join(&*path);
-        }
-        let push = self.push.as_mut().map(|push| &mut push.authorization);
-        let poll = self.poll.as_mut().map(|poll| &mut poll.token);
-        for secret in push.into_iter().chain(poll) {
-            if let SecretRef::File(path) = secret {
-                *path = base.join(&*path);
-            }
-        }
-    }
-
     fn check(&self, faults: &mut Faults) {
         let mut note = |message: String, help: &str| {
             let message = format!("[[receivers]] `{}`: {message}", self.name);
@@ -187,7 +178,7 @@ impl ReceiverConfig {
                 "give `jwks_uri`",
             );
         }
-        if self.leeway > Duration::from_secs(300) {
+        if self.leeway > Span::seconds(300) {
             note("`leeway` is longer than 5m".to_owned(), "shorten it");
         }
         if let Some(poll) = &self.poll {
@@ -195,7 +186,7 @@ impl ReceiverConfig {
                 ("poll.interval", poll.interval, 3_600),
                 ("poll.timeout", poll.timeout, 60),
             ] {
-                if value < Duration::from_secs(1) || value > Duration::from_secs(most) {
+                if value < Span::seconds(1) || value > Span::seconds(most) {
                     note(
                         format!("`{key}` is not within 1 second and {most}"),
                         "30s is usual",
@@ -282,9 +273,11 @@ mod tests {
         check_faults(GOOD, &[]);
         let polled = "[receivers.poll]\nendpoint = \"https://idp.example.com/poll\"\n\
                       token = {file = \"secrets/idp\"}\n";
-        let mut read = read(&format!("{GOOD}{polled}"));
+        let text = format!("{GOOD}{polled}");
+        let read = crate::service::config::tests::load(&text, &[], &[])
+            .unwrap()
+            .receivers;
         assert!(check(&read, &[]).iter().next().is_none());
-        read[0].relative_to(Path::new("/etc/deodar"));
         let poll = read[0].poll.as_ref().unwrap();
         assert_eq!(
             poll.token,

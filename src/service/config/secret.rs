@@ -3,10 +3,11 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::base::described::described;
 use crate::base::files;
 
 /// Where a secret is kept.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SecretRef {
     /// In a file, without the line end at its end.
@@ -14,6 +15,15 @@ pub enum SecretRef {
     /// In an environment variable.
     Env(String),
 }
+
+described!(SecretRef, {
+    "type": "object",
+    "format": "secret",
+    "properties": {"file": {"type": "string", "format": "path"}, "env": {"type": "string"}},
+    "additionalProperties": false,
+    "minProperties": 1,
+    "maxProperties": 1,
+});
 
 /// A secret in memory. Its `Debug` form does not show it.
 #[derive(Clone)]

@@ -1,8 +1,13 @@
 //! Layers, faults and contradictions of configurations.
 
+use super::observe::collector;
 use super::*;
 
-fn load(file: &str, environment: &[(&str, &str)], flags: &[Flag]) -> Result<Config, Faults> {
+pub(super) fn load(
+    file: &str,
+    environment: &[(&str, &str)],
+    flags: &[Flag],
+) -> Result<Config, Faults> {
     let environment = environment
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
@@ -33,10 +38,11 @@ fn each_layer_goes_over_the_one_below() {
     .unwrap();
     assert_eq!(config.server.listen.port(), 3);
     assert_eq!(config.limits.body_bytes, 5);
-    assert_eq!(config.policies, [PathBuf::from("/etc/deodar/p")]);
+    assert_eq!(config.sources.policies, [PathBuf::from("/etc/deodar/p")]);
     let origins: Vec<_> = config
         .entries()
-        .filter(|(_, _, origin)| **origin != Origin::Default)
+        .into_iter()
+        .filter(|(_, _, origin)| *origin != Origin::Default)
         .map(|(name, _, origin)| format!("{name} {origin}"))
         .collect();
     assert_eq!(
@@ -74,9 +80,9 @@ fn unknown_keys_and_wrong_values_are_all_named() {
         &[
             "unknown environment variable `DEODAR_SERVER_LISTNE` [did you mean `DEODAR_SERVER_LISTEN`?]",
             "/etc/deodar/deodar.toml:2:1: unknown key `limits.body_byte` [did you mean `limits.body_bytes`?]",
-            "/etc/deodar/deodar.toml:3:1: `limits.json_depth`: expected a whole number from 1 to 127, found `1000`",
+            "/etc/deodar/deodar.toml:3:14: `limits.json_depth`: expected a whole number from 1 to 127, found `1000`",
             "/etc/deodar/deodar.toml:4:2: unknown key `servr` [did you mean the section `server`?]",
-            "/etc/deodar/deodar.toml:7:1: `log.format`: expected one of auto, human, json, found `jsn`; did you mean `json`?",
+            "/etc/deodar/deodar.toml:7:10: `log.format`: expected one of auto, human, json, found `jsn`; did you mean `json`?",
         ],
     );
 }
@@ -111,8 +117,8 @@ fn callers_are_read_and_their_faults_placed() {
         "[[callers]]\nname = \"a\"\nscope = []\n[[callers]]\nname = 1\nscopes = []\n",
         &[],
         &[
-            "/etc/deodar/deodar.toml:3:1: `callers`: unknown field `scope`, expected one of `name`, `scopes`, `inline`, `handles`, `limits`, `key_sha256`, `san`, `uid`, `token`",
-            "/etc/deodar/deodar.toml:5:8: `callers`: invalid type: integer `1`, expected a string",
+            "/etc/deodar/deodar.toml:3:1: unknown key `callers[0].scope` [did you mean `callers[0].scopes`?]",
+            "/etc/deodar/deodar.toml:5:8: `callers[1].name`: expected a string, found a number",
         ],
     );
     check_fault(
@@ -131,11 +137,11 @@ fn an_empty_variable_is_none_and_an_empty_value_a_fault() {
         ("DEODAR_LIMITS_BODY_BYTES", ""),
     ];
     let config = load("", &empty, &[]).unwrap();
-    assert!(config.guard && config.limits.body_bytes == 1 << 20);
+    assert!(config.reload.guard && config.limits.body_bytes == 1 << 20);
     check_fault(
         "reload.debounce = \"\"",
         &[],
-        &["/etc/deodar/deodar.toml:1:8: `reload.debounce`: is empty"],
+        &["/etc/deodar/deodar.toml:1:19: `reload.debounce`: is empty"],
     );
     check_fault(
         "reload.poll_interval = \"9 years\"",
@@ -151,7 +157,8 @@ fn secrets_are_referred_to_and_never_given() {
     let config = load("client.key = {file = \"token\"}", &[], &[]).unwrap();
     let shown = config
         .entries()
-        .find(|(name, ..)| *name == "client.key")
+        .into_iter()
+        .find(|(name, ..)| name == "client.key")
         .unwrap()
         .1;
     assert_eq!(shown, serde_json::json!({"file": "/etc/deodar/token"}));
@@ -231,6 +238,19 @@ fn only_some_keys_change_without_a_restart() {
     let one = load("limits.body_bytes = 1\nreload.guard = false", &[], &[]).unwrap();
     let other = load("limits.body_bytes = 2\nreload.guard = true", &[], &[]).unwrap();
     assert_eq!(one.restart_needed(&other), ["reload.guard"]);
+    let hooks = |names: &[&str]| -> String {
+        let hook = |name: &&str| {
+            format!(
+                "[[webhooks]]\nname = \"{name}\"\nurl = \"https://a.example\"\nsecret = {{env = \"S\"}}\n"
+            )
+        };
+        names.iter().map(hook).collect()
+    };
+    let one = load(&hooks(&["a"]), &[], &[]).unwrap();
+    let other = hooks(&["a", "b"]) + "[trust]\n";
+    let other = load(&other, &[("DEODAR_TLS_MIN_VERSION", "1.3")], &[]).unwrap();
+    assert_eq!(one.restart_needed(&other), ["tls.min_version", "webhooks"]);
+    assert_eq!(one.restart_needed(&one), [""; 0]);
 }
 
 #[test]
@@ -283,4 +303,229 @@ fn addresses_are_refused_with_key_and_reason() {
             assert!(told, "{key}: {url}: {faults}");
         }
     }
+}
+
+const TABLES: &str = r#"
+[trust]
+enforcement = "enforce"
+model = {clock_skew = "5s"}
+[[callers]]
+name = "orders"
+scopes = ["decide"]
+uid = [7]
+[[issuers]]
+issuer = "https://id.example.com"
+audience = ["deodar"]
+usage = "principal"
+principal_type = "User"
+max_age = "12h"
+introspection = {url = "https://id.example.com/i", client_id = "d", client_secret = {file = "secret"}}
+[[receivers]]
+name = "idp"
+issuer = "https://idp.example.com"
+audience = ["a"]
+push = {authorization = {env = "PUSH_TOKEN"}}
+[[webhooks]]
+name = "soc"
+url = "https://soc.example.org/d"
+secret = {env = "SOC_SECRET"}
+"#;
+
+#[test]
+fn every_table_is_printed_with_the_origin_of_each_value() {
+    let environment = [("DEODAR_TRUST_SIGNALS_HALF_LIFE", "30m")];
+    let config = load(TABLES, &environment, &[]).unwrap();
+    let entries = config.entries();
+    let check = |key: &str, value: Value, origin: &str| {
+        let found = entries.iter().find(|(name, ..)| name == key);
+        let (_, got, from) = found.unwrap_or_else(|| panic!("{key}"));
+        assert_eq!((got, from.to_string().as_str()), (&value, origin), "{key}");
+    };
+    let at = |line: usize| format!("/etc/deodar/deodar.toml:{line}");
+    check("trust.enforcement", "enforce".into(), &at(3));
+    check("trust.preset", "calibrated".into(), "default");
+    check("trust.model.clock_skew", "5s".into(), &at(4));
+    check("trust.model.max_age.device", "30d".into(), "default");
+    check(
+        "trust.signals.half_life",
+        "30m".into(),
+        "$DEODAR_TRUST_SIGNALS_HALF_LIFE",
+    );
+    check("callers[0].name", "orders".into(), &at(6));
+    check("callers[0].inline", "add".into(), "default");
+    check("issuers[0].max_age", "12h".into(), &at(14));
+    check("issuers[0].leeway", "30s".into(), "default");
+    let secret = serde_json::json!({"file": "/etc/deodar/secret"});
+    check("issuers[0].introspection.client_secret", secret, &at(15));
+    let secret = serde_json::json!({"env": "PUSH_TOKEN"});
+    check("receivers[0].push.authorization", secret, &at(20));
+    let secret = serde_json::json!({"env": "SOC_SECRET"});
+    check("webhooks[0].secret", secret, &at(24));
+    check("webhooks[0].min_severity", "low".into(), "default");
+    for (key, _) in schema::leaves() {
+        // A table that is left out is printed as such.
+        let printed = |(shown, value, _): &(String, Value, Origin)| {
+            *shown == key || value.is_null() && key.starts_with(&format!("{shown}."))
+        };
+        assert!(entries.iter().any(printed), "{key} is not printed");
+    }
+}
+
+#[test]
+fn a_table_can_be_set_by_the_environment_alone() {
+    let environment = [
+        ("DEODAR_TRUST_ENFORCEMENT", "enforce"),
+        ("DEODAR_TRUST_MODEL_PRIOR", "0.4"),
+        ("DEODAR_TRUST_COUNTRIES_ALLOW", "NL, BE"),
+    ];
+    let trust = load("", &environment, &[]).unwrap().trust.unwrap();
+    assert_eq!(trust.enforcement, crate::trust::Enforcement::Enforce);
+    assert_eq!(trust.countries.allow, ["NL", "BE"]);
+    let model = trust.model.over(trust.preset).unwrap();
+    assert_eq!(model.prior.to_string(), "0.4");
+}
+
+#[test]
+fn every_fault_of_every_table_is_named_at_once() {
+    check_fault(
+        r#"
+[trust]
+enforcment = "off"
+model = {clock_skew_seconds = 5, methods = {totp = {seconds = 9}}}
+signals = {half_life = "soon"}
+[[issuers]]
+issuer = "https://id.example.com"
+usage = "principals"
+leeway = 30
+[[issuers]]
+issuer = "https://id.example.com"
+audience = ["a"]
+usage = "caller"
+cache = "1 fortnight"
+[[webhooks]]
+name = "soc"
+url = "https://soc.example.org"
+secret = "whsec_hunter2hunter2hunter2"
+[server]
+listen = "here"
+socket_mode = "0999"
+"#,
+        &[("DEODAR_AUDIT_ROTATE_AGE", "daily")],
+        &[
+            "`DEODAR_AUDIT_ROTATE_AGE`: `daily` is not a duration such as `100ms`, `30s`, `8h` or `90d`, of ten years at most",
+            "/etc/deodar/deodar.toml:3:1: unknown key `trust.enforcment` [did you mean `trust.enforcement`?]",
+            "/etc/deodar/deodar.toml:4:10: unknown key `trust.model.clock_skew_seconds` [did you mean `trust.model.clock_skew`?]",
+            "/etc/deodar/deodar.toml:4:53: unknown key `trust.model.methods.totp.seconds` [did you mean `trust.model.methods.totp.takes`?]",
+            "/etc/deodar/deodar.toml:5:24: `trust.signals.half_life`: `soon` is not a duration such as `100ms`, `30s`, `8h` or `90d`, of ten years at most",
+            "/etc/deodar/deodar.toml:8:9: `issuers[0].usage`: expected one of principal, caller, found `principals`; did you mean `principal`?",
+            "/etc/deodar/deodar.toml:9:10: `issuers[0].leeway`: expected a string, found a number",
+            "/etc/deodar/deodar.toml:14:9: `issuers[1].cache`: `1 fortnight` is not a duration such as `100ms`, `30s`, `8h` or `90d`, of ten years at most",
+            "/etc/deodar/deodar.toml:18:10: `webhooks[0].secret`: expected {file = \"..\"} or {env = \"..\"}, found a string",
+            "/etc/deodar/deodar.toml:20:10: `server.listen`: invalid socket address syntax",
+            "/etc/deodar/deodar.toml:21:15: `server.socket_mode`: expected permissions such as 0660, found `0999`",
+        ],
+    );
+    check_fault(
+        "[[callers]]\nscopes = []\n[[callers]]\nname = \"a\"\nscopes = []\ntoken = [{name = \"x\"}]\n",
+        &[],
+        &[
+            "/etc/deodar/deodar.toml:1:1: `callers[0]`: missing field `name`",
+            "/etc/deodar/deodar.toml:6:10: `callers[1].token[0]`: missing field `issuer`",
+        ],
+    );
+}
+
+/// The keys of the sample file, commented out or not, each with its table; and the tables that it says are live.
+fn sample() -> (String, std::collections::BTreeSet<String>) {
+    let text = include_str!("../../../deodar.toml");
+    let mut active = String::new();
+    let mut live = std::collections::BTreeSet::new();
+    let mut before = "";
+    for line in text.lines() {
+        let bare = line.strip_prefix("# ").unwrap_or(line);
+        let is_key = bare.split_once(" = ").is_some_and(|(key, _)| {
+            key.bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+        });
+        let header = bare.split(" #").next().unwrap_or_default();
+        let is_table = header.starts_with('[') && header.ends_with(']');
+        if is_table && (line.contains("(live)") || before.contains("(live)")) {
+            live.insert(header.to_owned());
+        }
+        if is_key || is_table {
+            active.push_str(bare);
+        }
+        active.push('\n');
+        before = line;
+    }
+    (active, live)
+}
+
+#[test]
+fn the_sample_file_lists_every_key_with_its_default() {
+    let (text, _) = sample();
+    let mut merge = Merge::default();
+    merge.file(Path::new("deodar.toml"), &text);
+    merge.read().unwrap();
+    let listed: toml::Table = toml::from_str(&text).unwrap();
+    let listed = serde_json::to_value(listed).unwrap();
+    let keys = |schema: &Value| -> Vec<String> {
+        let keys = schema::keys(schema).unwrap().keys();
+        let keys: std::collections::BTreeSet<_> = keys.cloned().collect();
+        keys.into_iter().collect()
+    };
+    let root = schema::root();
+    for (name, schema) in schema::keys(root).unwrap() {
+        let table = match &listed[name.as_str()] {
+            Value::Array(tables) => &tables[0],
+            table => table,
+        };
+        let given: Vec<String> = table.as_object().unwrap().keys().cloned().collect();
+        // Pages of their own list the keys of these.
+        match name.as_str() {
+            "issuers" | "receivers" => {
+                let page = match name.as_str() {
+                    "issuers" => include_str!("../../../docs/tokens.md"),
+                    _ => include_str!("../../../docs/signals.md"),
+                };
+                for key in keys(schema::items(schema).unwrap()) {
+                    let words = page.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+                    assert!(words.clone().any(|word| word == key), "{name}: {key}");
+                }
+            }
+            "callers" | "webhooks" => assert_eq!(given, keys(schema::items(schema).unwrap())),
+            _ => assert_eq!(given, keys(schema), "{name}"),
+        }
+        for (key, value) in table.as_object().unwrap() {
+            let default = schema::key(schema, key).and_then(|schema| schema.get("default"));
+            let example = |default: &Value| match default {
+                Value::Null => true,
+                Value::Array(items) => items.is_empty(),
+                Value::Object(_) => true,
+                _ => false,
+            };
+            match default {
+                Some(default) if !example(default) => assert_eq!(value, default, "{name}.{key}"),
+                _ => {}
+            }
+        }
+    }
+}
+
+#[test]
+fn what_changes_without_a_restart_is_documented() {
+    let (_, sample) = sample();
+    let shown = LiveTable::ALL.map(|table| match schema::key(schema::root(), table.name()) {
+        Some(schema) if schema::items(schema).is_some() => format!("[[{}]]", table.name()),
+        Some(_) => format!("[{}]", table.name()),
+        None => panic!("{}", table.name()),
+    });
+    assert_eq!(sample, shown.iter().cloned().collect());
+    let [limits, callers, trust, log] = shown;
+    let sentence = format!("`{limits}`, `{callers}`, `{trust}` and `{log}`");
+    let page = include_str!("../../../docs/operations.md").replace('\n', " ");
+    assert!(
+        page.contains(&format!("takes up changes of {sentence}")),
+        "{sentence}"
+    );
 }

@@ -1,15 +1,16 @@
 //! `[[webhooks]]` and `[webhook_delivery]`: who is told of findings and incidents, and how.
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::event_filter::EventFilter;
-use super::layers::Layers;
+use super::notes::Notes;
 use super::secret::SecretRef;
-use super::value::Value;
 use crate::base::fault::{Fault, Faults};
+use crate::base::files::PathText;
+use crate::base::span::Span;
 use crate::service::net::address::check_url;
 use crate::trust::subjects::Severity;
 
@@ -32,7 +33,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
 }
 
 /// One receiver of events.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WebhookConfig {
     /// Its name in answers, logs and records.
@@ -59,112 +60,85 @@ fn low() -> Severity {
     Severity::Low
 }
 
-impl WebhookConfig {
-    /// Makes relative paths of secrets relative to `base`.
-    pub fn relative_to(&mut self, base: &Path) {
-        for secret in std::iter::once(&mut self.secret).chain(&mut self.previous_secret) {
-            if let SecretRef::File(path) = secret {
-                *path = base.join(&*path);
-            }
-        }
-    }
-}
-
 /// How events are delivered.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct WebhookDeliveryConfig {
     /// `source` of events, a URI.
     pub source: String,
     /// Time for one try.
-    pub timeout: Duration,
+    pub timeout: Span,
     /// Waits before each try; the first is before the first try.
-    pub retries: Vec<Duration>,
+    pub retries: Vec<Span>,
     /// Deliveries that may wait for each webhook.
+    #[schemars(range(min = 1, max = 100_000))]
     pub queue: usize,
     /// Dead letters that are kept.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub dead_letters: usize,
     /// The file of dead letters, where there is no state directory.
+    #[schemars(with = "Option<PathText>")]
     pub dead_letter_file: Option<PathBuf>,
     /// Whether every webhook may have a private address.
     pub danger_allow_private: bool,
 }
 
 /// Longest wait between two tries.
-const LONGEST_WAIT: Duration = Duration::from_secs(7 * 24 * 3_600);
+const LONGEST_WAIT: Span = Span::days(7);
 /// Most tries.
 const MOST_TRIES: usize = 50;
 /// Longest time for one try.
-const LONGEST_TRY: Duration = Duration::from_secs(60);
+const LONGEST_TRY: Span = Span::minutes(1);
 /// Most webhooks of a configuration.
 const MOST: usize = 100;
 
-impl WebhookDeliveryConfig {
-    pub(super) fn typed(layers: &Layers) -> Self {
-        let size = |name: &str| match layers.value(name) {
-            Value::Int(value) => usize::try_from(*value).unwrap_or(usize::MAX),
-            _ => 0,
-        };
-        let waits = match layers.value("webhook_delivery.retries") {
-            Value::Names(waits) => waits.clone(),
-            _ => Vec::new(),
-        };
+impl Default for WebhookDeliveryConfig {
+    fn default() -> Self {
         Self {
-            source: match layers.value("webhook_delivery.source") {
-                Value::Text(source) => source.clone(),
-                _ => String::new(),
-            },
-            timeout: match layers.value("webhook_delivery.timeout") {
-                Value::Duration(timeout) => *timeout,
-                _ => Duration::ZERO,
-            },
-            // Those that are none are named by the check.
-            retries: waits.iter().filter_map(|wait| read(wait).ok()).collect(),
-            queue: size("webhook_delivery.queue"),
-            dead_letters: size("webhook_delivery.dead_letters"),
-            dead_letter_file: layers.path("webhook_delivery.dead_letter_file"),
-            danger_allow_private: matches!(
-                layers.value("webhook_delivery.danger_allow_private"),
-                Value::Bool(true)
-            ),
+            source: "urn:deodar:pdp".to_owned(),
+            timeout: Span::seconds(15),
+            retries: vec![
+                Span::ZERO,
+                Span::seconds(5),
+                Span::minutes(5),
+                Span::minutes(30),
+                Span::hours(2),
+                Span::hours(5),
+                Span::hours(10),
+            ],
+            queue: 1_000,
+            dead_letters: 10_000,
+            dead_letter_file: None,
+            danger_allow_private: false,
         }
     }
+}
 
+impl WebhookDeliveryConfig {
     /// What no single key can say.
-    pub(super) fn check(&self, layers: &Layers, mut fault: impl FnMut(&str, String, &str)) {
+    pub(super) fn check(&self, notes: &mut Notes<'_>) {
         let usual = "such as [\"0s\", \"5s\", \"5m\", \"30m\", \"2h\", \"5h\", \"10h\"]";
         let key = "webhook_delivery.retries";
-        if let Value::Names(waits) = layers.value(key) {
-            for wait in waits {
-                if let Err(message) = read(wait) {
-                    fault(key, message, usual);
-                }
-            }
-            if waits.is_empty() || waits.len() > MOST_TRIES {
-                fault(key, format!("has {} waits", waits.len()), usual);
-            }
+        for wait in self.retries.iter().filter(|wait| **wait > LONGEST_WAIT) {
+            notes.add(key, format!("`{wait}` is longer than 7 days"), usual);
         }
-        if self.timeout < Duration::from_millis(100) || self.timeout > LONGEST_TRY {
-            let message = "is not between 100ms and 60s".to_owned();
-            fault("webhook_delivery.timeout", message, "15s is usual");
+        if self.retries.is_empty() || self.retries.len() > MOST_TRIES {
+            notes.add(key, format!("has {} waits", self.retries.len()), usual);
+        }
+        if self.timeout < Span::milliseconds(100) || self.timeout > LONGEST_TRY {
+            let message = "is not between 100ms and 60s";
+            notes.add("webhook_delivery.timeout", message, "15s is usual");
         }
         let uri = !self.source.is_empty() && self.source.parse::<ureq::http::Uri>().is_ok();
         let uri = uri || self.source.starts_with("urn:");
         if !uri || self.source.len() > 256 || self.source.contains([' ', '"', '\\']) {
-            let message = "is not a URI".to_owned();
-            fault(
+            let message = "is not a URI";
+            notes.add(
                 "webhook_delivery.source",
                 message,
                 "such as urn:deodar:pdp:eu-1",
             );
         }
-    }
-}
-
-fn read(wait: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(wait) {
-        Ok(wait) if wait <= LONGEST_WAIT => Ok(wait),
-        Ok(_) => Err(format!("`{wait}` is longer than 7 days")),
-        Err(_) => Err(format!("`{wait}` is not a duration")),
     }
 }
 

@@ -103,7 +103,7 @@ pub(super) struct ConfigTrouble {
     /// Why the changed file was refused.
     pub(super) refused: Option<String>,
     /// Keys that changed and need a restart.
-    pub(super) restart_needed: Vec<&'static str>,
+    pub(super) restart_needed: Vec<String>,
 }
 
 impl App {
@@ -176,7 +176,7 @@ impl App {
         self.limiter.set_defaults(defaults(&limits));
         self.streams.resize(limits.connections);
         if let Some(pdp) = self.pdp() {
-            pdp.set_limits(limits.request, limits.read);
+            pdp.set_limits(limits.request(), limits.read());
         }
     }
 
@@ -209,7 +209,7 @@ impl App {
 /// Rates of callers that have none of their own.
 pub(super) fn defaults(limits: &LimitsConfig) -> Defaults {
     Defaults {
-        decide: limits.caller,
-        manage: limits.manage,
+        decide: limits.caller(),
+        manage: limits.manage(),
     }
 }

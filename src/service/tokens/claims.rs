@@ -42,12 +42,12 @@ pub(super) fn check(
     check_audience(config, shape, elsewhere, claims)?;
     let expires =
         instant(claims, "exp")?.ok_or_else(|| TokenError::malformed("it has no `exp`"))?;
-    if now >= later(expires, config.leeway) {
+    if now >= later(expires, *config.leeway) {
         return Err(TokenError::Expired(
             format!("`exp` {expires}, now {now}").into(),
         ));
     }
-    let latest = later(now, config.leeway);
+    let latest = later(now, *config.leeway);
     let issued = instant(claims, "iat")?;
     for (name, begins) in [("nbf", instant(claims, "nbf")?), ("iat", issued)] {
         if let Some(begins) = begins
@@ -63,7 +63,7 @@ pub(super) fn check(
                 "`max_age` is set, and it has no `iat`".into(),
             ));
         };
-        if now > later(later(issued, age), config.leeway) {
+        if now > later(later(issued, *age), *config.leeway) {
             let detail = format!("`iat` {issued} is older than `max_age`, now {now}");
             return Err(TokenError::Expired(detail.into()));
         }

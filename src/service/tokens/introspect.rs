@@ -46,7 +46,7 @@ impl Introspection {
         Ok(Self {
             url: config.url.clone(),
             authorization: format!("Basic {}", STANDARD.encode(pair)),
-            cache: config.cache,
+            cache: *config.cache,
             timeout,
             on_failure: config.on_failure,
             fetch,

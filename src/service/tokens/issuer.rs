@@ -48,7 +48,7 @@ impl Issuer {
         let keys = Arc::new(Keys::new(config, shape.jwks_uri, Arc::clone(fetch)));
         let introspection = match &config.introspection {
             Some(asked) => Some(
-                Introspection::new(asked, config.timeout, Arc::clone(fetch))
+                Introspection::new(asked, *config.timeout, Arc::clone(fetch))
                     .map_err(|message| format!("`introspection.client_secret`: {message}"))?,
             ),
             None => None,

@@ -88,7 +88,7 @@ impl SetVerifier {
             issuer: config.issuer.clone(),
             audience: config.audience.clone(),
             algorithms: config.algorithms.clone(),
-            leeway: config.leeway,
+            leeway: *config.leeway,
             keys: Arc::new(Keys::of_transmitter(config, fetch)),
         })
     }

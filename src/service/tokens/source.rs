@@ -108,16 +108,16 @@ impl Keys {
         };
         // A look at a file costs little.
         let refresh = match &from {
-            From::File(_) => config.min_refresh,
-            _ => config.refresh,
+            From::File(_) => *config.min_refresh,
+            _ => *config.refresh,
         };
         Self {
             issuer: config.issuer.clone(),
             from,
             refresh,
-            min_refresh: config.min_refresh,
-            stale: config.stale,
-            timeout: config.timeout,
+            min_refresh: *config.min_refresh,
+            stale: *config.stale,
+            timeout: *config.timeout,
             fetch,
             held: ArcSwapOption::empty(),
             pace: Pace::new(),

@@ -90,9 +90,9 @@ impl StatusLists {
         Self {
             issuer: issuer.issuer.clone(),
             algorithms: issuer.algorithms.clone(),
-            leeway: issuer.leeway,
-            cache: config.cache,
-            timeout: issuer.timeout,
+            leeway: *issuer.leeway,
+            cache: *config.cache,
+            timeout: *issuer.timeout,
             required: config.required,
             on_failure: config.on_failure,
             fetch,

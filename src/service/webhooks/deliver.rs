@@ -128,7 +128,7 @@ fn noted(mut delivery: Delivery, status: Option<u16>, error: &str) -> Delivery {
 fn next_wait(shared: &Shared, delivery: &Delivery, asked: Option<Duration>) -> Option<Duration> {
     let tries = usize::try_from(delivery.attempts).unwrap_or(usize::MAX);
     let planned = shared.config.retries.get(tries)?;
-    Some((shared.jitter)(*planned).max(asked.unwrap_or_default()))
+    Some((shared.jitter)(**planned).max(asked.unwrap_or_default()))
 }
 
 fn again(
@@ -173,7 +173,7 @@ pub(crate) fn send(shared: &Shared, hook: &Hook, id: &str, body: &str) -> Tried 
             "webhook-signature",
             &signatures(&keys, id, seconds, body.as_bytes()),
         )
-        .timeout(shared.config.timeout);
+        .timeout(*shared.config.timeout);
     let fetch = if settings.allow_private {
         &shared.private
     } else {

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::queue::Next;
 use super::sign::SigningKey;
 use super::*;
+use crate::base::span::Span;
 use crate::service::config::SecretRef;
 use crate::storage::{SealKey, SealKeys, StoreSettings};
 use crate::trust::model::Score;
@@ -29,8 +30,8 @@ struct Bench {
     sealed: bool,
 }
 
-fn seconds(all: &[u64]) -> Vec<Duration> {
-    all.iter().map(|wait| Duration::from_secs(*wait)).collect()
+fn seconds(all: &[u64]) -> Vec<Span> {
+    all.iter().map(|wait| Span::seconds(*wait)).collect()
 }
 
 fn reply(status: u16, headers: &[(&str, &str)]) -> Reply {
@@ -85,7 +86,7 @@ impl Bench {
             calls: Arc::default(),
             config: WebhookDeliveryConfig {
                 source: "urn:test".to_owned(),
-                timeout: Duration::from_secs(1),
+                timeout: Span::seconds(1),
                 retries: seconds(&[0, 5, 300, 1_800, 7_200, 18_000, 36_000]),
                 queue: 100,
                 dead_letters: 10,

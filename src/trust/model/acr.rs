@@ -16,6 +16,7 @@ const UNKNOWN_AGE: u8 = 1;
 
 /// What a value of `amr` means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct AmrMeaning {
     /// The method that it names.
@@ -28,6 +29,7 @@ pub struct AmrMeaning {
 
 /// Which `acr` and `amr` values mean what. A table that is given takes the place of the default one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Assurances {
     /// The level that a value of `acr` reaches.

@@ -14,19 +14,23 @@ use serde::{Deserialize, Serialize};
 
 use super::input::NetworkClass;
 use super::number::Score;
+use crate::base::span::Span;
 
 pub use factors::{
     BehaviorConfig, DeviceConfig, IdentityConfig, LocationConfig, MaxAges, NetworkConfig,
     OnMissing, OnMissingConfig, RateRule, SensitivityConfig, Weights,
 };
 pub use levels::{
-    AlternativesConfig, ClockTime, Day, LevelsConfig, MethodConfig, Methods, TimeConfig, Validity,
-    WorkingHours,
+    AlternativesConfig, ClockTime, Day, LevelsConfig, MethodConfig, Methods, TimeConfig, UtcOffset,
+    Validity, WorkingHours,
 };
 pub use overlay::ModelOverlay;
+#[cfg(feature = "server")]
+pub(crate) use overlay::meant;
 
 /// Which model: the published one, or the one that settles its flaws.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Preset {
     /// The published factors and tables with their flaws settled.
@@ -59,18 +63,19 @@ pub struct Lists {
 
 /// Every number of the model. Make one with [`ModelConfig::preset`] or [`ModelOverlay::over`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
     /// What is believed of a factor of which nothing is known.
     pub prior: Score,
     /// How far in the future an instant may lie and still count as now.
-    pub clock_skew_seconds: u32,
+    pub clock_skew: Span,
     /// What the factors count.
     pub weights: Weights,
     /// What a factor counts of which nothing is known, or only what is too old.
     pub on_missing: OnMissingConfig,
     /// How old a factor's evidence may be.
-    pub max_age_seconds: MaxAges,
+    pub max_age: MaxAges,
     /// The factor `identity`.
     pub identity: IdentityConfig,
     /// The factor `device`.
@@ -107,6 +112,7 @@ pub struct ModelConfig {
 
 /// Where the bands of risk begin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BandsConfig {
     /// The risk at which MEDIUM begins.
@@ -119,6 +125,7 @@ pub struct BandsConfig {
 
 /// The trust that resources require.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RequiredConfig {
     /// By classification.
@@ -136,12 +143,13 @@ pub struct RequiredConfig {
 
 /// What a gap demands; the requirements accumulate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct GapConfig {
     /// Above it, the session is monitored.
     pub session_monitoring: Score,
     /// For how long.
-    pub session_monitoring_seconds: u32,
+    pub session_monitoring_for: Span,
     /// Above it, the device is verified.
     pub device_verification: Score,
     /// Above it, the principal authenticates again.
@@ -152,10 +160,11 @@ pub struct GapConfig {
 
 /// What a low factor demands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MitigationsConfig {
     /// The score below which a factor is low.
     pub below: Score,
     /// For how long only known locations are accepted.
-    pub known_locations_seconds: u32,
+    pub known_locations_for: Span,
 }

@@ -19,9 +19,6 @@ use super::input::{Evident, Source};
 use super::number::Score;
 use crate::base::timestamp::Timestamp;
 
-/// Milliseconds of a day.
-const DAY: i64 = 86_400_000;
-
 /// A factor as it was measured.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Measure {
@@ -89,7 +86,7 @@ pub(super) fn settle(
         known.evident,
         known.max_age,
         now,
-        sum.model.config().clock_skew_seconds,
+        sum.model.config().clock_skew.whole_seconds(),
     ) {
         Status::Stale
     } else if known.evident.conflicting {

@@ -95,7 +95,7 @@ impl Model {
             requirement(
                 config.session_monitoring,
                 RequirementKind::SessionMonitoring,
-                Some(config.session_monitoring_seconds),
+                Some(config.session_monitoring_for.whole_seconds()),
                 none,
             ),
             requirement(
@@ -113,7 +113,7 @@ impl Model {
     /// What the low factors demand. One that takes no part demands nothing.
     pub fn mitigations(&self, assessment: &Assessment) -> impl Iterator<Item = Mitigation> {
         let config = &self.config().mitigations;
-        let (below, hours) = (config.below, config.known_locations_seconds);
+        let (below, hours) = (config.below, config.known_locations_for.whole_seconds());
         let low = assessment.factors.map(|factor| {
             (
                 factor.status != Status::Unavailable && factor.score < below,

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::base::described::described;
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -127,6 +128,8 @@ impl Serialize for Score {
         serializer.serialize_f64(f64::from(self.0) / 10_000.0)
     }
 }
+
+described!(Score, {"type": ["number", "string"]});
 
 impl<'de> Deserialize<'de> for Score {
     /// From a number, or a text such as `"0.7"`.

@@ -6,17 +6,17 @@
 
 mod check;
 mod defaults;
-mod span;
 
 use serde::{Deserialize, Serialize};
 
-pub use span::Span;
+pub use crate::base::span::Span;
 
 use super::kind::Severity;
 use crate::trust::model::Score;
 
 /// Every number of signals.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct SignalsConfig {
     /// In which time a finding loses half its risk.
@@ -52,6 +52,7 @@ pub struct SignalsConfig {
 
 /// How events are correlated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct CorrelationConfig {
     /// Events of a group are at most this far apart.
@@ -82,6 +83,7 @@ pub struct CorrelationConfig {
 
 /// A rule that counts events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CountRule {
     /// So many events make it; 0 switches the rule off.
@@ -98,6 +100,7 @@ pub struct CountRule {
 
 /// A rule that one occurrence makes, and that lasts until it is remediated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OnceRule {
     /// The risk of what it makes.
@@ -108,6 +111,7 @@ pub struct OnceRule {
 
 /// The direct rules.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RulesConfig {
     /// Failed logins, per user and address, or per address where no user is named.
@@ -128,6 +132,7 @@ pub struct RulesConfig {
 
 /// Hard blocks; off unless enabled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct BlockConfig {
     /// Whether brute force blocks the user at that address, or the address.
@@ -138,6 +143,7 @@ pub struct BlockConfig {
 
 /// Rates of a principal; off unless enabled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RatesConfig {
     /// Whether requests and denies are counted per caller and principal.
@@ -148,6 +154,7 @@ pub struct RatesConfig {
 
 /// Limits of sessions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct SessionsConfig {
     /// Idle time after which a session proves nothing.
@@ -160,6 +167,7 @@ pub struct SessionsConfig {
 
 /// When a place counts as known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct PlacesConfig {
     /// Distinct days on which it was seen.
@@ -170,6 +178,7 @@ pub struct PlacesConfig {
 
 /// How long what is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RetentionConfig {
     /// Events.
@@ -182,6 +191,7 @@ pub struct RetentionConfig {
 
 /// How much is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct BoundsConfig {
     /// Users, and registered devices, and sessions of each user's limit.

@@ -80,8 +80,8 @@ impl PostSink {
             url: url.to_owned(),
             token: config.url_token.clone(),
             batch: config.batch_records.max(1),
-            flush: config.flush_interval,
-            timeout: config.post_timeout,
+            flush: *config.flush_interval,
+            timeout: *config.post_timeout,
         };
         let thread = std::thread::Builder::new()
             .name("deodar-audit-post".to_owned())
@@ -323,7 +323,7 @@ mod tests {
         let state = Arc::new(SinkState::new("http", true));
         let config = AuditConfig {
             batch_records: batch,
-            flush_interval: Duration::from_millis(1),
+            flush_interval: Duration::from_millis(1).into(),
             ..config()
         };
         let mut sink =
@@ -358,7 +358,7 @@ mod tests {
         let state = Arc::new(SinkState::new("http", true));
         let config = AuditConfig {
             post_buffer_bytes: 10,
-            flush_interval: Duration::from_secs(60),
+            flush_interval: Duration::from_secs(60).into(),
             ..config()
         };
         let sink = PostSink::start(&config, "https://x.example/", fetch, state).unwrap();

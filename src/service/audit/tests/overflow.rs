@@ -7,7 +7,7 @@ fn held_up(overflow: Overflow, block_timeout: Duration) -> (DecisionLog, Gate) {
     let config = AuditConfig {
         stdout: true,
         overflow,
-        block_timeout,
+        block_timeout: block_timeout.into(),
         buffer: 4,
         ..config()
     };
@@ -160,7 +160,7 @@ fn a_slow_receiver_loses_records_and_the_chain_says_so() {
     let config = AuditConfig {
         url: Some("https://collector.example/".to_owned()),
         post_buffer_bytes: 10_000,
-        flush_interval: Duration::ZERO,
+        flush_interval: Duration::ZERO.into(),
         ..room.config(ChainKind::Hmac)
     };
     let fetch: Arc<dyn Fetch> = Arc::new(fetch);

@@ -1,13 +1,13 @@
 //! What contradicts itself in `[[issuers]]`, within a table and between two.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use serde_json::Value;
 
 use super::{IssuerConfig, Preset, TokenUsage};
 use crate::base::entity_ref::EntityRef;
 use crate::base::fault::{Fault, Faults};
+use crate::base::span::Span;
 use crate::service::net::address::may_call;
 
 impl IssuerConfig {
@@ -112,11 +112,10 @@ impl IssuerConfig {
         notes.at_most("refresh", self.refresh, 7 * 24 * 3_600);
         notes.at_most("stale", self.stale, 30 * 24 * 3_600);
         for (key, value, least) in [
-            ("timeout", self.timeout, Duration::from_millis(100)),
-            ("min_refresh", self.min_refresh, Duration::from_secs(1)),
+            ("timeout", self.timeout, Span::milliseconds(100)),
+            ("min_refresh", self.min_refresh, Span::seconds(1)),
         ] {
             if value < least {
-                let least = humantime::format_duration(least);
                 notes.note(format!("`{key}` is shorter than {least}"), "lengthen it");
             }
         }
@@ -305,10 +304,9 @@ impl Notes<'_> {
         }
     }
 
-    fn at_most(&mut self, key: &str, value: Duration, seconds: u64) {
-        let most = Duration::from_secs(seconds);
+    fn at_most(&mut self, key: &str, value: Span, seconds: u64) {
+        let most = Span::seconds(seconds);
         if value > most {
-            let most = humantime::format_duration(most);
             self.note(format!("`{key}` is longer than {most}"), "shorten it");
         }
     }

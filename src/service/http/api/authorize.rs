@@ -73,10 +73,10 @@ async fn answer<B: Incoming>(
     let body = read_body(app, http, &limits).await?;
     let turn = app.lane.turn(body.len()).await;
     let mut turn = turn.ok_or_else(|| overloaded(app))?;
-    let place = app.requests.take(limits.queue_timeout).await;
+    let place = app.requests.take(*limits.queue_timeout).await;
     let mut place = place.ok_or_else(|| overloaded(app))?;
     let pdp = app.pdp().ok_or_else(|| not_ready(app))?;
-    let request = match turn.run(|| Question::body(&body, &limits.request, caller))? {
+    let request = match turn.run(|| Question::body(&body, &limits.request(), caller))? {
         Body::Whole(request) => request,
         Body::WithToken(pending) => match principal::known(app, &pending, now)? {
             Some(verified) => principal::resolve(pending, &verified)?,
@@ -152,7 +152,7 @@ async fn aside<T>(
     let done = wait.await?;
     drop(parked);
     let turn = app.lane.turn(size).await.ok_or_else(|| overloaded(app))?;
-    let place = app.requests.take(app.limits.load().queue_timeout).await;
+    let place = app.requests.take(*app.limits.load().queue_timeout).await;
     Ok((done, turn, place.ok_or_else(|| overloaded(app))?))
 }
 

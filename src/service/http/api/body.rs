@@ -35,7 +35,7 @@ pub(crate) async fn read<T: DeserializeOwned>(app: &App, http: HttpRequest) -> R
     let body = read_body(app, http, &limits).await?;
     let turn = app.lane.turn(body.len()).await.ok_or_else(busy)?;
     turn.run(|| {
-        let value = json::read(&body, limits.request.json_depth).map_err(RequestError::Invalid)?;
+        let value = json::read(&body, limits.json_depth).map_err(RequestError::Invalid)?;
         shape::read(value).map_err(|faults| RequestError::Invalid(faults).into())
     })
 }
@@ -53,7 +53,7 @@ pub(crate) async fn read_body<B: Incoming>(
             "send the body with `Content-Type: application/json` and no Content-Encoding",
         ));
     }
-    read_bytes(app, http, limits.body_bytes, limits.read_timeout).await
+    read_bytes(app, http, limits.body_bytes, *limits.read_timeout).await
 }
 
 /// Reads a body of at most `most` bytes within a time.

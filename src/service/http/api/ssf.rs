@@ -90,7 +90,7 @@ pub(crate) async fn push(
             return Ok(refusal("invalid_request", reason));
         }
     };
-    let Some(_place) = app.pushes.take(limits.queue_timeout).await else {
+    let Some(_place) = app.pushes.take(*limits.queue_timeout).await else {
         standing.add(SetResult::Unavailable);
         return Err(later("too many tokens are being taken"));
     };
@@ -138,7 +138,7 @@ async fn body(app: &App, http: HttpRequest) -> Result<String, Unread> {
         return Err(Unread::Refused(reason));
     }
     let longest = limits.body_bytes.min(LONGEST);
-    let body = read_bytes(app, http, longest, limits.read_timeout).await;
+    let body = read_bytes(app, http, longest, *limits.read_timeout).await;
     let body = body.map_err(|problem| match problem.code() {
         "overloaded" => Unread::Later(problem),
         "timeout" => Unread::Refused("the token did not arrive in time"),

@@ -16,8 +16,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use crate::base::caller::{Caller, Handles, InlineRule, Scope, is_plain};
 use crate::base::fault::Faults;
 use crate::base::timestamp::Timestamp;
-use crate::service::config::TokenUsage;
-use crate::service::config::{Config, ReservedNames};
+use crate::service::config::{Anonymous, Config, ReservedNames, TokenUsage};
 use crate::service::http::net::peer::Peer;
 use crate::service::http::observe::metrics::AuthenticationFailure;
 use crate::service::http::problem::Problem;
@@ -95,7 +94,7 @@ impl Gate {
             issuers: issuers.filter(|issuers| issuers.any(TokenUsage::Caller)),
             anonymous: Caller::anonymous(),
             owner: own_uid(),
-            allow_loopback: server.anonymous_loopback,
+            allow_loopback: server.anonymous == Anonymous::Loopback,
             allow_anyone: server.danger_allow_anonymous,
             unknown_is_local: server.listen.ip().is_loopback(),
         })

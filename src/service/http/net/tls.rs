@@ -172,7 +172,7 @@ impl Tls {
             }
             let next = files.build(&self.config, &self.crypto)?;
             if next.not_after <= now {
-                let path = self.config.certificate.display();
+                let path = pair(&self.config)?.0.display();
                 return Err(format!("`{path}` ended at {}", next.not_after));
             }
             Ok(Some(next))
@@ -204,12 +204,8 @@ impl Tls {
             return Ok(None);
         }
         let config = &self.config;
-        let files = [&config.certificate, &config.key];
-        let files: Vec<_> = files
-            .into_iter()
-            .chain(&config.client_ca)
-            .cloned()
-            .collect();
+        let files = [&config.certificate, &config.key, &config.client_ca];
+        let files: Vec<_> = files.into_iter().flatten().cloned().collect();
         let watched = files.clone();
         let fingerprint = move || -> Vec<_> {
             let read = watched.iter().map(|path| files::read(path, LONGEST_FILE));
@@ -251,17 +247,23 @@ impl Tls {
     }
 }
 
+/// The files of the certificate and of its key.
+fn pair(config: &TlsConfig) -> Result<(&Path, &Path), String> {
+    let none = || "there is no TLS without `tls.certificate` and `tls.key`".to_owned();
+    config.pair().ok_or_else(none)
+}
+
 impl Files {
     fn read(config: &TlsConfig) -> Result<Self, String> {
         let read = |path: &Path| {
             files::read(path, LONGEST_FILE)
                 .map_err(|error| format!("`{}`: {error}", path.display()))
         };
-        let key = read(&config.key)?;
-        warn_of_readers(&config.key);
+        let (certificate, key) = pair(config)?;
+        warn_of_readers(key);
         Ok(Self {
-            certificate: read(&config.certificate)?,
-            key,
+            key: read(key)?,
+            certificate: read(certificate)?,
             client_ca: config.client_ca.as_deref().map(read).transpose()?,
         })
     }
@@ -281,13 +283,14 @@ impl Files {
 
     fn build(&self, config: &TlsConfig, crypto: &Arc<CryptoProvider>) -> Result<Current, String> {
         let named = |path: &Path, message: String| format!("`{}` {message}", path.display());
-        let chain = certificates(&self.certificate)
-            .map_err(|message| named(&config.certificate, message))?;
+        let (certificate, key_file) = pair(config)?;
+        let chain =
+            certificates(&self.certificate).map_err(|message| named(certificate, message))?;
         let key = PrivateKeyDer::from_pem_slice(&self.key)
-            .map_err(|_| named(&config.key, "holds no open private key in PEM".to_owned()))?;
+            .map_err(|_| named(key_file, "holds no open private key in PEM".to_owned()))?;
         let not_after = chain.first().and_then(|leaf| ends(leaf)).ok_or_else(|| {
             let message = "begins with no X.509 certificate".to_owned();
-            named(&config.certificate, message)
+            named(certificate, message)
         })?;
         let roots = match (&config.client_ca, &self.client_ca) {
             (Some(path), Some(pem)) => Some(roots(pem).map_err(|message| named(path, message))?),
@@ -298,10 +301,10 @@ impl Files {
                 match error {
                     rustls::Error::InconsistentKeys(_) => format!(
                         "`{}` is not the key of `{}`",
-                        config.key.display(),
-                        config.certificate.display()
+                        key_file.display(),
+                        certificate.display()
                     ),
-                    error => named(&config.certificate, format!("cannot be used: {error}")),
+                    error => named(certificate, format!("cannot be used: {error}")),
                 }
             })
         };
@@ -421,8 +424,8 @@ mod tests {
         };
         let (certificate, key) = pair(&["localhost"]);
         let mut config = TlsConfig {
-            certificate: file("c", &certificate),
-            key: file("k", &key),
+            certificate: Some(file("c", &certificate)),
+            key: Some(file("k", &key)),
             client_ca: Some(file("ca", &pair(&["authority"]).0)),
             client_auth: ClientAuth::Optional,
             min_version: TlsVersion::V12,

@@ -31,7 +31,7 @@ use crate::base::lock::lock;
 use crate::pdp::Pdp;
 use crate::pdp::decide::{Cause, Decision, Outcome};
 use crate::pdp::evaluate::PolicyErrorCode;
-use crate::service::config::MetricsConfig;
+use crate::service::config::{MetricsConfig, Switch};
 use crate::service::ssf::Receivers;
 use crate::trust::model::Band;
 use crate::trust::subjects::{EventType, SignalStore};
@@ -89,8 +89,7 @@ impl Metrics {
             allowed: Counts::new(),
             denied: Counts::new(),
             policy_errors: Counts::new(),
-            policies: config
-                .policies
+            policies: (config.policies == Switch::On)
                 .then(|| PolicyCounts::new(config.policy_limit)),
             would_deny: Counts::new(),
             scored: Counts::new(),
@@ -436,7 +435,7 @@ mod tests {
 
     fn metrics() -> Metrics {
         let config = MetricsConfig {
-            policies: true,
+            policies: Switch::On,
             policy_limit: 10,
         };
         Metrics::new(&config, &["/authorize", "/healthz"])

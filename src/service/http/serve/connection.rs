@@ -74,7 +74,7 @@ pub(crate) async fn serve(
             http(stream, None, peer, pace, served, app, stop).await;
         }
         (Stream::Tcp(stream, address), Some(side)) => {
-            let patience = app.limits.load().read_timeout;
+            let patience = *app.limits.load().read_timeout;
             let shaking = shake_hands(stream, side.acceptor());
             let Some(shaken) = in_time(shaking, patience, &pace, stop.clone()).await else {
                 return;
@@ -155,7 +155,7 @@ async fn http<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let patience = app.limits.load().read_timeout;
+    let patience = *app.limits.load().read_timeout;
     let sniffing = sniff(&mut stream);
     let sniffed = in_time(sniffing, patience, &pace, stop.clone()).await;
     let Some(Ok((before, preface))) = sniffed else {
@@ -277,8 +277,8 @@ async fn drive<C: GracefulConnection>(
 fn patience(app: &App) -> Patience {
     let limits = app.limits.load();
     Patience {
-        slow: limits.read_timeout,
-        idle: limits.idle_timeout,
+        slow: *limits.read_timeout,
+        idle: *limits.idle_timeout,
     }
 }
 
@@ -351,7 +351,7 @@ impl Conn {
         if !self.app.bodies.end_a_stream() {
             self.served.connections.end_a_holder();
         }
-        streams.take(self.app.limits.load().queue_timeout).await
+        streams.take(*self.app.limits.load().queue_timeout).await
     }
 }
 
@@ -482,8 +482,8 @@ mod tests {
             path
         };
         let config = TlsConfig {
-            certificate: file("c", &certificate.pem()),
-            key: file("k", &key.serialize_pem()),
+            certificate: Some(file("c", &certificate.pem())),
+            key: Some(file("k", &key.serialize_pem())),
             client_ca: Some(file("ca", &authority.2)),
             client_auth: auth,
             min_version: TlsVersion::V12,

@@ -19,7 +19,7 @@ use crate::service::http::net::permits::Permits;
 use crate::service::http::net::socket;
 use crate::service::http::net::tls::Tls;
 use crate::service::http::{Bound, Serve, ServeError, routes};
-use crate::source::watch::{Watch, Watcher};
+use crate::source::watch::Watcher;
 use crate::trust::geo::GeoSource;
 
 /// Connections of probes at once, and requests under way that share some of them; those of callers do not
@@ -101,9 +101,11 @@ async fn run(mut serve: Serve) -> Result<(), ServeError> {
     let mut _socket_file = None;
     if let Some(path) = &config.server.socket {
         let (socket, file) =
-            socket::bind(path, config.server.socket_mode).map_err(|error| ServeError::Socket {
-                path: path.clone(),
-                error,
+            socket::bind(path, config.server.socket_mode.bits()).map_err(|error| {
+                ServeError::Socket {
+                    path: path.clone(),
+                    error,
+                }
             })?;
         _socket_file = Some(file);
         bound.socket = Some(path.clone());
@@ -139,7 +141,7 @@ async fn run(mut serve: Serve) -> Result<(), ServeError> {
     app.begin(pdp.clone());
     let limits = Arc::clone(&app);
     tokio::spawn(shed::watch(Arc::clone(&app.shedder), move || {
-        limits.limits.load().target_wait
+        *limits.limits.load().target_wait
     }));
     if let Some(issuers) = app.issuers.clone() {
         tokio::spawn(async move { issuers.warm(Timestamp::now()).await });
@@ -159,7 +161,7 @@ async fn run(mut serve: Serve) -> Result<(), ServeError> {
     app.drain();
     drop(polls);
     let delay = if delay {
-        config.server.drain_delay
+        *config.server.drain_delay
     } else {
         Duration::ZERO
     };
@@ -171,7 +173,7 @@ async fn run(mut serve: Serve) -> Result<(), ServeError> {
         while listeners.join_next().await.is_some() {}
     };
     tokio::select! {
-        finished = tokio::time::timeout(delay + config.server.drain_timeout, finish) => {
+        finished = tokio::time::timeout(delay + *config.server.drain_timeout, finish) => {
             if finished.is_err() {
                 tracing::warn!("requests were still under way at the end of `drain_timeout`");
             }
@@ -220,18 +222,13 @@ fn certificates(
     config: &Config,
     app: &Arc<App>,
 ) -> Result<(Option<Arc<Tls>>, Option<Watcher>), ServeError> {
-    let Some(configured) = &config.server.tls else {
+    if config.tls.pair().is_none() {
         return Ok((None, None));
-    };
-    let tls = Tls::load(configured, Timestamp::now()).map_err(ServeError::Tls)?;
+    }
+    let tls = Tls::load(&config.tls, Timestamp::now()).map_err(ServeError::Tls)?;
     // Nothing was set before.
     let _ = app.tls.set(Arc::clone(&tls));
-    let watch = Watch {
-        mode: config.watch,
-        debounce: config.debounce,
-        poll_interval: config.poll_interval,
-    };
-    let watcher = tls.watch(watch, Timestamp::now)?;
+    let watcher = tls.watch(config.reload.watcher(), Timestamp::now)?;
     let reminded = Arc::clone(&tls);
     tokio::spawn(async move {
         loop {

@@ -4,21 +4,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::lock::lock;
-use crate::service::config::Config;
+use crate::service::config::{Config, LiveTable};
 use crate::service::http::Serve;
 use crate::service::http::app::{App, ConfigTrouble};
-use crate::source::watch::{Reloading, Watch, WatchMode, Watcher};
+use crate::source::watch::{Reloading, WatchMode, Watcher};
 
-/// Watches the configuration file and takes up what can change: limits, callers and logging. Other changed
-/// keys are named as needing a restart.
+/// Watches the configuration file and takes up what can change ([`LiveTable`]). Other changed keys are named as
+/// needing a restart.
 pub(crate) fn watch(serve: &Arc<Serve>, app: &Arc<App>) -> std::io::Result<Option<Watcher>> {
     let config = &serve.config;
-    let watch = Watch {
-        mode: config.watch,
-        debounce: config.debounce,
-        poll_interval: config.poll_interval,
-    };
-    let mode = config.watch;
+    let watch = config.reload.watcher();
     let Some(path) = config.file().map(Path::to_owned) else {
         return Ok(None);
     };
@@ -38,7 +33,7 @@ pub(crate) fn watch(serve: &Arc<Serve>, app: &Arc<App>) -> std::io::Result<Optio
     let changed: Arc<dyn Fn() + Send + Sync> = Arc::new(changed);
     // SIGHUP and `deodar reload` look at the file too. Nothing was set before.
     let _ = app.reread.set(Arc::clone(&changed));
-    if mode == WatchMode::Off {
+    if watch.mode == WatchMode::Off {
         return Ok(None);
     }
     Watcher::spawn(vec![path], watch, text, move || {
@@ -74,40 +69,55 @@ fn take_up(serve: &Serve, app: &App, current: &Config) -> Option<Config> {
     if !restart_needed.is_empty() {
         tracing::warn!(keys = restart_needed.join(", "), "restart needed");
     }
-    let read_limits_changed = current.limits.read != next.limits.read;
-    app.set_limits(next.limits);
-    // They were checked with the rest of the configuration.
-    if let Err(faults) = app.gate.set_callers(&next, (app.clock)()) {
-        tracing::error!(%faults, "callers refused");
-    }
-    if let Some(pdp) = app.pdp().filter(|_| read_limits_changed) {
-        // A tree that was too large may be taken now; what comes of it is logged and counted.
-        let _ = pdp.reload();
-    }
-    if let Some(pdp) = app.pdp().filter(|_| current.trust != next.trust) {
-        // It was checked with the rest of the configuration. What comes of it is logged and counted; where
-        // the sources are faulty, it is published with the next good ones.
-        let _ = pdp.set_trust(next.trust.clone());
-    }
     let mut next = next;
-    let refused = if current.log == next.log {
-        None
-    } else {
-        match (serve.relog)(&next.log) {
-            Ok(()) => {
-                tracing::info!(level = %next.log.level, "logging settings applied");
-                None
+    let mut refused = None;
+    // Everything was checked with the rest of the configuration.
+    for table in LiveTable::ALL {
+        match table {
+            LiveTable::Limits => app.set_limits(next.limits),
+            LiveTable::Callers => {
+                if let Err(faults) = app.gate.set_callers(&next, (app.clock)()) {
+                    tracing::error!(%faults, "callers refused");
+                }
             }
-            Err(message) => {
-                // As long as it is refused it is not what was taken up last.
-                next.log = current.log.clone();
-                Some(format!("`log.level`: {message}"))
-            }
+            LiveTable::Trust => take_up_trust(app, current, &next),
+            LiveTable::Log => refused = take_up_log(serve, current, &mut next),
         }
-    };
+    }
     app.set_config_trouble(ConfigTrouble {
         refused,
         restart_needed,
     });
     Some(next)
+}
+
+/// What comes of it is logged and counted.
+fn take_up_trust(app: &App, current: &Config, next: &Config) {
+    let Some(pdp) = app.pdp() else { return };
+    if current.limits.read() != next.limits.read() {
+        // A tree that was too large may be taken now.
+        let _ = pdp.reload();
+    }
+    if current.trust != next.trust {
+        // Where the sources are faulty, it is published with the next good ones.
+        let _ = pdp.set_trust(next.trust.clone());
+    }
+}
+
+/// Why the changed settings are refused, if they are.
+fn take_up_log(serve: &Serve, current: &Config, next: &mut Config) -> Option<String> {
+    if current.log == next.log {
+        return None;
+    }
+    match (serve.relog)(&next.log) {
+        Ok(()) => {
+            tracing::info!(level = %next.log.level, "logging settings applied");
+            None
+        }
+        Err(message) => {
+            // As long as it is refused it is not what was taken up last.
+            next.log = current.log.clone();
+            Some(format!("`log.level`: {message}"))
+        }
+    }
 }

@@ -3,7 +3,10 @@
 //! Most rules keep worse evidence from scoring better: a penalty that adds, or a level that is valid
 //! for longer than the one below it, would let a request gain by hiding something.
 
+use serde_json::Value;
+
 use super::{ModelConfig, OnMissing, Preset, RateRule};
+use crate::base::span::Span;
 use crate::trust::model::method::Method;
 use crate::trust::model::number::Score;
 
@@ -74,6 +77,7 @@ impl ModelConfig {
         self.check_levels(&mut faults);
         self.check_methods(&mut faults);
         self.check_hours(&mut faults);
+        self.check_spans(&mut faults);
         faults.0
     }
 
@@ -172,8 +176,8 @@ impl ModelConfig {
             ("device.trust_medium", of.trust_medium),
         );
         faults.order(
-            ("device.scan_old_days", of.scan_old_days),
-            ("device.scan_recent_days", of.scan_recent_days),
+            ("device.scan_old_after", of.scan_old_after),
+            ("device.scan_recent_within", of.scan_recent_within),
         );
         faults.order(
             ("device.confidence_registered", of.confidence_registered),
@@ -212,8 +216,8 @@ impl ModelConfig {
             ("location.confidence_inexact", of.confidence_inexact),
         );
         for (key, value) in [
-            ("location.speed_kmh", of.speed_kmh),
-            ("location.speed_least_seconds", of.speed_least_seconds),
+            ("location.speed_kmh", u64::from(of.speed_kmh)),
+            ("location.speed_least_time", of.speed_least_time.as_secs()),
         ] {
             if value == 0 {
                 faults.add(key, "is 0; give at least 1");
@@ -374,12 +378,34 @@ impl ModelConfig {
                 ),
             );
         }
-        if !(-18 * 60..=18 * 60).contains(&hours.utc_offset_minutes) {
-            let what = format!(
-                "is {}; give minutes from -1080 to 1080",
-                hours.utc_offset_minutes
-            );
-            faults.add("working_hours.utc_offset_minutes", &what);
+        if !(-18 * 60..=18 * 60).contains(&hours.utc_offset.minutes()) {
+            let what = format!("is {}; give -18:00 to +18:00", hours.utc_offset);
+            faults.add("working_hours.utc_offset", &what);
         }
+    }
+
+    /// The model counts in seconds.
+    fn check_spans(&self, faults: &mut Faults) {
+        fn look(value: &Value, key: &str, faults: &mut Faults) {
+            match value {
+                Value::Object(table) => {
+                    for (name, value) in table {
+                        look(
+                            value,
+                            format!("{key}.{name}").trim_start_matches('.'),
+                            faults,
+                        );
+                    }
+                }
+                Value::String(text) => match text.parse::<Span>() {
+                    Ok(span) if span.subsec_nanos() != 0 => {
+                        faults.add(key, &format!("is {span}; give whole seconds"));
+                    }
+                    _ => {}
+                },
+                _ => {}
+            }
+        }
+        look(&serde_json::to_value(self).unwrap_or_default(), "", faults);
     }
 }

@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::span::Span;
 use crate::trust::model::number::Score;
 
 /// What the factors count among each other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Weights {
     /// Of `identity`.
@@ -24,6 +26,7 @@ pub struct Weights {
 
 /// What a factor counts of which nothing is known, or only what is too old.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum OnMissing {
     /// The lowest value it could have measured.
@@ -51,6 +54,7 @@ impl OnMissing {
 
 /// [`OnMissing`] of each factor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OnMissingConfig {
     /// Of `identity`.
@@ -65,22 +69,24 @@ pub struct OnMissingConfig {
     pub network: OnMissing,
 }
 
-/// How old a factor's evidence may be, in seconds; unset for any age.
+/// How old a factor's evidence may be; unset for any age.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MaxAges {
     /// Of `identity`.
-    pub identity: Option<u32>,
+    pub identity: Option<Span>,
     /// Of `device`.
-    pub device: Option<u32>,
+    pub device: Option<Span>,
     /// Of `location`.
-    pub location: Option<u32>,
+    pub location: Option<Span>,
     /// Of `network`.
-    pub network: Option<u32>,
+    pub network: Option<Span>,
 }
 
 /// The factor `identity`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct IdentityConfig {
     /// Where it begins.
@@ -91,10 +97,10 @@ pub struct IdentityConfig {
     pub mfa_verified: Score,
     /// The method was phishing-resistant.
     pub phishing_resistant: Score,
-    /// The account is older than `account_age_days`.
+    /// The account is older than `account_older_than`.
     pub account_age: Score,
     /// See `account_age`.
-    pub account_age_days: u32,
+    pub account_older_than: Span,
     /// No suspicious activity is on record.
     pub no_suspicious_activity: Score,
     /// It has an administrative role.
@@ -107,6 +113,7 @@ pub struct IdentityConfig {
 
 /// The factor `device`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DeviceConfig {
     /// Where it begins.
@@ -117,14 +124,14 @@ pub struct DeviceConfig {
     pub trust_high: Score,
     /// It is registered and trusted.
     pub trust_medium: Score,
-    /// It is registered and was scanned less than `scan_recent_days` ago.
+    /// It is registered and was scanned less than `scan_recent_within` ago.
     pub scan_recent: Score,
     /// See `scan_recent`.
-    pub scan_recent_days: u32,
-    /// It is registered and was scanned more than `scan_old_days` ago.
+    pub scan_recent_within: Span,
+    /// It is registered and was scanned more than `scan_old_after` ago.
     pub scan_old: Score,
     /// See `scan_old`.
-    pub scan_old_days: u32,
+    pub scan_old_after: Span,
     /// It is not registered to this user.
     pub not_registered: Score,
     /// It is jailbroken or rooted.
@@ -143,6 +150,7 @@ pub struct DeviceConfig {
 
 /// The factor `location`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LocationConfig {
     /// Where it begins.
@@ -162,7 +170,7 @@ pub struct LocationConfig {
     /// See `speed`, in kilometres an hour.
     pub speed_kmh: u32,
     /// What the time since the last sighting counts at least.
-    pub speed_least_seconds: u32,
+    pub speed_least_time: Span,
     /// How far the factor is believed.
     pub confidence: Score,
     /// How far where the accuracy is worse than `inexact_km`.
@@ -173,6 +181,7 @@ pub struct LocationConfig {
 
 /// A rule of rates: at least so many, and so many times the usual.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RateRule {
     /// Whether it counts at all.
@@ -187,6 +196,7 @@ pub struct RateRule {
 
 /// The factor `behavior`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BehaviorConfig {
     /// Where it begins.
@@ -201,10 +211,10 @@ pub struct BehaviorConfig {
     pub hour: Score,
     /// See `hour`.
     pub hour_share: Score,
-    /// Nothing of this for `clean_days`.
+    /// Nothing of this for `clean_for`.
     pub clean: Score,
     /// See `clean`.
-    pub clean_days: u32,
+    pub clean_for: Span,
     /// Below so many distinct days with a decision, before today, the factor is missing.
     pub history: u32,
     /// How far the factor is believed.
@@ -213,6 +223,7 @@ pub struct BehaviorConfig {
 
 /// The factor `network`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NetworkConfig {
     /// The organisation's own.
@@ -237,6 +248,7 @@ pub struct NetworkConfig {
 
 /// The factor `resource_sensitivity`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SensitivityConfig {
     /// How far the factor is believed.

@@ -5,11 +5,14 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::base::described::described;
+use crate::base::span::Span;
 use crate::trust::model::method::Method;
 use crate::trust::model::number::Score;
 
 /// The authentication level that is required.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LevelsConfig {
     /// The base level of an action that has none of its own.
@@ -28,46 +31,48 @@ pub struct LevelsConfig {
     pub approval_above: Score,
 }
 
-/// For how many seconds a level is valid after it was reached.
+/// For how long a level is valid after it was reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Validity {
     /// Level 1.
-    pub level_1: u32,
+    pub level_1: Span,
     /// Level 2.
-    pub level_2: u32,
+    pub level_2: Span,
     /// Level 3.
-    pub level_3: u32,
+    pub level_3: Span,
     /// Level 4.
-    pub level_4: u32,
+    pub level_4: Span,
 }
 
 impl Validity {
-    /// Of a level; 0 for level 0 and above 4.
+    /// Of a level; no time for level 0 and above 4.
     #[must_use]
-    pub fn of(&self, level: u8) -> u32 {
+    pub fn of(&self, level: u8) -> Span {
         match level {
             1 => self.level_1,
             2 => self.level_2,
             3 => self.level_3,
             4 => self.level_4,
-            _ => 0,
+            _ => Span::ZERO,
         }
     }
 }
 
 /// A method of authentication.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MethodConfig {
     /// The level it reaches, 0 to 4.
     pub strength: u8,
     /// How long a person takes for it.
-    pub seconds: u32,
+    pub takes: Span,
     /// The level it reaches with user verification; unset for the same. `calibrated` only.
     pub verified_strength: Option<u8>,
-    /// For how many seconds that holds.
-    pub verified_seconds: u32,
+    /// For how long that holds.
+    pub verified_for: Span,
     /// Whether it makes an authentication one of several factors.
     pub multi_factor: bool,
     /// Whether it withstands phishing.
@@ -76,6 +81,7 @@ pub struct MethodConfig {
 
 /// The methods.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Methods {
     /// A password, asked for again.
@@ -112,24 +118,26 @@ impl Methods {
 
 /// What may be done instead of authenticating.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AlternativesConfig {
     /// For how long to wait; `literal` only.
-    pub time_delay_seconds: u32,
+    pub time_delay_for: Span,
     /// Below which risk of the subject waiting is offered.
     pub time_delay_risk: Score,
     /// By how many levels waiting lowers the requirement.
     pub time_delay_levels: u8,
     /// How long a supervisor's approval holds.
-    pub supervisor_approval_seconds: u32,
+    pub supervisor_approval_for: Span,
     /// Below which required trust it is offered.
     pub supervisor_approval_sensitivity: Score,
     /// How long restricted access holds.
-    pub restricted_access_seconds: u32,
+    pub restricted_access_for: Span,
 }
 
 /// The trust in the time of day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TimeConfig {
     /// Inside the working hours, or where there are none.
@@ -140,6 +148,7 @@ pub struct TimeConfig {
 
 /// When work is done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct WorkingHours {
     /// On which days they begin.
@@ -150,11 +159,53 @@ pub struct WorkingHours {
     pub to: ClockTime,
     /// How far local time is ahead of UTC.
     #[serde(default)]
-    pub utc_offset_minutes: i32,
+    pub utc_offset: UtcOffset,
+}
+
+/// How far local time is ahead of UTC, in minutes, written `+02:00` or `-05:30`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct UtcOffset(i32);
+
+impl UtcOffset {
+    /// From minutes.
+    #[must_use]
+    pub const fn new(minutes: i32) -> Self {
+        Self(minutes)
+    }
+
+    /// In minutes; negative west of Greenwich.
+    #[must_use]
+    pub const fn minutes(self) -> i32 {
+        self.0
+    }
+}
+
+impl fmt::Display for UtcOffset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.0 < 0 { '-' } else { '+' };
+        let minutes = self.0.unsigned_abs();
+        write!(f, "{sign}{:02}:{:02}", minutes / 60, minutes % 60)
+    }
+}
+
+impl FromStr for UtcOffset {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let error = || format!("`{text}` is not a difference to UTC such as +02:00 or -05:30");
+        let (sign, time) = match text.split_at_checked(1) {
+            Some(("+", time)) => (1, time),
+            Some(("-", time)) => (-1, time),
+            _ => return Err(error()),
+        };
+        let time: ClockTime = time.parse().map_err(|_| error())?;
+        Ok(Self(sign * i32::from(time.minutes())))
+    }
 }
 
 /// A day of the week.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the days are what they are called")]
 pub enum Day {
@@ -203,15 +254,25 @@ impl FromStr for ClockTime {
     }
 }
 
-impl Serialize for ClockTime {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
+/// Values that are written as text.
+macro_rules! as_text {
+    ($name:ident, $pattern:literal, $example:literal) => {
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+
+        described!($name, {"type": "string", "pattern": $pattern, "examples": [$example]});
+    };
 }
 
-impl<'de> Deserialize<'de> for ClockTime {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
+as_text!(ClockTime, "^[0-9]{2}:[0-9]{2}$", "08:30");
+as_text!(UtcOffset, "^[+-][0-9]{2}:[0-9]{2}$", "+02:00");

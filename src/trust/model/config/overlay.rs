@@ -14,6 +14,65 @@ use crate::base::nearest::nearest;
 #[serde(transparent)]
 pub struct ModelOverlay(Map<String, Value>);
 
+#[cfg(feature = "server")]
+impl schemars::JsonSchema for ModelOverlay {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ModelOverlay".into()
+    }
+
+    /// As that of the whole, and nothing of it is required.
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        fn optional(schema: &mut Value) {
+            match schema {
+                Value::Object(members) => {
+                    members.remove("required");
+                    members.values_mut().for_each(optional);
+                }
+                Value::Array(items) => items.iter_mut().for_each(optional),
+                _ => {}
+            }
+        }
+        let mut schema = ModelConfig::json_schema(generator).to_value();
+        // A key may be called `required` too.
+        if let Some(Value::Object(tables)) = schema.pointer_mut("/properties") {
+            tables.values_mut().for_each(optional);
+        }
+        if let Value::Object(members) = &mut schema {
+            members.remove("required");
+        }
+        schema.try_into().unwrap_or_default()
+    }
+}
+
+/// Names that keys had before all times were written as such, and what they are called.
+const RENAMED: [(&str, &str); 15] = [
+    ("clock_skew_seconds", "clock_skew"),
+    ("max_age_seconds", "max_age"),
+    ("session_monitoring_seconds", "session_monitoring_for"),
+    ("known_locations_seconds", "known_locations_for"),
+    ("speed_least_seconds", "speed_least_time"),
+    ("seconds", "takes"),
+    ("verified_seconds", "verified_for"),
+    ("time_delay_seconds", "time_delay_for"),
+    ("supervisor_approval_seconds", "supervisor_approval_for"),
+    ("restricted_access_seconds", "restricted_access_for"),
+    ("account_age_days", "account_older_than"),
+    ("scan_recent_days", "scan_recent_within"),
+    ("scan_old_days", "scan_old_after"),
+    ("clean_days", "clean_for"),
+    ("utc_offset_minutes", "utc_offset"),
+];
+
+/// The known key that a wrong one most likely was meant to be: its new name where it has one, else the nearest.
+pub(crate) fn meant<'a>(
+    name: &str,
+    known: impl IntoIterator<Item = &'a str> + Clone,
+) -> Option<&'a str> {
+    let renamed = RENAMED.iter().find(|(old, _)| *old == name);
+    let renamed = renamed.and_then(|(_, new)| known.clone().into_iter().find(|key| key == new));
+    renamed.or_else(|| nearest(name, known))
+}
+
 /// The one table whose keys are the operator's own.
 const OPEN: &str = "required.classifications";
 
@@ -76,7 +135,7 @@ fn leaves_of<'a>(
         match (base.get(key), value) {
             (None, _) if at == OPEN => leaves.push((path, value)),
             (None, _) => {
-                let known = nearest(key, base.keys().map(String::as_str));
+                let known = meant(key, base.keys().map(String::as_str));
                 let known: Vec<&str> = known.map_or_else(
                     || base.keys().map(String::as_str).collect(),
                     |known| vec![known],

@@ -1,6 +1,7 @@
 //! The numbers of the presets. They differ in few; most of the difference is in how they are combined.
 
 use super::*;
+use crate::base::span::Span;
 use crate::trust::model::method::Method;
 
 /// 1/10,000.
@@ -22,7 +23,7 @@ impl ModelConfig {
         let literal = preset == Preset::Literal;
         Self {
             prior: s(5_000),
-            clock_skew_seconds: 60,
+            clock_skew: Span::seconds(60),
             weights: Weights {
                 identity: s(2_500),
                 device: s(2_000),
@@ -32,10 +33,10 @@ impl ModelConfig {
                 network: s(1_000),
             },
             on_missing: on_missing(literal),
-            max_age_seconds: MaxAges {
+            max_age: MaxAges {
                 identity: None,
-                device: Some(30 * 86_400),
-                location: Some(86_400),
+                device: Some(Span::days(30)),
+                location: Some(Span::days(1)),
                 network: None,
             },
             identity: identity(),
@@ -73,14 +74,14 @@ impl ModelConfig {
             },
             gap: GapConfig {
                 session_monitoring: s(1_000),
-                session_monitoring_seconds: 3_600,
+                session_monitoring_for: Span::hours(1),
                 device_verification: s(2_000),
                 step_up: s(3_000),
                 step_up_methods: vec![Method::Webauthn, Method::SmsOtp, Method::PushNotification],
             },
             mitigations: MitigationsConfig {
                 below: s(5_000),
-                known_locations_seconds: 86_400,
+                known_locations_for: Span::days(1),
             },
             levels: LevelsConfig {
                 default_base: 2,
@@ -92,19 +93,19 @@ impl ModelConfig {
                 approval_above: s(8_000),
             },
             validity: Validity {
-                level_1: 86_400,
-                level_2: 28_800,
-                level_3: 7_200,
-                level_4: 1_800,
+                level_1: Span::days(1),
+                level_2: Span::hours(8),
+                level_3: Span::hours(2),
+                level_4: Span::minutes(30),
             },
             methods: methods(literal),
             alternatives: AlternativesConfig {
-                time_delay_seconds: 900,
+                time_delay_for: Span::minutes(15),
                 time_delay_risk: s(7_000),
                 time_delay_levels: 1,
-                supervisor_approval_seconds: 3_600,
+                supervisor_approval_for: Span::hours(1),
                 supervisor_approval_sensitivity: s(8_000),
-                restricted_access_seconds: 1_800,
+                restricted_access_for: Span::minutes(30),
             },
         }
     }
@@ -128,7 +129,7 @@ fn identity() -> IdentityConfig {
         mfa_verified: s(1_000),
         phishing_resistant: s(1_000),
         account_age: s(1_000),
-        account_age_days: 90,
+        account_older_than: Span::days(90),
         no_suspicious_activity: s(1_000),
         admin: s(-1_000),
         privileged: s(-500),
@@ -143,9 +144,9 @@ fn device() -> DeviceConfig {
         trust_high: s(2_000),
         trust_medium: s(1_000),
         scan_recent: s(1_000),
-        scan_recent_days: 7,
+        scan_recent_within: Span::days(7),
         scan_old: s(-1_000),
-        scan_old_days: 30,
+        scan_old_after: Span::days(30),
         not_registered: s(-2_000),
         jailbroken: s(-3_000),
         current_os: s(1_000),
@@ -166,7 +167,7 @@ fn location() -> LocationConfig {
         denied: s(-5_000),
         speed: s(-4_000),
         speed_kmh: 900,
-        speed_least_seconds: 60,
+        speed_least_time: Span::minutes(1),
         confidence: s(9_000),
         confidence_inexact: s(5_000),
         inexact_km: 250,
@@ -188,7 +189,7 @@ fn behavior() -> BehaviorConfig {
         hour: s(-1_000),
         hour_share: s(200),
         clean: s(3_000),
-        clean_days: 30,
+        clean_for: Span::days(30),
         history: 20,
         confidence: s(9_000),
     }
@@ -211,9 +212,9 @@ fn network() -> NetworkConfig {
 fn methods(literal: bool) -> Methods {
     let method = |strength, seconds| MethodConfig {
         strength,
-        seconds,
+        takes: Span::seconds(seconds),
         verified_strength: None,
-        verified_seconds: 300,
+        verified_for: Span::minutes(5),
         multi_factor: strength > 1,
         phishing_resistant: false,
     };

@@ -3,7 +3,7 @@
 //! It is made of what was decided and reported before, which a requester does not control; so a history
 //! that is too short may count as the prior, but never as more than what was found against it.
 
-use super::{DAY, Measure, Sum, age};
+use super::{Measure, Sum, age};
 use crate::base::timestamp::Timestamp;
 use crate::trust::model::adjustment::Adjustment;
 use crate::trust::model::assessment::Status;
@@ -71,8 +71,8 @@ fn exceeds(rule: &RateRule, count: u32, usual: u64) -> bool {
 }
 
 fn is_clean(config: &ModelConfig, behavior: &Behavior, now: Timestamp) -> bool {
-    let days = i64::from(config.behavior.clean_days) * DAY;
-    behavior
-        .last_adverse
-        .is_none_or(|last| age(last, now, config.clock_skew_seconds).is_some_and(|age| age >= days))
+    let days = config.behavior.clean_for.millis();
+    behavior.last_adverse.is_none_or(|last| {
+        age(last, now, config.clock_skew.whole_seconds()).is_some_and(|age| age >= days)
+    })
 }

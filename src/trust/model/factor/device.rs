@@ -1,6 +1,7 @@
 //! The factor `device`: what is known of the device.
 
-use super::{DAY, Known, Measure, Sum, age, settle};
+use super::{Known, Measure, Sum, age, settle};
+use crate::base::span::Span;
 use crate::base::timestamp::Timestamp;
 use crate::trust::device::DeviceTrust;
 use crate::trust::model::adjustment::Adjustment;
@@ -40,7 +41,7 @@ pub(crate) fn measure(model: &Model, device: &Device, now: Timestamp) -> Measure
     let known = Known {
         any: device.identified || device.registered.is_some() || device.facts.any(),
         evident: &device.evident,
-        max_age: config.max_age_seconds.device,
+        max_age: config.max_age.device.map(Span::whole_seconds),
         rule: config.on_missing.device,
         floor: model.floors().device,
     };
@@ -54,10 +55,10 @@ pub(crate) fn measure(model: &Model, device: &Device, now: Timestamp) -> Measure
 
 fn add_scan(sum: &mut Sum<'_>, model: &Model, device: &Device, now: Timestamp) {
     let of = &model.config().device;
-    let skew = model.config().clock_skew_seconds;
+    let skew = model.config().clock_skew.whole_seconds();
     match device.facts.last_scan.and_then(|scan| age(scan, now, skew)) {
-        Some(age) if age < i64::from(of.scan_recent_days) * DAY => sum.add(Adjustment::ScanRecent),
-        Some(age) if age > i64::from(of.scan_old_days) * DAY => sum.add(Adjustment::ScanOld),
+        Some(age) if age < of.scan_recent_within.millis() => sum.add(Adjustment::ScanRecent),
+        Some(age) if age > of.scan_old_after.millis() => sum.add(Adjustment::ScanOld),
         Some(_) => {}
         None => sum.add_if(model.unknown_is_worst(), Adjustment::ScanUnknown),
     }

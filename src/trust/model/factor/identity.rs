@@ -1,6 +1,7 @@
 //! The factor `identity`: what is known of the account.
 
-use super::{DAY, Known, Measure, Sum, age, settle};
+use super::{Known, Measure, Sum, age, settle};
+use crate::base::span::Span;
 use crate::base::timestamp::Timestamp;
 use crate::trust::model::adjustment::Adjustment;
 use crate::trust::model::checked::Model;
@@ -17,8 +18,8 @@ pub(crate) fn measure(model: &Model, identity: &Identity, now: Timestamp) -> Mea
         Adjustment::PhishingResistant,
     );
     let old = identity.account_created.is_some_and(|created| {
-        age(created, now, config.clock_skew_seconds)
-            .is_some_and(|age| age > i64::from(of.account_age_days) * DAY)
+        age(created, now, config.clock_skew.whole_seconds())
+            .is_some_and(|age| age > of.account_older_than.millis())
     });
     sum.add_if(old, Adjustment::AccountAge);
     sum.add_if(identity.suspicious == Some(false), Adjustment::NoSuspicious);
@@ -32,7 +33,7 @@ pub(crate) fn measure(model: &Model, identity: &Identity, now: Timestamp) -> Mea
             // What speaks against the account makes it no better known.
             || identity.suspicious == Some(false),
         evident: &identity.evident,
-        max_age: config.max_age_seconds.identity,
+        max_age: config.max_age.identity.map(Span::whole_seconds),
         rule: config.on_missing.identity,
         floor: model.floors().identity,
     };

@@ -6,6 +6,7 @@
 //! claiming a bad accuracy would beat reporting the place. So does a place that is not reported at all.
 
 use super::{Known, Measure, Sum, settle};
+use crate::base::span::Span;
 use crate::base::timestamp::Timestamp;
 use crate::trust::model::adjustment::Adjustment;
 use crate::trust::model::checked::Model;
@@ -43,7 +44,7 @@ pub(crate) fn measure(
     let known = Known {
         any: location.country.is_some() || location.point.is_some(),
         evident: &location.evident,
-        max_age: config.max_age_seconds.location,
+        max_age: config.max_age.location.map(Span::whole_seconds),
         rule: config.on_missing.location,
         floor: model.floors().location,
     };
@@ -63,7 +64,7 @@ fn add_speed(sum: &mut Sum<'_>, model: &Model, location: &Location, now: Timesta
         sum.add_if(worst, Adjustment::SpeedUnknown);
         return None;
     };
-    let way = Route::new(last, point, now, of.speed_least_seconds);
+    let way = Route::new(last, point, now, of.speed_least_time.whole_seconds());
     let slack = u64::from(last.accuracy);
     if !way.faster(of.speed_kmh, slack) {
         return None;

@@ -4,6 +4,7 @@
 //! can change.
 
 use super::{Known, Measure, Sum, settle};
+use crate::base::span::Span;
 use crate::base::timestamp::Timestamp;
 use crate::trust::model::adjustment::Adjustment;
 use crate::trust::model::assessment::Status;
@@ -44,7 +45,7 @@ pub(crate) fn measure(model: &Model, network: &Network, now: Timestamp) -> Measu
     let known = Known {
         any: network.address || network.mutual_tls.is_some(),
         evident: &network.evident,
-        max_age: config.max_age_seconds.network,
+        max_age: config.max_age.network.map(Span::whole_seconds),
         rule: config.on_missing.network,
         floor: model.floors().network,
     };

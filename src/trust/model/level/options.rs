@@ -4,6 +4,7 @@
 //! very request pass, which is found out by scoring it so; under `literal` methods are picked by the gap.
 
 use super::validity::standing;
+use crate::base::span::Span;
 use crate::base::timestamp::Timestamp;
 use crate::trust::model::assessment::Assessment;
 use crate::trust::model::checked::Model;
@@ -225,8 +226,8 @@ impl Model {
         let short = step_up
             .verified
             .iter()
-            .map(|method| self.config().methods.of(method).verified_seconds);
-        short.fold(valid, u32::min)
+            .map(|method| self.config().methods.of(method).verified_for);
+        short.fold(valid, Span::min).whole_seconds()
     }
 
     /// What may be done instead. `restricted` says whether a permit carries the obligation
@@ -253,25 +254,25 @@ impl Model {
             alternative(
                 literal && assessment.subject_risk < of.time_delay_risk,
                 AlternativeKind::TimeDelay,
-                of.time_delay_seconds,
+                of.time_delay_for.whole_seconds(),
                 Some(lowered),
             ),
             alternative(
                 assessment.required < of.supervisor_approval_sensitivity,
                 AlternativeKind::SupervisorApproval,
-                of.supervisor_approval_seconds,
+                of.supervisor_approval_for.whole_seconds(),
                 None,
             ),
             alternative(
                 literal || restricted,
                 AlternativeKind::RestrictedAccess,
-                of.restricted_access_seconds,
+                of.restricted_access_for.whole_seconds(),
                 None,
             ),
             alternative(
                 !literal && self.demands_approval(assessment),
                 AlternativeKind::AdminApproval,
-                self.config().methods.admin_approval.seconds,
+                self.config().methods.admin_approval.takes.whole_seconds(),
                 None,
             ),
         ]

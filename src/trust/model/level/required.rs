@@ -34,7 +34,7 @@ pub(crate) fn time_trust(model: &Model, now: Timestamp) -> Score {
     let Some(hours) = &config.working_hours else {
         return config.time.inside;
     };
-    let local = now.as_millis().div_euclid(MINUTE) + i64::from(hours.utc_offset_minutes);
+    let local = now.as_millis().div_euclid(MINUTE) + i64::from(hours.utc_offset.minutes());
     let minute = local.rem_euclid(MINUTES);
     let works = |day: i64| {
         // The epoch was a Thursday.

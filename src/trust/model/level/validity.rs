@@ -3,6 +3,7 @@
 //! What must hold: evidence is worth no more as it ages, and no more than one of its kind ever is; risk
 //! demands more and never takes from what was reached, nor adds to it.
 
+use crate::base::span::Span;
 use crate::base::timestamp::Timestamp;
 use crate::trust::model::assessment::LevelStanding;
 use crate::trust::model::checked::Model;
@@ -80,19 +81,16 @@ pub(crate) fn standing(
 fn worth(model: &Model, evidence: &Evidence, now: Timestamp) -> Option<Worth> {
     let config = model.config();
     let age = now.as_millis().saturating_sub(evidence.at.as_millis());
-    if age < -i64::from(config.clock_skew_seconds) * 1_000
+    if age < -config.clock_skew.millis()
         || evidence.until.is_some_and(|until| now >= until)
         || evidence.method.is_some_and(|m| !model.authenticates(m))
     {
         return None;
     }
-    let lasting = |level: u8, seconds: u32| {
-        let end = evidence
-            .at
-            .as_millis()
-            .saturating_add(i64::from(seconds) * 1_000);
+    let lasting = |level: u8, time: Span| {
+        let end = evidence.at.as_millis().saturating_add(time.millis());
         let until = Timestamp::from_millis(end);
-        (level > 0 && age <= i64::from(seconds) * 1_000).then(|| Worth {
+        (level > 0 && age <= time.millis()).then(|| Worth {
             level,
             until: evidence.until.map_or(until, |ends| ends.min(until)),
             at: evidence.at,
@@ -102,8 +100,8 @@ fn worth(model: &Model, evidence: &Evidence, now: Timestamp) -> Option<Worth> {
     let verified = method
         .filter(|_| evidence.level.is_none() && evidence.user_verified)
         .filter(|_| model.preset() == Preset::Calibrated)
-        .and_then(|of| Some((of.verified_strength?, of.verified_seconds)))
-        .and_then(|(level, seconds)| lasting(level, seconds.min(config.validity.of(level))));
+        .and_then(|of| Some((of.verified_strength?, of.verified_for)))
+        .and_then(|(level, time)| lasting(level, time.min(config.validity.of(level))));
     let strength = evidence.level.or(method.map(|of| of.strength)).unwrap_or(0);
     // A level is followed by the one below it, each counted from the same instant.
     let decayed = (1..=strength.min(4))

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::support::*;
+use crate::base::span::Span;
 use crate::trust::model::*;
 
 /// The faults of a preset with these numbers in their place.
@@ -102,9 +103,9 @@ fn what_is_out_of_range_is_refused() {
         "below `device.trust_medium`",
     );
     one(
-        "device.scan_old_days",
-        json!(6),
-        "below `device.scan_recent_days`",
+        "device.scan_old_after",
+        json!("6d"),
+        "below `device.scan_recent_within`",
     );
     one("device.confidence_registered", json!(0.5), "below");
     one(
@@ -120,7 +121,9 @@ fn what_is_out_of_range_is_refused() {
     one("levels.default_base", json!(5), "from 1 to 4");
     one("levels.risk_high", json!(0.4), "below `levels.risk_medium`");
     one("time.inside", json!(0.5), "below `time.outside`");
-    one("validity.level_3", json!(60), "below `validity.level_4`");
+    one("validity.level_3", json!("60s"), "below `validity.level_4`");
+    one("methods.totp.takes", json!("1500ms"), "whole seconds");
+    one("clock_skew", json!("100ms"), "whole seconds");
     one("methods.totp.strength", json!(5), "from 0 to 4");
     one("methods.webauthn.verified_strength", json!(2), "below");
     one(
@@ -153,17 +156,25 @@ fn what_is_out_of_range_is_refused() {
     );
     check(
         json!({"working_hours": {
-            "days": [], "from": "08:00", "to": "08:00", "utc_offset_minutes": 2000,
+            "days": [], "from": "08:00", "to": "08:00", "utc_offset": "+19:00",
         }}),
-        &[
-            "working_hours.days",
-            "working_hours.to",
-            "utc_offset_minutes",
-        ],
+        &["working_hours.days", "working_hours.to", "utc_offset"],
     );
     check(
         json!({"working_hours": {"days": ["mon"], "from": "8:00", "to": "18:00"}}),
         &["`8:00` is not a time of day"],
+    );
+    for offset in ["2", "+2:00", "+25:00", "02:00", "+"] {
+        check(
+            json!({"working_hours": {
+                "days": ["mon"], "from": "08:00", "to": "18:00", "utc_offset": offset,
+            }}),
+            &["is not a difference to UTC"],
+        );
+    }
+    check(
+        json!({"max_age_seconds": {}, "methods": {"totp": {"seconds": 5}}}),
+        &["known here: `max_age`", "known here: `takes`"],
     );
 }
 
@@ -213,6 +224,8 @@ fn numbers(value: &Value, at: &str, found: &mut Vec<String>) {
             }
         }
         Value::Number(_) => found.push(at.to_owned()),
+        Value::String(text) if text.parse::<Span>().is_ok() => found.push(at.to_owned()),
+        Value::String(text) if text.parse::<UtcOffset>().is_ok() => found.push(at.to_owned()),
         _ => {}
     }
 }
@@ -264,7 +277,8 @@ fn observed(preset: Preset, config: &ModelConfig) -> Result<Observed, Vec<String
     let evening = before(-12 * 3_600 * SECOND);
     seen.assessments.push(model.assess(&plain(), evening));
     for method in Method::ALL {
-        seen.methods.push(config.methods.of(method).seconds);
+        seen.methods
+            .push(config.methods.of(method).takes.whole_seconds());
     }
     Ok(seen)
 }
@@ -393,7 +407,7 @@ fn every_number_is_a_configured_one() {
             days: vec![Day::Tue],
             from: "08:00".parse().unwrap(),
             to: "10:01".parse().unwrap(),
-            utc_offset_minutes: 0,
+            utc_offset: UtcOffset::default(),
         });
         // Nothing but hours of work is outside.
         config.time.outside = s("0.35");
@@ -410,10 +424,13 @@ fn every_number_is_a_configured_one() {
                 .any(|step: f64| {
                     let mut changed = whole.clone();
                     let number = changed.pointer_mut(&pointer).unwrap();
-                    *number = match number.as_i64() {
-                        Some(whole) if step.abs() == 1.0 => json!(whole + step as i64),
-                        Some(_) => return false,
-                        None => json!((number.as_f64().unwrap() * 1e4 + step * 1e4).round() / 1e4),
+                    *number = match (number.as_i64(), number.as_str()) {
+                        (Some(whole), _) if step.abs() == 1.0 => json!(whole + step as i64),
+                        (_, Some(text)) if step.abs() == 1.0 => moved(text, step as i64),
+                        (None, None) => {
+                            json!((number.as_f64().unwrap() * 1e4 + step * 1e4).round() / 1e4)
+                        }
+                        _ => return false,
                     };
                     serde_json::from_value(changed).is_ok_and(|config| {
                         observed(preset, &config).is_ok_and(|now| now != before)
@@ -427,6 +444,17 @@ fn every_number_is_a_configured_one() {
     }
 }
 
+/// A time that is a second longer or shorter, or an offset by a minute.
+fn moved(text: &str, step: i64) -> Value {
+    match text.parse::<Span>() {
+        Ok(span) => json!(format!("{}s", i64::from(span.whole_seconds()) + step)),
+        Err(_) => {
+            let offset: UtcOffset = text.parse().unwrap();
+            json!(UtcOffset::new(offset.minutes() + step as i32))
+        }
+    }
+}
+
 /// Whether only the other preset has this number.
 fn is_of_the_other(preset: Preset, pointer: &str) -> bool {
     let only_calibrated = ["/prior", "/levels/allowance", "/required/default_cap"];
@@ -435,18 +463,16 @@ fn is_of_the_other(preset: Preset, pointer: &str) -> bool {
         "/resource_sensitivity/confidence",
         "/alternatives/time_delay_risk",
         "/alternatives/time_delay_levels",
-        "/alternatives/time_delay_seconds",
+        "/alternatives/time_delay_for",
         "/methods/admin_approval/strength",
     ];
     // For how long verification counts is a matter of methods that are worth more by it.
-    let verified = pointer.ends_with("/verified_seconds") && !pointer.contains("webauthn");
+    let verified = pointer.ends_with("/verified_for") && !pointer.contains("webauthn");
     match preset {
         Preset::Calibrated => {
             verified || only_literal.contains(&pointer) || pointer == "/required/default_cap"
         }
-        Preset::Literal => {
-            pointer.ends_with("/verified_seconds") || only_calibrated.contains(&pointer)
-        }
+        Preset::Literal => pointer.ends_with("/verified_for") || only_calibrated.contains(&pointer),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Arbitrary inputs and accepted configurations.
 
+use crate::base::span::Span;
 use proptest::prelude::*;
 
 use super::support::*;
@@ -31,6 +32,11 @@ impl Draw {
 
     pub(super) fn flag(&mut self) -> bool {
         self.below(2) == 1
+    }
+
+    pub(super) fn span(&mut self) -> Option<Span> {
+        self.flag()
+            .then(|| Span::seconds(u64::from(self.below(100_000))))
     }
 
     pub(super) fn known(&mut self) -> Option<bool> {
@@ -245,8 +251,8 @@ impl Draw {
             behavior: rule(true),
             network: rule(false),
         };
-        config.max_age_seconds.network = self.flag().then(|| self.below(100_000));
-        config.max_age_seconds.identity = self.flag().then(|| self.below(100_000));
+        config.max_age.network = self.span();
+        config.max_age.identity = self.span();
         let of = &mut config.identity;
         of.base = self.share();
         of.mfa_enrolled = self.share();

@@ -141,11 +141,11 @@ fn the_context_is_what_was_measured() {
 
 #[test]
 fn working_hours() {
-    let hours = |from: &str, to: &str, utc_offset_minutes| WorkingHours {
+    let hours = |from: &str, to: &str, utc_offset| WorkingHours {
         days: vec![Day::Mon, Day::Tue],
         from: from.parse().unwrap(),
         to: to.parse().unwrap(),
-        utc_offset_minutes,
+        utc_offset: UtcOffset::new(utc_offset),
     };
     let check = |hours: WorkingHours, at: &str, inside| {
         let model = changed(Preset::Calibrated, |config| {
@@ -183,7 +183,7 @@ fn methods_and_what_they_take() {
         let methods = ModelConfig::preset(preset).methods;
         let of = |method| {
             let of: &MethodConfig = methods.of(method);
-            (of.strength, of.seconds)
+            (of.strength, of.takes.whole_seconds())
         };
         assert_eq!(of(Method::PasswordConfirmation), (1, 30));
         assert_eq!(of(Method::Totp), (2, 45));

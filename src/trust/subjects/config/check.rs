@@ -80,7 +80,7 @@ impl SignalsConfig {
             Span::days(1),
             Span::days(3_650),
         );
-        let places = Span::days(i64::from(self.places.within_days));
+        let places = Span::days(u64::from(self.places.within_days));
         within(
             "places.within_days",
             places,

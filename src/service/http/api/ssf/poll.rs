@@ -104,11 +104,11 @@ impl Poll {
                     self.receiver.standing().failed(now, reason.clone());
                     tracing::warn!(receiver = self.receiver.name(), reason, "polling failed");
                     self.failures = self.failures.saturating_add(1);
-                    return rest(self.config.interval, self.failures);
+                    return rest(*self.config.interval, self.failures);
                 }
             }
         }
-        self.config.interval
+        *self.config.interval
     }
 
     fn is_answered(&self) -> bool {
@@ -121,7 +121,7 @@ impl Poll {
         let call = Call::post(&*self.config.endpoint, "application/json", body)
             .header("accept", "application/json")
             .header("authorization", &self.authorization)
-            .timeout(self.config.timeout);
+            .timeout(*self.config.timeout);
         let fetch = Arc::clone(&self.fetch);
         let sent = tokio::task::spawn_blocking(move || fetch.send(&call)).await;
         let sent = sent.map_err(|_| "the call was cut off".to_owned())?;
