@@ -30,7 +30,7 @@
 //!
 //! - `base`: faults and their rendering, JSON, names of entities, callers, time, the step meter
 //! - `source`: trees of files, read whole or not at all, and watched
-//! - `storage`: the state directory, for what has to outlive the process (feature `state-dir`)
+//! - `storage`: the state directory, for what has to outlive the process (feature `state`)
 //! - `schema`: fragments merged, and the types that deciding needs
 //! - `entities`: the interned, versioned store; reading, writing and merging entities
 //! - `engine`: policies compiled, indexed and evaluated
@@ -49,9 +49,9 @@
 // (tests/it/layers.rs).
 mod base;
 mod source;
-#[cfg(feature = "state-dir")]
+#[cfg(feature = "state")]
 mod storage;
-#[cfg(not(feature = "state-dir"))]
+#[cfg(not(feature = "state"))]
 #[path = "storage/absent.rs"]
 mod storage;
 mod schema;

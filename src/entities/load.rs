@@ -219,7 +219,11 @@ struct Index {
 
 impl Index {
     fn find(&self, entities: &[NewEntity], name: &Name) -> Option<usize> {
-        let is = |at: u32| entities.get(at as usize).is_some_and(|entity| entity.uid == *name);
+        let is = |at: u32| {
+            entities
+                .get(at as usize)
+                .is_some_and(|entity| entity.uid == *name)
+        };
         let found = match self.table.find(hash::entity(&name.0, &name.1), is) {
             None if self.table.is_crowded() => self.rest.get(name).copied(),
             found => found,
@@ -413,7 +417,9 @@ impl Loader<'_> {
         let written = entities.skip(first_written);
         for (_, (entity, parents)) in written.filter(|(node, _)| in_core(*node)) {
             let before = entity.parents.len();
-            let mut closes = parents.into_iter().map(|parent| parent.is_some_and(in_core));
+            let mut closes = parents
+                .into_iter()
+                .map(|parent| parent.is_some_and(in_core));
             entity.parents.retain(|_| closes.next() != Some(true));
             if entity.parents.len() < before {
                 let reason = format!(

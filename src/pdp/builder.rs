@@ -78,7 +78,7 @@ pub struct PdpBuilder {
     limits: Limits,
     read_limits: ReadLimits,
     unguarded: bool,
-    #[cfg(feature = "state-dir")]
+    #[cfg(feature = "state")]
     state_dir: Option<PathBuf>,
     store: Option<Store>,
     strict_start: bool,
@@ -319,7 +319,7 @@ impl PdpBuilder {
 
     /// A directory that keeps the last good sources and the entities that are written, and makes
     /// sequences last across restarts. One process owns it at a time.
-    #[cfg(feature = "state-dir")]
+    #[cfg(feature = "state")]
     #[must_use]
     pub fn state_dir(mut self, path: impl Into<PathBuf>) -> Self {
         self.state_dir = Some(path.into());
@@ -401,7 +401,7 @@ impl PdpBuilder {
             (Some(store), _) => Some(store),
             (None, None) => None,
             (None, Some(config)) => Some(match state_dir {
-                #[cfg(feature = "state-dir")]
+                #[cfg(feature = "state")]
                 Some(dir) => {
                     let (notices, dir) = (notices.clone(), dir.clone());
                     let store =
@@ -425,7 +425,7 @@ impl PdpBuilder {
     /// to; when the state directory cannot be used.
     pub fn build(mut self) -> Result<Pdp, BuildError> {
         let state_dir = self.store.take();
-        #[cfg(feature = "state-dir")]
+        #[cfg(feature = "state")]
         let state_dir = match (state_dir, &self.state_dir) {
             (None, Some(path)) => {
                 Some(Store::open(path, crate::storage::StoreSettings::default())?)

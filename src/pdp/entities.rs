@@ -181,7 +181,7 @@ impl Pdp {
     /// the file's decides. Every entity must fit the schema.
     ///
     /// ```
-    /// # #[cfg(feature = "state-dir")]
+    /// # #[cfg(feature = "state")]
     /// # {
     /// use deodar::{EntityChange, Pdp};
     /// use serde_json::json;

@@ -1,10 +1,10 @@
-//! What stands in for `storage` without the feature `state-dir`: a store that nobody can have, so that
+//! What stands in for `storage` without the feature `state`: a store that nobody can have, so that
 //! the code that asks for one compiles as it is, and its branches are empty.
 
 use crate::base::timestamp::Timestamp;
 use crate::source::SourceFile;
 
-/// Why a state directory cannot be used. Without the feature `state-dir` there is no such value.
+/// Why a state directory cannot be used. Without the feature `state` there is no such value.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum StateDirError {}

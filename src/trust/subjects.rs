@@ -10,7 +10,7 @@ mod config;
 mod correlate;
 mod decay;
 mod dedup;
-#[cfg(feature = "state-dir")]
+#[cfg(feature = "state")]
 mod durable;
 mod event;
 mod finding;
@@ -31,7 +31,7 @@ pub use config::{
     BlockConfig, BoundsConfig, CorrelationConfig, CountRule, OnceRule, PlacesConfig, RatesConfig,
     RetentionConfig, RulesConfig, SessionsConfig, SignalsConfig, Span,
 };
-#[cfg(feature = "state-dir")]
+#[cfg(feature = "state")]
 pub(crate) use durable::DurableSignals;
 
 pub use event::{Event, EventSubject};

@@ -60,7 +60,7 @@ struct Slot<V> {
 }
 
 /// A copy of an entry, and who caused it.
-#[cfg(feature = "state-dir")]
+#[cfg(feature = "state")]
 pub(super) type Copied<V> = (Reporter, Box<V>);
 
 #[derive(Debug)]
@@ -210,7 +210,7 @@ impl<K: Hash + Eq + Clone, V: Default> Sharded<K, V> {
 
     /// Puts an entry in place of what is there.
     #[cfg_attr(
-        not(feature = "state-dir"),
+        not(feature = "state"),
         allow(dead_code, reason = "only what was kept is put back")
     )]
     pub(super) fn put(&self, key: K, value: V) {
@@ -229,7 +229,7 @@ impl<K: Hash + Eq + Clone, V: Default> Sharded<K, V> {
     }
 
     /// An entry as it is, with who caused it.
-    #[cfg(feature = "state-dir")]
+    #[cfg(feature = "state")]
     pub(super) fn copy<Q>(&self, key: &Q) -> Option<Copied<V>>
     where
         K: Borrow<Q>,
@@ -242,7 +242,7 @@ impl<K: Hash + Eq + Clone, V: Default> Sharded<K, V> {
 
     /// Makes an entry what it was, in one step: nobody finds it absent that was there. `None` for one that was not
     /// there.
-    #[cfg(feature = "state-dir")]
+    #[cfg(feature = "state")]
     pub(super) fn restore(&self, key: K, before: Option<Copied<V>>) {
         let Some(mut part) = self.lock(self.part(&key)) else {
             return;
@@ -305,7 +305,7 @@ mod tests {
         Capacity { most, by }
     }
 
-    #[cfg(feature = "state-dir")]
+    #[cfg(feature = "state")]
     #[test]
     fn what_is_restored_is_never_absent_and_keeps_its_reporter() {
         let map: Sharded<u32, u32> = Sharded::new();
