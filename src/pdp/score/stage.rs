@@ -45,8 +45,10 @@ impl Assessed {
 /// Boxes that a thread uses again for the scores of its next decisions.
 const SPARE: usize = 16;
 
+type Boxes = RefCell<Vec<Box<Assessed>>>;
+
 thread_local! {
-    static BOXES: RefCell<Vec<Box<Assessed>>> = const { RefCell::new(Vec::new()) };
+    static BOXES: Boxes = const { RefCell::new(Vec::new()) };
 }
 
 /// What is known of a request's trust, in a box that is used again once nobody holds it: it is large, and moving

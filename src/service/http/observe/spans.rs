@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use axum::extract::Request as HttpRequest;
 use axum::http::HeaderMap;
+use axum::http::Request;
 use axum::response::Response;
 use opentelemetry::trace::{
     Span, SpanContext, SpanId, SpanKind, Status, TraceContextExt, TraceFlags, TraceState, Tracer,
@@ -137,7 +137,7 @@ pub(crate) fn note(response: &mut Response, outcome: &Outcome) {
 
 impl Spans {
     /// Begins the span of a request that is sampled: as its caller says, else by chance.
-    pub(crate) fn begin(&self, http: &HttpRequest) -> Option<Begun> {
+    pub(crate) fn begin<B>(&self, http: &Request<B>) -> Option<Begun> {
         let caller = TraceContext::of(http.headers());
         if !caller.map_or_else(|| self.by_chance(), |caller| caller.sampled) {
             return None;
