@@ -38,8 +38,8 @@ SCENARIOS = [
 
 
 def build():
-    # The command line is not counted, and not built.
-    features = ["--no-default-features", "--features", "server"]
+    # Server and command line are not counted, and not built.
+    features = ["--no-default-features", "--features", "json"]
     command = ["cargo", "bench", "--locked", *features, "--bench", "instructions", "--no-run", "--message-format=json"]
     out = subprocess.run(command, cwd=HERE.parent, check=True, stdout=subprocess.PIPE, text=True).stdout
     for line in out.splitlines():

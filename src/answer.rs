@@ -1,7 +1,7 @@
 //! Answers: what a decision point tells whoever enforces its decisions, from this process or from another one.
 
 mod authorize;
-#[cfg(feature = "server")]
+#[cfg(feature = "json")]
 mod body;
 mod fixed;
 pub(crate) mod parts;
@@ -16,7 +16,7 @@ use crate::pdp::decide::{Cause, Decision, Denied, Outcome};
 use crate::request::Request;
 
 pub use authorize::Authorize;
-#[cfg(feature = "server")]
+#[cfg(feature = "json")]
 pub use body::authorize_json;
 pub use fixed::FixedPdp;
 pub use remote::AnswerError;

@@ -73,7 +73,7 @@ pub mod cli;
 /// The Cedar crate that this one is built on, so that a value of the right version can be handed over.
 pub use cedar_policy;
 
-#[cfg(feature = "server")]
+#[cfg(feature = "json")]
 pub use answer::authorize_json;
 pub use answer::{Answer, AnswerError, AnswerObligation, Authorize, FixedPdp};
 pub use base::caller::{Caller, CallerLimits, Handles, InlineRule, Scope};

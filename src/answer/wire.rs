@@ -8,7 +8,7 @@ use super::parts::{List, text, unmet};
 use super::trust;
 use crate::base::write::JsonText;
 use crate::pdp::decide::{Obligation, Outcome, TrustOutcome};
-#[cfg(feature = "server")]
+#[cfg(feature = "json")]
 use crate::request::Request;
 use crate::request::RequestError;
 
@@ -24,7 +24,7 @@ pub(crate) struct WireAnswer<'a> {
     pub(crate) outcome: &'a Outcome,
 }
 
-#[cfg(feature = "server")]
+#[cfg(feature = "json")]
 impl<'a> WireAnswer<'a> {
     /// The answer to `request`.
     pub(crate) fn new(
