@@ -15,15 +15,6 @@ impl<T: Serialize, I: Iterator<Item = T>, F: Fn() -> I> Serialize for List<F> {
     }
 }
 
-/// Something that is written as its text.
-pub(crate) struct Shown<T>(pub(crate) T);
-
-impl<T: std::fmt::Display> Serialize for Shown<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
-    }
-}
-
 /// A satisfied permit that did not make an Allow, its obligations, and what it requires beyond what is
 /// reached.
 #[derive(Debug, Serialize)]

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::canonical::{self, MaskKey};
 use super::entry::Entry;
-use crate::answer::parts::{List, Shown, unmet};
+use crate::answer::parts::{List, unmet};
 use crate::answer::trust::{WireTrust, factors};
 use crate::base::caller::{Handles, InlineRule};
 use crate::base::entity_ref::EntityRef;
@@ -15,6 +15,15 @@ use crate::pdp::decide::{Obligation, TrustOutcome};
 use crate::policy::{EngineChoice, OnError};
 use crate::request::{Client, Purpose, Request};
 use crate::service::config::Recording;
+
+/// Something that is written as its text.
+struct Shown<T>(T);
+
+impl<T: std::fmt::Display> Serialize for Shown<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
 
 /// What was read of the stored entities.
 #[derive(Debug, Default)]
