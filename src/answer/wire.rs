@@ -110,11 +110,11 @@ impl WireAnswer<'_> {
         let asked = found.map_or_else(Vec::new, |_| trust::requirements(outcome));
         let would_be = found.and_then(TrustOutcome::would_be);
         json.raw(",\"obligations\":");
-        let mut own = outcome.obligations();
+        let own = outcome.obligations();
         if asked.is_empty() || would_be.is_some() {
             json.list(own, obligation);
         } else {
-            let all: Vec<_> = own.by_ref().map(Ok).chain(asked.iter().map(Err)).collect();
+            let all: Vec<_> = own.map(Ok).chain(asked.iter().map(Err)).collect();
             json.list(all.into_iter(), |json, one| match one {
                 Ok(own) => obligation(json, own),
                 // INVARIANT: a JSON value always serializes, and memory takes it.

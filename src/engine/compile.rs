@@ -48,6 +48,31 @@ struct Shared {
     resource: Option<SmolStr>,
 }
 
+/// The entity or slot that a constraint of principal or resource names; Cedar has a type for each of the two.
+macro_rules! named {
+    ($constraint:ident, $of:expr) => {
+        match $of {
+            pst::$constraint::Any | pst::$constraint::Is(_) => None,
+            pst::$constraint::Eq(at) | pst::$constraint::In(at) | pst::$constraint::IsIn(_, at) => {
+                Some(at)
+            }
+        }
+    };
+}
+
+/// How a constraint of principal or resource constrains it.
+macro_rules! kind {
+    ($constraint:ident, $of:expr, $symbols:expr) => {
+        match $of {
+            pst::$constraint::Any => Kind::Any,
+            pst::$constraint::Eq(_) => Kind::Eq,
+            pst::$constraint::In(_) => Kind::In,
+            pst::$constraint::Is(ty) => Kind::Is($symbols.name(&ty.to_string())),
+            pst::$constraint::IsIn(ty, _) => Kind::IsIn($symbols.name(&ty.to_string())),
+        }
+    };
+}
+
 impl Body {
     fn new(template: pst::Template) -> Self {
         Self {
@@ -82,22 +107,19 @@ impl Body {
     fn own(&self) -> pst::Template {
         let mut template = pst::Template::clone(&self.template);
         if let Some(shared) = &self.shared {
-            let set = |at: &mut pst::EntityOrSlot, id: &Option<SmolStr>| {
-                if let (pst::EntityOrSlot::Entity(uid), Some(id)) = (at, id) {
+            for (at, id) in [
+                (
+                    named!(PrincipalConstraint, &mut template.principal),
+                    &shared.principal,
+                ),
+                (
+                    named!(ResourceConstraint, &mut template.resource),
+                    &shared.resource,
+                ),
+            ] {
+                if let (Some(pst::EntityOrSlot::Entity(uid)), Some(id)) = (at, id) {
                     uid.eid.clone_from(id);
                 }
-            };
-            match &mut template.principal {
-                pst::PrincipalConstraint::Eq(at)
-                | pst::PrincipalConstraint::In(at)
-                | pst::PrincipalConstraint::IsIn(_, at) => set(at, &shared.principal),
-                _ => {}
-            }
-            match &mut template.resource {
-                pst::ResourceConstraint::Eq(at)
-                | pst::ResourceConstraint::In(at)
-                | pst::ResourceConstraint::IsIn(_, at) => set(at, &shared.resource),
-                _ => {}
             }
         }
         template
@@ -325,20 +347,8 @@ impl Body {
     ) -> Result<u32, CompileError> {
         let template = &self.template;
         let symbols = &mut *lowering.symbols;
-        let principal = match &template.principal {
-            pst::PrincipalConstraint::Any => Kind::Any,
-            pst::PrincipalConstraint::Eq(_) => Kind::Eq,
-            pst::PrincipalConstraint::In(_) => Kind::In,
-            pst::PrincipalConstraint::Is(ty) => Kind::Is(symbols.name(&ty.to_string())),
-            pst::PrincipalConstraint::IsIn(ty, _) => Kind::IsIn(symbols.name(&ty.to_string())),
-        };
-        let resource = match &template.resource {
-            pst::ResourceConstraint::Any => Kind::Any,
-            pst::ResourceConstraint::Eq(_) => Kind::Eq,
-            pst::ResourceConstraint::In(_) => Kind::In,
-            pst::ResourceConstraint::Is(ty) => Kind::Is(symbols.name(&ty.to_string())),
-            pst::ResourceConstraint::IsIn(ty, _) => Kind::IsIn(symbols.name(&ty.to_string())),
-        };
+        let principal = kind!(PrincipalConstraint, &template.principal, symbols);
+        let resource = kind!(ResourceConstraint, &template.resource, symbols);
         let action = match &template.action {
             pst::ActionConstraint::Any => ActionScope::Any,
             pst::ActionConstraint::Eq(uid) => ActionScope::Eq(lowering.uid(uid)),
@@ -367,26 +377,16 @@ impl Body {
     /// The entities that the scope names itself, for principal and for resource.
     fn targets(&self, symbols: &mut dyn Interning) -> (Uid, Uid) {
         let shared = self.shared.as_deref();
-        let mut target = |at: &pst::EntityOrSlot, own: Option<&SmolStr>| match at {
-            pst::EntityOrSlot::Entity(uid) => {
+        let mut target = |at: Option<&pst::EntityOrSlot>, own: Option<&SmolStr>| match at {
+            Some(pst::EntityOrSlot::Entity(uid)) => {
                 symbols.entity(&uid.ty.to_string(), own.unwrap_or(&uid.eid))
             }
-            pst::EntityOrSlot::Slot(_) => Uid::NONE,
+            Some(pst::EntityOrSlot::Slot(_)) | None => Uid::NONE,
         };
         let own = shared.and_then(|shared| shared.principal.as_ref());
-        let principal = match &self.template.principal {
-            pst::PrincipalConstraint::Any | pst::PrincipalConstraint::Is(_) => Uid::NONE,
-            pst::PrincipalConstraint::Eq(at)
-            | pst::PrincipalConstraint::In(at)
-            | pst::PrincipalConstraint::IsIn(_, at) => target(at, own),
-        };
+        let principal = target(named!(PrincipalConstraint, &self.template.principal), own);
         let own = shared.and_then(|shared| shared.resource.as_ref());
-        let resource = match &self.template.resource {
-            pst::ResourceConstraint::Any | pst::ResourceConstraint::Is(_) => Uid::NONE,
-            pst::ResourceConstraint::Eq(at)
-            | pst::ResourceConstraint::In(at)
-            | pst::ResourceConstraint::IsIn(_, at) => target(at, own),
-        };
+        let resource = target(named!(ResourceConstraint, &self.template.resource), own);
         (principal, resource)
     }
 

@@ -1,9 +1,7 @@
 //! A request in numbers, ready to be evaluated.
 
 use crate::base::entity_ref::EntityKey;
-use crate::entities::{
-    EntityVersion, Locals, RawValue, Record, RequestSymbols, Sym, Symbols, Uid, Value,
-};
+use crate::entities::{EntityVersion, Locals, RawValue, Record, RequestSymbols, Sym, Uid, Value};
 
 /// Principal, action, resource and context, bound to one version. Made once and used again: binding the
 /// next request reuses the buffers of the last.
@@ -59,12 +57,8 @@ impl EngineRequest {
 
     /// Adds one attribute to the context, which is in order once [`Record::settle`] was called.
     pub(crate) fn add_context(&mut self, version: &EntityVersion, name: &str, value: RawValue) {
-        let mut symbols = RequestSymbols {
-            version,
-            locals: &mut self.locals,
-        };
-        let name = symbols.name(name);
-        let value = value.into_value(&mut symbols);
+        let name = self.locals.name(version, name);
+        let value = self.value(version, value);
         self.context.push(name, value);
     }
 

@@ -50,17 +50,15 @@ pub(crate) fn decide(evaluation: Evaluation<'_>) -> Verdict {
             }
         },
     };
-    let trust = evaluation.trust.map(|trust| {
-        let stands = would_be.as_ref().unwrap_or(&found);
-        trust::finding(&evaluation, trust, found.cause, stands, would_be.as_ref())
-    });
-    Verdict(outcome::Parts {
+    let scored = evaluation.trust;
+    let finding = scored.map(|trust| trust::finding(&evaluation, trust, &found, would_be.as_ref()));
+    let parts = outcome::Parts {
         evaluated_at: now,
         cause: found.cause,
         policies: found.policies.unwrap_or(evaluation.determining),
         errors: evaluation.errors,
-        trust,
-    })
+    };
+    Verdict { parts, finding }
 }
 
 /// What was decided.

@@ -4,8 +4,6 @@
 //! Enters: schema, settings and compiled policies. Leaves: the same in the numbers of the entity store, found by
 //! the number of the action. A plan is made when a state is published and holds for all of its decisions.
 
-use std::sync::Arc;
-
 use super::snapshot::Inject;
 use super::{AUTH_FIELDS, AUTH_TYPE, ENV_FIELDS, ENV_TYPE, TRUST_FIELDS, TRUST_TYPE};
 use crate::engine::ContextReads;
@@ -39,7 +37,6 @@ pub(crate) struct Declared {
     members: Box<[DeclaredMember]>,
     /// Members that the caller must give.
     pub(crate) required: usize,
-    model: Arc<ActionModel>,
 }
 
 /// A type that an action takes.
@@ -61,13 +58,13 @@ pub(crate) struct DeclaredMember {
     pub(crate) is_read: bool,
 }
 
-/// The type of a member, as far as it is read without asking the schema.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The type of a member: the commonest ones are read without a look at the schema.
+#[derive(Debug)]
 pub(crate) enum Kind {
     Bool,
     Long,
     String,
-    Other,
+    Other(Type),
 }
 
 /// The context members that the decision point sets.
@@ -108,14 +105,11 @@ impl Plan {
                 symbols,
             };
             let mut actions: Vec<(Uid, ActionPlan)> = Vec::new();
-            for (ty, id) in model.into_iter().flat_map(Model::actions) {
-                let Some((model, action)) =
-                    model.and_then(|model| Some((model, model.action(ty, id)?)))
-                else {
-                    continue;
-                };
-                let uid = planner.symbols.entity(ty, id);
-                actions.push((uid, planner.action(model, action)));
+            if let Some(model) = model {
+                actions.extend(model.actions().map(|(ty, id, action)| {
+                    let uid = planner.symbols.entity(ty, id);
+                    (uid, planner.action(model, action))
+                }));
             }
             actions.sort_unstable_by_key(|(uid, _)| *uid);
             let mut undeclared = ActionPlan::default();
@@ -129,6 +123,13 @@ impl Plan {
             undeclared,
             _pins: pins,
         }
+    }
+
+    /// Whether a policy may see what the trust model says: an action has a member for it.
+    pub(crate) fn asks_for_scores(&self) -> bool {
+        let plans = self.actions.iter().map(|(_, plan)| plan);
+        let mut injected = plans.chain([&self.undeclared]).map(|plan| &plan.injected);
+        injected.any(|injected| injected.trust.is_some() || injected.auth.is_some())
     }
 
     /// The plan of an action, by its number if the store knows it.
@@ -168,14 +169,6 @@ impl Declared {
     pub(crate) fn len(&self) -> usize {
         self.members.len()
     }
-
-    /// The declared type of a member.
-    pub(crate) fn ty(&self, member: &DeclaredMember) -> Option<&Type> {
-        self.model
-            .members()
-            .get(&*member.name)
-            .map(|member| &member.ty)
-    }
 }
 
 impl DeclaredType {
@@ -202,7 +195,7 @@ struct Planner<'a, 's> {
 }
 
 impl Planner<'_, '_> {
-    fn action(&mut self, model: &Model, action: &Arc<ActionModel>) -> ActionPlan {
+    fn action(&mut self, model: &Model, action: &ActionModel) -> ActionPlan {
         let injected = self.injected(|member, ty| action.injects(member, ty));
         let declared = action
             .known
@@ -210,12 +203,7 @@ impl Planner<'_, '_> {
         ActionPlan { declared, injected }
     }
 
-    fn declared(
-        &mut self,
-        model: &Model,
-        action: &Arc<ActionModel>,
-        injected: &Injected,
-    ) -> Declared {
+    fn declared(&mut self, model: &Model, action: &ActionModel, injected: &Injected) -> Declared {
         let members = action.members();
         let is_injected = |name: &str| injected.members().any(|member| *member.name == *name);
         let required = members
@@ -230,7 +218,6 @@ impl Planner<'_, '_> {
                 .map(|(name, member)| self.member(name, member))
                 .collect(),
             required,
-            model: Arc::clone(action),
         }
     }
 
@@ -254,7 +241,7 @@ impl Planner<'_, '_> {
                 Type::Bool => Kind::Bool,
                 Type::Long => Kind::Long,
                 Type::String => Kind::String,
-                _ => Kind::Other,
+                other => Kind::Other(other.clone()),
             },
             required: member.required,
             is_read: self.reads.member(sym),

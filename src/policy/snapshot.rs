@@ -12,7 +12,6 @@ use super::load::{self, Against, Ids};
 use super::plan::{ActionPlan, Plan};
 use super::table::{PolicyInfo, Table};
 use super::unit::Source;
-use super::{AUTH_TYPE, TRUST_TYPE};
 #[cfg(feature = "server")]
 use crate::base::fault::Location;
 use crate::base::fault::{Fault, Faults};
@@ -144,18 +143,6 @@ impl ReadSchema {
     pub(crate) fn set(&self) -> Option<&SchemaSet> {
         self.schema.set.as_deref()
     }
-
-    /// Whether policies see scores: an action declares one of the members, or all have them.
-    fn injects(&self, inject: &Inject) -> bool {
-        let Some(schema) = self.set() else {
-            return inject.without_schema;
-        };
-        let model = &schema.model;
-        let mut actions = model.actions().filter_map(|(ty, id)| model.action(ty, id));
-        actions.any(|action| {
-            action.injects(&inject.trust, TRUST_TYPE) || action.injects(&inject.auth, AUTH_TYPE)
-        })
-    }
 }
 
 impl Snapshot {
@@ -204,11 +191,16 @@ impl Snapshot {
         };
         let (table, compiled) = load::load(sources.chain(sets).collect(), &against)?;
         let revision = revision(material, &settings)?;
-        let asks_for_scores = schema.injects(&settings.inject);
+        let plan = Plan::new(
+            schema.set().map(|schema| &schema.model),
+            &settings.inject,
+            &compiled.program.context_reads(),
+            store,
+        );
         let trust = match &settings.trust {
             Some(trust) => Some(Arc::clone(trust)),
             // Policies that ask for scores get them by the numbers as they are shipped, and no floor.
-            None if asks_for_scores || table.requires_trust() => {
+            None if plan.asks_for_scores() || table.requires_trust() => {
                 let config = TrustConfig {
                     enforcement: Enforcement::Off,
                     ..TrustConfig::default()
@@ -221,12 +213,6 @@ impl Snapshot {
             let beyond = table.out_of_reach(trust.model().reach(Role::Plain));
             Faults::or(beyond, ())?;
         }
-        let plan = Plan::new(
-            schema.set().map(|schema| &schema.model),
-            &settings.inject,
-            &compiled.program.context_reads(),
-            store,
-        );
         let snapshot = Self {
             trust,
             plan,

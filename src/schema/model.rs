@@ -89,7 +89,7 @@ impl EntityModel {
 pub(crate) struct Model {
     entities: HashMap<String, EntityModel>,
     /// By type, then by id.
-    actions: HashMap<String, HashMap<String, Arc<ActionModel>>>,
+    actions: HashMap<String, HashMap<String, ActionModel>>,
     oversized: Option<String>,
 }
 
@@ -118,13 +118,13 @@ impl Model {
         for name in commons {
             names.common(name, MAX_DEPTH);
         }
-        let mut actions: HashMap<String, HashMap<String, Arc<ActionModel>>> = HashMap::default();
+        let mut actions: HashMap<String, HashMap<String, ActionModel>> = HashMap::default();
         let mut entities = HashMap::default();
         let mut parents: HashMap<String, Vec<String>> = HashMap::default();
         for (namespace, body) in namespaces(fragments) {
             for (name, declared) in members(body, "actions") {
                 let of_type = actions.entry(qualify(namespace, "Action")).or_default();
-                of_type.insert(name.to_owned(), Arc::new(names.action(namespace, declared)));
+                of_type.insert(name.to_owned(), names.action(namespace, declared));
             }
             for (name, declared) in members(body, "entityTypes") {
                 let full = qualify(namespace, name);
@@ -173,15 +173,16 @@ impl Model {
     }
 
     /// The declared action of this type and id.
-    pub(crate) fn action(&self, ty: &str, id: &str) -> Option<&Arc<ActionModel>> {
+    pub(crate) fn action(&self, ty: &str, id: &str) -> Option<&ActionModel> {
         self.actions.get(ty)?.get(id)
     }
 
-    /// Types and ids of the declared actions.
-    pub(crate) fn actions(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.actions
-            .iter()
-            .flat_map(|(ty, ids)| ids.keys().map(|id| (ty.as_str(), id.as_str())))
+    /// The declared actions: type, id and declaration of each.
+    pub(crate) fn actions(&self) -> impl Iterator<Item = (&str, &str, &ActionModel)> {
+        self.actions.iter().flat_map(|(ty, ids)| {
+            ids.iter()
+                .map(|(id, action)| (ty.as_str(), id.as_str(), action))
+        })
     }
 }
 

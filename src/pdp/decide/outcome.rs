@@ -167,7 +167,6 @@ pub(super) struct Parts {
     /// The determining policies, or the satisfied permits that did not make an Allow; see [`Parts::determining`].
     pub(super) policies: PolicyIndices,
     pub(super) errors: Vec<PolicyError>,
-    pub(super) trust: Option<Finding>,
 }
 
 impl Parts {
@@ -303,14 +302,17 @@ pub enum Denied {
 
 /// A decision that waits for the state it was made on.
 #[derive(Debug)]
-pub(crate) struct Verdict(pub(super) Parts);
+pub(crate) struct Verdict {
+    pub(super) parts: Parts,
+    pub(super) finding: Option<Finding>,
+}
 
 impl Verdict {
     /// The outcome; `state` is the one that was evaluated, and `assessed` the score.
-    pub(crate) fn on(mut self, assessed: Option<AssessedBox>, state: Held) -> Outcome {
-        let trust = assessed.zip(self.0.trust.take());
+    pub(crate) fn on(self, assessed: Option<AssessedBox>, state: Held) -> Outcome {
+        let trust = assessed.zip(self.finding);
         Outcome {
-            parts: self.0,
+            parts: self.parts,
             trust: trust.map(|(assessed, finding)| TrustOutcome::new(assessed, finding)),
             state,
         }

@@ -242,18 +242,15 @@ impl Requirement {
     }
 }
 
-/// What trust had to do with a decision whose cause is `cause`; `stands` is what there is or would be.
+/// What trust had to do with the decision `found`; `would_be` is another one under `enforce`.
 pub(super) fn finding(
     evaluation: &Evaluation<'_>,
     trust: &Assessed,
-    cause: Cause,
-    stands: &Ruling,
+    found: &Ruling,
     would_be: Option<&Ruling>,
 ) -> Finding {
-    let lacking = matches!(
-        stands.cause,
-        Cause::StepUpRequired | Cause::InsufficientTrust
-    );
+    let stands = would_be.unwrap_or(found);
+    let lacking = stands.cause.is_of_trust();
     Finding {
         mend: stands.mend.clone(),
         would_be: would_be.map(|found| found.cause),
@@ -264,7 +261,7 @@ pub(super) fn finding(
         } && approval(evaluation),
         lacking,
         restricted: lacking && restricted(evaluation),
-        by_trust: cause.is_of_trust() || cause == Cause::KnockedOut,
+        by_trust: found.cause.is_of_trust() || found.cause == Cause::KnockedOut,
     }
 }
 

@@ -90,12 +90,11 @@ fn declared_context(
     for (name, json) in &request.context {
         let member = declared.member(name, &mut next).ok_or(Refused)?;
         required += usize::from(member.required);
-        let value = match (member.kind, json) {
+        let value = match (&member.kind, json) {
             (Kind::Bool, ContextValue::Bool(value)) => EngineValue::Bool(*value),
             (Kind::Long, ContextValue::Long(value)) => EngineValue::Long(*value),
             (Kind::String, ContextValue::Text(text)) => EngineValue::Str(text.clone()),
-            (Kind::Other, json) => {
-                let ty = declared.ty(member).ok_or(Refused)?;
+            (Kind::Other(ty), json) => {
                 let value = match json {
                     ContextValue::Json(json) => typed.member(json, ty),
                     other => typed.member(&other.to_json(), ty),

@@ -183,7 +183,7 @@ fn declared(
         let known: Vec<String> = model
             .actions()
             .take_while(|_| meter.take(4 * BY_CEDAR))
-            .map(|(ty, id)| format!("{ty}::\"{}\"", id.escape_debug()))
+            .map(|(ty, id, _)| format!("{ty}::\"{}\"", id.escape_debug()))
             .collect();
         let hint = match nearest_type(&action, known.iter().map(String::as_str)) {
             Some(near) => format!("; did you mean `{near}`?"),

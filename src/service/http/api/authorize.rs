@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body as HttpBody;
-use axum::extract::{Extension, Request as HttpRequest, State};
-use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use axum::extract::{Extension, State};
+use axum::http::{HeaderMap, HeaderValue, Request as HttpRequest, StatusCode, header};
 use axum::response::Response;
 use uuid::Uuid;
 
@@ -16,7 +16,7 @@ use crate::answer::WireAnswer;
 use crate::base::caller::Caller;
 use crate::base::timestamp::Timestamp;
 use crate::pdp::Pdp;
-use crate::request::{Body, Request as Question};
+use crate::request::{Body, Request};
 use crate::service::audit::Entry;
 use crate::service::http::app::App;
 use crate::service::http::headers::{X_DECISION_ID, X_REQUEST_ID, request_id};
@@ -36,7 +36,7 @@ const ANSWER_HEADERS: usize = 12;
 pub(crate) async fn authorize(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
-    http: HttpRequest,
+    http: HttpRequest<HttpBody>,
 ) -> Response {
     let at = (Instant::now(), (app.clock)());
     respond(&app, caller, at, http).await
@@ -48,7 +48,7 @@ pub(crate) async fn respond<B: Incoming>(
     app: &App,
     caller: Caller,
     at: (Instant, Timestamp),
-    http: Request<B>,
+    http: HttpRequest<B>,
 ) -> Response {
     let mut id = request_id(http.headers());
     let answered = answer(app, http, (caller, at), &mut id).await;
@@ -61,7 +61,7 @@ pub(crate) async fn respond<B: Incoming>(
 
 async fn answer<B: Incoming>(
     app: &App,
-    http: Request<B>,
+    http: HttpRequest<B>,
     (caller, (began, now)): (Caller, (Instant, Timestamp)),
     id: &mut Option<String>,
 ) -> Result<Response, Problem> {
@@ -76,7 +76,7 @@ async fn answer<B: Incoming>(
     let place = app.requests.take(*limits.queue_timeout).await;
     let mut place = place.ok_or_else(|| overloaded(app))?;
     let pdp = app.pdp().ok_or_else(|| not_ready(app))?;
-    let request = match turn.run(|| Question::body(&body, &limits.request(), caller))? {
+    let request = match turn.run(|| Request::body(&body, &limits.request(), caller))? {
         Body::Whole(request) => request,
         Body::WithToken(pending) => match principal::known(app, &pending, now)? {
             Some(verified) => principal::resolve(pending, &verified)?,
@@ -167,7 +167,7 @@ fn overloaded(app: &App) -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail).retry_after(1)
 }
 
-async fn wait_for_sequence(pdp: &Pdp, request: &Question) {
+async fn wait_for_sequence(pdp: &Pdp, request: &Request) {
     let Some(at_least) = request.at_least() else {
         return;
     };
