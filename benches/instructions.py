@@ -29,10 +29,17 @@ SCENARIOS = [
     "shares/10",
     "shares/1000",
     "open/1000",
+    "context/2",
+    "context/16",
+    "groups/64",
+    "depth/16",
+    "scored-roles-schema/10",
     "gdrive/50",
     "github/50",
     "tinytodo/50",
     "body-roles/1000",
+    "body-roles-schema/10",
+    "body-scored-roles-schema/10",
     "body-shares/1000",
 ]
 

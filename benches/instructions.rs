@@ -15,6 +15,7 @@ mod workload;
 use std::hint::black_box;
 
 use deodar::{Caller, Pdp, Request, authorize_json};
+use deodar::{Enforcement, TrustConfig};
 
 use workload::{Shape, build};
 
@@ -44,14 +45,26 @@ fn main() {
         return;
     };
     let (what, size) = scenario.rsplit_once('/').expect("shape/size");
-    let (from_bodies, shape) = match what.strip_prefix("body-") {
+    let (from_bodies, what) = match what.strip_prefix("body-") {
+        Some(rest) => (true, rest),
+        None => (false, what),
+    };
+    let (scored, shape) = match what.strip_prefix("scored-") {
         Some(shape) => (true, shape),
         None => (false, what),
     };
     let shape = Shape::ALL.into_iter().find(|known| known.name() == shape);
     let size = size.parse().expect("a size");
     let workload = build(shape.expect("a shape"), size, 2 * DECISIONS);
-    let pdp = support::decision_point(&workload);
+    let mut builder = support::builder(&workload);
+    if scored {
+        // Of a principal that nothing is known of.
+        builder = builder.trust(TrustConfig {
+            enforcement: Enforcement::Report,
+            ..TrustConfig::default()
+        });
+    }
+    let pdp = builder.build().expect("the workload is valid");
     if from_bodies {
         let bodies = support::bodies(&workload);
         for body in &bodies[..DECISIONS] {

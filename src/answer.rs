@@ -18,6 +18,8 @@ use crate::request::Request;
 pub use authorize::Authorize;
 #[cfg(feature = "json")]
 pub use body::authorize_json;
+#[cfg(feature = "server")]
+pub(crate) use body::decision_id;
 pub use fixed::FixedPdp;
 pub use remote::AnswerError;
 pub(crate) use wire::WireAnswer;

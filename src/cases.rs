@@ -213,7 +213,7 @@ fn decide(pdp: &Pdp, case: &Case, config: &Config) -> Result<Value, String> {
         request = request.with_now(now);
     }
     if case.authentication.is_some() {
-        request.authentication.clone_from(&case.authentication);
+        request.authentication = case.authentication.clone().map(Box::new);
     }
     let outcome = pdp.authorize(&request).map_err(|error| error.to_string())?;
     WireAnswer::new(&request, &outcome, None)

@@ -52,7 +52,9 @@ pub(crate) use store::{EntityStore, Interning, Pins};
 pub(crate) use symbol::{Sym, Uid};
 pub(crate) use typed::Typed;
 pub(crate) use value::{Fields, Ip, Record, SEARCHED, SetValue, Value, field};
-pub(crate) use version::{EntityRef, EntityVersion};
+#[cfg(test)]
+pub(crate) use version::InlineEntity;
+pub(crate) use version::{EntityRef, EntityVersion, Known};
 
 /// The stored entities of one state.
 #[derive(Debug, Clone)]

@@ -81,9 +81,9 @@ pub struct Request {
     /// What a verified token says of its principal; nothing a caller asserts.
     pub(crate) facts: Option<Arc<[Value]>>,
     /// How a verified token says that its principal was authenticated.
-    pub(crate) authentication: Option<Authentication>,
+    pub(crate) authentication: Option<Box<Authentication>>,
     pub(crate) obligations: Vec<String>,
-    pub(crate) client: Option<Client>,
+    pub(crate) client: Option<Box<Client>>,
     /// What the caller says of the circumstances; only from one that is believed.
     pub(crate) signals: Option<Box<Signals>>,
     pub(crate) purpose: Purpose,
@@ -163,7 +163,7 @@ impl Pending {
         Request {
             principal,
             facts: Some(facts),
-            authentication: Some(authentication),
+            authentication: Some(Box::new(authentication)),
             ..self.request
         }
     }
@@ -259,7 +259,7 @@ impl Request {
     /// Where to look up stored state about the client.
     #[must_use]
     pub fn client(&self) -> Option<&Client> {
-        self.client.as_ref()
+        self.client.as_deref()
     }
 
     /// What the caller says of the principal's account, device, place and network.
@@ -271,7 +271,7 @@ impl Request {
     /// How the principal was authenticated, where a verified token named it.
     #[must_use]
     pub fn authentication(&self) -> Option<&Authentication> {
-        self.authentication.as_ref()
+        self.authentication.as_deref()
     }
 
     /// What the answer is for.
@@ -547,9 +547,9 @@ impl RequestBuilder {
                     context: self.context,
                     entities: self.entities,
                     facts: None,
-                    authentication: self.authentication,
+                    authentication: self.authentication.map(Box::new),
                     obligations: self.obligations,
-                    client: self.client,
+                    client: self.client.map(Box::new),
                     signals: self.signals,
                     purpose: self.purpose,
                     explain: self.explain,

@@ -12,9 +12,11 @@ pub(crate) mod geo;
 mod config;
 mod networks;
 mod compiled;
+mod plan;
 
 pub(crate) use compiled::Trust;
 pub use config::{
     Attributes, ClassificationRule, Countries, EnforceRule, Enforcement, NetworkRule, Roles,
     SensitivityRule, TrustConfig,
 };
+pub(crate) use plan::{Asked, TrustPlan};

@@ -13,6 +13,7 @@
 
 pub(crate) mod gdrive;
 pub(crate) mod github;
+pub(crate) mod grow;
 pub(crate) mod open;
 pub(crate) mod roles;
 pub(crate) mod shares;
@@ -22,8 +23,8 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
-/// What the policies look like. `size` is the number of policies of the first five, and the number of
-/// entities of each kind in the others.
+/// What the policies look like. `size` is the number of policies of the first five, what grows of the next three, and
+/// the number of entities of each kind in the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
     /// Roles on folders, one policy each.
@@ -36,6 +37,12 @@ pub(crate) enum Shape {
     Shares,
     /// Open scopes, conditions on attributes.
     Open,
+    /// A context of so many members.
+    Context,
+    /// A principal in so many groups.
+    Groups,
+    /// A principal under so many levels of groups.
+    Depth,
     /// Documents and folders that are owned, shared, public.
     Gdrive,
     /// The same permissions, each share a link.
@@ -52,12 +59,15 @@ pub(crate) enum Shape {
 
 impl Shape {
     /// Every shape.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Roles,
         Self::RolesLinks,
         Self::RolesSchema,
         Self::Shares,
         Self::Open,
+        Self::Context,
+        Self::Groups,
+        Self::Depth,
         Self::Gdrive,
         Self::GdriveTemplates,
         Self::Github,
@@ -74,6 +84,9 @@ impl Shape {
             Self::RolesSchema => "roles-schema",
             Self::Shares => "shares",
             Self::Open => "open",
+            Self::Context => "context",
+            Self::Groups => "groups",
+            Self::Depth => "depth",
             Self::Gdrive => "gdrive",
             Self::GdriveTemplates => "gdrive-templates",
             Self::Github => "github",
@@ -112,6 +125,9 @@ pub(crate) fn build(shape: Shape, size: usize, requests: usize) -> Workload {
         Shape::RolesSchema => roles::build_declared(size, requests),
         Shape::Shares => shares::build(size, requests),
         Shape::Open => open::build(size, requests),
+        Shape::Context => grow::build(grow::What::Context, size, requests),
+        Shape::Groups => grow::build(grow::What::Groups, size, requests),
+        Shape::Depth => grow::build(grow::What::Depth, size, requests),
         Shape::Gdrive => gdrive::build(size, requests, false),
         Shape::GdriveTemplates => gdrive::build(size, requests, true),
         Shape::Github => github::build(size, requests, false),

@@ -1,9 +1,10 @@
 //! From the bytes of a request to the bytes of its answer.
 
-use uuid::Uuid;
+use uuid::{NoContext, Uuid};
 
 use super::WireAnswer;
 use crate::base::caller::Caller;
+use crate::base::timestamp::Timestamp;
 use crate::pdp::Pdp;
 use crate::request::{Request, RequestError};
 
@@ -27,6 +28,32 @@ pub fn authorize_json(pdp: &Pdp, body: &[u8], caller: Caller) -> Result<Vec<u8>,
     let request = Request::from_json(body, &pdp.limits().0, caller)?;
     let outcome = pdp.authorize(&request)?;
     let mut buffer = Uuid::encode_buffer();
-    let id = Uuid::now_v7().hyphenated().encode_lower(&mut buffer);
+    let id = decision_id(outcome.evaluated_at());
+    let id = id.hyphenated().encode_lower(&mut buffer);
     WireAnswer::new(&request, &outcome, Some(id)).to_bytes()
+}
+
+/// A new id for a decision made at `now`: a UUID of version 7, random beyond its milliseconds.
+pub(crate) fn decision_id(now: Timestamp) -> Uuid {
+    let millis = u64::try_from(now.as_millis()).unwrap_or(0);
+    // INVARIANT: less than a second has no more nanoseconds than 32 bits hold.
+    let nanos = u32::try_from(millis % 1_000 * 1_000_000).unwrap_or(0);
+    Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, millis / 1_000, nanos))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::decision_id;
+    use crate::base::timestamp::Timestamp;
+
+    #[test]
+    fn ids_of_one_instant_differ_and_rise_with_time() {
+        let at = |millis| decision_id(Timestamp::from_millis(millis));
+        assert_ne!(at(1_700_000_000_999), at(1_700_000_000_999));
+        assert!(at(1_700_000_000_999) < at(1_700_000_001_000));
+        assert!(at(1_700_000_001_000) < at(1_700_000_001_001));
+        let (secs, nanos) = at(1_700_000_000_999).get_timestamp().unwrap().to_unix();
+        assert_eq!((secs, nanos / 1_000_000), (1_700_000_000, 999));
+        assert_eq!(at(-1).get_version_num(), 7);
+    }
 }

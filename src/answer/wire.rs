@@ -63,17 +63,17 @@ impl WireAnswer<'_> {
         } = *self;
         let state = outcome.state();
         json.raw("{");
-        for (member, id) in [
-            ("\"decisionId\":", self.decision_id),
-            ("\"requestId\":", self.request_id),
-        ] {
-            if let Some(id) = id {
-                json.raw(member);
-                json.string(id);
-                json.raw(",");
-            }
+        // Ids of decisions, names of decisions and causes, and revisions hold nothing that would be escaped.
+        if let Some(id) = self.decision_id {
+            json.raw("\"decisionId\":\"");
+            json.raw(id);
+            json.raw("\",");
         }
-        // Names of decisions and causes, and revisions, hold nothing that would be escaped.
+        if let Some(id) = self.request_id {
+            json.raw("\"requestId\":");
+            json.string(id);
+            json.raw(",");
+        }
         json.raw("\"decision\":\"");
         json.raw(outcome.decision().as_str());
         json.raw("\",\"cause\":\"");
@@ -144,7 +144,7 @@ impl WireAnswer<'_> {
         json.raw("\",\"sequence\":");
         json.number(state.sequence());
         json.raw(",\"evaluatedAt\":\"");
-        json.raw(std::str::from_utf8(&outcome.evaluated_at().text()).unwrap_or_default());
+        json.raw(outcome.evaluated_at().text().as_str());
         json.raw("\"}");
         Ok(())
     }

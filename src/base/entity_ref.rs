@@ -1,6 +1,7 @@
 //! The name of an entity.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
 use cedar_policy::pst::SmolStr;
@@ -10,7 +11,7 @@ use crate::base::hash;
 use crate::base::json::{InputFault, shown};
 
 /// The name of an entity: its type and its id.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EntityRef {
     type_name: SmolStr,
     id: SmolStr,
@@ -44,6 +45,14 @@ impl<'a> From<(&'a str, &'a str)> for EntityKey<'a> {
             id,
             hash: hash::entity(type_name, id),
         }
+    }
+}
+
+impl Hash for EntityRef {
+    /// Hashes the texts: tables that rest on a hash have one of their own.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.type_name.hash(state);
+        self.id.hash(state);
     }
 }
 

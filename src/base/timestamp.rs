@@ -3,6 +3,7 @@
 //! Deciding holds no clock: the instant is passed in with the request, or read once at the door
 //! ([`Timestamp::now`]) by whoever received the request.
 
+use std::cell::Cell;
 use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -47,11 +48,33 @@ impl Timestamp {
 }
 
 impl Timestamp {
-    /// RFC 3339 in UTC with three fractional digits.
+    /// RFC 3339 in UTC with three fractional digits. A thread keeps the text of the last second that it wrote.
+    pub(crate) fn text(self) -> TimestampText {
+        thread_local! {
+            static LAST: Cell<(i64, [u8; 24])> = const { Cell::new((i64::MIN, [0; 24])) };
+        }
+        let second = self.0.div_euclid(1_000);
+        let mut text = LAST.with(|last| match last.get() {
+            (known, text) if known == second => text,
+            _ => {
+                let text = Self(second * 1_000).write();
+                last.set((second, text));
+                text
+            }
+        });
+        let millis = self.0.rem_euclid(1_000);
+        let [.., hundreds, tens, ones, _] = &mut text;
+        *hundreds = b'0' + (millis / 100) as u8;
+        *tens = b'0' + (millis / 10 % 10) as u8;
+        *ones = b'0' + (millis % 10) as u8;
+        TimestampText(text)
+    }
+
+    /// The same, worked out.
     ///
     /// The date is that of the proleptic Gregorian calendar, by the algorithm `civil_from_days` in Howard Hinnant's
     /// "chrono-Compatible Low-Level Date Algorithms": eras of 400 years that begin on the first of March.
-    pub(crate) fn text(self) -> [u8; 24] {
+    fn write(self) -> [u8; 24] {
         const DAY: i64 = 86_400_000;
         const ERA: i64 = 146_097;
         let days = self.0.div_euclid(DAY) + 719_468;
@@ -81,10 +104,21 @@ impl Timestamp {
     }
 }
 
+/// An instant as text.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TimestampText([u8; 24]);
+
+impl TimestampText {
+    pub(crate) fn as_str(&self) -> &str {
+        // INVARIANT: digits and punctuation.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
 impl fmt::Display for Timestamp {
     /// RFC 3339 in UTC with three fractional digits, which Cedar's `datetime()` also reads.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(std::str::from_utf8(&self.text()).unwrap_or_default())
+        f.write_str(self.text().as_str())
     }
 }
 

@@ -12,6 +12,12 @@ impl JsonText {
         Self(Vec::with_capacity(capacity))
     }
 
+    /// A text that is written behind `bytes`.
+    #[cfg(feature = "server")]
+    pub(crate) fn behind(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
     /// The bytes.
     pub(crate) fn into_bytes(self) -> Vec<u8> {
         self.0
@@ -21,6 +27,15 @@ impl JsonText {
     #[inline]
     pub(crate) fn raw(&mut self, json: &str) {
         self.0.extend_from_slice(json.as_bytes());
+    }
+
+    /// Writes `before` as it is, and `text`, which needs no escapes, in quotes.
+    #[inline]
+    pub(crate) fn plain(&mut self, before: &str, text: &str) {
+        self.raw(before);
+        self.0.push(b'"');
+        self.raw(text);
+        self.0.push(b'"');
     }
 
     /// Writes a string in quotes, with the escapes that serde_json writes.
@@ -35,18 +50,19 @@ impl JsonText {
     #[inline]
     pub(crate) fn escaped(&mut self, text: &str) {
         let bytes = text.as_bytes();
-        let controls = bytes.iter().fold(false, |any, byte| any | (*byte < 0x20));
-        if controls || unquoted(bytes) < bytes.len() {
-            self.escape_each(bytes);
-        } else {
+        let plain = bytes
+            .iter()
+            .fold(true, |all, byte| all & !needs_escape(*byte));
+        if plain {
             self.0.extend_from_slice(bytes);
+        } else {
+            self.escape_each(bytes);
         }
     }
 
     #[cold]
     fn escape_each(&mut self, mut rest: &[u8]) {
-        let needs = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
-        while let Some(at) = rest.iter().position(needs) {
+        while let Some(at) = rest.iter().position(|byte| needs_escape(*byte)) {
             let (plain, after) = rest.split_at(at);
             self.0.extend_from_slice(plain);
             let Some((byte, after)) = after.split_first() else {
@@ -121,6 +137,11 @@ impl JsonText {
     pub(crate) fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> serde_json::Result<()> {
         serde_json::to_writer(&mut self.0, value)
     }
+}
+
+#[inline]
+const fn needs_escape(byte: u8) -> bool {
+    (byte < 0x20) | (byte == b'"') | (byte == b'\\')
 }
 
 /// How many bytes stand before the first quote or backslash, or the end.

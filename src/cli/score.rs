@@ -110,7 +110,7 @@ impl Asked {
         request.explain = true;
         // A look ahead teaches nothing: what is asked next is compared with it.
         request.purpose = Purpose::Probe;
-        request.authentication.clone_from(&self.authentication);
+        request.authentication = self.authentication.clone().map(Box::new);
         let outcome = pdp.authorize(&request)?;
         let id = Uuid::now_v7().to_string();
         let answer = WireAnswer::new(&request, &outcome, Some(&id)).to_json();

@@ -12,7 +12,7 @@ use super::prune::Reached;
 use super::request::EngineRequest;
 use super::scope::Row;
 use super::walk::World;
-use crate::entities::{EntityVersion, Overlay};
+use crate::entities::{EntityVersion, Known, Overlay};
 use thiserror::Error;
 
 /// How many steps a whole decision may take.
@@ -66,12 +66,14 @@ impl Scratch {
     }
 }
 
-/// Evaluates a request: which policies are satisfied and which fail.
+/// Evaluates a request: which policies are satisfied and which fail. `known` is what the version knows of its
+/// principal, action and resource.
 pub(crate) fn evaluate<'s>(
     policies: &CompiledPolicies,
     version: &EntityVersion,
     overlay: Option<&Overlay>,
     request: &EngineRequest,
+    known: [Option<Known<'_>>; 3],
     scratch: &'s mut Scratch,
     budget: Budget,
 ) -> Result<Evaluation<'s>, EvaluateError> {
@@ -86,16 +88,19 @@ pub(crate) fn evaluate<'s>(
     }
     scratch.clear();
     let overlay = overlay.filter(|overlay| !overlay.is_empty());
-    let left = run(
-        policies,
-        World {
-            version,
-            overlay,
-            request,
-        },
-        scratch,
-        budget,
-    );
+    let mut world = World {
+        version,
+        overlay,
+        request,
+        own: known.map(|known| known?.entity()),
+    };
+    if let Some(overlay) = overlay {
+        let uids = [request.principal, request.action, request.resource];
+        for (own, uid) in world.own.iter_mut().zip(uids) {
+            *own = overlay.entity(uid).or(*own);
+        }
+    }
+    let left = run(policies, world, scratch, budget);
     let left = left.map_err(|_| EvaluateError::BudgetExhausted(budget.0))?;
     let Scratch {
         permits,
@@ -139,15 +144,14 @@ fn run(
     lately.bind(world.version);
     let mut meter = Meter { left: budget.0 };
     let request = world.request;
-    let principal = closures
-        .principal
-        .fill(&world, &mut meter, request.principal, lately)?;
-    let action = closures
-        .action
-        .fill(&world, &mut meter, request.action, lately)?;
-    let resource = closures
-        .resource
-        .fill(&world, &mut meter, request.resource, lately)?;
+    let [principal, action, resource] = world.own;
+    for (closure, uid, entity) in [
+        (&mut closures.principal, request.principal, principal),
+        (&mut closures.action, request.action, action),
+        (&mut closures.resource, request.resource, resource),
+    ] {
+        closure.fill(&world, &mut meter, uid, entity, lately)?;
+    }
     Lookup {
         index: &policies.index,
         world: &world,
@@ -160,9 +164,6 @@ fn run(
     let mut interpreter = Interpreter {
         program: &policies.program,
         world,
-        principal,
-        action,
-        resource,
         arena,
         closures,
         meter,

@@ -6,7 +6,7 @@ use super::ops::{self, Fault, Meter, TYPE};
 use super::outcome::ErrorCode;
 use super::runtime::V;
 use super::walk::{Closure, World};
-use crate::entities::{EntityRef, Record, SetValue, Sym, Uid, Value, field};
+use crate::entities::{Record, SetValue, Sym, Uid, Value, field};
 use std::sync::Arc;
 
 /// The ancestors of the request's own entities, and room for other walks.
@@ -22,9 +22,6 @@ pub(crate) struct Closures {
 pub(crate) struct Interpreter<'a> {
     pub(crate) program: &'a Program,
     pub(crate) world: World<'a>,
-    pub(crate) principal: Option<EntityRef<'a>>,
-    pub(crate) action: Option<EntityRef<'a>>,
-    pub(crate) resource: Option<EntityRef<'a>>,
     pub(crate) arena: &'a Arena,
     pub(crate) closures: &'a mut Closures,
     pub(crate) meter: Meter,
@@ -32,6 +29,14 @@ pub(crate) struct Interpreter<'a> {
 
 const fn failed(code: ErrorCode) -> Fault {
     Fault::Error(code)
+}
+
+#[inline]
+fn boolean(value: V<'_>) -> Result<bool, Fault> {
+    match value {
+        V::Bool(value) => Ok(value),
+        _ => Err(TYPE),
+    }
 }
 
 impl<'a> Interpreter<'a> {
@@ -69,10 +74,11 @@ impl<'a> Interpreter<'a> {
 
     #[inline]
     fn var_attr(&self, var: Var, name: Sym) -> Result<V<'a>, Fault> {
+        let [principal, action, resource] = &self.world.own;
         let entity = match var {
-            Var::Principal => &self.principal,
-            Var::Action => &self.action,
-            Var::Resource => &self.resource,
+            Var::Principal => principal,
+            Var::Action => action,
+            Var::Resource => resource,
             Var::Context => {
                 let fields = self.world.request.context.fields();
                 return Ok(V::from(
@@ -119,14 +125,8 @@ impl<'a> Interpreter<'a> {
                 V::Entity(uid) => Ok(self.world.type_of(uid) == ty),
                 _ => Err(TYPE),
             },
-            Node::VarAttr { var, name } => match self.var_attr(var, name)? {
-                V::Bool(value) => Ok(value),
-                _ => Err(TYPE),
-            },
-            _ => match self.value_node(node)? {
-                V::Bool(value) => Ok(value),
-                _ => Err(TYPE),
-            },
+            Node::VarAttr { var, name } => boolean(self.var_attr(var, name)?),
+            _ => boolean(self.value_node(node)?),
         }
     }
 
@@ -264,7 +264,12 @@ impl<'a> Interpreter<'a> {
 
     fn all(&mut self, list: List) -> Result<bool, Fault> {
         for at in self.program.list(list) {
-            if !self.test(*at)? {
+            self.meter.spend(1)?;
+            let is = match self.program.node(*at) {
+                Node::VarAttr { var, name } => boolean(self.var_attr(var, name)?)?,
+                node => self.test_node(node)?,
+            };
+            if !is {
                 return Ok(false);
             }
         }

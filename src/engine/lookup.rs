@@ -8,7 +8,7 @@ use super::index::{Index, Range};
 use super::interpret::Closures;
 use super::ops::{Fault, Meter};
 use super::prune::Reached;
-use super::scope::{DIMENSIONS, Dimension, Row};
+use super::scope::{DIMENSIONS, Dimension, Row, Sure};
 use super::walk::{Closure, World};
 use crate::entities::Uid;
 
@@ -60,15 +60,14 @@ impl Lookup<'_> {
             }
         }
         let request = self.world.request;
-        for (types, uid) in index
+        for (types, ty) in index
             .by_type
             .iter()
-            .zip([request.principal, request.resource])
+            .zip([request.principal_type, request.resource_type])
         {
             if types.is_empty() {
                 continue;
             }
-            let ty = self.world.type_of(uid);
             if let Ok(at) = types.binary_search_by_key(&ty, |(ty, _)| *ty)
                 && let Some((_, bucket)) = types.get(at)
             {
@@ -90,18 +89,27 @@ impl Lookup<'_> {
             Some((Dimension::Action, uid)) => Some(uid),
             _ => None,
         };
-        self.rows(bucket.rows, action)?;
+        let sure = under.map_or(Sure::default(), |(dimension, _)| {
+            Sure::default().and(dimension)
+        });
+        self.rows(bucket.rows, sure, action)?;
         if bucket.guarded.len > 0 {
             self.guarded.push((bucket.guarded, action));
         }
         match bucket.split {
-            Some(dimension) => self.split(at, dimension, action),
+            Some(dimension) => self.split(at, dimension, sure, action),
             None => Ok(()),
         }
     }
 
     /// Rows found by their second key. If one of the keys is an action, it must be the first that applies.
-    fn split(&mut self, at: u32, dimension: Dimension, action: Option<Uid>) -> Result<(), Fault> {
+    fn split(
+        &mut self,
+        at: u32,
+        dimension: Dimension,
+        sure: Sure,
+        action: Option<Uid>,
+    ) -> Result<(), Fault> {
         let index = self.index;
         let closure = self.closures.of(dimension);
         self.meter.spend(closure.list().len() as u64)?;
@@ -109,6 +117,7 @@ impl Lookup<'_> {
             if let Some(range) = index.sub_rows(at, *uid) {
                 self.rows(
                     range,
+                    sure.and(dimension),
                     if dimension == Dimension::Action {
                         Some(*uid)
                     } else {
@@ -120,8 +129,8 @@ impl Lookup<'_> {
         Ok(())
     }
 
-    #[inline]
-    fn rows(&mut self, range: Range, action: Option<Uid>) -> Result<(), Fault> {
+    #[inline(always)]
+    fn rows(&mut self, range: Range, sure: Sure, action: Option<Uid>) -> Result<(), Fault> {
         let index = self.index;
         self.meter.spend(u64::from(range.len))?;
         for row in index.rows_of(range) {
@@ -134,7 +143,7 @@ impl Lookup<'_> {
             let Some(shape) = index.shapes.get(row.shape as usize) else {
                 continue;
             };
-            if shape.holds(row, self.world, self.closures)
+            if shape.holds(row, sure, self.world, self.closures)
                 && action.is_none_or(|under| shape.first_found(under, self.closures))
             {
                 self.found.push(*row);

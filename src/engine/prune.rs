@@ -5,7 +5,7 @@ use super::index::{Index, Range};
 use super::interpret::{Closures, Interpreter};
 use super::ops::{self, Fault};
 use super::runtime::V;
-use super::scope::{DIMENSIONS, Row};
+use super::scope::{DIMENSIONS, Row, Sure};
 use crate::entities::{Uid, Value};
 
 /// Groups that a request reached, and under which action, if by one.
@@ -56,7 +56,7 @@ impl<'a> Interpreter<'a> {
             let Some(shape) = index.shapes.get(row.shape as usize) else {
                 continue;
             };
-            if shape.holds(row, &self.world, closures)
+            if shape.holds(row, Sure::default(), &self.world, closures)
                 && action.is_none_or(|under| shape.first_found(under, closures))
             {
                 found.push(*row);

@@ -1,7 +1,9 @@
 //! A request in numbers, ready to be evaluated.
 
 use crate::base::entity_ref::EntityKey;
-use crate::entities::{EntityVersion, Locals, RawValue, Record, RequestSymbols, Sym, Uid, Value};
+use crate::entities::{
+    EntityVersion, Known, Locals, RawValue, Record, RequestSymbols, Sym, Uid, Value,
+};
 
 /// Principal, action, resource and context, bound to one version. Made once and used again: binding the
 /// next request reuses the buffers of the last.
@@ -11,6 +13,8 @@ pub(crate) struct EngineRequest {
     pub(crate) principal: Uid,
     pub(crate) action: Uid,
     pub(crate) resource: Uid,
+    pub(crate) principal_type: Sym,
+    pub(crate) resource_type: Sym,
     pub(crate) context: Record,
     pub(crate) bound: (u64, u64),
 }
@@ -32,27 +36,42 @@ impl EngineRequest {
         resource: impl Into<EntityKey<'k>>,
     ) {
         let keys = [principal.into(), action.into(), resource.into()];
-        self.begin(version, keys.map(|key| (key, version.find(key))));
+        self.begin(version, keys, keys.map(|key| version.look_up(key)));
     }
 
-    /// Starts with principal, action and resource, each with its number if the store knows it, and an empty
+    /// Starts with the names of principal, action and resource, and what the store knows of each, and an empty
     /// context.
-    pub(crate) fn begin(
+    pub(crate) fn begin<'k>(
         &mut self,
         version: &EntityVersion,
-        [principal, action, resource]: [(EntityKey<'_>, Option<Uid>); 3],
+        names: [impl Into<EntityKey<'k>>; 3],
+        known: [Option<Known<'_>>; 3],
     ) {
         self.locals.clear();
         self.context.clear();
         self.bound = version.identity();
-        let locals = &mut self.locals;
-        let mut number = |(key, known): (EntityKey<'_>, Option<Uid>)| match known {
-            Some(known) => known,
-            None => locals.unknown(version, key),
-        };
-        self.principal = number(principal);
-        self.action = number(action);
-        self.resource = number(resource);
+        let [principal, action, resource] = names;
+        let [known_principal, known_action, known_resource] = known;
+        (self.principal, self.principal_type) = self.number(version, principal, known_principal);
+        (self.action, _) = self.number(version, action, known_action);
+        (self.resource, self.resource_type) = self.number(version, resource, known_resource);
+    }
+
+    /// The number and the type of a name.
+    #[inline]
+    fn number<'k>(
+        &mut self,
+        version: &EntityVersion,
+        name: impl Into<EntityKey<'k>>,
+        known: Option<Known<'_>>,
+    ) -> (Uid, Sym) {
+        match known {
+            Some(known) => (known.uid, known.type_name()),
+            None => {
+                let uid = self.locals.unknown(version, name.into());
+                (uid, self.locals.type_of(uid))
+            }
+        }
     }
 
     /// Adds one attribute to the context, which is in order once [`Record::settle`] was called.
@@ -85,6 +104,12 @@ impl EngineRequest {
     pub(crate) fn set_context(&mut self, version: &EntityVersion, name: &str, value: RawValue) {
         self.add_context(version, name, value);
         self.context.settle();
+    }
+
+    /// What a version knows of principal, action and resource.
+    #[cfg(test)]
+    pub(crate) fn known<'v>(&self, version: &'v EntityVersion) -> [Option<Known<'v>>; 3] {
+        [self.principal, self.action, self.resource].map(|uid| version.known(uid))
     }
 
     /// The names and ids of this request, for making an overlay that belongs to it.

@@ -53,6 +53,24 @@ pub(crate) enum Dimension {
     Resource,
 }
 
+/// What is known of a row before its scope is tested: that the entity it names in a dimension is listed.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Sure {
+    pub(crate) principal: bool,
+    pub(crate) resource: bool,
+}
+
+impl Sure {
+    /// The same, and found by an entity of this dimension.
+    #[inline]
+    pub(crate) fn and(self, dimension: Dimension) -> Self {
+        Self {
+            principal: self.principal || dimension == Dimension::Principal,
+            resource: self.resource || dimension == Dimension::Resource,
+        }
+    }
+}
+
 pub(crate) const DIMENSIONS: [Dimension; 3] =
     [Dimension::Principal, Dimension::Action, Dimension::Resource];
 
@@ -76,18 +94,25 @@ impl Shape {
         }
     }
 
-    /// Whether the scope of a policy of this shape holds.
-    #[inline]
-    pub(crate) fn holds(&self, row: &Row, world: &World<'_>, closures: &Closures) -> bool {
+    /// Whether the scope of a policy of this shape holds. `sure` is what the row was found by: one of its entities
+    /// is the request's own or above it.
+    #[inline(always)]
+    pub(crate) fn holds(
+        &self,
+        row: &Row,
+        sure: Sure,
+        world: &World<'_>,
+        closures: &Closures,
+    ) -> bool {
         let request = world.request;
+        let is_under_principal = || sure.principal || closures.principal.contains(row.principal);
+        let is_under_resource = || sure.resource || closures.resource.contains(row.resource);
         let principal = match self.principal {
             Kind::Any => true,
             Kind::Eq => row.principal == request.principal,
-            Kind::In => closures.principal.contains(row.principal),
-            Kind::Is(ty) => world.type_of(request.principal) == ty,
-            Kind::IsIn(ty) => {
-                world.type_of(request.principal) == ty && closures.principal.contains(row.principal)
-            }
+            Kind::In => is_under_principal(),
+            Kind::Is(ty) => request.principal_type == ty,
+            Kind::IsIn(ty) => request.principal_type == ty && is_under_principal(),
         };
         if !principal {
             return false;
@@ -95,11 +120,9 @@ impl Shape {
         let resource = match self.resource {
             Kind::Any => true,
             Kind::Eq => row.resource == request.resource,
-            Kind::In => closures.resource.contains(row.resource),
-            Kind::Is(ty) => world.type_of(request.resource) == ty,
-            Kind::IsIn(ty) => {
-                world.type_of(request.resource) == ty && closures.resource.contains(row.resource)
-            }
+            Kind::In => is_under_resource(),
+            Kind::Is(ty) => request.resource_type == ty,
+            Kind::IsIn(ty) => request.resource_type == ty && is_under_resource(),
         };
         resource
             && match &self.action {

@@ -15,6 +15,8 @@ pub(crate) struct World<'a> {
     pub(crate) version: &'a EntityVersion,
     pub(crate) overlay: Option<&'a Overlay>,
     pub(crate) request: &'a EngineRequest,
+    /// Principal, action and resource, as far as they exist.
+    pub(crate) own: [Option<EntityRef<'a>>; 3],
 }
 
 impl<'a> World<'a> {
@@ -50,7 +52,7 @@ const LISTED: usize = 24;
 #[derive(Debug, Default)]
 pub(crate) struct Closure {
     list: Vec<Uid>,
-    /// One bit of every id listed: most ids that are not listed are told apart by it alone.
+    /// One bit of every id listed, and of no id: most ids that are not listed are told apart by it alone.
     bits: u64,
     /// The ids in order, where the list is long and complete.
     sorted: Vec<Uid>,
@@ -71,7 +73,7 @@ impl Closure {
     /// Whether `uid` could be listed; no target at all always could.
     #[inline]
     pub(crate) fn may_contain(&self, uid: Uid) -> bool {
-        uid == Uid::NONE || self.bits & bit(uid) != 0
+        self.bits & bit(uid) != 0
     }
 
     /// Whether `uid` is the entity or one of its ancestors.
@@ -98,7 +100,7 @@ impl Closure {
         self.sorted.clear();
         self.list.clear();
         self.list.push(start);
-        self.bits = bit(start);
+        self.bits = bit(start) | bit(Uid::NONE);
     }
 
     #[inline]
@@ -116,19 +118,19 @@ impl Closure {
         }
     }
 
-    /// Lists everything above `start`; returns the entity itself if it exists.
-    pub(crate) fn fill<'a>(
+    /// Lists an entity and everything above it.
+    pub(crate) fn fill(
         &mut self,
-        world: &World<'a>,
+        world: &World<'_>,
         meter: &mut Meter,
         start: Uid,
+        entity: Option<EntityRef<'_>>,
         lately: &mut Ancestors,
-    ) -> Result<Option<EntityRef<'a>>, Fault> {
+    ) -> Result<(), Fault> {
         self.begin(start);
-        let entity = world.entity(start);
         let parents = entity.map_or(&[][..], |entity| entity.parents());
         if parents.is_empty() {
-            return Ok(entity);
+            return Ok(());
         }
         if world.overlay.is_some() {
             self.walk(world, meter, parents)?;
@@ -145,7 +147,7 @@ impl Closure {
             let above = self.list.get(1..).unwrap_or_default();
             lately.keep(parents, above, before - meter.left);
         }
-        Ok(entity)
+        Ok(())
     }
 
     fn walk(&mut self, world: &World<'_>, meter: &mut Meter, parents: &[Uid]) -> Result<(), Fault> {

@@ -5,9 +5,9 @@
 
 use super::batch::NewEntity;
 use super::convert::{RequestSymbols, Symbols, resolve_fields};
-use super::symbol::{Sym, Uid};
-use super::value::{Record, Value};
-use super::version::{EntityRef, EntityVersion};
+use super::symbol::Uid;
+use super::value::Record;
+use super::version::{EntityRef, EntityVersion, InlineEntity};
 use crate::base::meter::Meter;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -27,18 +27,11 @@ pub(crate) enum OverlayError {
     TooDeep(usize),
 }
 
-#[derive(Debug, Clone, PartialEq)]
-struct Inline {
-    attrs: Vec<(Sym, Value)>,
-    tags: Vec<(Sym, Value)>,
-    parents: Vec<Uid>,
-}
-
 /// Entities of one request.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Overlay {
     bound: (u64, u64),
-    entities: BTreeMap<Uid, Inline>,
+    entities: BTreeMap<Uid, InlineEntity>,
 }
 
 /// Steps for an edge that is looked at to find cycles.
@@ -63,7 +56,7 @@ impl Overlay {
     ) -> bool {
         parents.sort_unstable();
         parents.dedup();
-        let inline = Inline {
+        let inline = InlineEntity {
             attrs: attrs.into_fields(),
             tags: tags.into_fields(),
             parents,
@@ -95,12 +88,7 @@ impl Overlay {
     /// The entity, if the request brought it.
     #[inline]
     pub(crate) fn entity(&self, uid: Uid) -> Option<EntityRef<'_>> {
-        let inline = self.entities.get(&uid)?;
-        Some(EntityRef {
-            attrs: &inline.attrs,
-            tags: &inline.tags,
-            parents: &inline.parents,
-        })
+        self.entities.get(&uid).map(EntityRef::Inline)
     }
 
     /// All of them.
@@ -118,7 +106,7 @@ impl Overlay {
     fn parents<'a>(&'a self, version: &'a EntityVersion, uid: Uid) -> &'a [Uid] {
         match self.entities.get(&uid) {
             Some(inline) => &inline.parents,
-            None => version.entity(uid).map_or(&[], |entity| entity.parents),
+            None => version.entity(uid).map_or(&[], |entity| entity.parents()),
         }
     }
 

@@ -1,22 +1,24 @@
 //! A vector that many versions share: changing one element copies one page and the path to it.
 //!
-//! Reading costs four dependent loads whatever the length. While a vector is shared by nobody (loading a
-//! store) changes happen in place. Cloning costs one reference count, and a change to a shared vector about
-//! a hundred of them: the pages are small because those counts, cold in memory, are what a change costs.
+//! Reading costs three dependent loads whatever the length. While a vector is shared by nobody (loading a store)
+//! changes happen in place. Cloning costs one reference count, and a change to a shared vector about two hundred of
+//! them and one for every 4,096 elements: the pages are small because those counts, cold in memory, are what a
+//! change costs.
 
 use std::sync::Arc;
 
-const BITS: u32 = 5;
-const FAN: usize = 1 << BITS;
+const LEAF_BITS: u32 = 5;
+const LEAF: usize = 1 << LEAF_BITS;
+const MIDDLE_BITS: u32 = 7;
+const MIDDLE: usize = 1 << MIDDLE_BITS;
 
-type Leaf<T> = Arc<[T; FAN]>;
-type Middle<T> = Arc<[Option<Leaf<T>>; FAN]>;
-type Upper<T> = Arc<[Option<Middle<T>>; FAN]>;
+type Leaf<T> = Arc<[T; LEAF]>;
+type Middle<T> = Arc<[Leaf<T>; MIDDLE]>;
 
 /// A persistent vector; positions never written hold `T::default()` once something near them was.
 #[derive(Debug)]
 pub(crate) struct PageVec<T> {
-    root: Arc<Vec<Upper<T>>>,
+    root: Arc<Vec<Middle<T>>>,
 }
 
 impl<T> Clone for PageVec<T> {
@@ -35,14 +37,12 @@ impl<T> Default for PageVec<T> {
     }
 }
 
-const fn split(index: u32) -> (usize, usize, usize, usize) {
+const fn split(index: u32) -> (usize, usize, usize) {
     let at = index as usize;
-    let mask = FAN - 1;
     (
-        at >> (3 * BITS),
-        (at >> (2 * BITS)) & mask,
-        (at >> BITS) & mask,
-        at & mask,
+        at >> (LEAF_BITS + MIDDLE_BITS),
+        (at >> LEAF_BITS) & (MIDDLE - 1),
+        at & (LEAF - 1),
     )
 }
 
@@ -50,14 +50,8 @@ impl<T> PageVec<T> {
     /// The element at `index`, if its page exists.
     #[inline]
     pub(crate) fn get(&self, index: u32) -> Option<&T> {
-        let (root, upper, middle, leaf) = split(index);
-        self.root
-            .get(root)?
-            .get(upper)?
-            .as_ref()?
-            .get(middle)?
-            .as_ref()?
-            .get(leaf)
+        let (root, middle, leaf) = split(index);
+        self.root.get(root)?.get(middle)?.get(leaf)
     }
 }
 
@@ -68,16 +62,14 @@ impl<T: Clone + Default> PageVec<T> {
         reason = "INVARIANT: `root` was grown past the index above; the masks keep the others inside their arrays"
     )]
     pub(crate) fn get_mut(&mut self, index: u32) -> &mut T {
-        let (root, upper, middle, leaf) = split(index);
+        let (root, middle, leaf) = split(index);
         let pages = Arc::make_mut(&mut self.root);
         while pages.len() <= root {
-            pages.push(Arc::new([const { None }; FAN]));
+            let empty: Leaf<T> = Arc::new(std::array::from_fn(|_| T::default()));
+            pages.push(Arc::new(std::array::from_fn(|_| Arc::clone(&empty))));
         }
-        let page = Arc::make_mut(&mut pages[root])[upper]
-            .get_or_insert_with(|| Arc::new([const { None }; FAN]));
-        let page = Arc::make_mut(page)[middle]
-            .get_or_insert_with(|| Arc::new(std::array::from_fn(|_| T::default())));
-        &mut Arc::make_mut(page)[leaf]
+        let page = Arc::make_mut(&mut pages[root]);
+        &mut Arc::make_mut(&mut page[middle])[leaf]
     }
 }
 

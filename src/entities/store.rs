@@ -475,7 +475,9 @@ impl<'w> Edit<'w> {
         let version = &self.version;
         let is_stored = |uid: &Uid| version.entity(*uid).is_some();
         let above = |uid: Uid| -> Vec<Uid> {
-            let parents = version.entity(uid).map_or(&[][..], |entity| entity.parents);
+            let parents = version
+                .entity(uid)
+                .map_or(&[][..], |entity| entity.parents());
             parents.iter().copied().filter(is_stored).collect()
         };
         let below = |uid: Uid| -> Vec<Uid> { version.children(uid).filter(is_stored).collect() };

@@ -8,7 +8,7 @@ use super::index::SharedTable;
 use super::names::Names;
 use super::pages::PageVec;
 use super::symbol::{Sym, Uid};
-use super::value::Fields;
+use super::value::{Fields, Value};
 use crate::base::entity_ref::EntityKey;
 use crate::base::meter::Meter;
 use cedar_policy::pst::SmolStr;
@@ -93,28 +93,72 @@ pub(crate) struct EntityVersion {
     pub(crate) written: IdSet,
 }
 
-/// One stored entity.
+/// An entity that a request brings along.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct InlineEntity {
+    /// Sorted by name.
+    pub(crate) attrs: Vec<(Sym, Value)>,
+    /// Sorted by key.
+    pub(crate) tags: Vec<(Sym, Value)>,
+    pub(crate) parents: Vec<Uid>,
+}
+
+/// One entity, wherever it is kept.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct EntityRef<'a> {
-    pub(crate) attrs: &'a Fields,
-    pub(crate) tags: &'a Fields,
-    pub(crate) parents: &'a [Uid],
+pub(crate) enum EntityRef<'a> {
+    /// In the slot of its id, which has attributes.
+    Stored(&'a Slot),
+    Inline(&'a InlineEntity),
 }
 
 impl<'a> EntityRef<'a> {
     /// Attributes sorted by name.
+    #[inline]
     pub(crate) fn attrs(&self) -> &'a Fields {
-        self.attrs
+        match self {
+            Self::Stored(slot) => slot.attrs.as_deref().unwrap_or_default(),
+            Self::Inline(entity) => &entity.attrs,
+        }
     }
 
     /// Tags sorted by key.
+    #[inline]
     pub(crate) fn tags(&self) -> &'a Fields {
-        self.tags
+        match self {
+            Self::Stored(slot) => slot.tags.as_ref().map_or(&[], |tags| tags),
+            Self::Inline(entity) => &entity.tags,
+        }
     }
 
     /// Direct parents.
+    #[inline]
     pub(crate) fn parents(&self) -> &'a [Uid] {
-        self.parents
+        match self {
+            Self::Stored(slot) => slot.parents.as_slice(),
+            Self::Inline(entity) => &entity.parents,
+        }
+    }
+}
+
+/// An entity id that the store knows, looked up once for everything that a decision asks of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Known<'a> {
+    pub(crate) uid: Uid,
+    slot: &'a Slot,
+}
+
+impl<'a> Known<'a> {
+    /// The type of the id.
+    #[inline]
+    pub(crate) fn type_name(&self) -> Sym {
+        self.slot.ty
+    }
+
+    /// The entity, if it is stored.
+    #[inline]
+    pub(crate) fn entity(&self) -> Option<EntityRef<'a>> {
+        let stored = self.slot.attrs.is_some();
+        stored.then_some(EntityRef::Stored(self.slot))
     }
 }
 
@@ -143,18 +187,41 @@ impl EntityVersion {
     /// The number of an entity id, if the store knows it; the entity itself need not be stored.
     #[inline]
     pub(crate) fn find<'k>(&self, entity: impl Into<EntityKey<'k>>) -> Option<Uid> {
+        self.look_up(entity).map(|known| known.uid)
+    }
+
+    /// As [`EntityVersion::find`], with what the store holds of the id.
+    pub(crate) fn look_up<'k>(&self, entity: impl Into<EntityKey<'k>>) -> Option<Known<'_>> {
         let EntityKey {
             type_name,
             id,
             hash,
         } = entity.into();
+        let mut tested = None;
         let is = |at| {
             self.slots.get(at).is_some_and(|slot: &Slot| {
+                tested = Some((at, slot));
                 slot.text == id && self.names.text(slot.ty) == Some(type_name)
             })
         };
         let key = || Some((self.find_name(type_name)?, id));
-        self.ids.find(hash, key, is).map(Uid::stored)
+        let at = self.ids.find(hash, key, is)?;
+        // What is found by its key, where hashes collide, was not tested last.
+        let slot = match tested {
+            Some((last, slot)) if last == at => slot,
+            _ => self.slots.get(at)?,
+        };
+        Some(Known {
+            uid: Uid::stored(at),
+            slot,
+        })
+    }
+
+    /// What the store holds of an id that it gave out.
+    #[cfg(test)]
+    pub(crate) fn known(&self, uid: Uid) -> Option<Known<'_>> {
+        let slot = self.slot(uid)?;
+        Some(Known { uid, slot })
     }
 
     /// Type and id of an entity id of the store.
@@ -177,13 +244,7 @@ impl EntityVersion {
     #[inline]
     pub(crate) fn entity(&self, uid: Uid) -> Option<EntityRef<'_>> {
         let slot = self.slot(uid)?;
-        let attrs = slot.attrs.as_ref()?;
-        let tags: &Fields = slot.tags.as_ref().map_or(&[], |tags| tags);
-        Some(EntityRef {
-            attrs,
-            tags,
-            parents: slot.parents.as_slice(),
-        })
+        slot.attrs.is_some().then_some(EntityRef::Stored(slot))
     }
 
     /// The entities that have `uid` as a direct parent, in ascending order.
@@ -227,7 +288,7 @@ impl EntityVersion {
     }
 
     fn parents(&self, uid: Uid) -> &[Uid] {
-        self.entity(uid).map_or(&[][..], |entity| entity.parents)
+        self.entity(uid).map_or(&[][..], |entity| entity.parents())
     }
 
     /// Whether `is` holds for `uid` or anything above it; ends with the meter. Ordinary hierarchies take no
@@ -277,7 +338,7 @@ impl EntityRef<'_> {
     pub(crate) fn weight(&self) -> u64 {
         let fields =
             |fields: &Fields| -> u64 { fields.iter().map(|(_, value)| 1 + value.weight()).sum() };
-        1 + fields(self.attrs) + fields(self.tags) + self.parents.len() as u64
+        1 + fields(self.attrs()) + fields(self.tags()) + self.parents().len() as u64
     }
 }
 

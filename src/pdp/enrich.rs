@@ -6,20 +6,19 @@
 //! nothing here waits.
 
 mod facts;
-mod inject;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::base::json::InputFault;
 use crate::base::meter::Meter;
 use crate::base::timestamp::Timestamp;
-use crate::entities::Uid;
+use crate::entities::Known;
 use crate::policy::ActionPlan;
 use crate::request::Request;
 use crate::state::State;
+use crate::trust::Asked;
 
 /// A request with everything that evaluation reads, but for its score.
 #[derive(Debug)]
@@ -27,16 +26,26 @@ pub(crate) struct Enriched<'a> {
     pub(crate) request: &'a Request,
     pub(crate) state: &'a Arc<State>,
     pub(crate) now: Timestamp,
-    /// The numbers of principal, action and resource, as far as the store knows them.
-    pub(crate) known: [Option<Uid>; 3],
+    /// What the store knows of principal, action and resource.
+    pub(crate) known: [Option<Known<'a>>; 3],
     /// What is known of the action beforehand.
     pub(crate) plan: &'a ActionPlan,
     /// Entities that a verified token brought, as far as the schema declares them.
     pub(crate) facts: Cow<'a, [Value]>,
-    /// Faults found so far; they are named together with those of the next stage.
-    pub(crate) faults: Vec<InputFault>,
     /// The work that the request may still cause.
     pub(crate) meter: Meter,
+}
+
+impl Enriched<'_> {
+    /// The request as rules of the trust configuration see it.
+    pub(crate) fn asked(&self) -> Asked<'_> {
+        Asked {
+            names: self.request.names(),
+            known: self.known,
+            version: self.state.store().version(),
+            meter: &self.meter,
+        }
+    }
 }
 
 /// Completes `request`, which may cause `steps` of work from here on.
@@ -47,20 +56,17 @@ pub(crate) fn enrich<'a>(
     steps: u64,
 ) -> Enriched<'a> {
     let version = state.store().version();
-    let known @ [_, action, _] = request.names().map(|name| version.find(name));
-    let mut enriched = Enriched {
+    let known @ [_, action, _] = request.names().map(|name| version.look_up(name));
+    Enriched {
         request,
         state,
         now,
         known,
-        plan: state.snapshot().plan(action),
+        plan: state.snapshot().plan(action.map(|known| known.uid)),
         facts: facts::fitting(
             request.facts(),
             state.snapshot().schema_set().map(|schema| &schema.model),
         ),
-        faults: Vec::new(),
         meter: Meter::new(steps),
-    };
-    inject::refuse_given(&mut enriched);
-    enriched
+    }
 }

@@ -8,17 +8,16 @@ use std::net::IpAddr;
 
 use super::enrich::Enriched;
 use crate::base::caller::Scope;
-use crate::base::meter::Meter;
 use crate::base::timestamp::Timestamp;
-use crate::entities::{EntityVersion, Uid, Value};
+use crate::entities::Value;
 use crate::request::{Authentication, Request, Signals};
-use crate::trust::Trust;
 use crate::trust::geo::GeoSource;
 use crate::trust::model::{
     Authenticated, Country, Device, DeviceFacts, Evident, Identity, Indicators, Inputs, KnockOuts,
     Location, Network, Source, SubjectRisk,
 };
 use crate::trust::subjects::{DeviceStanding, SignalStore, SubjectQuery, SubjectState};
+use crate::trust::{Asked, Trust, TrustPlan};
 
 /// Where facts about subjects and addresses come from.
 #[derive(Debug, Clone, Copy)]
@@ -107,25 +106,19 @@ pub(crate) fn place(request: &Request, sources: Sources<'_>) -> ClientOrigin {
 /// Gathers everything that the score is made of.
 pub(crate) fn gather(
     enriched: &Enriched<'_>,
-    trust: &Trust,
+    trust: &TrustPlan,
     place: &mut ClientOrigin,
     standing: SubjectState,
 ) -> Inputs {
     let request = enriched.request;
     let signals = request.signals();
-    let version = enriched.state.store().version();
+    let asked = enriched.asked();
     let [principal, _, _] = enriched.known;
     let token = request.authentication();
     place.vouched = principal.is_some() || token.is_some();
     let revoked = token.and_then(|token| revoked(token, &standing, request));
     let mut inputs = Inputs {
-        identity: identity(
-            trust,
-            (version, &enriched.meter),
-            principal,
-            signals,
-            &standing,
-        ),
+        identity: identity(trust, &asked, signals, &standing),
         device: device(request, signals, &standing),
         location: location(trust, place, signals, &standing),
         behavior: standing.behavior,
@@ -138,12 +131,7 @@ pub(crate) fn gather(
             ),
             demanded_level: standing.demanded_level,
         },
-        target: trust.target(
-            enriched.request.action(),
-            enriched.request.resource(),
-            version,
-            &enriched.meter,
-        ),
+        target: trust.target(&asked),
         knock_outs: knock_outs(signals, &standing, revoked),
         previous_band: standing.last_band,
         exempt: trust.is_exempt(request.principal()),
@@ -239,19 +227,14 @@ impl Both {
 }
 
 fn identity(
-    trust: &Trust,
-    (version, meter): (&EntityVersion, &Meter),
-    principal: Option<Uid>,
+    trust: &TrustPlan,
+    asked: &Asked<'_>,
     signals: Option<&Signals>,
     standing: &SubjectState,
 ) -> Identity {
-    let entity = principal.and_then(|uid| version.entity(uid));
-    let attribute = |name: &Option<String>| {
-        let name = version.find_name(name.as_deref()?)?;
-        crate::entities::field(entity?.attrs(), name)
-    };
-    let attributes = trust.attributes();
-    let enrolled = match attribute(&attributes.mfa_enrolled) {
+    let [principal, _, _] = asked.known.map(|known| known?.entity());
+    let attributes = principal.map_or(&[][..], |entity| entity.attrs());
+    let enrolled = match trust.mfa_enrolled(attributes) {
         Some(Value::Bool(enrolled)) => Some(*enrolled),
         _ => standing.enrolled.map(|methods| {
             let methods = methods.iter();
@@ -260,7 +243,7 @@ fn identity(
                 .any(|method| method.multi_factor)
         }),
     };
-    let created = match attribute(&attributes.account_created) {
+    let created = match trust.account_created(attributes) {
         Some(Value::Datetime(millis)) => Some(Timestamp::from_millis(*millis)),
         Some(Value::Str(text)) => text.parse().ok(),
         _ => standing.account_created,
@@ -284,7 +267,7 @@ fn identity(
         suspicious: both.bad(asserted(|s| s.suspicious_activity), on_record),
         ..Identity::default()
     };
-    (identity.admin, identity.privileged) = trust.roles(version, principal, meter);
+    (identity.admin, identity.privileged) = trust.roles(asked);
     identity.evident = both.evident(signals.and_then(|signals| signals.observed_at));
     identity
 }

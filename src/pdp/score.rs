@@ -51,12 +51,7 @@ impl Scoring {
         let assessed = kept.insert(AssessedBox::new(Assessed {
             assessment: trust.model().assess(&inputs, enriched.now),
             inputs,
-            mode: trust.mode(
-                request.caller(),
-                (request.principal(), request.action(), request.resource()),
-                state.store().version(),
-                &enriched.meter,
-            ),
+            mode: trust.mode(request.caller(), &enriched.asked()),
         }));
         (Scored::new(enriched, Some(assessed.get())), Some(place))
     }

@@ -6,6 +6,7 @@
 
 use super::snapshot::Inject;
 use super::{AUTH_FIELDS, AUTH_TYPE, ENV_FIELDS, ENV_TYPE, TRUST_FIELDS, TRUST_TYPE};
+use crate::base::entity_ref::EntityRef;
 use crate::engine::ContextReads;
 use crate::entities::{EntityStore, Interning, Pins, Sym, Uid};
 use crate::schema::{ActionModel, Member, Model, Type};
@@ -56,6 +57,8 @@ pub(crate) struct DeclaredMember {
     pub(crate) required: bool,
     /// Whether a condition of a policy reads it.
     pub(crate) is_read: bool,
+    /// Whether the decision point sets it, and no caller may.
+    pub(crate) is_injected: bool,
 }
 
 /// The type of a member: the commonest ones are read without a look at the schema.
@@ -143,26 +146,26 @@ impl Plan {
     }
 }
 
+/// How many members are looked at, one by one, before the search by halves.
+const NEAR: usize = 4;
+
 impl Declared {
     /// The declared member of this name; `next` is where it is expected, and then where the next one is.
     #[inline]
     pub(crate) fn member(&self, name: &str, next: &mut usize) -> Option<&DeclaredMember> {
-        let expected = self
-            .members
-            .get(*next)
-            .filter(|member| *member.name == *name);
-        let (at, member) = match expected {
-            Some(member) => (*next, member),
-            None => {
-                let at = self
-                    .members
-                    .binary_search_by(|member| (*member.name).cmp(name));
-                let at = at.ok()?;
-                (at, self.members.get(at)?)
+        // Names of other lengths are told apart without a look at them.
+        let near = *next..(*next + NEAR).min(self.members.len());
+        for (at, member) in near.clone().zip(self.members.get(near)?) {
+            if *member.name == *name {
+                *next = at + 1;
+                return Some(member);
             }
-        };
-        *next = at + 1;
-        Some(member)
+        }
+        let at = self
+            .members
+            .binary_search_by(|member| (*member.name).cmp(name));
+        *next = at.ok()? + 1;
+        self.members.get(*next - 1)
     }
 
     /// How many members are declared.
@@ -172,11 +175,13 @@ impl Declared {
 }
 
 impl DeclaredType {
-    /// Whether an entity of this type and id is one.
+    /// Whether an entity of this type is one.
     #[inline]
-    pub(crate) fn takes(&self, ty: Sym, id: &str) -> bool {
-        let is_listed =
-            |ids: &[String]| ids.binary_search_by(|known| known.as_str().cmp(id)).is_ok();
+    pub(crate) fn takes(&self, ty: Sym, entity: &EntityRef) -> bool {
+        let is_listed = |ids: &[String]| {
+            let found = ids.binary_search_by(|known| known.as_str().cmp(entity.id()));
+            found.is_ok()
+        };
         self.ty == ty && self.ids.as_deref().is_none_or(is_listed)
     }
 }
@@ -215,7 +220,7 @@ impl Planner<'_, '_> {
             resources: self.types(model, &action.resources),
             members: members
                 .iter()
-                .map(|(name, member)| self.member(name, member))
+                .map(|(name, member)| self.member(name, member, is_injected(name)))
                 .collect(),
             required,
         }
@@ -232,7 +237,7 @@ impl Planner<'_, '_> {
         declared.collect()
     }
 
-    fn member(&mut self, name: &str, member: &Member) -> DeclaredMember {
+    fn member(&mut self, name: &str, member: &Member, is_injected: bool) -> DeclaredMember {
         let sym = self.symbols.name(name);
         DeclaredMember {
             name: name.into(),
@@ -245,6 +250,7 @@ impl Planner<'_, '_> {
             },
             required: member.required,
             is_read: self.reads.member(sym),
+            is_injected,
         }
     }
 

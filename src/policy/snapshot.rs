@@ -22,7 +22,7 @@ use crate::schema;
 use crate::schema::SchemaSet;
 use crate::source::{Kind, SourceFile};
 use crate::trust::model::Role;
-use crate::trust::{Enforcement, Trust, TrustConfig};
+use crate::trust::{Enforcement, Trust, TrustConfig, TrustPlan};
 
 /// Settings that can change a decision; they are part of the revision.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -111,7 +111,7 @@ pub struct Snapshot {
     schema: Schema,
     settings: Settings,
     revision: Revision,
-    trust: Option<Arc<Trust>>,
+    trust: Option<TrustPlan>,
     plan: Plan,
     set: OnceLock<PolicySet>,
 }
@@ -214,7 +214,7 @@ impl Snapshot {
             Faults::or(beyond, ())?;
         }
         let snapshot = Self {
-            trust,
+            trust: trust.map(|trust| TrustPlan::new(trust, store)),
             plan,
             forbids: table.forbids(),
             table,
@@ -258,7 +258,7 @@ impl Snapshot {
     }
 
     /// The trust configuration that requests are scored by; `None` where nothing asks for a score.
-    pub(crate) fn trust(&self) -> Option<&Arc<Trust>> {
+    pub(crate) fn trust(&self) -> Option<&TrustPlan> {
         self.trust.as_ref()
     }
 

@@ -13,6 +13,8 @@ use crate::base::meter;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Context {
     members: Vec<(SmolStr, ContextValue)>,
+    /// What all members weigh (`base::meter`).
+    weight: u64,
 }
 
 /// The value of a member: what most of them are, or any JSON.
@@ -64,12 +66,11 @@ impl Serialize for ContextValue {
 
 impl From<Map<String, Value>> for Context {
     fn from(members: Map<String, Value>) -> Self {
-        let members = members.into_iter();
-        Self {
-            members: members
-                .map(|(name, value)| (name.into(), value.into()))
-                .collect(),
+        let mut context = Self::default();
+        for (name, value) in members {
+            context.push(&name, value.into());
         }
+        context
     }
 }
 
@@ -78,6 +79,7 @@ impl Context {
     pub(super) fn begin() -> Self {
         Self {
             members: Vec::with_capacity(4),
+            weight: 0,
         }
     }
 
@@ -93,6 +95,7 @@ impl Context {
 
     /// Adds a member whose name is not there yet.
     pub(super) fn push(&mut self, name: &str, value: ContextValue) {
+        self.weight += weight(name, &value);
         self.members.push((name.into(), value));
     }
 
@@ -100,7 +103,11 @@ impl Context {
     pub(super) fn insert(&mut self, name: &str, value: Value) {
         let value = value.into();
         match self.members.iter_mut().find(|(known, _)| known == name) {
-            Some((_, old)) => *old = value,
+            Some((_, old)) => {
+                self.weight -= weight(name, old);
+                self.weight += weight(name, &value);
+                *old = value;
+            }
             None => self.push(name, value),
         }
     }
@@ -128,16 +135,18 @@ impl Context {
 
     /// What it weighs (`base::meter`): one for each value, and more for long names and texts.
     pub(crate) fn weight(&self) -> u64 {
-        let weight = |(name, value): (&str, &ContextValue)| {
-            meter::of_text(name)
-                + match value {
-                    ContextValue::Bool(_) | ContextValue::Long(_) => 1,
-                    ContextValue::Text(text) => 1 + meter::of_text(text),
-                    ContextValue::Json(value) => meter::weight(value),
-                }
-        };
-        self.iter().map(weight).sum()
+        self.weight
     }
+}
+
+/// What a member weighs.
+fn weight(name: &str, value: &ContextValue) -> u64 {
+    meter::of_text(name)
+        + match value {
+            ContextValue::Bool(_) | ContextValue::Long(_) => 1,
+            ContextValue::Text(text) => 1 + meter::of_text(text),
+            ContextValue::Json(value) => meter::weight(value),
+        }
 }
 
 impl<'a> IntoIterator for &'a Context {
@@ -184,7 +193,9 @@ mod tests {
         let mut context = Context::default();
         context.insert("a", 1.into());
         context.insert("b", 2.into());
+        context.insert("a", "x".repeat(100).into());
         context.insert("a", "x".into());
+        assert_eq!(context.weight(), 2);
         assert_eq!(
             serde_json::to_string(&context).unwrap(),
             r#"{"a":"x","b":2}"#

@@ -12,9 +12,26 @@ use crate::base::write::unquoted;
 #[derive(Debug)]
 pub(super) struct Cursor<'a> {
     text: &'a str,
-    at: usize,
+    /// The bytes that are left of it.
+    rest: &'a [u8],
     /// Whether there is a control character anywhere, which a string must not hold.
     controls: bool,
+}
+
+/// The name of a member as most write it: in quotes, and a colon behind it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Name {
+    spelled: &'static str,
+    name: &'static str,
+}
+
+impl Name {
+    /// `spelled` is such as `"type":`, with its quotes.
+    pub(super) const fn new(spelled: &'static str) -> Self {
+        let (_, name) = spelled.split_at(1);
+        let (name, _) = name.split_at(name.len() - 2);
+        Self { spelled, name }
+    }
 }
 
 impl<'a> Cursor<'a> {
@@ -22,7 +39,7 @@ impl<'a> Cursor<'a> {
         let controls = text.bytes().fold(false, |any, byte| any | (byte < 0x20));
         Self {
             text,
-            at: 0,
+            rest: text.as_bytes(),
             controls,
         }
     }
@@ -31,19 +48,25 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub(super) fn peek(&mut self) -> Option<u8> {
         loop {
-            let byte = *self.text.as_bytes().get(self.at)?;
+            let (byte, rest) = self.rest.split_first()?;
             if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
-                return Some(byte);
+                return Some(*byte);
             }
-            self.at += 1;
+            self.rest = rest;
         }
     }
 
     #[inline]
     fn take(&mut self) -> Option<u8> {
         let byte = self.peek()?;
-        self.at += 1;
+        self.skip();
         Some(byte)
+    }
+
+    /// Takes a byte that was looked at.
+    #[inline]
+    fn skip(&mut self) {
+        self.rest = self.rest.get(1..).unwrap_or_default();
     }
 
     #[inline]
@@ -64,7 +87,7 @@ impl<'a> Cursor<'a> {
     ) -> Option<()> {
         self.expect(b'{')?;
         if self.peek()? == b'}' {
-            self.at += 1;
+            self.skip();
             return Some(());
         }
         loop {
@@ -79,17 +102,57 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// An object whose members are among `names`, expected in this order; `member` reads the value of each, by the
+    /// position of its name.
+    #[inline]
+    pub(super) fn members<const N: usize>(
+        &mut self,
+        names: &[Name; N],
+        mut member: impl FnMut(&mut Self, usize) -> Option<()>,
+    ) -> Option<()> {
+        self.expect(b'{')?;
+        if self.peek()? == b'}' {
+            self.skip();
+            return Some(());
+        }
+        let mut expected = 0;
+        loop {
+            let at = self.one_of(names, expected)?;
+            expected = at + 1;
+            member(self, at)?;
+            match self.take()? {
+                b',' => {}
+                b'}' => return Some(()),
+                _ => return None,
+            }
+        }
+    }
+
+    /// The name of a member and its colon.
+    #[inline]
+    fn one_of<const N: usize>(&mut self, names: &[Name; N], expected: usize) -> Option<usize> {
+        if let Some(name) = names.get(expected)
+            && let Some(rest) = self.rest.strip_prefix(name.spelled.as_bytes())
+        {
+            self.rest = rest;
+            return Some(expected);
+        }
+        let name = self.plain()?;
+        self.expect(b':')?;
+        names.iter().position(|known| known.name == name)
+    }
+
     /// A string, borrowed where it holds no escape; one with an escape `\u` is refused.
     #[inline]
     pub(super) fn text(&mut self) -> Option<Cow<'a, str>> {
         self.expect(b'"')?;
         let run = self.run()?;
-        match self.text.as_bytes().get(self.at)? {
-            b'"' => {
-                self.at += 1;
+        match self.rest.split_first()? {
+            (b'"', rest) => {
+                self.rest = rest;
                 Some(Cow::Borrowed(run))
             }
-            b'\\' => self.escaped(run).map(Cow::Owned),
+            (b'\\', _) => self.escaped(run).map(Cow::Owned),
             _ => None,
         }
     }
@@ -99,17 +162,17 @@ impl<'a> Cursor<'a> {
     fn plain(&mut self) -> Option<&'a str> {
         self.expect(b'"')?;
         let run = self.run()?;
-        let ends = self.text.as_bytes().get(self.at) == Some(&b'"');
-        self.at += 1;
-        ends.then_some(run)
+        self.rest = self.rest.strip_prefix(b"\"")?;
+        Some(run)
     }
 
     /// The text up to the next quote or backslash; none where it holds a control character.
     #[inline]
     fn run(&mut self) -> Option<&'a str> {
-        let start = self.at;
-        self.at += unquoted(self.text.as_bytes().get(start..)?);
-        let run = self.text.get(start..self.at)?;
+        let start = self.text.len() - self.rest.len();
+        let len = unquoted(self.rest);
+        self.rest = self.rest.get(len..)?;
+        let run = self.text.get(start..start + len)?;
         if self.controls && run.bytes().any(|byte| byte < 0x20) {
             return None;
         }
@@ -119,13 +182,13 @@ impl<'a> Cursor<'a> {
     fn escaped(&mut self, begin: &str) -> Option<String> {
         let mut text = String::from(begin);
         loop {
-            let byte = *self.text.as_bytes().get(self.at)?;
-            self.at += 1;
-            match byte {
-                b'"' => return Some(text),
-                b'\\' => {
-                    let escape = *self.text.as_bytes().get(self.at)?;
-                    self.at += 1;
+            match *self.rest {
+                [b'"', ref rest @ ..] => {
+                    self.rest = rest;
+                    return Some(text);
+                }
+                [b'\\', escape, ref rest @ ..] => {
+                    self.rest = rest;
                     text.push(match escape {
                         b'"' | b'\\' | b'/' => escape.into(),
                         b'b' => '\u{8}',
@@ -145,15 +208,11 @@ impl<'a> Cursor<'a> {
     /// `true` or `false`.
     pub(super) fn boolean(&mut self) -> Option<bool> {
         self.peek()?;
-        let rest = self.text.as_bytes().get(self.at..)?;
-        let (value, len) = if rest.starts_with(b"true") {
-            (true, 4)
-        } else if rest.starts_with(b"false") {
-            (false, 5)
-        } else {
-            return None;
+        let (value, rest) = match self.rest.strip_prefix(b"true") {
+            Some(rest) => (true, rest),
+            None => (false, self.rest.strip_prefix(b"false")?),
         };
-        self.at += len;
+        self.rest = rest;
         Some(value)
     }
 
@@ -161,37 +220,37 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub(super) fn long(&mut self) -> Option<i64> {
         let negative = self.peek()? == b'-';
-        self.at += usize::from(negative);
-        let start = self.at;
+        if negative {
+            self.skip();
+        }
+        let start = self.rest;
         let mut number = 0_i64;
-        let next = loop {
-            let next = self.text.as_bytes().get(self.at).copied();
-            match next {
-                Some(digit @ b'0'..=b'9') if self.at - start < 18 => {
-                    number = number * 10 + i64::from(digit - b'0');
-                    self.at += 1;
-                }
-                next => break next,
+        let mut digits = 0;
+        while let Some((digit @ b'0'..=b'9', rest)) = self.rest.split_first() {
+            if digits == 18 {
+                return None;
             }
-        };
-        let digits = self.at - start;
-        let leads_with_zero = self.text.as_bytes().get(start) == Some(&b'0');
+            number = number * 10 + i64::from(digit - b'0');
+            digits += 1;
+            self.rest = rest;
+        }
+        let leads_with_zero = start.first() == Some(&b'0');
         // JSON has no leading zeros; serde_json takes `-0` for a number with a fraction.
         if digits == 0 || leads_with_zero && (digits > 1 || negative) {
             return None;
         }
-        match next {
-            Some(b'0'..=b'9' | b'.' | b'e' | b'E') => None,
+        match self.rest.first() {
+            Some(b'.' | b'e' | b'E') => None,
             _ => Some(if negative { -number } else { number }),
         }
     }
 
     /// Any value, by serde_json.
     pub(super) fn value<T: DeserializeOwned>(&mut self) -> Option<T> {
-        let rest = self.text.get(self.at..)?;
+        let rest = self.text.get(self.text.len() - self.rest.len()..)?;
         let mut values = serde_json::Deserializer::from_str(rest).into_iter::<T>();
         let value = values.next()?.ok()?;
-        self.at += values.byte_offset();
+        self.rest = self.rest.get(values.byte_offset()..)?;
         Some(value)
     }
 }
@@ -264,6 +323,20 @@ mod tests {
                 names.push(name.to_owned());
                 cursor.long().map(|_| ())
             });
+            let mut again = Cursor::new(&text);
+            let known = ["", "a", "b", "ab"];
+            let spelled = ["\"\":", "\"a\":", "\"b\":", "\"ab\":"].map(Name::new);
+            let mut positions = Vec::new();
+            let read_known = again.members(&spelled, |cursor, at| {
+                positions.push(known[at].to_owned());
+                cursor.long().map(|_| ())
+            });
+            if names.iter().all(|name| known.contains(&name.as_str())) && read.is_some() {
+                prop_assert_eq!(&positions, &names);
+                prop_assert_eq!(again.rest, cursor.rest);
+            } else {
+                prop_assert_eq!(read_known, None);
+            }
             if let (Some(()), Some(())) = (read, cursor.end()) {
                 let expected: Value = serde_json::from_str(&text).unwrap();
                 let mut known: Vec<String> = expected.as_object().unwrap().keys().cloned().collect();

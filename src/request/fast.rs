@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use super::cursor::Cursor;
+use super::cursor::{Cursor, Name};
 use super::read::{MAX_REQUEST_ID, MAX_TOKEN, nobody};
 use super::{Body, Context, ContextValue, Limits, Pending, Purpose, Request};
 use crate::base::caller::{Caller, Scope};
@@ -73,19 +73,33 @@ struct Wire<'a> {
     request_id: Option<Cow<'a, str>>,
 }
 
+/// In the order in which they are expected.
+const MEMBERS: [Name; 8] = [
+    Name::new("\"principal\":"),
+    Name::new("\"action\":"),
+    Name::new("\"resource\":"),
+    Name::new("\"context\":"),
+    Name::new("\"token\":"),
+    Name::new("\"explain\":"),
+    Name::new("\"atLeast\":"),
+    Name::new("\"requestId\":"),
+];
+/// Of an entity, in the same way.
+const ENTITY: [Name; 2] = [Name::new("\"type\":"), Name::new("\"id\":")];
+
 impl<'a> Wire<'a> {
     fn read(body: &'a str, limits: &Limits) -> Option<Self> {
         let mut wire = Self::default();
         let mut cursor = Cursor::new(body);
-        cursor.object(|cursor, name| match name {
-            "principal" => once(&mut wire.principal, entity(cursor)?),
-            "action" => once(&mut wire.action, entity(cursor)?),
-            "resource" => once(&mut wire.resource, entity(cursor)?),
-            "context" => once(&mut wire.context, context(cursor, limits)?),
-            "token" => once(&mut wire.token, cursor.text()?),
-            "explain" => once(&mut wire.explain, cursor.boolean()?),
-            "atLeast" => once(&mut wire.at_least, cursor.long()?.try_into().ok()?),
-            "requestId" => once(&mut wire.request_id, cursor.text()?),
+        cursor.members(&MEMBERS, |cursor, at| match at {
+            0 => once(&mut wire.principal, entity(cursor)?),
+            1 => once(&mut wire.action, entity(cursor)?),
+            2 => once(&mut wire.resource, entity(cursor)?),
+            3 => once(&mut wire.context, context(cursor, limits)?),
+            4 => once(&mut wire.token, cursor.text()?),
+            5 => once(&mut wire.explain, cursor.boolean()?),
+            6 => once(&mut wire.at_least, cursor.long()?.try_into().ok()?),
+            7 => once(&mut wire.request_id, cursor.text()?),
             _ => None,
         })?;
         cursor.end()?;
@@ -107,10 +121,9 @@ fn entity(cursor: &mut Cursor<'_>) -> Option<EntityRef> {
         return cursor.text()?.parse().ok();
     }
     let (mut ty, mut id) = (None, None);
-    cursor.object(|cursor, name| match name {
-        "type" => once(&mut ty, cursor.text()?),
-        "id" => once(&mut id, cursor.text()?),
-        _ => None,
+    cursor.members(&ENTITY, |cursor, at| match at {
+        0 => once(&mut ty, cursor.text()?),
+        _ => once(&mut id, cursor.text()?),
     })?;
     EntityRef::of(&ty?, &id?).ok()
 }

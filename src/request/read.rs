@@ -74,7 +74,7 @@ pub(super) fn from_value(
     let action = reader.entity("action");
     let resource = reader.entity("resource");
     let context = reader.object("context").unwrap_or_default().into();
-    let client = reader.client();
+    let client = reader.client().map(Box::new);
     let entities = reader.entities(limits);
     let signals = reader.signals();
     let obligations = reader.obligations();
@@ -469,7 +469,7 @@ mod tests {
         let Body::Whole(read) = read(body.as_bytes(), &Limits::default(), caller()).unwrap() else {
             unreachable!()
         };
-        assert_eq!(read.client, Some(Client::default()));
+        assert_eq!(read.client(), Some(&Client::default()));
         assert_eq!(read.entities[0].as_object().unwrap().len(), 1);
         check(
             r#"{"principal":null,"action":"A::\"a\"","resource":"R::\"r\"","nothing":null}"#,

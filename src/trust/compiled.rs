@@ -1,21 +1,16 @@
-//! The trust configuration as decisions read it.
+//! The trust configuration, checked and read.
 
 use std::fmt;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::config::{
-    Attributes, ClassificationRule, EnforceRule, Enforcement, SensitivityRule, TrustConfig,
-};
+use super::config::{ClassificationRule, EnforceRule, SensitivityRule, TrustConfig};
 use super::networks::Networks;
-use crate::base::caller::Caller;
 use crate::base::entity_ref::EntityRef;
 use crate::base::fault::{Fault, Faults};
 use crate::base::hex::hex;
-use crate::base::meter::Meter;
-use crate::entities::{EntityVersion, Uid, Value, field};
-use crate::trust::model::{Assurances, Country, Listed, Lists, Model, Target};
+use crate::trust::model::{Assurances, Country, Listed, Lists, Model};
 
 /// A checked configuration. Two are equal when they were made from the same one.
 pub(crate) struct Trust {
@@ -23,25 +18,25 @@ pub(crate) struct Trust {
     hash: String,
     model: Model,
     networks: Networks,
-    parts: Parts,
+    pub(super) parts: Parts,
 }
 
-struct Enforce {
-    rule: EnforceRule,
-    actions: Vec<EntityRef>,
+pub(super) struct Enforce {
+    pub(super) rule: EnforceRule,
+    pub(super) actions: Vec<EntityRef>,
 }
 
-struct Sensitivity {
-    rule: SensitivityRule,
-    actions: Vec<EntityRef>,
+pub(super) struct Sensitivity {
+    pub(super) rule: SensitivityRule,
+    pub(super) actions: Vec<EntityRef>,
 }
 
-struct Classification {
-    rule: ClassificationRule,
-    class: Option<u16>,
-    values: Vec<(String, u16)>,
-    otherwise: Option<u16>,
-    compliance: u8,
+pub(super) struct Classification {
+    pub(super) rule: ClassificationRule,
+    pub(super) class: Option<u16>,
+    pub(super) values: Vec<(String, u16)>,
+    pub(super) otherwise: Option<u16>,
+    pub(super) compliance: u8,
 }
 
 /// The kinds of compliance, in the order of their bits.
@@ -112,10 +107,6 @@ impl Trust {
         &self.config.acr
     }
 
-    pub(crate) fn attributes(&self) -> &Attributes {
-        &self.config.attributes
-    }
-
     /// Whether the principal is a break-glass one.
     pub(crate) fn is_exempt(&self, principal: &EntityRef) -> bool {
         self.parts.break_glass.contains(principal)
@@ -132,106 +123,18 @@ impl Trust {
             Listed::No
         }
     }
-
-    /// Whether the principal is an administrator, and whether it is privileged, by its stored roles.
-    pub(crate) fn roles(
-        &self,
-        version: &EntityVersion,
-        principal: Option<Uid>,
-        meter: &Meter,
-    ) -> (bool, bool) {
-        let is =
-            |roles: &[EntityRef]| principal.is_some_and(|uid| within(version, uid, roles, meter));
-        (is(&self.parts.admin), is(&self.parts.privileged))
-    }
-
-    /// How an unmet floor of this request is handled: the first rule that fits says. A rule names a caller
-    /// by its id. Where it names a maker of the caller, or the name of its API key, it can only make this
-    /// stricter: neither copying a key nor choosing a name is a way out of a rule or into an exemption.
-    pub(crate) fn mode(
-        &self,
-        caller: &Caller,
-        (principal, action, resource): (&EntityRef, &EntityRef, &EntityRef),
-        version: &EntityVersion,
-        meter: &Meter,
-    ) -> Enforcement {
-        let rule = |id: &str| {
-            let mut rules = self.parts.enforce.iter();
-            rules.find(|enforce| {
-                let rule = &enforce.rule;
-                one_of(&rule.callers, id)
-                    && one_of(&rule.resource_types, resource.type_name())
-                    && one_of(&rule.principal_types, principal.type_name())
-                    && (enforce.actions.is_empty()
-                        || is_action(version, action, &enforce.actions, meter))
-            })
-        };
-        let mode = rule(caller.id()).and_then(|enforce| enforce.rule.mode);
-        let mode = mode.unwrap_or(self.config.enforcement);
-        let bound = caller.bound_as().filter_map(rule);
-        let named = bound.filter(|enforce| !enforce.rule.callers.is_empty());
-        named
-            .filter_map(|enforce| enforce.rule.mode)
-            .fold(mode, Enforcement::max)
-    }
-
-    /// What the request's resource and action demand, by the stored resource.
-    pub(crate) fn target(
-        &self,
-        action: &EntityRef,
-        resource: &EntityRef,
-        version: &EntityVersion,
-        meter: &Meter,
-    ) -> Target {
-        let levels = self.parts.sensitivity.iter().filter(|sensitivity| {
-            one_of(&sensitivity.rule.resource_types, resource.type_name())
-                && is_action(version, action, &sensitivity.actions, meter)
-        });
-        let mut target = Target {
-            base_level: levels.map(|sensitivity| sensitivity.rule.level).max(),
-            ..Target::default()
-        };
-        let mut rules = self
-            .parts
-            .classification
-            .iter()
-            .filter(|classification| classification.rule.resource_type == resource.type_name())
-            .peekable();
-        if rules.peek().is_none() {
-            return target;
-        }
-        let uid = version.find(resource);
-        let entity = uid.and_then(|uid| version.entity(uid));
-        let attribute =
-            |name: &Option<String>| field(entity?.attrs(), version.find_name(name.as_deref()?)?);
-        let mut compliance = 0;
-        for classification in rules {
-            let rule = &classification.rule;
-            if target.classification.is_none() {
-                let value = attribute(&rule.attribute);
-                target.classification = classification
-                    .class
-                    .or_else(|| value.and_then(|value| classification.of(value, version)))
-                    .or(classification.otherwise);
-            }
-            compliance |= classification.compliance;
-            compliance |= attribute(&rule.compliance_attribute).map_or(0, kinds);
-        }
-        target.compliance = compliance.count_ones() as u8;
-        target
-    }
 }
 
 /// What a configuration is read to.
-struct Parts {
-    allow: Vec<Country>,
-    deny: Vec<Country>,
-    admin: Vec<EntityRef>,
-    privileged: Vec<EntityRef>,
-    break_glass: Vec<EntityRef>,
-    enforce: Vec<Enforce>,
-    sensitivity: Vec<Sensitivity>,
-    classification: Vec<Classification>,
+pub(super) struct Parts {
+    pub(super) allow: Vec<Country>,
+    pub(super) deny: Vec<Country>,
+    pub(super) admin: Vec<EntityRef>,
+    pub(super) privileged: Vec<EntityRef>,
+    pub(super) break_glass: Vec<EntityRef>,
+    pub(super) enforce: Vec<Enforce>,
+    pub(super) sensitivity: Vec<Sensitivity>,
+    pub(super) classification: Vec<Classification>,
 }
 
 /// Reads the texts of a configuration; faults are gathered.
@@ -372,27 +275,6 @@ impl Reader<'_> {
     }
 }
 
-impl Classification {
-    /// The class that an attribute's value stands for.
-    fn of(&self, value: &Value, version: &EntityVersion) -> Option<u16> {
-        let named = |text: &str| {
-            let found = self.values.iter().find(|(value, _)| value == text);
-            found.map(|(_, class)| *class)
-        };
-        match value {
-            Value::Str(text) => named(text),
-            Value::Entity(uid) => named(version.id_text(*uid)?.1),
-            Value::Bool(flag) => named(if *flag { "true" } else { "false" }),
-            Value::Long(number) => {
-                let mut values = self.values.iter();
-                let is = |text: &str| text.parse::<i64>() == Ok(*number);
-                values.find(|(value, _)| is(value)).map(|(_, class)| *class)
-            }
-            _ => None,
-        }
-    }
-}
-
 /// The classes by name, each with its place.
 fn classes(model: &Model) -> impl Iterator<Item = (String, u16)> + '_ {
     let names = model.config().required.classifications.keys();
@@ -401,58 +283,15 @@ fn classes(model: &Model) -> impl Iterator<Item = (String, u16)> + '_ {
         .map(|(name, place)| (name.clone(), place))
 }
 
-fn compliance_bit(kind: &str) -> Option<u8> {
+pub(super) fn compliance_bit(kind: &str) -> Option<u8> {
     let at = COMPLIANCE
         .iter()
         .position(|known| known.eq_ignore_ascii_case(kind))?;
     Some(1 << at)
 }
 
-/// The kinds of compliance that an attribute names.
-fn kinds(value: &Value) -> u8 {
-    match value {
-        Value::Str(text) => compliance_bit(text).unwrap_or(0),
-        Value::Set(set) => set
-            .items()
-            .iter()
-            .map(kinds)
-            .fold(0, |bits, bit| bits | bit),
-        _ => 0,
-    }
-}
-
 fn each<T, R>(rules: &[T], read: impl FnMut((usize, &T)) -> R) -> Vec<R> {
     rules.iter().enumerate().map(read).collect()
-}
-
-fn one_of(list: &[String], name: &str) -> bool {
-    list.is_empty() || list.iter().any(|listed| listed == name)
-}
-
-/// Whether the action is one of these, or in one of them.
-fn is_action(
-    version: &EntityVersion,
-    action: &EntityRef,
-    actions: &[EntityRef],
-    meter: &Meter,
-) -> bool {
-    actions.contains(action)
-        || version
-            .find(action)
-            .is_some_and(|uid| within(version, uid, actions, meter))
-}
-
-/// Whether the entity is one of these, or has one of them above it.
-fn within(version: &EntityVersion, uid: Uid, groups: &[EntityRef], meter: &Meter) -> bool {
-    if groups.is_empty() {
-        return false;
-    }
-    version.any_above(uid, meter, |above| {
-        version.id_text(above).is_some_and(|(ty, id)| {
-            let mut groups = groups.iter();
-            groups.any(|group| group.id() == id && group.type_name() == ty)
-        })
-    })
 }
 
 fn hash(config: &TrustConfig) -> String {

@@ -11,7 +11,7 @@ use crate::schema::Model;
 /// are left out, because a token says what its issuer likes. A declared attribute stays, so that a
 /// claim of another type is a fault and not a missing attribute.
 pub(super) fn fitting<'a>(facts: &'a [Value], model: Option<&Model>) -> Cow<'a, [Value]> {
-    let Some(model) = model else {
+    let Some(model) = model.filter(|_| !facts.is_empty()) else {
         return Cow::Borrowed(facts);
     };
     if facts.iter().all(|fact| fits(fact, model)) {

@@ -10,10 +10,10 @@ use super::inline;
 use crate::base::caller::InlineRule;
 use crate::base::entity_ref::EntityRef;
 use crate::engine::EngineRequest;
-use crate::entities::{EntityVersion, Overlay, RawValue, Record, Typed, Uid, Value as EngineValue};
+use crate::entities::{Overlay, RawValue, Record, Sym, Typed, Value as EngineValue};
 use crate::pdp::score::stage::{Scored, decimals};
 use crate::policy::{DeclaredType, InjectedMember, Kind};
-use crate::request::{Context, ContextValue, Limits};
+use crate::request::{ContextValue, Limits};
 use crate::schema::Model;
 
 /// Our readers do not take it.
@@ -27,16 +27,13 @@ pub(super) fn read(
     bound: &mut EngineRequest,
 ) -> Result<Option<Overlay>, Refused> {
     let (request, state) = (scored.request, scored.state);
-    if !scored.faults.is_empty() {
-        return Err(Refused);
-    }
     let version = state.store().version();
     bind(scored, bound);
     let settings = state.snapshot().settings();
     let model = state.snapshot().schema_set().map(|schema| &schema.model);
     match model.filter(|_| !settings.unvalidated_requests) {
         Some(model) => declared_context(scored, model, bound)?,
-        None => plain_context(&request.context, version, bound)?,
+        None => plain_context(scored, bound)?,
     }
     bound.context.settle();
     inject(scored, bound);
@@ -58,14 +55,8 @@ pub(super) fn read(
 
 /// Binds who asks for what.
 pub(super) fn bind(scored: &Scored<'_>, bound: &mut EngineRequest) {
-    let [principal, action, resource] = scored.request.names();
-    let [known_principal, known_action, known_resource] = scored.known;
-    let names = [
-        (principal.into(), known_principal),
-        (action.into(), known_action),
-        (resource.into(), known_resource),
-    ];
-    bound.begin(scored.state.store().version(), names);
+    let version = scored.state.store().version();
+    bound.begin(version, scored.request.names(), scored.known);
 }
 
 /// Reads the context of an action that the schema declares, for a principal and a resource that it takes.
@@ -76,12 +67,12 @@ fn declared_context(
 ) -> Result<(), Refused> {
     let (request, version) = (scored.request, scored.state.store().version());
     let declared = scored.plan.declared.as_ref().ok_or(Refused)?;
-    let fits = |uid: Uid, entity: &EntityRef, types: &[DeclaredType]| {
-        let ty = bound.type_of(version, uid);
-        types.iter().any(|declared| declared.takes(ty, entity.id()))
+    let fits = |ty: Sym, entity: &EntityRef, types: &[DeclaredType]| {
+        types.iter().any(|declared| declared.takes(ty, entity))
     };
-    if !fits(bound.principal, &request.principal, &declared.principals)
-        || !fits(bound.resource, &request.resource, &declared.resources)
+    let (principal, resource) = (bound.principal_type, bound.resource_type);
+    if !fits(principal, &request.principal, &declared.principals)
+        || !fits(resource, &request.resource, &declared.resources)
     {
         return Err(Refused);
     }
@@ -89,6 +80,9 @@ fn declared_context(
     let (mut next, mut required) = (0, 0);
     for (name, json) in &request.context {
         let member = declared.member(name, &mut next).ok_or(Refused)?;
+        if member.is_injected {
+            return Err(Refused);
+        }
         required += usize::from(member.required);
         let value = match (&member.kind, json) {
             (Kind::Bool, ContextValue::Bool(value)) => EngineValue::Bool(*value),
@@ -153,11 +147,12 @@ fn inject(scored: &Scored<'_>, bound: &mut EngineRequest) {
     }
 }
 
-fn plain_context(
-    context: &Context,
-    version: &EntityVersion,
-    bound: &mut EngineRequest,
-) -> Result<(), Refused> {
+fn plain_context(scored: &Scored<'_>, bound: &mut EngineRequest) -> Result<(), Refused> {
+    let (context, version) = (&scored.request.context, scored.state.store().version());
+    let mut injected = scored.plan.injected.members();
+    if injected.any(|member| context.contains(&member.name)) {
+        return Err(Refused);
+    }
     // A context could be one of the escapes as a whole.
     if context.len() == 1 && context.iter().any(|(name, _)| name.starts_with("__")) {
         let whole = RawValue::from_json(&Value::Object(context.to_json()));

@@ -62,6 +62,7 @@ fn evaluate_in(
         state.store().version(),
         overlay.as_ref(),
         bound,
+        scored.known,
         scratch,
         Budget(meter.left()),
     );
@@ -75,7 +76,10 @@ fn evaluate_in(
     let mut found = Evaluated {
         allow: evaluation.decision() == Decision::Allow,
         determining: PolicyIndices::from_slice(evaluation.determining_policies()),
-        errors: evaluation.errors().iter().map(error_of).collect(),
+        errors: match evaluation.errors() {
+            [] => Vec::new(),
+            errors => errors.iter().map(error_of).collect(),
+        },
     };
     if scored.request.explain() && !found.errors.is_empty() {
         explain(scored, limits, &mut found);

@@ -2,28 +2,20 @@
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
-use serde_json::{Value, json};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::canonical::{self, MaskKey};
 use super::entry::Entry;
-use crate::answer::parts::{List, unmet};
+use crate::answer::parts::{List, text, unmet};
 use crate::answer::trust::{WireTrust, factors};
 use crate::base::caller::{Handles, InlineRule};
 use crate::base::entity_ref::EntityRef;
+use crate::base::write::JsonText;
 use crate::pdp::decide::{Obligation, TrustOutcome};
 use crate::policy::{EngineChoice, OnError};
 use crate::request::{Client, Purpose, Request};
 use crate::service::config::Recording;
-
-/// Something that is written as its text.
-struct Shown<T>(T);
-
-impl<T: std::fmt::Display> Serialize for Shown<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
-    }
-}
 
 /// What was read of the stored entities.
 #[derive(Debug, Default)]
@@ -73,113 +65,131 @@ pub(super) struct DecisionRecord<'a> {
     pub(super) read: &'a EntitySlice,
 }
 
-impl Serialize for DecisionRecord<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+impl DecisionRecord<'_> {
+    /// Writes the record as a JSON object.
+    pub(super) fn write(&self, json: &mut JsonText) -> serde_json::Result<()> {
         let Entry {
             request, outcome, ..
         } = self.entry;
         let state = outcome.state();
         let settings = state.snapshot().settings();
-        let mut members = serializer.serialize_map(None)?;
-        members.serialize_entry("kind", "decision")?;
-        members.serialize_entry("sequence", &self.sequence)?;
-        members.serialize_entry("time", &Shown(self.entry.time))?;
+        // Ids of decisions, revisions, and names of ours hold nothing that would be escaped.
+        json.raw("{\"kind\":\"decision\",\"sequence\":");
+        json.number(self.sequence);
+        json.plain(",\"time\":", self.entry.time.text().as_str());
         let mut buffer = Uuid::encode_buffer();
-        let id = self.entry.id.hyphenated();
-        members.serialize_entry("id", &*id.encode_lower(&mut buffer))?;
+        let id = self.entry.id.hyphenated().encode_lower(&mut buffer);
+        json.plain(",\"id\":", id);
         if let Some(id) = request.request_id() {
-            members.serialize_entry("requestId", id)?;
+            json.raw(",\"requestId\":");
+            json.string(id);
         }
-        members.serialize_entry("caller", request.caller().name())?;
-        members.serialize_entry("inline", inline(request.caller().inline()))?;
+        json.raw(",\"caller\":");
+        json.string(request.caller().name());
         let any = matches!(request.caller().handles(), Handles::Any);
-        members.serialize_entry("handles", if any { "any" } else { "listed" })?;
-        members.serialize_entry("route", self.entry.route)?;
-        members.serialize_entry("revision", state.revision().as_str())?;
-        members.serialize_entry("stateSequence", &state.sequence())?;
-        members.serialize_entry("engine", engine(settings.engine))?;
-        members.serialize_entry("onError", on_error(settings.on_error))?;
+        json.plain(",\"inline\":", inline(request.caller().inline()));
+        json.plain(",\"handles\":", if any { "any" } else { "listed" });
+        json.plain(",\"route\":", self.entry.route);
+        json.plain(",\"revision\":", state.revision().as_str());
+        json.raw(",\"stateSequence\":");
+        json.number(state.sequence());
+        json.plain(",\"engine\":", engine(settings.engine));
+        json.plain(",\"onError\":", on_error(settings.on_error));
         let trust = outcome.trust();
         let mode = trust.map_or("off", |trust| trust.enforcement().as_str());
-        members.serialize_entry("enforcement", mode)?;
-        members.serialize_entry("now", &Shown(outcome.evaluated_at()))?;
-        let whole = self.recording == Recording::Replayable;
-        members.serialize_entry("request", &Asked { request, whole })?;
+        json.plain(",\"enforcement\":", mode);
+        json.plain(",\"now\":", outcome.evaluated_at().text().as_str());
+        json.raw(",\"request\":");
+        self.request(json)?;
         let both = trust.zip(state.snapshot().trust());
         let factors = both.map(|(trust, config)| factors(trust.assessment(), config));
-        members.serialize_entry("factors", &factors)?;
-        members.serialize_entry("decision", outcome.decision().as_str())?;
-        members.serialize_entry("cause", outcome.cause().as_str())?;
-        let reasons = || outcome.determining_policies().map(AsRef::<str>::as_ref);
-        members.serialize_entry("reasons", &List(reasons))?;
+        json.raw(",\"factors\":");
+        json.value(&factors)?;
+        json.plain(",\"decision\":", outcome.decision().as_str());
+        json.plain(",\"cause\":", outcome.cause().as_str());
+        json.raw(",\"reasons\":");
+        json.list(outcome.determining_policies(), |json, id| {
+            json.string(text(id))
+        });
         if outcome.unmet().next().is_some() {
-            members.serialize_entry("unmet", &List(|| unmet(outcome)))?;
+            json.raw(",\"unmet\":");
+            json.value(&List(|| unmet(outcome)))?;
         }
         // Messages of errors may quote what a mask hides.
-        let errors = || {
-            outcome.policy_errors().map(|failure| Failed {
-                policy: failure.policy().as_ref(),
-                code: failure.code().as_str(),
-            })
-        };
-        members.serialize_entry("policyErrors", &List(errors))?;
-        members.serialize_entry("obligations", &List(|| outcome.obligations().map(duty)))?;
-        members.serialize_entry("advice", &List(|| outcome.advice().map(duty)))?;
+        json.raw(",\"policyErrors\":");
+        json.list(outcome.policy_errors(), |json, failure| {
+            json.raw("{\"policy\":");
+            json.string(text(failure.policy()));
+            json.plain(",\"code\":", failure.code().as_str());
+            json.raw("}");
+        });
+        json.raw(",\"obligations\":");
+        json.list(outcome.obligations(), duty);
+        json.raw(",\"advice\":");
+        json.list(outcome.advice(), duty);
         let score = both.map(|(found, config)| WireTrust {
             found,
             config,
             explain: false,
         });
-        members.serialize_entry("score", &score)?;
+        json.raw(",\"score\":");
+        json.value(&score)?;
         if let Some(would_be) = trust.and_then(TrustOutcome::would_be) {
-            let (decision, cause) = (would_be.decision.as_str(), would_be.cause.as_str());
-            members.serialize_entry("wouldBe", &json!({"decision": decision, "cause": cause}))?;
+            json.plain(",\"wouldBe\":{\"decision\":", would_be.decision.as_str());
+            json.plain(",\"cause\":", would_be.cause.as_str());
+            json.raw("}");
         }
-        members.serialize_entry("hashes", self.hashes)?;
+        json.raw(",\"hashes\":");
+        json.value(self.hashes)?;
         match self.read {
             EntitySlice::Unasked => {}
-            EntitySlice::Whole(entities) => members.serialize_entry("slice", entities)?,
-            EntitySlice::Truncated => members.serialize_entry("sliceTruncated", &true)?,
+            EntitySlice::Whole(entities) => {
+                json.raw(",\"slice\":");
+                json.value(entities)?;
+            }
+            EntitySlice::Truncated => json.raw(",\"sliceTruncated\":true"),
         }
-        let micros = u64::try_from(self.entry.latency.as_micros()).unwrap_or(u64::MAX);
-        members.serialize_entry("latencyMicros", &micros)?;
-        members.serialize_entry("recording", self.recording.as_str())?;
+        json.raw(",\"latencyMicros\":");
+        json.number(u64::try_from(self.entry.latency.as_micros()).unwrap_or(u64::MAX));
+        json.plain(",\"recording\":", self.recording.as_str());
         if self.reduced {
-            members.serialize_entry("reduced", &true)?;
+            json.raw(",\"reduced\":true");
         }
-        members.end()
+        json.raw("}");
+        Ok(())
     }
-}
 
-/// The request; its members are those of `POST /authorize`.
-struct Asked<'a> {
-    request: &'a Request,
-    whole: bool,
-}
-
-impl Serialize for Asked<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let request = self.request;
-        let mut members = serializer.serialize_map(None)?;
-        members.serialize_entry("principal", &Name(request.principal()))?;
-        members.serialize_entry("action", &Name(request.action()))?;
-        members.serialize_entry("resource", &Name(request.resource()))?;
-        if self.whole {
-            members.serialize_entry("context", &request.context)?;
+    /// Writes the request; its members are those of `POST /authorize`.
+    fn request(&self, json: &mut JsonText) -> serde_json::Result<()> {
+        let request = &self.entry.request;
+        let [principal, action, resource] = request.names();
+        json.raw("{\"principal\":");
+        name(json, principal);
+        json.raw(",\"action\":");
+        name(json, action);
+        json.raw(",\"resource\":");
+        name(json, resource);
+        if self.recording == Recording::Replayable {
+            json.raw(",\"context\":");
+            json.value(&request.context)?;
             if !request.entities.is_empty() {
-                members.serialize_entry("entities", &request.entities)?;
+                json.raw(",\"entities\":");
+                json.value(&request.entities)?;
             }
         }
         if let Some(client) = request.client() {
-            members.serialize_entry("client", &Asking(client))?;
+            json.raw(",\"client\":");
+            json.value(&Asking(client))?;
         }
-        members.serialize_entry("obligations", &List(|| handled(request)))?;
+        json.raw(",\"obligations\":");
+        json.list(handled(request), |json, name| json.string(name));
         let purpose = match request.purpose() {
             Purpose::Enforce => "enforce",
             Purpose::Probe => "probe",
         };
-        members.serialize_entry("purpose", purpose)?;
-        members.end()
+        json.plain(",\"purpose\":", purpose);
+        json.raw("}");
+        Ok(())
     }
 }
 
@@ -195,15 +205,12 @@ fn handled(request: &Request) -> impl Iterator<Item = &str> {
     by_settings.map(String::as_str).chain(by_request)
 }
 
-struct Name<'a>(&'a EntityRef);
-
-impl Serialize for Name<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut members = serializer.serialize_map(Some(2))?;
-        members.serialize_entry("type", self.0.type_name())?;
-        members.serialize_entry("id", self.0.id())?;
-        members.end()
-    }
+fn name(json: &mut JsonText, entity: &EntityRef) {
+    json.raw("{\"type\":");
+    json.string(entity.type_name());
+    json.raw(",\"id\":");
+    json.string(entity.id());
+    json.raw("}");
 }
 
 struct Asking<'a>(&'a Client);
@@ -227,32 +234,22 @@ impl Serialize for Asking<'_> {
             }
         }
         if let Some(ip) = ip {
-            members.serialize_entry("ip", &Shown(ip))?;
+            members.serialize_entry("ip", ip)?;
         }
         members.end()
     }
 }
 
-#[derive(Serialize)]
-struct Failed<'a> {
-    policy: &'a str,
-    code: &'static str,
-}
-
-#[derive(Serialize)]
-struct WireDuty<'a> {
-    policy: &'a str,
-    name: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    argument: Option<&'a str>,
-}
-
-fn duty(obligation: Obligation<'_>) -> WireDuty<'_> {
-    WireDuty {
-        policy: obligation.policy().as_ref(),
-        name: obligation.name(),
-        argument: obligation.argument(),
+fn duty(json: &mut JsonText, obligation: Obligation<'_>) {
+    json.raw("{\"policy\":");
+    json.string(text(obligation.policy()));
+    json.raw(",\"name\":");
+    json.string(obligation.name());
+    if let Some(argument) = obligation.argument() {
+        json.raw(",\"argument\":");
+        json.string(argument);
     }
+    json.raw("}");
 }
 
 fn inline(rule: InlineRule) -> &'static str {

@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::canonical::MaskKey;
 use super::chain::Chain;
@@ -25,6 +26,7 @@ use super::sink::post::PostSink;
 use super::{LONGEST_LINE, Shared};
 use crate::base::hex::hex;
 use crate::base::timestamp::Timestamp;
+use crate::base::write::JsonText;
 use crate::pdp::evaluate::Slicer;
 use crate::service::config::{AuditConfig, Fsync, Recording};
 
@@ -304,14 +306,14 @@ impl Writer {
             read: &read,
         };
         let fits = |lines: &Vec<u8>| lines.len() - start + SEAL_BYTES <= LONGEST_LINE;
-        let mut written = self.write(&record);
+        let mut written = self.write_decision(&record);
         if written && !fits(&self.pending.lines) && record.recording == Recording::Replayable {
             self.pending.lines.truncate(start);
             self.shared.counters.reduced.fetch_add(1, Ordering::Relaxed);
             record.recording = Recording::Summary;
             record.reduced = true;
             record.read = &EntitySlice::Unasked;
-            written = self.write(&record);
+            written = self.write_decision(&record);
         }
         if written && fits(&self.pending.lines) {
             return self.seal(start);
@@ -323,6 +325,22 @@ impl Writer {
             id: entry.id.to_string(),
             decision: entry.outcome.decision().as_str(),
         });
+    }
+
+    /// Writes a decision, masked.
+    fn write_decision(&mut self, record: &DecisionRecord<'_>) -> bool {
+        let lines = std::mem::take(&mut self.pending.lines);
+        let start = lines.len();
+        let mut json = JsonText::behind(lines);
+        let written = record.write(&mut json).is_ok();
+        self.pending.lines = json.into_bytes();
+        if !written || self.masks.is_none() {
+            return written;
+        }
+        let line = self.pending.lines.get(start..).unwrap_or_default();
+        let plain = serde_json::from_slice::<Value>(line);
+        self.pending.lines.truncate(start);
+        plain.is_ok_and(|record| self.write(&record))
     }
 
     /// Writes a record's members, masked.

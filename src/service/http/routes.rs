@@ -21,7 +21,7 @@ use tower_http::cors::CorsLayer;
 
 use self::exchange::Exchange;
 use self::guard::Needs;
-use super::api::authorize::{authorize, respond};
+use super::api::authorize::respond;
 use super::api::body::Incoming;
 use super::api::subjects::{assurance, devices, events, users};
 use super::api::{
@@ -150,6 +150,11 @@ const AUTHORIZE: usize = 0;
 pub(super) fn main(app: Arc<App>) -> Router {
     let mut router = Router::new();
     for route in table() {
+        if route.path == "/authorize" {
+            // For the methods that it does not have; those that it has do not come here.
+            router = router.route(route.path, route.handler);
+            continue;
+        }
         let guard = guard::Guard {
             app: Arc::clone(&app),
             needs: route.needs,
@@ -164,11 +169,18 @@ pub(super) fn main(app: Arc<App>) -> Router {
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(Arc::clone(&app), known_host));
-    let router = match cors(&app) {
-        Some(cors) => router.layer(cors),
-        None => router,
+    let (router, decide) = match cors(&app) {
+        Some(cors) => (
+            router.layer(cors.clone()),
+            on(MethodFilter::POST, authorize.layer(cors)),
+        ),
+        None => (router, on(MethodFilter::POST, authorize)),
     };
-    finish(router, app)
+    let rest = finish(router, Arc::clone(&app));
+    let decide = decide.with_state(app).fallback_service(rest.clone());
+    Router::new()
+        .route("/authorize", decide)
+        .fallback_service(rest)
 }
 
 /// The operations listener: probes and metrics for every client that reaches it, under any host name, because
@@ -242,7 +254,14 @@ fn cors(app: &App) -> Option<CorsLayer> {
     )
 }
 
-/// `POST /authorize` without the router on its way: what the router would do with it, and no more.
+/// `POST /authorize` where the router leads to it.
+async fn authorize(State(app): State<Arc<App>>, http: HttpRequest) -> Response {
+    let peer = http.extensions().get::<Arc<Peer>>().cloned();
+    decide(&app, &peer.unwrap_or_default(), http).await
+}
+
+/// `POST /authorize`, whether or not the router is on its way: it passes none of the router's layers and does itself
+/// what they do.
 pub(super) async fn decide<B: Incoming>(app: &App, peer: &Peer, http: Request<B>) -> Response {
     let exchange = Exchange::begin(app, AUTHORIZE, &http);
     let response = hardened(match hosts::unknown(&app.hosts, Some(peer), &http) {

@@ -9,6 +9,7 @@ use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
+use crate::base::hash::Keyed;
 use crate::base::lock::lock;
 
 /// How many parts there are.
@@ -47,7 +48,7 @@ pub(super) struct Capacity {
 #[derive(Debug)]
 pub(super) struct Sharded<K, V> {
     parts: Box<[Mutex<Part<K, V>>]>,
-    hasher: RandomState,
+    hasher: Keyed,
     count: AtomicUsize,
     /// Entries by reporter.
     by: Box<[AtomicUsize]>,
@@ -78,7 +79,7 @@ impl<K: Hash + Eq + Clone, V: Default> Sharded<K, V> {
         };
         Self {
             parts: (0..PARTS).map(|_| Mutex::new(part())).collect(),
-            hasher: RandomState::default(),
+            hasher: Keyed::default(),
             count: AtomicUsize::new(0),
             by: (0..REPORTERS).map(|_| AtomicUsize::new(0)).collect(),
         }
@@ -114,7 +115,8 @@ impl<K: Hash + Eq + Clone, V: Default> Sharded<K, V> {
     }
 
     fn part<Q: Hash + ?Sized>(&self, key: &Q) -> usize {
-        // The map's own bits come from another seed.
+        // Whoever could choose keys of one part would share its lock and its room; the map in it has a hash of its
+        // own.
         usize::try_from(self.hasher.hash_one(key) >> 58).unwrap_or_default() % PARTS
     }
 

@@ -120,6 +120,7 @@ pub(crate) fn compiled(
         &version,
         overlay.as_ref(),
         &request,
+        request.known(&version),
         &mut scratch,
         Budget::UNBOUNDED,
     )

@@ -11,7 +11,7 @@ use crate::base::caller::{Caller, Handles, InlineRule, Scope};
 use crate::base::entity_ref::EntityRef as Name;
 use crate::base::timestamp::Timestamp;
 use crate::engine::EngineRequest;
-use crate::entities::{EntityRef, Exporter, NewEntity, RawValue};
+use crate::entities::{EntityRef, Exporter, InlineEntity, NewEntity, RawValue};
 use crate::pdp::Pdp;
 use crate::pdp::enrich::enrich;
 use crate::request::{Limits, Request};
@@ -392,13 +392,13 @@ fn same(pdp: &Pdp, request: &Request, whole: bool) -> Result<bool, TestCaseError
                 version,
                 locals: Some(&bound.locals),
             };
-            let fields = EntityRef {
-                attrs: bound.context.fields(),
-                tags: &[],
-                parents: &[],
+            let fields = InlineEntity {
+                attrs: bound.context.fields().to_vec(),
+                tags: Vec::new(),
+                parents: Vec::new(),
             };
             exporter
-                .entity(bound.principal, fields)
+                .entity(bound.principal, EntityRef::Inline(&fields))
                 .and_then(|e| canonical(&e))
         };
         if whole {

@@ -203,8 +203,17 @@ fn chains_of_any_length_neither_overflow_nor_escape_the_budget() {
     let (mut request, mut scratch) = (EngineRequest::new(), Scratch::new());
     request.bind(&version, ("User", "0"), ("Action", "a"), ("Doc", "d"));
     let mut ask = |budget| {
-        evaluate(&policies, &version, None, &request, &mut scratch, budget)
-            .map(|done| done.permits().len())
+        let known = request.known(&version);
+        evaluate(
+            &policies,
+            &version,
+            None,
+            &request,
+            known,
+            &mut scratch,
+            budget,
+        )
+        .map(|done| done.permits().len())
     };
     assert_eq!(ask(Budget(1_000_000)), Ok(1));
     assert_eq!(
@@ -232,6 +241,7 @@ fn what_belongs_to_different_states_is_refused() {
             version,
             None,
             &request,
+            request.known(&version),
             &mut scratch,
             Budget::UNBOUNDED,
         );
@@ -291,6 +301,7 @@ fn requests_leave_no_text_behind_and_unknown_ids_are_themselves() {
             &version,
             None,
             &request,
+            request.known(&version),
             &mut scratch,
             Budget::UNBOUNDED,
         )
@@ -358,6 +369,7 @@ fn nesting_is_bounded_and_evaluates_on_a_small_stack() {
             &version,
             None,
             &request,
+            request.known(&version),
             &mut scratch,
             Budget::UNBOUNDED,
         )

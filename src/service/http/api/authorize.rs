@@ -1,10 +1,8 @@
 //! `POST /authorize`: bytes to a decision and back.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body as HttpBody;
-use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, HeaderValue, Request as HttpRequest, StatusCode, header};
 use axum::response::Response;
 use uuid::Uuid;
@@ -12,7 +10,7 @@ use uuid::Uuid;
 use super::audit;
 use super::body::{Incoming, read_body};
 use super::principal;
-use crate::answer::WireAnswer;
+use crate::answer::{WireAnswer, decision_id};
 use crate::base::caller::Caller;
 use crate::base::timestamp::Timestamp;
 use crate::pdp::Pdp;
@@ -33,16 +31,6 @@ const LOOK_FOR_SEQUENCE: Duration = Duration::from_millis(5);
 const ANSWER_HEADERS: usize = 12;
 
 /// Decides one request.
-pub(crate) async fn authorize(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
-    http: HttpRequest<HttpBody>,
-) -> Response {
-    let at = (Instant::now(), (app.clock)());
-    respond(&app, caller, at, http).await
-}
-
-/// As [`authorize`], for who has the server already.
 /// `at` is when the request came: by the clock that measures, and by the calendar.
 pub(crate) async fn respond<B: Incoming>(
     app: &App,
@@ -88,7 +76,7 @@ async fn answer<B: Incoming>(
             }
         },
     };
-    let decision_id = Uuid::now_v7();
+    let decision_id = decision_id(now);
     let mut buffer = Uuid::encode_buffer();
     let shown = &*decision_id.hyphenated().encode_lower(&mut buffer);
     let mut request = request.with_now(now);
