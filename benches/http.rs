@@ -3,6 +3,8 @@
 //! `cargo bench --bench http -- [policies ..]`: for each number of policies (10 and 100,000 unless given) the
 //! built `deodar serve` in its default configuration, an echo of the bytes and an echo through
 //! `serde_json::Value` answer the same bodies over 16 connections, in turns; the medians are compared.
+//! `DEODAR_BENCH_PRELOAD` names a library that the echo is started with, such as an allocator. On Linux the
+//! processor time that each server spends on a request is told as well.
 
 #![expect(
     clippy::expect_used,
@@ -46,9 +48,10 @@ fn main() {
         sizes = vec![10, 100_000];
     }
     println!(
-        "| policies | deodar/s | echo/s | JSON echo/s | of echo | of JSON echo | p50 us | p99 us |"
+        "| policies | deodar/s | echo/s | JSON echo/s | of echo | of JSON echo | p50 us | p99 us | CPU us, deodar | \
+         CPU us, JSON echo |"
     );
-    println!("|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|");
     for size in sizes {
         compare(size);
     }
@@ -92,7 +95,12 @@ fn compare(size: usize) {
             .args(["--entities", "e.json"]),
     );
     let this = std::env::current_exe().expect("this program");
-    let echo = Server::start(Command::new(this).arg("echo"));
+    let mut echo = Command::new(this);
+    echo.arg("echo");
+    if let Ok(library) = std::env::var("DEODAR_BENCH_PRELOAD") {
+        echo.env("LD_PRELOAD", library);
+    }
+    let echo = Server::start(&mut echo);
     let requests = |address: SocketAddr, path: &str| -> Rc<Vec<Vec<u8>>> {
         let request = |body: &Vec<u8>| {
             let head = format!(
@@ -104,18 +112,22 @@ fn compare(size: usize) {
         Rc::new(bodies.iter().map(request).collect())
     };
     let targets = [
-        (deodar.1, requests(deodar.1, "/authorize")),
-        (echo.1, requests(echo.1, "/bytes")),
-        (echo.1, requests(echo.1, "/json")),
+        (&deodar, requests(deodar.1, "/authorize")),
+        (&echo, requests(echo.1, "/bytes")),
+        (&echo, requests(echo.1, "/json")),
     ];
     let mut rates: [Vec<f64>; 3] = Default::default();
+    let mut cpu: [Vec<f64>; 3] = Default::default();
     let mut latencies: Vec<u64> = Vec::new();
     for round in 0..=ROUNDS {
-        for (n, (address, requests)) in targets.iter().enumerate() {
-            let (count, took, mut times) = load(*address, requests);
+        for (n, (server, requests)) in targets.iter().enumerate() {
+            let before = server.cpu();
+            let (count, took, mut times) = load(server.1, requests);
+            let spent = server.cpu() - before;
             // The first round warms up.
             if round > 0 {
                 rates[n].push(count as f64 / took.as_secs_f64());
+                cpu[n].push(spent.as_secs_f64() * 1e6 / count as f64);
                 if n == 0 {
                     latencies.append(&mut times);
                 }
@@ -124,19 +136,22 @@ fn compare(size: usize) {
     }
     latencies.sort_unstable();
     let at = |share: f64| latencies[(latencies.len() as f64 * share) as usize] / 1_000;
-    let median = rates.map(|mut rates| {
-        rates.sort_by(f64::total_cmp);
-        rates[rates.len() / 2]
-    });
+    let median = |mut figures: Vec<f64>| {
+        figures.sort_by(f64::total_cmp);
+        figures[figures.len() / 2]
+    };
+    let (median, cpu) = (rates.map(median), cpu.map(median));
     println!(
-        "| {size} | {:.0} | {:.0} | {:.0} | {:.2} | {:.2} | {} | {} |",
+        "| {size} | {:.0} | {:.0} | {:.0} | {:.2} | {:.2} | {} | {} | {:.1} | {:.1} |",
         median[0],
         median[1],
         median[2],
         median[0] / median[1],
         median[0] / median[2],
         at(0.5),
-        at(0.99)
+        at(0.99),
+        cpu[0],
+        cpu[2]
     );
 }
 

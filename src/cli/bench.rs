@@ -1,5 +1,6 @@
 //! `deodar bench`: how fast a user's own policies decide a user's own requests.
 
+use std::collections::HashSet;
 use std::hint::black_box;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -10,19 +11,32 @@ use serde_json::{Value, json};
 use super::args::{Args, Bench, EngineFlag};
 use super::output::Output;
 use super::{Done, Exit, Failure, sample};
+use crate::answer::authorize_json;
 use crate::base::fault::{Fault, Faults};
 use crate::base::timestamp::Timestamp;
 use crate::cases;
 use crate::pdp::Pdp;
 use crate::pdp::decide::Outcome;
 use crate::policy::EngineChoice;
-use crate::request::Request;
+use crate::request::{Request, RequestError};
 use crate::service::config::Config;
 
 /// What one engine needed.
 #[derive(Debug, Serialize)]
 struct Figures {
-    /// Requests that were decided and timed.
+    /// A decision on a request that is at hand and names its instant.
+    #[serde(flatten)]
+    decision: Timed,
+    /// The same, and the clock is read.
+    with_clock: Timed,
+    /// From the bytes of a body to the bytes of its answer, the clock read.
+    body_to_answer: Timed,
+}
+
+/// How long one kind of work took.
+#[derive(Debug, Serialize)]
+struct Timed {
+    /// How often it was done and timed.
     decisions: u64,
     p50_ns: u64,
     p99_ns: u64,
@@ -33,7 +47,7 @@ struct Figures {
 
 pub(super) fn run(command: &Bench, args: &Args, output: Output) -> Done {
     let config = args.load_config()?;
-    let requests = read(&command.requests, &config)?;
+    let given = Given::read(&command.requests, &config)?;
     let engines: &[EngineChoice] = match command.engine {
         EngineFlag::Compiled => &[EngineChoice::Compiled],
         EngineFlag::Reference => &[EngineChoice::Reference],
@@ -48,7 +62,7 @@ pub(super) fn run(command: &Bench, args: &Args, output: Output) -> Done {
         let pdp = sample::builder(&command.sources, &config)?
             .engine(*engine)
             .build()?;
-        let (answers, spent) = decide_all(&pdp, &requests, time)?;
+        let (answers, spent) = decide_all(&pdp, &given.requests, time)?;
         match &first {
             None => first = Some(answers),
             Some(first) => {
@@ -61,12 +75,9 @@ pub(super) fn run(command: &Bench, args: &Args, output: Output) -> Done {
             pdp.state().snapshot().counts().0,
             pdp.state().entity_count(),
         );
-        measured.push((
-            *engine,
-            figures(&pdp, &requests, time.saturating_sub(spent))?,
-        ));
+        measured.push((*engine, figures(&pdp, &given, time.saturating_sub(spent))?));
     }
-    report(&measured, &differing, counts, requests.len(), output)?;
+    report(&measured, &differing, counts, &given, output)?;
     Ok(if differing.is_empty() {
         Exit::Holds
     } else {
@@ -77,31 +88,51 @@ pub(super) fn run(command: &Bench, args: &Args, output: Output) -> Done {
 /// Longest file of requests, in bytes.
 const LONGEST_FILE: u64 = 1 << 30;
 
-/// The requests of an NDJSON file, each a body of `POST /authorize`; all for one instant.
-fn read(path: &Path, config: &Config) -> Result<Vec<Request>, Failure> {
-    let name = path.display().to_string();
-    let text = crate::base::files::read_text(path, LONGEST_FILE)
-        .map_err(|error| Failure::CouldNotRun(format!("`{name}`: {error}")))?;
-    let mut requests = Vec::new();
-    let mut faults = Faults::new();
-    let now = Timestamp::now();
-    for (n, line) in text.lines().enumerate() {
-        if line.trim().is_empty() {
-            continue;
-        }
-        match Request::from_json(line.as_bytes(), &config.limits.request(), cases::caller()) {
-            Ok(request) => requests.push(request.with_now(now)),
-            Err(error) => {
-                let message = format!("line {}: {error}", n + 1);
-                faults.push(Fault::new("request", message).in_file(name.as_str()));
+/// What is decided.
+struct Given {
+    bodies: Vec<Vec<u8>>,
+    /// All for one instant.
+    requests: Vec<Request>,
+    /// How many differ from one another.
+    distinct: usize,
+}
+
+impl Given {
+    /// The requests of an NDJSON file, each a body of `POST /authorize`.
+    fn read(path: &Path, config: &Config) -> Result<Self, Failure> {
+        let name = path.display().to_string();
+        let text = crate::base::files::read_text(path, LONGEST_FILE)
+            .map_err(|error| Failure::CouldNotRun(format!("`{name}`: {error}")))?;
+        let (mut bodies, mut requests) = (Vec::new(), Vec::new());
+        let mut faults = Faults::new();
+        let now = Timestamp::now();
+        for (n, line) in text.lines().enumerate() {
+            if line.trim().is_empty() {
+                continue;
+            }
+            match Request::from_json(line.as_bytes(), &config.limits.request(), cases::caller()) {
+                Ok(request) => {
+                    requests.push(request.with_now(now));
+                    bodies.push(line.as_bytes().to_vec());
+                }
+                Err(error) => {
+                    let message = format!("line {}: {error}", n + 1);
+                    faults.push(Fault::new("request", message).in_file(name.as_str()));
+                }
             }
         }
+        if requests.is_empty() && faults.is_empty() {
+            let message = format!("`{name}` holds no request: one body of POST /authorize a line");
+            return Err(Failure::CouldNotRun(message));
+        }
+        let distinct = bodies.iter().collect::<HashSet<_>>().len();
+        let given = Self {
+            bodies,
+            requests,
+            distinct,
+        };
+        faults.or(given).map_err(Failure::Faulty)
     }
-    if requests.is_empty() && faults.is_empty() {
-        let message = format!("`{name}` holds no request: one body of POST /authorize a line");
-        return Err(Failure::CouldNotRun(message));
-    }
-    faults.or(requests).map_err(Failure::Faulty)
 }
 
 /// What an answer says: the decision, the determining policies and those that failed.
@@ -137,20 +168,52 @@ fn decide_all(
     Ok((answers, began.elapsed()))
 }
 
-/// Times single decisions for half of the time, and all of them together for the rest.
-fn figures(pdp: &Pdp, requests: &[Request], time: Duration) -> Result<Figures, Failure> {
-    let mut around = requests.iter().cycle();
-    let mut decide = || {
-        let request = around.next().map(|request| pdp.authorize(request));
-        black_box(request).transpose()
+/// Gives each kind of work a third of the time.
+fn figures(pdp: &Pdp, given: &Given, time: Duration) -> Result<Figures, Failure> {
+    let count = given.requests.len();
+    let mut around = given.requests.iter().cycle();
+    let decision = || {
+        let outcome = around.next().map(|request| pdp.authorize(request));
+        black_box(outcome).transpose().map(|_| ())
     };
+    let decision = timed(decision, count, time / 3)?;
+    let mut timeless = given.requests.clone();
+    for request in &mut timeless {
+        request.now = None;
+    }
+    let mut around = timeless.iter().cycle();
+    let with_clock = || {
+        let outcome = around.next().map(|request| pdp.authorize(request));
+        black_box(outcome).transpose().map(|_| ())
+    };
+    let with_clock = timed(with_clock, count, time / 3)?;
+    let caller = cases::caller();
+    let mut around = given.bodies.iter().cycle();
+    let answer = || {
+        let body = around.next();
+        let answer = body.map(|body| authorize_json(pdp, body, caller.clone()));
+        black_box(answer).transpose().map(|_| ())
+    };
+    Ok(Figures {
+        decision,
+        with_clock,
+        body_to_answer: timed(answer, count, time / 3)?,
+    })
+}
+
+/// Times single turns of `work` for half of the time, and many together for the rest.
+fn timed(
+    mut work: impl FnMut() -> Result<(), RequestError>,
+    count: usize,
+    time: Duration,
+) -> Result<Timed, Failure> {
     let clock = clock_cost();
     let half = time / 2;
     let began = Instant::now();
     let mut times: Vec<u64> = Vec::with_capacity(1 << 16);
     while (began.elapsed() < half || times.is_empty()) && times.len() < 10_000_000 {
         let from = Instant::now();
-        decide()?;
+        work()?;
         let took = u64::try_from(from.elapsed().as_nanos()).unwrap_or(u64::MAX);
         times.push(took.saturating_sub(clock));
     }
@@ -165,17 +228,17 @@ fn figures(pdp: &Pdp, requests: &[Request], time: Duration) -> Result<Figures, F
     let mut decisions = 0;
     while began.elapsed() < half || decisions == 0 {
         for _ in 0..batch {
-            decide()?;
+            work()?;
         }
         decisions += batch;
     }
     let decisions_per_second = decisions as f64 / began.elapsed().as_secs_f64();
-    Ok(Figures {
+    Ok(Timed {
         decisions: decisions + times.len() as u64,
         p50_ns,
         p99_ns,
         decisions_per_second,
-        allocations_per_decision: allocations(&mut decide, requests.len().min(10_000))?,
+        allocations_per_decision: allocations(&mut work, count.min(10_000))?,
     })
 }
 
@@ -225,12 +288,18 @@ fn report(
     measured: &[(EngineChoice, Figures)],
     differing: &[usize],
     (policies, entities): (usize, usize),
-    requests: usize,
+    given: &Given,
     output: Output,
 ) -> Result<(), Failure> {
+    let requests = given.requests.len();
     let wrong = |error: serde_json::Error| Failure::CouldNotRun(error.to_string());
     if output.is_json() {
-        let mut object = json!({"policies": policies, "entities": entities, "requests": requests});
+        let mut object = json!({
+            "policies": policies,
+            "entities": entities,
+            "requests": requests,
+            "distinct": given.distinct,
+        });
         let mut put = |key: &str, value: Value| {
             if let Some(object) = object.as_object_mut() {
                 object.insert(key.to_owned(), value);
@@ -256,24 +325,34 @@ fn report(
         output.value(&object);
         return Ok(());
     }
-    let mut text = format!("{requests} requests, {policies} policies, {entities} entities\n");
+    let distinct = given.distinct;
+    let mut text = format!(
+        "{requests} requests ({distinct} distinct), {policies} policies, {entities} entities\n"
+    );
     text.push_str(&format!(
-        "{:<10} {:>12} {:>12} {:>14} {:>12}\n",
-        "engine", "p50", "p99", "decisions/s", "allocations"
+        "{:<10} {:<16} {:>12} {:>12} {:>14} {:>12}\n",
+        "engine", "measured", "p50", "p99", "decisions/s", "allocations"
     ));
     for (engine, figures) in measured {
-        let allocations = figures.allocations_per_decision;
-        text.push_str(&format!(
-            "{:<10} {:>12} {:>12} {:>14.0} {:>12}\n",
-            name(*engine),
-            shown(figures.p50_ns),
-            shown(figures.p99_ns),
-            figures.decisions_per_second,
-            allocations.map_or_else(|| "-".to_owned(), |count| format!("{count:.2}")),
-        ));
+        for (what, timed) in [
+            ("decision", &figures.decision),
+            ("with the clock", &figures.with_clock),
+            ("body to answer", &figures.body_to_answer),
+        ] {
+            let allocations = timed.allocations_per_decision;
+            text.push_str(&format!(
+                "{:<10} {what:<16} {:>12} {:>12} {:>14.0} {:>12}\n",
+                name(*engine),
+                shown(timed.p50_ns),
+                shown(timed.p99_ns),
+                timed.decisions_per_second,
+                allocations.map_or_else(|| "-".to_owned(), |count| format!("{count:.2}")),
+            ));
+        }
     }
     if let [(_, one), (_, other)] = measured {
-        let ratio = one.decisions_per_second / other.decisions_per_second.max(f64::MIN_POSITIVE);
+        let per_second = |figures: &Figures| figures.decision.decisions_per_second;
+        let ratio = per_second(one) / per_second(other).max(f64::MIN_POSITIVE);
         text.push_str(&format!("compiled decides {ratio:.1} times as many\n"));
         match differing {
             [] => text.push_str("both gave the same answers\n"),

@@ -1,13 +1,20 @@
 //! `deodar test`.
 
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+
 use serde_json::{Value, json};
 
 use super::args::{Args, Test};
 use super::output::{Output, count, report};
 use super::{Done, Exit, Failure};
 use crate::base::fault::Faults;
+use crate::base::threads::spawn;
 use crate::cases::{self, Sources, Suite, Verdict};
 use crate::pdp::BuildError;
+use crate::service::config::Config;
 
 pub(super) fn run(command: &Test, args: &Args, output: Output) -> Done {
     let config = args.load_config()?;
@@ -35,14 +42,61 @@ pub(super) fn run(command: &Test, args: &Args, output: Output) -> Done {
         any_invalid: false,
         cases: Vec::new(),
     };
-    for suite in &suites {
-        match suite.run(&config) {
+    run_all(&suites, &config, |suite, verdicts| {
+        match verdicts {
             Ok(verdicts) => printer.suite(suite, &verdicts),
             Err(BuildError::Sources(faults)) => printer.invalid(suite, &faults),
             Err(error) => return Err(error.into()),
         }
-    }
+        Ok(())
+    })?;
     Ok(printer.end())
+}
+
+/// Stack of a thread that runs cases, in bytes: as much as the main thread has on most systems.
+const STACK: usize = 8 << 20;
+
+type Ran<'s> = Result<Vec<Verdict<'s>>, BuildError>;
+
+/// Runs the suites on all cores; `tell` hears of each in their order.
+fn run_all<'s>(
+    suites: &'s [Suite],
+    config: &Config,
+    mut tell: impl FnMut(&'s Suite, Ran<'s>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let next = AtomicUsize::new(0);
+    let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let (sender, done) = mpsc::channel();
+    let work = |sender: mpsc::Sender<(usize, Ran<'s>)>| {
+        while let at = next.fetch_add(1, Ordering::Relaxed)
+            && let Some(suite) = suites.get(at)
+            // Nobody listens any more once something could not run.
+            && sender.send((at, suite.run(config))).is_ok()
+        {}
+    };
+    let work = &work;
+    std::thread::scope(|scope| {
+        for _ in 0..workers.min(suites.len()) {
+            let own = sender.clone();
+            if spawn(scope, "cases", STACK, move || work(own)).is_err() {
+                // The channel holds what this thread does by itself.
+                work(sender.clone());
+            }
+        }
+        drop(sender);
+        let mut waiting = BTreeMap::new();
+        let mut told = suites.iter().enumerate().peekable();
+        for (at, verdicts) in done {
+            waiting.insert(at, verdicts);
+            while let Some((at, suite)) = told.peek().copied()
+                && let Some(verdicts) = waiting.remove(&at)
+            {
+                told.next();
+                tell(suite, verdicts)?;
+            }
+        }
+        Ok(())
+    })
 }
 
 struct Printer {

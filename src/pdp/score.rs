@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::pdp::enrich::Enriched;
 use crate::pdp::gather::{ClientOrigin, Sources, ask, gather, place};
-use crate::pdp::score::stage::{Assessed, AssessedBox, Scored};
+use crate::pdp::score::stage::{AssessedBox, Scored};
 use crate::trust::geo::GeoSource;
 use crate::trust::subjects::{NotificationSink, SignalStore, SubjectState};
 
@@ -47,11 +47,10 @@ impl Scoring {
             Some(store) => store.standing(&ask(request, &place, enriched.now)),
             None => SubjectState::default(),
         };
-        let inputs = gather(enriched, trust, &mut place, standing);
-        let assessed = kept.insert(AssessedBox::new(Assessed {
-            assessment: trust.model().assess(&inputs, enriched.now),
-            inputs,
-            mode: trust.mode(request.caller(), &enriched.asked()),
+        let assessed = kept.insert(AssessedBox::filled(|assessed| {
+            assessed.inputs = gather(enriched, trust, &mut place, standing);
+            assessed.assessment = trust.model().assess(&assessed.inputs, enriched.now);
+            assessed.mode = trust.mode(request.caller(), &enriched.asked());
         }));
         (Scored::new(enriched, Some(assessed.get())), Some(place))
     }

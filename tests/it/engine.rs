@@ -253,7 +253,10 @@ fn bench_compares_both_engines_on_own_requests() {
     let tree = Tree::new(&[
         ("p.cedar", &text(0, 2)),
         ("e.json", ENTITIES),
-        ("r.ndjson", &format!("{}\n\n{}\n", line("ada"), line("bob"))),
+        (
+            "r.ndjson",
+            &format!("{0}\n\n{1}\n{0}\n", line("ada"), line("bob")),
+        ),
         ("bad.ndjson", "{\"principal\": 1}\n"),
         ("empty.ndjson", "\n"),
     ]);
@@ -275,23 +278,24 @@ fn bench_compares_both_engines_on_own_requests() {
     assert_eq!(one.code, 0, "{}", one.err);
     let one = one.json();
     assert_eq!(
-        (&one["engine"], &one["requests"]),
-        (&json!("compiled"), &json!(2))
+        (&one["engine"], &one["requests"], &one["distinct"]),
+        (&json!("compiled"), &json!(3), &json!(2))
     );
-    for figure in ["p50_ns", "p99_ns", "decisions_per_second"] {
-        assert!(one[figure].as_f64().unwrap() > 0.0, "{one}");
+    for figures in [&one, &one["with_clock"], &one["body_to_answer"]] {
+        for figure in ["p50_ns", "p99_ns", "decisions_per_second"] {
+            assert!(figures[figure].as_f64().unwrap() > 0.0, "{one}");
+        }
+        let members = figures.as_object().unwrap();
+        assert!(members.contains_key("allocations_per_decision"), "{one}");
     }
-    assert!(
-        one.as_object()
-            .unwrap()
-            .contains_key("allocations_per_decision")
-    );
     let both = bench(&["--requests", "r.ndjson", "--engine", "both", "--json"]).json();
     assert_eq!(both["differing"], json!([]));
     assert!(both["reference"]["p50_ns"].as_u64() > both["compiled"]["p50_ns"].as_u64());
     let people = bench(&["--requests", "r.ndjson", "--engine", "both"]);
     assert!(
-        people.out.contains("both gave the same answers"),
+        people.out.contains("both gave the same answers")
+            && people.out.starts_with("3 requests (2 distinct), ")
+            && people.out.matches("body to answer").count() == 2,
         "{}",
         people.out
     );

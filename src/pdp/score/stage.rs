@@ -30,6 +30,17 @@ pub(crate) struct Assessed {
     pub(crate) mode: Enforcement,
 }
 
+impl Default for Assessed {
+    /// Nothing is known.
+    fn default() -> Self {
+        Self {
+            assessment: Assessment::EMPTY,
+            inputs: Inputs::default(),
+            mode: Enforcement::Off,
+        }
+    }
+}
+
 impl Assessed {
     /// Of a score that was kept.
     #[cfg(feature = "server")]
@@ -57,15 +68,12 @@ thread_local! {
 pub(crate) struct AssessedBox(Option<Box<Assessed>>);
 
 impl AssessedBox {
-    pub(crate) fn new(assessed: Assessed) -> Self {
+    /// `fill` sets every member: the box may hold what was known of another request.
+    pub(crate) fn filled(fill: impl FnOnce(&mut Assessed)) -> Self {
         let spare = BOXES.try_with(|boxes| boxes.try_borrow_mut().ok()?.pop());
-        Self(Some(match spare.ok().flatten() {
-            Some(mut spare) => {
-                *spare = assessed;
-                spare
-            }
-            None => Box::new(assessed),
-        }))
+        let mut spare = spare.ok().flatten().unwrap_or_default();
+        fill(&mut spare);
+        Self(Some(spare))
     }
 
     /// What it holds.
@@ -75,11 +83,7 @@ impl AssessedBox {
     }
 }
 
-static NOTHING: LazyLock<Assessed> = LazyLock::new(|| Assessed {
-    assessment: Assessment::EMPTY,
-    inputs: Inputs::default(),
-    mode: Enforcement::Off,
-});
+static NOTHING: LazyLock<Assessed> = LazyLock::new(Assessed::default);
 
 impl Clone for AssessedBox {
     fn clone(&self) -> Self {
