@@ -38,6 +38,7 @@ use output::Output;
 
 /// How a command ended, as the process's exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Exit {
     /// Allowed, or what was asked for holds.
     Holds = 0,

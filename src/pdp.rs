@@ -119,6 +119,7 @@ struct Counts {
 
 /// What a reload did.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Reloaded {
     /// A new state decides from now on.
     Published {

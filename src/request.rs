@@ -46,6 +46,7 @@ pub struct Client {
 
 /// What the answer is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Purpose {
     /// The caller acts on the answer; it counts as behaviour of the principal.
     #[default]

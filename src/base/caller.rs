@@ -128,6 +128,7 @@ const ANONYMOUS: &str = "anonymous";
 
 /// What a caller may assert about entities within a request, from the least to the most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum InlineRule {
     /// Nothing: inline entities are refused.
     Off,
@@ -188,6 +189,7 @@ impl CallerLimits {
 
 /// Which obligations a caller handles.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Handles {
     /// Whatever an answer carries: the caller checks it itself with
     /// [`Outcome::require`](crate::Outcome::require).

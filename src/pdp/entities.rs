@@ -40,6 +40,7 @@ pub enum EntityChange {
 
 /// Where a stored entity comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum EntityOrigin {
     /// A file, the schema (actions), or the program that built the decision point.
     File,
@@ -60,6 +61,7 @@ impl EntityOrigin {
 
 /// A batch that was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct EntitiesWritten {
     /// The revision of policies and schema, which a write does not change.
     pub revision: Revision,
@@ -73,6 +75,7 @@ pub struct EntitiesWritten {
 
 /// Stored entities of one type.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct EntityPage {
     /// Their JSON in Cedar's form, and where they come from, in the order of their ids.
     pub entities: Vec<(Value, EntityOrigin)>,
@@ -84,6 +87,7 @@ pub struct EntityPage {
 
 /// What is wrong with one change of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct EntityFault {
     /// The place of the change in the batch.
     pub at: usize,

@@ -10,6 +10,7 @@ use crate::policy::Revision;
 
 /// The state of a decision point.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Health {
     /// Why it is degraded: it decides, but not on what it was last given. Empty when all is well.
     pub reasons: Vec<String>,
@@ -31,6 +32,7 @@ impl Health {
 
 /// How often what happened to reloads, since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ReloadCounts {
     /// A new state was published.
     pub published: u64,

@@ -54,6 +54,7 @@ const LOAD_STACK: usize = 64 << 20;
 
 /// Why a reload published nothing new.
 #[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
 pub enum ReloadError {
     /// The sources are faulty; the last good state goes on deciding.
     #[error("{0}")]

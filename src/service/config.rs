@@ -117,6 +117,7 @@ pub struct Config {
 
 /// A table whose changes a running server takes up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LiveTable {
     /// `[limits]`.
     Limits,

@@ -72,6 +72,7 @@ pub struct TrustConfig {
 )]
 #[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Enforcement {
     /// Nothing; it is not looked at.
     Off,

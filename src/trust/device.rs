@@ -8,6 +8,7 @@ use crate::base::timestamp::Timestamp;
 /// How far a registered device is trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum DeviceTrust {
     /// Nothing is added.
     Low,

@@ -609,7 +609,7 @@ fn amr(method: Method, verified: bool) -> Vec<&'static str> {
         Method::Totp | Method::BackupCodes | Method::PushNotification => "otp",
         Method::SmsOtp => "sms",
         Method::Webauthn => "hwk",
-        Method::AdminApproval => panic!("an approval is not an authentication"),
+        other => panic!("{other:?} is not an authentication"),
     };
     if verified {
         vec![name, "pin"]

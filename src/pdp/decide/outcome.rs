@@ -45,6 +45,7 @@ impl fmt::Display for Decision {
 
 /// Why a decision came out as it did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Cause {
     /// Allow: at least one permit is satisfied and no forbid is.
     Permitted,
@@ -249,6 +250,7 @@ impl<'a> PolicyFailure<'a> {
 
 /// A satisfied permit that did not make an Allow, and what it lacks.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Unmet<'a> {
     /// The permit.
     pub policy: &'a PolicyId,
@@ -291,6 +293,7 @@ impl<'a> PolicyAnnotations<'a> {
 
 /// Why [`Outcome::require`] refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Denied {
     /// The decision is Deny.
     #[error("denied: {0}")]

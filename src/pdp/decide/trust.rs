@@ -201,6 +201,7 @@ pub(super) struct Finding {
 
 /// The decision there would be if floors and knock-outs were enforced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct WouldBe {
     /// Allow or Deny.
     pub decision: Decision,
@@ -210,6 +211,7 @@ pub struct WouldBe {
 
 /// Something that the trust model asks for, with its stable name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Requirement {
     /// `step_up`: authenticate again, by one of the methods of [`TrustOutcome::options`].
     StepUp {

@@ -6,6 +6,7 @@ use cedar_policy::EvaluationError;
 
 /// The kind of an evaluation error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum PolicyErrorCode {
     /// An attribute or tag of an entity that is not there was read.
     EntityMissing,

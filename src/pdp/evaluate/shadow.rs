@@ -43,6 +43,7 @@ impl Default for ShadowSettings {
 
 /// The results of shadow checks since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ShadowCounts {
     /// Both engines gave the same answer.
     pub matched: u64,
@@ -56,6 +57,7 @@ pub struct ShadowCounts {
 
 /// What an engine found, with policies by id.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct EngineAnswer {
     /// Whether a permit is satisfied and no forbid is.
     pub allow: bool,
@@ -67,6 +69,7 @@ pub struct EngineAnswer {
 
 /// A decision on which the engines differ.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ShadowMismatch {
     /// The revision it was decided on.
     pub revision: Revision,

@@ -111,6 +111,7 @@ pub struct AuditConfig {
 /// How much a record keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Recording {
     /// Who asked for what and what came of it; context and inline entities by their hashes.
     Summary,
@@ -132,6 +133,7 @@ impl Recording {
 /// What happens to a record that finds no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Overflow {
     /// It is dropped and counted, and the count becomes a record.
     Drop,
@@ -156,6 +158,7 @@ impl Overflow {
 /// How records are bound to each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum ChainKind {
     /// Each holds the hash of the one before, without a key.
     None,
@@ -180,6 +183,7 @@ impl ChainKind {
 /// When records are forced to the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Fsync {
     /// When the system sees fit.
     None,

@@ -129,6 +129,7 @@ pub struct IssuerConfig {
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum TokenUsage {
     /// A principal of requests (`token` in place of `principal`).
     Principal,
@@ -150,6 +151,7 @@ impl TokenUsage {
 /// Claim shapes of well-known issuers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Preset {
     /// OpenID Connect, and `groups`.
     #[default]
@@ -167,6 +169,7 @@ pub enum Preset {
 /// Signature algorithms of tokens. Those with shared secrets, and `none`, do not exist here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[expect(missing_docs, reason = "the names of RFC 7518, section 3.1")]
+#[non_exhaustive]
 pub enum TokenAlgorithm {
     RS256,
     RS384,
@@ -182,6 +185,7 @@ pub enum TokenAlgorithm {
 /// A claim that lists groups or roles.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged, deny_unknown_fields)]
+#[non_exhaustive]
 pub enum GroupClaim {
     /// A JSON pointer, in which `*` stands for each element or member; the listed texts are ids.
     Pointer(String),
@@ -201,6 +205,7 @@ pub enum GroupClaim {
 /// What to do when a check cannot be made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum OnFailure {
     /// Refuse the token.
     #[default]

@@ -23,6 +23,7 @@ use crate::trust::model::meant;
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Origin {
     /// Nobody said otherwise.
     Default,

@@ -30,6 +30,7 @@ impl Default for MetricsConfig {
 /// Whether something is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Switch {
     /// It is.
     On,
@@ -122,6 +123,7 @@ impl Default for LogConfig {
 /// The form of lines of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum LogFormat {
     /// For people on a terminal, JSON otherwise.
     Auto,

@@ -97,6 +97,7 @@ pub struct PollConfig {
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum SubjectFormat {
     /// `{iss, sub}`: the id is `sub`.
     IssSub,

@@ -9,6 +9,7 @@ use crate::base::files;
 /// Where a secret is kept.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum SecretRef {
     /// In a file, without the line end at its end.
     File(PathBuf),

@@ -95,6 +95,7 @@ impl ServerConfig {
 /// Which callers decide and search without a credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Anonymous {
     /// Those on this machine.
     Loopback,
@@ -165,6 +166,7 @@ pub struct TlsConfig {
 /// Whether clients are asked for a certificate.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum ClientAuth {
     /// Nobody is asked.
     #[default]
@@ -177,6 +179,7 @@ pub enum ClientAuth {
 
 /// A version of TLS.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub enum TlsVersion {
     /// TLS 1.2.
     #[default]

@@ -6,6 +6,7 @@ use crate::base::timestamp::Timestamp;
 
 /// A trust factor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum FactorId {
     /// The account.
     Identity,
@@ -48,6 +49,7 @@ impl FactorId {
 
 /// How a factor's evidence stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum Status {
     /// It was measured.
     Ok,

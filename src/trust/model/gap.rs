@@ -6,6 +6,7 @@ use super::method::{Method, MethodSet};
 
 /// What a gap demands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum RequirementKind {
     /// The session is monitored.
     SessionMonitoring,
@@ -40,6 +41,7 @@ pub struct Requirement {
 
 /// What a low factor demands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum MitigationKind {
     /// Only known locations are accepted.
     KnownLocationsOnly,

@@ -39,6 +39,7 @@ pub struct Inputs {
 
 /// Where a fact comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum Source {
     /// Nowhere: nothing is known.
     #[default]
@@ -232,6 +233,7 @@ pub struct Behavior {
 )]
 #[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum NetworkClass {
     /// The organisation's own.
     Corporate,

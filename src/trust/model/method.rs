@@ -8,6 +8,7 @@ use crate::base::timestamp::Timestamp;
 )]
 #[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Method {
     /// A password, asked for again.
     PasswordConfirmation,

@@ -13,6 +13,7 @@ use crate::trust::device::{DeviceFacts, DeviceTrust};
 
 /// A role as the factor `identity` knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Role {
     /// Neither administrative nor privileged.
     Plain,

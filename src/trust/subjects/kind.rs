@@ -49,6 +49,7 @@ impl Severity {
 /// How a credential changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum CredentialChange {
     /// It was enrolled.
     Create,

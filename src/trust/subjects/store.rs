@@ -123,6 +123,7 @@ pub struct Observation<'a> {
 
 /// The kinds of subjects that have a state.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum SubjectKind {
     /// A principal.
     User(EntityRef),
@@ -161,6 +162,7 @@ pub struct AssuranceRecord {
 
 /// A change that a caller orders.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Change {
     /// Registers a device or reports on it.
     Device(DeviceRecord),
@@ -276,6 +278,7 @@ impl Usage {
 
 /// The result of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum EventAnswer {
     /// It counts, and is durable where the store is.
     Accepted,
@@ -290,6 +293,7 @@ pub enum EventAnswer {
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
 )]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum FindingKind {
     /// Events that belong together.
     Correlated,
@@ -309,6 +313,7 @@ pub enum FindingKind {
 
 /// The kind of a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum NotificationKind {
     /// A finding.
     Finding,

@@ -28,6 +28,7 @@ pub struct Weights {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum OnMissing {
     /// The lowest value it could have measured.
     Floor,

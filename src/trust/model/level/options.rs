@@ -91,6 +91,7 @@ impl StepUp {
 
 /// What may be done instead of authenticating.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum AlternativeKind {
     /// Waiting; `literal` only.
     TimeDelay,
