@@ -3,7 +3,7 @@
 //! `cargo bench --bench http -- [policies ..]`: for each number of policies (10 and 100,000 unless given) the
 //! built `deodar serve` in its default configuration, an echo of the bytes and an echo through
 //! `serde_json::Value` answer the same bodies over 16 connections, in turns; the medians are compared.
-//! `DEODAR_BENCH_PRELOAD` names a library that the echo is started with, such as an allocator. On Linux the
+//! `BENCH_PRELOAD` names a library that the echo is started with, such as an allocator. On Linux the
 //! processor time that each server spends on a request is told as well.
 
 #![expect(
@@ -97,7 +97,7 @@ fn compare(size: usize) {
     let this = std::env::current_exe().expect("this program");
     let mut echo = Command::new(this);
     echo.arg("echo");
-    if let Ok(library) = std::env::var("DEODAR_BENCH_PRELOAD") {
+    if let Ok(library) = std::env::var("BENCH_PRELOAD") {
         echo.env("LD_PRELOAD", library);
     }
     let echo = Server::start(&mut echo);

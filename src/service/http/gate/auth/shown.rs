@@ -152,9 +152,29 @@ const SCHEMES: [&str; 13] = [
     "Signature",
 ];
 
+/// Headers of almost every request, which say nothing of proxies and hold no credential: they are told apart by their
+/// numbers, and a request that has no other is not looked at further.
+const ORDINARY: [HeaderName; 9] = [
+    header::HOST,
+    header::CONTENT_TYPE,
+    header::CONTENT_LENGTH,
+    header::USER_AGENT,
+    header::ACCEPT,
+    header::ACCEPT_ENCODING,
+    header::CONNECTION,
+    header::AUTHORIZATION,
+    header::TRANSFER_ENCODING,
+];
+
+/// The names of the other headers.
+fn names(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let names = headers.keys().filter(|name| !ORDINARY.contains(name));
+    names.map(HeaderName::as_str)
+}
+
 /// Whether a proxy says that it speaks for somebody else.
 pub(super) fn forwarded(headers: &HeaderMap) -> bool {
-    headers.keys().map(HeaderName::as_str).any(|name| {
+    names(headers).any(|name| {
         PROXY_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
             || PROXY_NAMES.contains(&name)
             || PROXY_PARTS.iter().any(|part| name.contains(part))
@@ -163,14 +183,15 @@ pub(super) fn forwarded(headers: &HeaderMap) -> bool {
 
 /// A credential in a place that is not read, by the name of the place.
 pub(super) fn unread(headers: &HeaderMap, query: Option<&str>) -> Option<&'static str> {
-    let names = || headers.keys().map(HeaderName::as_str);
-    let header = CREDENTIALS
-        .iter()
-        .find(|credential| headers.contains_key(**credential))
-        .or_else(|| {
-            let starts = |user: &str| names().any(|name| name.starts_with(user));
-            USERS.iter().find(|user| starts(user))
-        });
+    let shown = |is: &dyn Fn(&str) -> bool| names(headers).any(is);
+    let header = names(headers).next().and_then(|_| {
+        let mut credentials = CREDENTIALS.iter();
+        let credential = credentials.find(|credential| shown(&|name| name == **credential));
+        credential.or_else(|| {
+            let mut users = USERS.iter();
+            users.find(|user| shown(&|name| name.starts_with(**user)))
+        })
+    });
     let parameter = || {
         let pairs = query?.split('&');
         let mut names = pairs.filter_map(|pair| pair.split('=').next());
@@ -282,6 +303,20 @@ mod tests {
             "priority",
         ] {
             assert!(!forwarded(&with(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn ordinary_headers_would_say_nothing() {
+        for name in ORDINARY {
+            let name = name.as_str();
+            assert!(!PROXY_NAMES.contains(&name) && !CREDENTIALS.contains(&name));
+            let begins = |prefix: &&str| name.starts_with(*prefix);
+            assert!(!PROXY_PREFIXES.iter().chain(&USERS).any(begins), "{name}");
+            assert!(
+                !PROXY_PARTS.iter().any(|part| name.contains(part)),
+                "{name}"
+            );
         }
     }
 
