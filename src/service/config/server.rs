@@ -12,54 +12,36 @@ use super::notes::Notes;
 use super::secret::SecretRef;
 use crate::base::described::described;
 use crate::base::files::PathText;
+use crate::base::settings::settings;
 use crate::base::span::Span;
 use crate::service::net::url::Url;
 
-/// The HTTP server.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct ServerConfig {
-    /// The address for decisions.
-    #[schemars(with = "String")]
-    pub listen: SocketAddr,
-    /// The address for probes and metrics, if another one.
-    #[schemars(with = "Option<String>")]
-    pub ops_listen: Option<SocketAddr>,
-    /// Names that the Host header may have, without a port.
-    pub hosts: Vec<String>,
-    /// Which callers decide and search without saying who they are.
-    pub anonymous: Anonymous,
-    /// Whether anonymous callers are served on other addresses than loopback.
-    pub danger_allow_anonymous: bool,
-    /// Origins of web pages that may read answers (CORS), such as `https://admin.example.org`.
-    pub cors_origins: Vec<String>,
-    /// How long requests are accepted after readiness fell.
-    pub drain_delay: Span,
-    /// How long requests under way may take after that.
-    pub drain_timeout: Span,
-    /// A Unix-domain socket to listen on as well.
-    #[schemars(with = "Option<PathText>")]
-    pub socket: Option<PathBuf>,
-    /// The permissions of the socket.
-    pub socket_mode: Mode,
-}
-
-impl Default for ServerConfig {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8180)),
-            ops_listen: None,
-            hosts: ["localhost", "127.0.0.1", "[::1]"]
-                .map(str::to_owned)
-                .to_vec(),
-            anonymous: Anonymous::Loopback,
-            danger_allow_anonymous: false,
-            cors_origins: Vec::new(),
-            drain_delay: Span::seconds(5),
-            drain_timeout: Span::seconds(30),
-            socket: None,
-            socket_mode: Mode(0o600),
-        }
+settings! {
+    /// The HTTP server.
+    pub struct ServerConfig {
+        /// The address for decisions.
+        #[schemars(with = "String")]
+        pub listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 8180)),
+        /// The address for probes and metrics, if another one.
+        #[schemars(with = "Option<String>")]
+        pub ops_listen: Option<SocketAddr>,
+        /// Names that the Host header may have, without a port.
+        pub hosts: Vec<String> = ["localhost", "127.0.0.1", "[::1]"].map(str::to_owned).to_vec(),
+        /// Which callers decide and search without saying who they are.
+        pub anonymous: Anonymous = Anonymous::Loopback,
+        /// Whether anonymous callers are served on other addresses than loopback.
+        pub danger_allow_anonymous: bool,
+        /// Origins of web pages that may read answers (CORS), such as `https://admin.example.org`.
+        pub cors_origins: Vec<String>,
+        /// How long requests are accepted after readiness fell.
+        pub drain_delay: Span = Span::seconds(5),
+        /// How long requests under way may take after that.
+        pub drain_timeout: Span = Span::seconds(30),
+        /// A Unix-domain socket to listen on as well.
+        #[schemars(with = "Option<PathText>")]
+        pub socket: Option<PathBuf>,
+        /// The permissions of the socket.
+        pub socket_mode: Mode = Mode(0o600),
     }
 }
 
@@ -141,25 +123,25 @@ impl<'de> Deserialize<'de> for Mode {
 
 described!(Mode, {"type": "string", "pattern": "^0*[0-7]{1,3}$"});
 
-/// TLS of a server, where it has a certificate.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct TlsConfig {
-    /// The server's certificate and those between it and its authority, in PEM.
-    #[schemars(with = "Option<PathText>")]
-    pub certificate: Option<PathBuf>,
-    /// The certificate's private key, in PEM.
-    #[schemars(with = "Option<PathText>")]
-    pub key: Option<PathBuf>,
-    /// The authorities that clients' certificates must come from, in PEM.
-    #[schemars(with = "Option<PathText>")]
-    pub client_ca: Option<PathBuf>,
-    /// Whether clients are asked for a certificate.
-    pub client_auth: ClientAuth,
-    /// The oldest version spoken.
-    pub min_version: TlsVersion,
-    /// Whether probes and metrics are served over TLS too.
-    pub ops: bool,
+settings! {
+    /// TLS of a server, where it has a certificate.
+    pub struct TlsConfig {
+        /// The server's certificate and those between it and its authority, in PEM.
+        #[schemars(with = "Option<PathText>")]
+        pub certificate: Option<PathBuf>,
+        /// The certificate's private key, in PEM.
+        #[schemars(with = "Option<PathText>")]
+        pub key: Option<PathBuf>,
+        /// The authorities that clients' certificates must come from, in PEM.
+        #[schemars(with = "Option<PathText>")]
+        pub client_ca: Option<PathBuf>,
+        /// Whether clients are asked for a certificate.
+        pub client_auth: ClientAuth,
+        /// The oldest version spoken.
+        pub min_version: TlsVersion,
+        /// Whether probes and metrics are served over TLS too.
+        pub ops: bool,
+    }
 }
 
 /// Whether clients are asked for a certificate.
@@ -226,21 +208,21 @@ impl TlsConfig {
     }
 }
 
-/// How commands that talk to a server over TLS trust it, and what they show.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct ClientConfig {
-    /// The authorities that the server's certificate must come from, in PEM; else the machine's.
-    #[schemars(with = "Option<PathText>")]
-    pub ca: Option<PathBuf>,
-    /// A certificate to show, in PEM.
-    #[schemars(with = "Option<PathText>")]
-    pub certificate: Option<PathBuf>,
-    /// The certificate's private key, in PEM.
-    #[schemars(with = "Option<PathText>")]
-    pub certificate_key: Option<PathBuf>,
-    /// The API key that commands show to a server.
-    pub key: Option<SecretRef>,
+settings! {
+    /// How commands that talk to a server over TLS trust it, and what they show.
+    pub struct ClientConfig {
+        /// The authorities that the server's certificate must come from, in PEM; else the machine's.
+        #[schemars(with = "Option<PathText>")]
+        pub ca: Option<PathBuf>,
+        /// A certificate to show, in PEM.
+        #[schemars(with = "Option<PathText>")]
+        pub certificate: Option<PathBuf>,
+        /// The certificate's private key, in PEM.
+        #[schemars(with = "Option<PathText>")]
+        pub certificate_key: Option<PathBuf>,
+        /// The API key that commands show to a server.
+        pub key: Option<SecretRef>,
+    }
 }
 
 impl ClientConfig {

@@ -10,6 +10,7 @@ use super::notes::Notes;
 use super::secret::SecretRef;
 use crate::base::fault::{Fault, Faults};
 use crate::base::files::PathText;
+use crate::base::settings::settings;
 use crate::base::span::Span;
 use crate::service::net::address::check_url;
 use crate::trust::subjects::Severity;
@@ -60,27 +61,33 @@ fn low() -> Severity {
     Severity::Low
 }
 
-/// How events are delivered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct WebhookDeliveryConfig {
-    /// `source` of events, a URI.
-    pub source: String,
-    /// Time for one try.
-    pub timeout: Span,
-    /// Waits before each try; the first is before the first try.
-    pub retries: Vec<Span>,
-    /// Deliveries that may wait for each webhook.
-    #[schemars(range(min = 1, max = 100_000))]
-    pub queue: usize,
-    /// Dead letters that are kept.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub dead_letters: usize,
-    /// The file of dead letters, where there is no state directory.
-    #[schemars(with = "Option<PathText>")]
-    pub dead_letter_file: Option<PathBuf>,
-    /// Whether every webhook may have a private address.
-    pub danger_allow_private: bool,
+settings! {
+    /// How events are delivered.
+    pub struct WebhookDeliveryConfig {
+        /// `source` of events, a URI.
+        pub source: String = "urn:deodar:pdp".to_owned(),
+        /// Time for one try.
+        pub timeout: Span = Span::seconds(15),
+        /// Waits before each try; the first is before the first try.
+        pub retries: Vec<Span> = retries(),
+        /// Deliveries that may wait for each webhook.
+        #[schemars(range(min = 1, max = 100_000))]
+        pub queue: usize = 1_000,
+        /// Dead letters that are kept.
+        #[schemars(range(min = 1, max = 1_000_000))]
+        pub dead_letters: usize = 10_000,
+        /// The file of dead letters, where there is no state directory.
+        #[schemars(with = "Option<PathText>")]
+        pub dead_letter_file: Option<PathBuf>,
+        /// Whether every webhook may have a private address.
+        pub danger_allow_private: bool,
+    }
+}
+
+fn retries() -> Vec<Span> {
+    [0, 5, 300, 1_800, 7_200, 18_000, 36_000]
+        .map(Span::seconds)
+        .to_vec()
 }
 
 /// Longest wait between two tries.
@@ -91,28 +98,6 @@ const MOST_TRIES: usize = 50;
 const LONGEST_TRY: Span = Span::minutes(1);
 /// Most webhooks of a configuration.
 const MOST: usize = 100;
-
-impl Default for WebhookDeliveryConfig {
-    fn default() -> Self {
-        Self {
-            source: "urn:deodar:pdp".to_owned(),
-            timeout: Span::seconds(15),
-            retries: vec![
-                Span::ZERO,
-                Span::seconds(5),
-                Span::minutes(5),
-                Span::minutes(30),
-                Span::hours(2),
-                Span::hours(5),
-                Span::hours(10),
-            ],
-            queue: 1_000,
-            dead_letters: 10_000,
-            dead_letter_file: None,
-            danger_allow_private: false,
-        }
-    }
-}
 
 impl WebhookDeliveryConfig {
     /// What no single key can say.

@@ -7,67 +7,37 @@ use serde_json::{Map, Value, json};
 
 use crate::base::lock::lock;
 use crate::base::timestamp::Timestamp;
+use crate::base::words::words;
 
-/// The result of a token or of an event in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum SetResult {
-    /// An event was stored.
-    Accepted,
-    /// It was stored before.
-    Duplicate,
-    /// The store did not take it, such as one that is too old.
-    Refused,
-    /// It is understood and changes nothing, or is of an unknown type.
-    Ignored,
-    /// It is about somebody who is not mapped.
-    Unmapped,
-    /// It is not a token as it should be.
-    InvalidRequest,
-    /// Its key, algorithm or signature is not right.
-    InvalidKey,
-    /// Another issuer made it.
-    InvalidIssuer,
-    /// It is meant for others.
-    InvalidAudience,
-    /// The transmitter did not show what it was to show.
-    AuthenticationFailed,
-    /// It could not be verified or stored at present.
-    Unavailable,
+words! {
+    /// The result of a token or of an event in it.
+    pub(crate) enum SetResult by name {
+        /// An event was stored.
+        Accepted = "accepted",
+        /// It was stored before.
+        Duplicate = "duplicate",
+        /// The store did not take it, such as one that is too old.
+        Refused = "refused",
+        /// It is understood and changes nothing, or is of an unknown type.
+        Ignored = "ignored",
+        /// It is about somebody who is not mapped.
+        Unmapped = "unmapped",
+        /// It is not a token as it should be.
+        InvalidRequest = "invalid_request",
+        /// Its key, algorithm or signature is not right.
+        InvalidKey = "invalid_key",
+        /// Another issuer made it.
+        InvalidIssuer = "invalid_issuer",
+        /// It is meant for others.
+        InvalidAudience = "invalid_audience",
+        /// The transmitter did not show what it was to show.
+        AuthenticationFailed = "authentication_failed",
+        /// It could not be verified or stored at present.
+        Unavailable = "unavailable",
+    }
 }
 
 impl SetResult {
-    /// Every one of them, each at its place.
-    const ALL: [Self; 11] = [
-        Self::Accepted,
-        Self::Duplicate,
-        Self::Refused,
-        Self::Ignored,
-        Self::Unmapped,
-        Self::InvalidRequest,
-        Self::InvalidKey,
-        Self::InvalidIssuer,
-        Self::InvalidAudience,
-        Self::AuthenticationFailed,
-        Self::Unavailable,
-    ];
-
-    /// The name in metrics and answers.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Duplicate => "duplicate",
-            Self::Refused => "refused",
-            Self::Ignored => "ignored",
-            Self::Unmapped => "unmapped",
-            Self::InvalidRequest => "invalid_request",
-            Self::InvalidKey => "invalid_key",
-            Self::InvalidIssuer => "invalid_issuer",
-            Self::InvalidAudience => "invalid_audience",
-            Self::AuthenticationFailed => "authentication_failed",
-            Self::Unavailable => "unavailable",
-        }
-    }
-
     /// That of a code of RFC 8935; none is a fault that will pass.
     pub(crate) fn of_code(code: Option<&str>) -> Self {
         let mut all = Self::ALL.into_iter();

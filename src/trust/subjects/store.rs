@@ -9,6 +9,7 @@ use super::event::{Event, EventSubject};
 use super::kind::Severity;
 use crate::base::entity_ref::EntityRef;
 use crate::base::timestamp::Timestamp;
+use crate::base::words::words;
 use crate::trust::model::{
     Band, Behavior, Country, DeviceFacts, Evidence, Familiarity, KnockOuts, MethodSet, Point,
     Score, Sighting,
@@ -285,26 +286,26 @@ pub enum EventAnswer {
     Refused(ChangeError),
 }
 
-/// Why a finding was made.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum FindingKind {
-    /// Events that belong together.
-    Correlated,
-    /// Too many failed logins.
-    BruteForceAttack,
-    /// Two places too far apart for the time between them.
-    ImpossibleTravel,
-    /// An account that somebody else uses.
-    AccountCompromise,
-    /// Too many suspicious requests.
-    SuspiciousRequests,
-    /// Too many rate limits hit.
-    RateLimitAbuse,
-    /// A credential that is known to others.
-    CredentialCompromise,
+words! {
+    /// Why a finding was made.
+    #[derive(PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum FindingKind by as_str {
+        /// Events that belong together.
+        Correlated = "correlated",
+        /// Too many failed logins.
+        BruteForceAttack = "brute_force_attack",
+        /// Two places too far apart for the time between them.
+        ImpossibleTravel = "impossible_travel",
+        /// An account that somebody else uses.
+        AccountCompromise = "account_compromise",
+        /// Too many suspicious requests.
+        SuspiciousRequests = "suspicious_requests",
+        /// Too many rate limits hit.
+        RateLimitAbuse = "rate_limit_abuse",
+        /// A credential that is known to others.
+        CredentialCompromise = "credential_compromise",
+    }
 }
 
 /// The kind of a notice.

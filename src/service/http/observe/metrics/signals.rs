@@ -7,40 +7,25 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 
+use crate::base::words::words;
 use crate::service::ssf::Receivers;
 use crate::trust::subjects::EventType;
 
-/// The result of an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum EventResult {
-    /// It counts.
-    Accepted,
-    /// It was accepted before.
-    Duplicate,
-    /// It does not count.
-    Refused,
-    /// It could not be kept.
-    NotKept,
+words! {
+    /// The result of an event.
+    pub(crate) enum EventResult by name {
+        /// It counts.
+        Accepted = "accepted",
+        /// It was accepted before.
+        Duplicate = "duplicate",
+        /// It does not count.
+        Refused = "refused",
+        /// It could not be kept.
+        NotKept = "not_kept",
+    }
 }
 
 impl EventResult {
-    const ALL: [Self; 4] = [
-        Self::Accepted,
-        Self::Duplicate,
-        Self::Refused,
-        Self::NotKept,
-    ];
-
-    /// Its name as a label.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Duplicate => "duplicate",
-            Self::Refused => "refused",
-            Self::NotKept => "not_kept",
-        }
-    }
-
     /// What its reporter is told.
     pub(crate) fn status(self) -> &'static str {
         match self {
