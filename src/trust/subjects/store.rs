@@ -135,6 +135,40 @@ pub enum SubjectKind {
     Ip(IpAddr),
 }
 
+impl SubjectKind {
+    /// The subject by the name it is kept under: an address in one of its forms.
+    pub(super) fn canonical(self) -> Self {
+        match self {
+            Self::Ip(ip) => Self::Ip(ip.to_canonical()),
+            other => other,
+        }
+    }
+}
+
+impl EventSubject {
+    /// Each subject that it names.
+    pub(super) fn kinds(&self) -> impl Iterator<Item = SubjectKind> {
+        let user = self.user.clone().map(SubjectKind::User);
+        let ip = self.ip.map(SubjectKind::Ip);
+        let session = self.session.clone().map(SubjectKind::Session);
+        let device = self.device.clone().map(SubjectKind::Device);
+        user.into_iter().chain(ip).chain(session).chain(device)
+    }
+}
+
+impl From<SubjectKind> for EventSubject {
+    fn from(subject: SubjectKind) -> Self {
+        let mut about = Self::default();
+        match subject {
+            SubjectKind::User(user) => about.user = Some(user),
+            SubjectKind::Session(id) => about.session = Some(id),
+            SubjectKind::Device(id) => about.device = Some(id),
+            SubjectKind::Ip(ip) => about.ip = Some(ip),
+        }
+        about
+    }
+}
+
 /// A device as it is registered or reported. A member or a fact that is `None` is left as it was.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DeviceRecord {

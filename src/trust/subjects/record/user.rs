@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::names;
+use super::{Record, names};
 use crate::base::timestamp::Timestamp;
 use crate::trust::model::{Band, Method, Point, Sighting};
 use crate::trust::subjects::config::SignalsConfig;
@@ -161,13 +161,6 @@ impl Default for User {
 }
 
 impl User {
-    pub(crate) fn events(&mut self) -> impl Iterator<Item = &mut StoredEvent> {
-        let pairs = self.pairs.iter_mut();
-        let in_pairs = pairs.flat_map(|pair| pair.track.window.events_mut());
-        let own = self.track.window.events_mut();
-        own.chain(in_pairs).chain(self.states.events_mut())
-    }
-
     pub(crate) fn pair(&self, ip: IpAddr) -> Option<&Pair> {
         self.pairs.iter().find(|pair| pair.ip == ip)
     }
@@ -299,27 +292,6 @@ impl User {
         }
     }
 
-    /// Ends what is held against it.
-    pub(crate) fn remediate(&mut self, now: Millis) {
-        let level = self.level.map_or(NEVER, |level| level.at);
-        let until = now.max(level).max(self.compromised).max(self.unusual);
-        self.track.remediate(until);
-        for pair in &mut self.pairs {
-            pair.track.remediate(now);
-        }
-    }
-
-    /// Whether anything is held against it.
-    pub(crate) fn is_held(&self, now: Millis, config: &SignalsConfig) -> bool {
-        self.disabled.value
-            || self.revoked(now, config)
-            || self.overridden(now).is_some()
-            || self.level().is_some()
-            || self.compromise_held()
-            || self.track.live(now, config)
-            || self.pairs.iter().any(|pair| pair.track.live(now, config))
-    }
-
     fn remembers_revocation(&self, now: Millis, config: &SignalsConfig) -> bool {
         self.revoked_until(now, config) != NEVER || self.last_revoked(now, config) != NEVER
     }
@@ -345,9 +317,54 @@ impl User {
             && self.idle(now, config)
     }
 
-    /// Whether it may be forgotten for another: nothing is held against it, and either only strangers
-    /// named it, or it was not seen for as long as anything is kept.
-    pub(crate) fn spare(&self, now: Millis, config: &SignalsConfig) -> bool {
+    /// Takes an event in that it did itself.
+    pub(crate) fn insert(
+        &mut self,
+        kept: StoredEvent,
+        config: &SignalsConfig,
+        news: &mut NewFindings,
+    ) -> Option<StoredEvent> {
+        self.track
+            .insert(kept, config.bounds.events, SubjectClass::User, config, news)
+    }
+}
+
+impl Record for User {
+    const CLASS: SubjectClass = SubjectClass::User;
+
+    fn track(&mut self) -> &mut Track {
+        &mut self.track
+    }
+
+    fn events(&mut self) -> impl Iterator<Item = &mut StoredEvent> {
+        let pairs = self.pairs.iter_mut();
+        let in_pairs = pairs.flat_map(|pair| pair.track.window.events_mut());
+        let own = self.track.window.events_mut();
+        own.chain(in_pairs).chain(self.states.events_mut())
+    }
+
+    fn remediate(&mut self, now: Millis) {
+        let level = self.level.map_or(NEVER, |level| level.at);
+        let until = now.max(level).max(self.compromised).max(self.unusual);
+        self.track.remediate(until);
+        for pair in &mut self.pairs {
+            pair.track.remediate(now);
+        }
+    }
+
+    fn is_held(&self, now: Millis, config: &SignalsConfig) -> bool {
+        self.disabled.value
+            || self.revoked(now, config)
+            || self.overridden(now).is_some()
+            || self.level().is_some()
+            || self.compromise_held()
+            || self.track.live(now, config)
+            || self.pairs.iter().any(|pair| pair.track.live(now, config))
+    }
+
+    // Nothing is held against it, and either only strangers
+    // named it, or it was not seen for as long as anything is kept.
+    fn spare(&self, now: Millis, config: &SignalsConfig) -> bool {
         let idle = now.saturating_sub(self.touched) > config.retention.history.millis();
         (!self.known || idle)
             && self.devices.is_empty()
@@ -355,13 +372,11 @@ impl User {
             && !self.is_held(now, config)
     }
 
-    /// Whether its time is over.
-    pub(crate) fn over(&self, now: Millis, config: &SignalsConfig) -> bool {
+    fn over(&self, now: Millis, config: &SignalsConfig) -> bool {
         self.spare(now, config) && now.saturating_sub(self.touched) > 86_400_000
     }
 
-    /// Takes out what is past its retention; the events are handed back.
-    pub(crate) fn forget(&mut self, now: Millis, config: &SignalsConfig) -> Vec<StoredEvent> {
+    fn forget(&mut self, now: Millis, config: &SignalsConfig) -> Vec<StoredEvent> {
         let mut gone = self.track.forget(now, config);
         for pair in &mut self.pairs {
             gone.extend(pair.track.forget(now, config));
@@ -388,16 +403,5 @@ impl User {
             self.overriding = None;
         }
         gone
-    }
-
-    /// Takes an event in that it did itself.
-    pub(crate) fn insert(
-        &mut self,
-        kept: StoredEvent,
-        config: &SignalsConfig,
-        news: &mut NewFindings,
-    ) -> Option<StoredEvent> {
-        self.track
-            .insert(kept, config.bounds.events, SubjectClass::User, config, news)
     }
 }
