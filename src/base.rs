@@ -1,6 +1,8 @@
 //! Ground that every layer stands on: faults and their rendering, JSON, names, time, hashes, locks, the step meter.
 
 pub(crate) mod caller;
+#[cfg(feature = "server")]
+pub(crate) mod counts;
 pub(crate) mod described;
 pub(crate) mod entity_ref;
 pub(crate) mod fault;

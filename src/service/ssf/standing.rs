@@ -1,10 +1,10 @@
 //! How a receiver fares: what became of its tokens, and what was heard last.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Map, Value, json};
 
+use crate::base::counts::Counts;
 use crate::base::lock::lock;
 use crate::base::timestamp::Timestamp;
 use crate::base::words::words;
@@ -49,7 +49,8 @@ impl SetResult {
 /// What is known of one receiver since the start.
 #[derive(Debug, Default)]
 pub(crate) struct ReceiverStatus {
-    counts: [AtomicU64; SetResult::ALL.len()],
+    /// Tokens and events by their results.
+    pub(crate) counts: Counts<SetResult>,
     last: Mutex<Last>,
 }
 
@@ -64,29 +65,6 @@ struct Last {
 }
 
 impl ReceiverStatus {
-    /// Counts one.
-    pub(crate) fn add(&self, tally: SetResult) {
-        if let Some(count) = self.counts.get(tally as usize) {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// What was counted, by name.
-    pub(crate) fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let counts = self
-            .counts
-            .iter()
-            .map(|count| count.load(Ordering::Relaxed));
-        SetResult::ALL.iter().map(|tally| tally.name()).zip(counts)
-    }
-
-    /// How many there were of one.
-    #[cfg(test)]
-    pub(crate) fn count(&self, tally: SetResult) -> u64 {
-        let found = self.counts().find(|(name, _)| *name == tally.name());
-        found.map_or(0, |(_, count)| count)
-    }
-
     /// A token was taken.
     pub(crate) fn heard(&self, now: Timestamp) {
         self.last().token = Some(now);
@@ -120,7 +98,8 @@ impl ReceiverStatus {
     pub(crate) fn to_json(&self) -> Value {
         let last = self.last().clone();
         let counts: Map<String, Value> = self
-            .counts()
+            .counts
+            .named()
             .map(|(name, count)| (name.to_owned(), count.into()))
             .collect();
         let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
@@ -150,8 +129,8 @@ mod tests {
         }
         assert_eq!(SetResult::of_code(None), SetResult::Unavailable);
         let standing = ReceiverStatus::default();
-        standing.add(SetResult::InvalidKey);
-        assert_eq!(standing.count(SetResult::InvalidKey), 1);
+        standing.counts.add(SetResult::InvalidKey);
+        assert_eq!(standing.counts.of(SetResult::InvalidKey), 1);
         assert_eq!(standing.to_json()["counts"]["invalid_key"], 1);
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::service::audit::{DecisionLog, Entry};
 use crate::service::http::app::App;
-use crate::service::http::observe::metrics::{Metrics, Shed};
+use crate::service::http::observe::metrics::{Metrics, Shed, figures};
 use crate::service::http::problem::Problem;
 use axum::http::StatusCode;
 
@@ -43,21 +43,13 @@ pub(crate) fn watch(log: &DecisionLog, metrics: &Metrics) {
         let log = log.clone();
         move || read(&log.counts())
     };
-    metrics.watch_counter(
-        "audit_records",
-        "Records that the decision log took",
-        counts(|counts| counts.recorded),
-    );
-    metrics.watch_counter(
-        "audit_dropped",
-        "Decisions that were not recorded for want of room",
-        counts(|counts| counts.dropped),
-    );
-    metrics.watch_gauge(
-        "audit_queue",
-        "Records of the decision log that wait to be written",
-        counts(|counts| counts.queued),
-    );
+    figures! { metrics;
+        watch_counter "audit_records" "Records that the decision log took" = counts(|counts| counts.recorded);
+        watch_counter "audit_dropped" "Decisions that were not recorded for want of room"
+            = counts(|counts| counts.dropped);
+        watch_gauge "audit_queue" "Records of the decision log that wait to be written"
+            = counts(|counts| counts.queued);
+    }
 }
 
 /// The results of decisions since the start.

@@ -60,7 +60,7 @@ pub(crate) async fn push(
     let standing = receiver.standing();
     let now = (app.clock)();
     if !shows(&receiver, http.headers()) {
-        standing.add(SetResult::AuthenticationFailed);
+        standing.counts.add(SetResult::AuthenticationFailed);
         standing.failed(now, "a push without the `Authorization` that is configured");
         let peer = http.extensions().get::<Arc<Peer>>().cloned();
         let wait = app.gate.failed(&peer.unwrap_or_default());
@@ -81,17 +81,17 @@ pub(crate) async fn push(
     let set = match body(&app, http).await {
         Ok(set) => set,
         Err(Unread::Later(problem)) => {
-            standing.add(SetResult::Unavailable);
+            standing.counts.add(SetResult::Unavailable);
             return Err(problem);
         }
         Err(Unread::Refused(reason)) => {
-            standing.add(SetResult::InvalidRequest);
+            standing.counts.add(SetResult::InvalidRequest);
             standing.failed(now, reason);
             return Ok(refusal("invalid_request", reason));
         }
     };
     let Some(_place) = app.pushes.take(*limits.queue_timeout).await else {
-        standing.add(SetResult::Unavailable);
+        standing.counts.add(SetResult::Unavailable);
         return Err(later("too many tokens are being taken"));
     };
     match take(&app, &receiver, &store, &set, now).await {
@@ -187,7 +187,7 @@ async fn take(
         Ok(reading) => reading,
         Err(error) => {
             let reason = error.to_string();
-            standing.add(SetResult::of_code(error.code()));
+            standing.counts.add(SetResult::of_code(error.code()));
             standing.failed(now, reason.clone());
             return match error.code() {
                 Some(code) => SetOutcome::Refused(code, reason),
@@ -250,14 +250,14 @@ async fn take(
             }
         };
         app.metrics.event(Some(kind), result);
-        standing.add(tally);
+        standing.counts.add(tally);
     }
     if let Some(reason) = failed {
         standing.failed(now, reason.clone());
         return SetOutcome::Later(reason);
     }
     for tally in reading.passed {
-        standing.add(tally);
+        standing.counts.add(tally);
     }
     standing.heard(now);
     match refused {

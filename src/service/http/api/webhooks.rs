@@ -13,7 +13,7 @@ use serde_json::json;
 use super::body::{self, Params, blocking, invalid, not_kept};
 use crate::base::caller::Caller;
 use crate::service::http::app::App;
-use crate::service::http::observe::metrics::Metrics;
+use crate::service::http::observe::metrics::{Metrics, figures};
 use crate::service::http::problem::Problem;
 use crate::service::webhooks::{Registration, Replay, WebhookError, Webhooks};
 use crate::trust::subjects::Severity;
@@ -67,24 +67,14 @@ pub(crate) struct Shown {
 
 /// Shows figures of webhooks among the metrics.
 pub(crate) fn watch(webhooks: &Webhooks, metrics: &Metrics) {
-    metrics.watch_counter_by(
-        "webhook_deliveries",
-        "Deliveries to webhooks by what became of them; `failed` counts tries",
-        "result",
-        webhooks.results().into(),
-    );
-    let watched = webhooks.counter();
-    metrics.watch_gauge(
-        "webhook_pending",
-        "Deliveries to webhooks that wait",
-        move || watched.pending(),
-    );
-    let watched = webhooks.counter();
-    metrics.watch_gauge(
-        "webhook_dead_letters",
-        "Deliveries to webhooks that were given up and are kept",
-        move || watched.dead(),
-    );
+    let help = "Deliveries to webhooks by what became of them; `failed` counts tries";
+    metrics.watch_counts("result", "webhook_deliveries", help, webhooks.results());
+    let (pending, dead) = (webhooks.counter(), webhooks.counter());
+    figures! { metrics;
+        watch_gauge "webhook_pending" "Deliveries to webhooks that wait" = move || pending.pending();
+        watch_gauge "webhook_dead_letters" "Deliveries to webhooks that were given up and are kept"
+            = move || dead.dead();
+    }
 }
 
 /// Every webhook with its statistics, without secrets.
