@@ -104,9 +104,7 @@ impl fmt::Debug for MaxMind {
 struct Record<'a> {
     #[serde(borrow, default)]
     country: Option<InCountry<'a>>,
-    #[serde(default)]
     location: Option<Location>,
-    #[serde(default)]
     traits: Option<Traits>,
     /// Databases of anonymous addresses have their members at the top.
     #[serde(default)]
@@ -129,12 +127,9 @@ struct InCountry<'a> {
 
 #[derive(Debug, Default, Deserialize)]
 struct Location {
-    #[serde(default)]
     latitude: Option<Number>,
-    #[serde(default)]
     longitude: Option<Number>,
     /// In kilometres.
-    #[serde(default)]
     accuracy_radius: Option<Number>,
 }
 

@@ -1,13 +1,10 @@
 //! The decision log as the server uses it: records, how it is, `GET /audit`.
 
-use std::sync::Arc;
-
-use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use crate::service::audit::{DecisionLog, Entry};
+use crate::service::http::api::body::{Answer, Shared, reply};
 use crate::service::http::app::App;
 use crate::service::http::observe::metrics::{Metrics, Shed, figures};
 use crate::service::http::problem::Problem;
@@ -53,9 +50,9 @@ pub(crate) fn watch(log: &DecisionLog, metrics: &Metrics) {
 }
 
 /// The results of decisions since the start.
-pub(crate) async fn status(State(app): State<Arc<App>>) -> Result<Response, Problem> {
+pub(crate) async fn status(State(app): Shared) -> Answer {
     let Some(log) = &app.audit else {
-        return Ok(Json(json!({"recording": false})).into_response());
+        return reply(json!({"recording": false}));
     };
     let counts = log.counts();
     let sinks: Vec<Value> = counts
@@ -68,7 +65,7 @@ pub(crate) async fn status(State(app): State<Arc<App>>) -> Result<Response, Prob
             })
         })
         .collect();
-    Ok(Json(json!({
+    reply(json!({
         "recording": true,
         "trouble": log.health(),
         "recorded": counts.recorded,
@@ -80,5 +77,4 @@ pub(crate) async fn status(State(app): State<Arc<App>>) -> Result<Response, Prob
         "bytes": counts.bytes,
         "sinks": sinks,
     }))
-    .into_response())
 }

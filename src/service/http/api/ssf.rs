@@ -6,7 +6,6 @@ pub(crate) mod poll;
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::{Request as HttpRequest, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -14,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::body::read_bytes;
-use super::body::{Params, missing};
+use super::body::{Answer, Params, Shared, missing, reply};
 use super::subjects::no_signals;
 use super::subjects::types::unknown_type;
 use crate::base::timestamp::Timestamp;
@@ -31,7 +30,7 @@ const TYPE: &str = "application/secevent+jwt";
 const LONGEST: usize = 64 << 10;
 
 /// How each receiver fares.
-pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Response, Problem> {
+pub(crate) async fn list(State(app): Shared) -> Answer {
     let receivers = app.receivers.iter().map(|receiver| {
         let mut shown = receiver.standing().to_json();
         if let Some(members) = shown.as_object_mut() {
@@ -44,15 +43,15 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Response, Proble
         shown
     });
     let receivers: Vec<_> = receivers.collect();
-    Ok(Json(json!({ "receivers": receivers })).into_response())
+    reply(json!({ "receivers": receivers }))
 }
 
 /// Takes a token that is pushed (RFC 8935).
 pub(crate) async fn push(
-    State(app): State<Arc<App>>,
+    State(app): Shared,
     Params(name): Params<String>,
     http: HttpRequest,
-) -> Result<Response, Problem> {
+) -> Answer {
     let receiver = app.receivers.named(&name);
     let receiver = receiver.filter(|receiver| receiver.is_pushed_to());
     let receiver = receiver.ok_or_else(|| missing("tokens are not pushed here"))?;
