@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::limits::MANY;
-use super::notes::Notes;
+use super::notes::{Notes, wrong};
 use super::secret::SecretRef;
 use crate::base::files::PathText;
 use crate::base::json::Pointer;
@@ -167,12 +167,9 @@ impl AuditConfig {
 
     /// What no single key can say.
     pub(super) fn check(&self, notes: &mut Notes<'_>) {
-        if !self.masks.is_empty() && self.mask_key.is_none() {
-            notes.add(
-                "audit.masks",
-                "masks need a key, or what they hide could be guessed",
-                "set `audit.mask_key = {file = \"..\"}`",
-            );
+        wrong! { notes.add;
+            !self.masks.is_empty() && self.mask_key.is_none() => "audit.masks",
+                "masks need a key, or what they hide could be guessed", "set `audit.mask_key = {file = \"..\"}`";
         }
         for mask in &self.masks {
             if let Err(message) = self::mask(mask) {
@@ -210,12 +207,9 @@ impl AuditConfig {
             ),
             _ => {}
         }
-        if !self.rotate_age.is_zero() && self.rotate_age < Span::minutes(1) {
-            notes.add(
-                "audit.rotate_age",
-                "is shorter than a minute",
-                "a day is usual; `0s` is never",
-            );
+        wrong! { notes.add;
+            !self.rotate_age.is_zero() && self.rotate_age < Span::minutes(1) => "audit.rotate_age",
+                "is shorter than a minute", "a day is usual; `0s` is never";
         }
         notes.at_most("audit.block_timeout", self.block_timeout, 60);
         notes.at_most("audit.checkpoint_interval", self.checkpoint_interval, 3_600);

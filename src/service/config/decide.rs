@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::limits::MANY;
-use super::notes::Notes;
+use super::notes::{Notes, wrong};
 use super::secret::SecretRef;
 use crate::base::files::PathText;
 use crate::base::settings::settings;
@@ -46,12 +46,9 @@ settings! {
 impl StateConfig {
     /// What no single key can say.
     pub(super) fn check(&self, notes: &mut Notes<'_>) {
-        if self.key.is_none() && !self.previous_keys.is_empty() {
-            notes.add(
-                "state.previous_keys",
-                "there is no newest key to seal with",
-                "set `state.key`",
-            );
+        wrong! { notes.add;
+            self.key.is_none() && !self.previous_keys.is_empty() => "state.previous_keys",
+                "there is no newest key to seal with", "set `state.key`";
         }
     }
 }

@@ -416,11 +416,11 @@ mod tests {
         "#,
             &[
                 "`audience` names no audience",
+                "`algorithms` is empty",
+                "`leeway` is longer than 5m",
                 "`discovery` and `jwks_uri` both",
                 "`issuer`: `http://id.example.com`: only https",
                 "`jwks_uri`: `http://id.example.com/keys`: only https",
-                "`algorithms` is empty",
-                "`leeway` is longer than 5m",
                 "`min_refresh` is longer than `refresh`",
                 "`stale` is shorter than `refresh`",
                 "`principal_type` is not given",

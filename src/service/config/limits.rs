@@ -1,6 +1,6 @@
 //! `[limits]`: bounds on requests and on what is read from disk.
 
-use super::notes::Notes;
+use super::notes::{Notes, wrong};
 use crate::base::caller::CallerLimits;
 use crate::base::settings::settings;
 use crate::base::span::Span;
@@ -134,14 +134,10 @@ impl LimitsConfig {
     /// What no single key can say.
     pub(super) fn check(&self, notes: &mut Notes<'_>) {
         let share = self.bodies_bytes as u128 * self.address_percent as u128 / 100;
-        if share < 2 * self.body_bytes as u128 {
-            notes.add(
-                "limits.bodies_bytes",
-                format!(
-                    "the share of one address, {share} bytes, has no room for one body of `limits.body_bytes`"
-                ),
-                "raise it to three times `limits.body_bytes` or more",
-            );
+        wrong! { notes.add;
+            share < 2 * self.body_bytes as u128 => "limits.bodies_bytes",
+                format!( "the share of one address, {share} bytes, has no room for one body of `limits.body_bytes`" ),
+                "raise it to three times `limits.body_bytes` or more";
         }
         notes.at_most("limits.read_timeout", self.read_timeout, 3_600);
         notes.at_most("limits.idle_timeout", self.idle_timeout, 86_400);

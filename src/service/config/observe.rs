@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::notes::Notes;
+use super::notes::{Notes, wrong};
 use super::secret::SecretRef;
 use crate::base::settings::settings;
 use crate::service::net::url::Url;
@@ -49,12 +49,9 @@ impl OtlpConfig {
         let Some(endpoint) = &self.endpoint else {
             return;
         };
-        if !cfg!(feature = "otlp") {
-            notes.add(
-                "otlp.endpoint",
-                "this deodar was built without the feature `otlp`",
-                "build it with `cargo build --release --features otlp`, or leave the key out",
-            );
+        wrong! { notes.add;
+            !cfg!(feature = "otlp") => "otlp.endpoint", "this deodar was built without the feature `otlp`",
+                "build it with `cargo build --release --features otlp`, or leave the key out";
         }
         if let Err((message, help)) = collector(endpoint, self.headers.is_some()) {
             notes.add("otlp.endpoint", message, help);

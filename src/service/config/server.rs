@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::notes::Notes;
+use super::notes::{Notes, wrong};
 use super::secret::SecretRef;
 use crate::base::described::described;
 use crate::base::files::PathText;
@@ -49,24 +49,18 @@ impl ServerConfig {
     /// What no single key can say.
     pub(super) fn check(&self, knows_callers: bool, notes: &mut Notes<'_>) {
         let listen = self.listen;
-        if !listen.ip().is_loopback() && !self.danger_allow_anonymous && !knows_callers {
-            notes.add(
-                "server.listen",
+        wrong! { notes.add;
+            !listen.ip().is_loopback() && !self.danger_allow_anonymous && !knows_callers => "server.listen",
                 format!("{listen} can be reached from other machines, and no caller is configured"),
-                "name `[[callers]]`, set `state.dir` and create keys, or set \
-                 `server.danger_allow_anonymous = true`",
-            );
+                "name `[[callers]]`, set `state.dir` and create keys, or set `server.danger_allow_anonymous = true`";
         }
         for origin in &self.cors_origins {
             // An origin has neither a path nor anything after it.
             let named = Url::parse(origin)
                 .is_ok_and(|url| origin.matches('/').count() == 2 && url.uri.query().is_none());
-            if !named {
-                notes.add(
-                    "server.cors_origins",
-                    format!("`{origin}` is not an origin"),
-                    "an origin is scheme, host and port, such as https://admin.example.org",
-                );
+            wrong! { notes.add;
+                !named => "server.cors_origins", format!("`{origin}` is not an origin"),
+                    "an origin is scheme, host and port, such as https://admin.example.org";
             }
         }
         notes.at_most("server.drain_delay", self.drain_delay, 3_600);
@@ -183,20 +177,14 @@ impl TlsConfig {
             ("tls.key", self.key.is_some()),
         );
         let asks = self.client_auth != ClientAuth::Off;
-        if asks && self.client_ca.is_none() {
-            notes.add(
-                "tls.client_auth",
+        wrong! { notes.add;
+            asks && self.client_ca.is_none() => "tls.client_auth",
                 "clients cannot be asked for certificates without `tls.client_ca`",
-                "name the authorities whose certificates are taken",
-            );
-        }
-        if self.client_ca.is_some() && !asks {
+                "name the authorities whose certificates are taken";
             // Whoever names authorities thinks that clients are checked.
-            notes.add(
-                "tls.client_ca",
+            self.client_ca.is_some() && !asks => "tls.client_ca",
                 "no client is asked for a certificate while `tls.client_auth` is \"off\"",
-                "set `tls.client_auth = \"required\"` or \"optional\"",
-            );
+                "set `tls.client_auth = \"required\"` or \"optional\"";
         }
         let none = self.certificate.is_none() && self.key.is_none();
         for (key, set) in [("tls.client_auth", asks), ("tls.ops", self.ops)] {

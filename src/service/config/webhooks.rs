@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::event_filter::EventFilter;
-use super::notes::Notes;
+use super::notes::{Notes, wrong};
 use super::secret::SecretRef;
 use crate::base::fault::{Fault, Faults};
 use crate::base::files::PathText;
@@ -107,8 +107,9 @@ impl WebhookDeliveryConfig {
         for wait in self.retries.iter().filter(|wait| **wait > LONGEST_WAIT) {
             notes.add(key, format!("`{wait}` is longer than 7 days"), usual);
         }
-        if self.retries.is_empty() || self.retries.len() > MOST_TRIES {
-            notes.add(key, format!("has {} waits", self.retries.len()), usual);
+        wrong! { notes.add;
+            self.retries.is_empty() || self.retries.len() > MOST_TRIES => key,
+                format!("has {} waits", self.retries.len()), usual;
         }
         if self.timeout < Span::milliseconds(100) || self.timeout > LONGEST_TRY {
             let message = "is not between 100ms and 60s";
