@@ -59,7 +59,7 @@ pub(super) fn events(command: &Remote<EventsCommand>, args: &Args, output: Outpu
         }
     }
     let kept = |result: &Value| matches!(result.text("status"), Some("accepted" | "duplicate"));
-    Ok(match answer.items("results").all(|result| kept(result)) {
+    Ok(match answer.items("results").all(kept) {
         true => Exit::Holds,
         false => Exit::DoesNotHold,
     })

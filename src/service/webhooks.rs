@@ -48,8 +48,6 @@ use queue::Delivery;
 pub(crate) use registry::{Registration, Replay, WebhookError};
 use stats::DeliveryResult;
 
-/// Tells a figure.
-
 /// How long deliveries that are due are still tried at the end.
 const CLOSING: Duration = Duration::from_secs(5);
 

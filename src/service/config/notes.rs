@@ -1,6 +1,5 @@
 //! Faults of settings, each with its key and where its value came from.
 
-use super::issuers::{TokenAlgorithm, TokenUsage};
 use super::merge::{Origin, Origins};
 use crate::base::fault::{Fault, Faults};
 use crate::base::span::Span;
@@ -97,14 +96,14 @@ impl<'a> TableNotes<'a> {
         &mut self,
         issuer: &str,
         audience: &[String],
-        algorithms: &[TokenAlgorithm],
+        algorithms: usize,
         leeway: Span,
     ) {
         wrong! { self.note;
             issuer.is_empty() => "`issuer` is empty", "write the `iss` of its tokens";
             audience.is_empty() || audience.iter().any(String::is_empty) => "`audience` names no audience",
                 "list the `aud` that its tokens for this server have";
-            algorithms.is_empty() => "`algorithms` is empty, so that no token could be taken",
+            algorithms == 0 => "`algorithms` is empty, so that no token could be taken",
                 "leave the key out for the default";
         }
         self.at_most("leeway", leeway, 300);
@@ -148,10 +147,10 @@ impl<'a> TableNotes<'a> {
     }
 
     /// Notes keys that are given and have no meaning for this use.
-    pub(super) fn not_for(&mut self, usage: TokenUsage, keys: &[(&str, bool)]) {
+    pub(super) fn not_for(&mut self, usage: &str, keys: &[(&str, bool)]) {
         for (key, _) in keys.iter().filter(|(_, given)| *given) {
             self.note(
-                format!("`{key}` has no meaning with `usage = \"{}\"`", usage.name()),
+                format!("`{key}` has no meaning with `usage = \"{}\"`", usage),
                 "leave the key out",
             );
         }

@@ -128,7 +128,12 @@ impl ReceiverConfig {
             self.name.is_empty() || self.name.len() > 64 || !self.name.bytes().all(plain) =>
                 "a name has 1 to 64 lower-case letters, digits and hyphens", "it stands in the path and in metrics";
         }
-        notes.check_tokens(&self.issuer, &self.audience, &self.algorithms, self.leeway);
+        notes.check_tokens(
+            &self.issuer,
+            &self.audience,
+            self.algorithms.len(),
+            self.leeway,
+        );
         wrong! { notes.note;
             self.push.is_none() && self.poll.is_none() => "nothing says how its tokens come",
                 "give `push`, `poll` or both";

@@ -57,7 +57,7 @@ pub(crate) fn attempt(shared: &Shared, hook: &Hook, delivery: Delivery) {
     match tried {
         Tried::Taken(status) => {
             hook.stats.tried(now, Some(status), None);
-            shared.count(&hook, DeliveryResult::Delivered, 1);
+            shared.count(hook, DeliveryResult::Delivered, 1);
             shared.forget(vec![delivery.number]);
             let _ = hook.lane.settle(None);
         }
@@ -103,7 +103,7 @@ pub(crate) fn attempt(shared: &Shared, hook: &Hook, delivery: Delivery) {
 
 fn failed(shared: &Shared, hook: &Hook, now: Timestamp, status: Option<u16>, error: &str) {
     hook.stats.tried(now, status, Some(error));
-    shared.count(&hook, DeliveryResult::Failed, 1);
+    shared.count(hook, DeliveryResult::Failed, 1);
     tracing::warn!(webhook = hook.name, status, error, "not delivered");
 }
 

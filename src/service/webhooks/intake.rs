@@ -88,7 +88,7 @@ pub(crate) fn accept(shared: &Shared, notices: &[Notification]) {
             .filter(|hook| hook.wants(&name, notice.severity))
         {
             if hook.disabled().is_some() {
-                shared.count(&hook, DeliveryResult::Skipped, 1);
+                shared.count(hook, DeliveryResult::Skipped, 1);
                 continue;
             }
             let message = made.get_or_insert_with(|| message(notice, &shared.config.source));

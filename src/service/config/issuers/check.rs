@@ -15,7 +15,12 @@ impl IssuerConfig {
     #[must_use]
     pub fn check(&self) -> Faults {
         let mut notes = TableNotes::of("[[issuers]]", &self.issuer);
-        notes.check_tokens(&self.issuer, &self.audience, &self.algorithms, self.leeway);
+        notes.check_tokens(
+            &self.issuer,
+            &self.audience,
+            self.algorithms.len(),
+            self.leeway,
+        );
         self.check_source(&mut notes);
         self.check_times(&mut notes);
         self.check_preset(&mut notes);
@@ -177,7 +182,7 @@ impl IssuerConfig {
             }
         }
         notes.not_for(
-            self.usage,
+            self.usage.name(),
             &[
                 ("caller_name", self.caller_name.is_some()),
                 ("caller_scopes", self.caller_scopes.is_some()),
@@ -196,7 +201,7 @@ impl IssuerConfig {
             }
         }
         notes.not_for(
-            self.usage,
+            self.usage.name(),
             &[
                 ("principal_type", self.principal_type.is_some()),
                 ("principal_id", self.principal_id.is_some()),

@@ -11,29 +11,25 @@ use crate::trust::subjects::config::SignalsConfig;
 use crate::trust::subjects::latest::Latest;
 use crate::trust::subjects::store::{DeviceRecord, DeviceStanding};
 use crate::trust::subjects::track::{SubjectClass, Track};
-use crate::trust::subjects::window::{Millis, NEVER, StoredEvent, Window, never, no_time};
+use crate::trust::subjects::window::{Millis, NEVER, StoredEvent, Window, never};
 
 /// A device by its id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct DeviceState {
-    #[serde(rename = "t", default)]
+    #[serde(rename = "t")]
     pub(crate) track: Track,
-    #[serde(rename = "s", default, skip_serializing_if = "Window::is_empty")]
+    #[serde(rename = "s", skip_serializing_if = "Window::is_empty")]
     pub(crate) states: Window,
-    #[serde(
-        rename = "u",
-        default,
-        with = "owner",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(rename = "u", with = "owner", skip_serializing_if = "Option::is_none")]
     pub(crate) user: Option<EntityRef>,
     #[serde(flatten)]
     facts: DeviceFacts,
     /// When it was registered or reported on.
-    #[serde(rename = "a", default = "no_time", skip_serializing_if = "never")]
+    #[serde(rename = "a", skip_serializing_if = "never")]
     reported: Millis,
     /// Whether it does not comply.
-    #[serde(rename = "b", default, skip_serializing_if = "Latest::unsaid")]
+    #[serde(rename = "b", skip_serializing_if = "Latest::unsaid")]
     pub(crate) broken: Latest<bool>,
 }
 

@@ -6,28 +6,24 @@ use super::{Record, owner};
 use crate::base::entity_ref::EntityRef;
 use crate::trust::subjects::config::SignalsConfig;
 use crate::trust::subjects::track::{SubjectClass, Track};
-use crate::trust::subjects::window::{Millis, NEVER, StoredEvent, Window, never, no_time};
+use crate::trust::subjects::window::{Millis, NEVER, StoredEvent, Window, never};
 
 /// A session by its id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct SessionState {
-    #[serde(rename = "t", default)]
+    #[serde(rename = "t")]
     pub(crate) track: Track,
-    #[serde(rename = "s", default, skip_serializing_if = "Window::is_empty")]
+    #[serde(rename = "s", skip_serializing_if = "Window::is_empty")]
     pub(crate) states: Window,
     /// Whose it is, once it was said.
-    #[serde(
-        rename = "u",
-        default,
-        with = "owner",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(rename = "u", with = "owner", skip_serializing_if = "Option::is_none")]
     pub(crate) user: Option<EntityRef>,
     /// When it was revoked, for good.
-    #[serde(rename = "r", default = "no_time", skip_serializing_if = "never")]
+    #[serde(rename = "r", skip_serializing_if = "never")]
     pub(crate) revoked: Millis,
     /// When something was last said of it.
-    #[serde(rename = "a", default = "no_time", skip_serializing_if = "never")]
+    #[serde(rename = "a", skip_serializing_if = "never")]
     pub(crate) touched: Millis,
 }
 
