@@ -13,108 +13,58 @@ use std::sync::Arc;
 
 #[cfg(feature = "server")]
 use crate::base::timestamp::Timestamp;
+use crate::base::words::words;
 
 #[cfg(feature = "server")]
 pub(crate) use derived::OWNER;
 #[cfg(feature = "server")]
 pub(crate) use names::{KEY_PREFIX, check_name, folded, is_plain, is_token_name};
 
-/// A right of a caller towards the decision point.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Scope {
-    /// Ask for decisions.
-    Decide,
-    /// Ask which resources, principals or actions are allowed.
-    Search,
-    /// Ask for explanations with a decision.
-    Explain,
-    /// Report security events.
-    Events,
-    /// Be believed about request-borne signals.
-    AssertSignals,
-    /// Record that a session reached an authentication level.
-    AssuranceWrite,
-    /// Register devices.
-    DevicesWrite,
-    /// Read what is known of subjects.
-    SubjectsRead,
-    /// Change what is known of subjects, and refuse tokens.
-    SubjectsWrite,
-    /// Read policies and published revisions.
-    PoliciesRead,
-    /// Have policies reloaded or published.
-    PoliciesWrite,
-    /// Read stored entities.
-    EntitiesRead,
-    /// Write and delete stored entities.
-    EntitiesWrite,
-    /// List, create, rotate and revoke API keys.
-    KeysWrite,
-    /// Register webhooks, and have what they did not get sent again.
-    WebhooksWrite,
-    /// Read the decision log's head and what shadow checks found.
-    AuditRead,
-    /// Follow changes of the state.
-    Watch,
-    /// Read metrics.
-    MetricsRead,
+words! {
+    /// A right of a caller towards the decision point.
+    #[derive(PartialOrd, Ord)]
+    #[non_exhaustive]
+    pub enum Scope by name {
+        /// Ask for decisions.
+        Decide = "decide",
+        /// Ask which resources, principals or actions are allowed.
+        Search = "search",
+        /// Ask for explanations with a decision.
+        Explain = "explain",
+        /// Report security events.
+        Events = "events",
+        /// Be believed about request-borne signals.
+        AssertSignals = "assert-signals",
+        /// Record that a session reached an authentication level.
+        AssuranceWrite = "assurance:write",
+        /// Register devices.
+        DevicesWrite = "devices:write",
+        /// Read what is known of subjects.
+        SubjectsRead = "subjects:read",
+        /// Change what is known of subjects, and refuse tokens.
+        SubjectsWrite = "subjects:write",
+        /// Read policies and published revisions.
+        PoliciesRead = "policies:read",
+        /// Have policies reloaded or published.
+        PoliciesWrite = "policies:write",
+        /// Read stored entities.
+        EntitiesRead = "entities:read",
+        /// Write and delete stored entities.
+        EntitiesWrite = "entities:write",
+        /// List, create, rotate and revoke API keys.
+        KeysWrite = "keys:write",
+        /// Register webhooks, and have what they did not get sent again.
+        WebhooksWrite = "webhooks:write",
+        /// Read the decision log's head and what shadow checks found.
+        AuditRead = "audit:read",
+        /// Follow changes of the state.
+        Watch = "watch",
+        /// Read metrics.
+        MetricsRead = "metrics:read",
+    }
 }
 
 impl Scope {
-    /// Every scope.
-    pub const ALL: &[Self] = &[
-        Self::Decide,
-        Self::Search,
-        Self::Explain,
-        Self::Events,
-        Self::AssertSignals,
-        Self::AssuranceWrite,
-        Self::DevicesWrite,
-        Self::SubjectsRead,
-        Self::SubjectsWrite,
-        Self::PoliciesRead,
-        Self::PoliciesWrite,
-        Self::EntitiesRead,
-        Self::EntitiesWrite,
-        Self::KeysWrite,
-        Self::WebhooksWrite,
-        Self::AuditRead,
-        Self::Watch,
-        Self::MetricsRead,
-    ];
-
-    /// The scope's name in settings and messages.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Decide => "decide",
-            Self::Search => "search",
-            Self::Explain => "explain",
-            Self::Events => "events",
-            Self::AssertSignals => "assert-signals",
-            Self::AssuranceWrite => "assurance:write",
-            Self::DevicesWrite => "devices:write",
-            Self::SubjectsRead => "subjects:read",
-            Self::SubjectsWrite => "subjects:write",
-            Self::PoliciesRead => "policies:read",
-            Self::PoliciesWrite => "policies:write",
-            Self::EntitiesRead => "entities:read",
-            Self::EntitiesWrite => "entities:write",
-            Self::KeysWrite => "keys:write",
-            Self::WebhooksWrite => "webhooks:write",
-            Self::AuditRead => "audit:read",
-            Self::Watch => "watch",
-            Self::MetricsRead => "metrics:read",
-        }
-    }
-
-    /// The scope of this name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|scope| scope.name() == name)
-    }
-
     fn bit(self) -> u32 {
         1 << (self as u32)
     }
@@ -126,36 +76,18 @@ const LIBRARY: &str = "library";
 /// The name of a caller that has not said who it is.
 const ANONYMOUS: &str = "anonymous";
 
-/// What a caller may assert about entities within a request, from the least to the most.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum InlineRule {
-    /// Nothing: inline entities are refused.
-    Off,
-    /// Entities and attributes that the store does not have; nothing stored is changed, and no
-    /// stored entity gets a parent.
-    Add,
-    /// Anything, over what is stored, for this request only.
-    Override,
-}
-
-impl InlineRule {
-    /// The rule's name in settings.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Off => "off",
-            Self::Add => "add",
-            Self::Override => "override",
-        }
-    }
-
-    /// The rule of this name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Off, Self::Add, Self::Override]
-            .into_iter()
-            .find(|rule| rule.name() == name)
+words! {
+    /// What a caller may assert about entities within a request, from the least to the most.
+    #[derive(PartialOrd, Ord)]
+    #[non_exhaustive]
+    pub enum InlineRule by name {
+        /// Nothing: inline entities are refused.
+        Off = "off",
+        /// Entities and attributes that the store does not have; nothing stored is changed, and no
+        /// stored entity gets a parent.
+        Add = "add",
+        /// Anything, over what is stored, for this request only.
+        Override = "override",
     }
 }
 

@@ -57,15 +57,15 @@ pub(super) enum Command {
     /// Create, list, rotate and revoke API keys
     Keys(Keys),
     /// Register, test and remove webhooks, and replay dead letters
-    Webhooks(Webhooks),
+    Webhooks(Remote<WebhooksCommand>),
     /// Show, remediate, override and erase what is known of a user, a session, a device or an address
-    Subject(Subject),
+    Subject(Remote<SubjectCommand>),
     /// Report security events to a server
-    Events(Events),
+    Events(Remote<EventsCommand>),
     /// Register, show and remove devices
-    Devices(Devices),
+    Devices(Remote<DevicesCommand>),
     /// Record authentications of sessions
-    Assurance(Assurance),
+    Assurance(Remote<AssuranceCommand>),
     /// Check decision logs
     #[command(subcommand)]
     Audit(Audit),
@@ -83,6 +83,16 @@ pub(super) struct ConfigArgs {
     /// Print the JSON schema of the configuration file instead
     #[arg(long)]
     pub(super) schema: bool,
+}
+
+/// A command that has a server do something.
+#[derive(Debug, ClapArgs)]
+pub(super) struct Remote<C: Subcommand> {
+    #[command(subcommand)]
+    pub(super) command: C,
+    /// The server [default: where the configuration says it listens]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(super) server: Option<String>,
 }
 
 /// Where policies, schema and entities come from.
@@ -238,6 +248,7 @@ pub(super) struct Bench {
     pub(super) sources: Sources,
 }
 
+/// Which server, and how it is trusted.
 #[derive(Debug, ClapArgs)]
 pub(super) struct Health {
     /// The server [default: where the configuration says it listens]
@@ -251,13 +262,8 @@ pub(super) struct Health {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Reload {
-    /// The server [default: where the configuration says it listens]
-    #[arg(value_name = "URL")]
-    pub(super) url: Option<String>,
-    /// Authorities that the server's certificate may come from, in PEM [default: `client.ca`, else the
-    /// machine's]
-    #[arg(long, value_name = "FILE")]
-    pub(super) ca: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) at: Health,
     /// Accept a change that looks like an accident
     #[arg(long)]
     pub(super) confirm: bool,
@@ -310,15 +316,6 @@ pub(super) enum KeysCommand {
     },
 }
 
-#[derive(Debug, ClapArgs)]
-pub(super) struct Subject {
-    #[command(subcommand)]
-    pub(super) command: SubjectCommand,
-    /// The server [default: where the configuration says it listens]
-    #[arg(long, global = true, value_name = "URL")]
-    pub(super) server: Option<String>,
-}
-
 #[derive(Debug, Subcommand)]
 pub(super) enum SubjectCommand {
     /// Show what is held against a subject: what is demanded, until when, why, and what ends it
@@ -369,15 +366,6 @@ pub(super) enum SubjectCommand {
     },
 }
 
-#[derive(Debug, ClapArgs)]
-pub(super) struct Events {
-    #[command(subcommand)]
-    pub(super) command: EventsCommand,
-    /// The server [default: where the configuration says it listens]
-    #[arg(long, global = true, value_name = "URL")]
-    pub(super) server: Option<String>,
-}
-
 #[derive(Debug, Subcommand)]
 pub(super) enum EventsCommand {
     /// Send one event from flags, or the events of a file
@@ -418,15 +406,6 @@ pub(super) struct SendEvent {
     /// When it happened [default: now]
     #[arg(long, value_name = "RFC3339")]
     pub(super) at: Option<String>,
-}
-
-#[derive(Debug, ClapArgs)]
-pub(super) struct Devices {
-    #[command(subcommand)]
-    pub(super) command: DevicesCommand,
-    /// The server [default: where the configuration says it listens]
-    #[arg(long, global = true, value_name = "URL")]
-    pub(super) server: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -486,15 +465,6 @@ pub(super) struct RegisterDevice {
     pub(super) no_indicators: bool,
 }
 
-#[derive(Debug, ClapArgs)]
-pub(super) struct Assurance {
-    #[command(subcommand)]
-    pub(super) command: AssuranceCommand,
-    /// The server [default: where the configuration says it listens]
-    #[arg(long, global = true, value_name = "URL")]
-    pub(super) server: Option<String>,
-}
-
 #[derive(Debug, Subcommand)]
 pub(super) enum AssuranceCommand {
     /// Record an authentication in a session, for instance after a step-up
@@ -527,15 +497,6 @@ pub(super) struct RecordAssurance {
     /// When it ends in any case
     #[arg(long, value_name = "RFC3339")]
     pub(super) expires: Option<String>,
-}
-
-#[derive(Debug, ClapArgs)]
-pub(super) struct Webhooks {
-    #[command(subcommand)]
-    pub(super) command: WebhooksCommand,
-    /// The server [default: where the configuration says it listens]
-    #[arg(long, global = true, value_name = "URL")]
-    pub(super) server: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

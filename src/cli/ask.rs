@@ -11,7 +11,7 @@ use super::{Failure, client_key};
 use crate::service::config::{Config, Secret};
 
 /// How long a server may take for a change.
-pub(super) const CHANGING: Duration = Duration::from_secs(30);
+const CHANGING: Duration = Duration::from_secs(30);
 
 /// One call of a server.
 #[derive(Debug)]
@@ -23,6 +23,44 @@ pub(super) struct Call {
     pub(super) scope: &'static str,
     /// How long the server may take.
     pub(super) wait: Duration,
+}
+
+impl Call {
+    /// A call that a server answers as soon as a change is made.
+    pub(super) fn new(
+        method: &'static str,
+        path: impl Into<String>,
+        body: Option<Value>,
+        scope: &'static str,
+    ) -> Self {
+        Self {
+            method,
+            path: path.into(),
+            body,
+            scope,
+            wait: CHANGING,
+        }
+    }
+}
+
+/// Members of an answer.
+pub(super) trait Members {
+    /// The text of a member.
+    fn text(&self, name: &str) -> Option<&str>;
+
+    /// The items of a list.
+    fn items(&self, name: &str) -> impl Iterator<Item = &Value>;
+}
+
+impl Members for Value {
+    fn text(&self, name: &str) -> Option<&str> {
+        self.get(name)?.as_str()
+    }
+
+    fn items(&self, name: &str) -> impl Iterator<Item = &Value> {
+        let items = self.get(name).and_then(Value::as_array);
+        items.into_iter().flatten()
+    }
 }
 
 /// What a server answered.
@@ -84,19 +122,18 @@ pub(super) fn ask_configured(
     let server = Server::find(server, config, false, None)?;
     let base = &server.base;
     let (status, answer) = send(call, &server, key.as_ref())?;
-    if status == 404 && answer.get("code").and_then(Value::as_str) == Some("not_found") {
+    if status == 404 && answer.text("code") == Some("not_found") {
         return Ok(Answer::NotFound(answer));
     }
     if (200..300).contains(&status) {
         return Ok(Answer::Done(answer));
     }
-    let detail = answer.get("detail").and_then(Value::as_str);
+    let detail = answer.text("detail");
     let mut message = format!("{base} answers {status}: {}", detail.unwrap_or("no reason"));
     // A single fault is the detail already.
-    let errors = answer.get("errors").and_then(Value::as_array);
-    let errors = errors.filter(|errors| errors.len() > 1);
-    for error in errors.into_iter().flatten() {
-        let text = |member: &str| error.get(member).and_then(Value::as_str).unwrap_or("");
+    let several = answer.items("errors").count() > 1;
+    for error in answer.items("errors").filter(|_| several) {
+        let text = |member: &str| error.text(member).unwrap_or("");
         message.push_str(&format!("\n  {}: {}", text("pointer"), text("detail")));
     }
     if status == 401 && key.is_none() {
@@ -131,7 +168,7 @@ pub(super) fn send(
 
 /// The reason of an answer that nothing was found.
 fn reason(answer: &Value) -> &str {
-    let detail = answer.get("detail").and_then(Value::as_str);
+    let detail = answer.text("detail");
     detail.unwrap_or("nothing is known of this subject")
 }
 

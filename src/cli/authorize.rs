@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::args::{Args, Authorize, Decide};
-use super::ask::{CHANGING, Call, ask_configured};
+use super::ask::{Call, Members, ask_configured};
 use super::client::given;
 use super::output::{Output, count};
 use super::{Done, Exit, Failure, sample, stored};
@@ -120,15 +120,9 @@ fn asked(
     if let Some(members) = body.as_object_mut().filter(|_| command.explain) {
         members.insert("explain".to_owned(), true.into());
     }
-    let call = Call {
-        method: "POST",
-        path: "/authorize".to_owned(),
-        body: Some(body),
-        scope: "decide",
-        wait: CHANGING,
-    };
+    let call = Call::new("POST", "/authorize", Some(body), "decide");
     let answer = ask_configured(&call, Some(url), args, config)?.done()?;
-    let decision = answer.get("decision").and_then(Value::as_str);
+    let decision = answer.text("decision");
     let Some(decision) = decision else {
         let message = format!("{url} gives an answer without a decision");
         return Err(Failure::CouldNotRun(message));

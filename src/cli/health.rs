@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::args::{Args, Health};
+use super::ask::Members;
 use super::client::Server;
 use super::output::Output;
 use super::{Done, Exit};
@@ -20,11 +21,7 @@ pub(super) fn run(command: &Health, args: &Args, output: Output) -> Done {
     if output.is_json() {
         output.value(&body);
     } else {
-        let text = |member: &str| {
-            body.get(member)
-                .and_then(Value::as_str)
-                .unwrap_or("unknown")
-        };
+        let text = |member: &str| body.text(member).unwrap_or("unknown");
         output.line(text("status"));
         if let Some(sequence) = body.get("sequence").and_then(Value::as_u64) {
             output.line(&format!(
@@ -32,12 +29,10 @@ pub(super) fn run(command: &Health, args: &Args, output: Output) -> Done {
                 text("revision")
             ));
         }
-        let reasons = body.get("reasons").and_then(Value::as_array);
-        for reason in reasons.into_iter().flatten().filter_map(Value::as_str) {
+        for reason in body.items("reasons").filter_map(Value::as_str) {
             output.line(&format!("  {reason}"));
         }
-        let keys = body.get("restartNeeded").and_then(Value::as_array);
-        for key in keys.into_iter().flatten().filter_map(Value::as_str) {
+        for key in body.items("restartNeeded").filter_map(Value::as_str) {
             output.line(&format!("  `{key}` has changed: restart needed"));
         }
     }

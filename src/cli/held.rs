@@ -6,6 +6,8 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
+use super::ask::Members;
+
 /// Findings that are shown one by one.
 const SHOWN: usize = 20;
 
@@ -92,8 +94,7 @@ fn held(answer: &Value) -> Vec<Held> {
         });
     }
     findings(answer, None, &remediate, &mut held);
-    let addresses = answer.get("addresses").and_then(Value::as_array);
-    for address in addresses.into_iter().flatten() {
+    for address in answer.items("addresses") {
         findings(address, Some(word(address, "ip")), &remediate, &mut held);
     }
     if !word(answer, "riskLevel").is_empty() {
@@ -108,8 +109,7 @@ fn held(answer: &Value) -> Vec<Held> {
 
 fn findings(of: &Value, address: Option<&str>, remediate: &str, held: &mut Vec<Held>) {
     let place = address.map_or(String::new(), |ip| format!(" at the address {ip}"));
-    let findings = of.get("findings").and_then(Value::as_array);
-    for finding in findings.into_iter().flatten().filter(|one| is(one, "live")) {
+    for finding in of.items("findings").filter(|one| is(one, "live")) {
         let level = finding.get("demandedLevel").and_then(Value::as_u64);
         let level = level.unwrap_or(0);
         let (blocked, until) = (

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::args::{Args, CreateKey, Keys, KeysCommand};
-use super::ask::{CHANGING, Call, ask_configured};
+use super::ask::{Call, Members, ask_configured};
 use super::output::Output;
 use super::{Done, Exit, Failure};
 use crate::base::caller::InlineRule;
@@ -43,8 +43,7 @@ pub(super) fn run(command: &Keys, args: &Args, output: Output) -> Done {
             if output.is_json() {
                 output.value(&answer);
             } else {
-                let ended = answer.get("revokedWithIt").and_then(Value::as_array);
-                let ended = match ended.map_or(0, Vec::len) {
+                let ended = match answer.items("revokedWithIt").count() {
                     0 => String::new(),
                     1 => ", and the 1 key that it made".to_owned(),
                     more => format!(", and the {more} keys that it made"),
@@ -164,13 +163,7 @@ fn online(command: &Keys, args: &Args, config: &Config) -> Result<Value, Failure
             return Err(Failure::CouldNotRun(message.to_owned()));
         }
     };
-    let call = Call {
-        method,
-        path,
-        body,
-        scope: "keys:write",
-        wait: CHANGING,
-    };
+    let call = Call::new(method, path, body, "keys:write");
     ask_configured(&call, command.server.as_deref(), args, config)?.done()
 }
 
@@ -180,7 +173,7 @@ fn show_secret(answer: &Value, output: Output) -> Result<(), Failure> {
         output.value(answer);
         return Ok(());
     }
-    let text = |member: &str| answer.get(member).and_then(Value::as_str);
+    let text = |member: &str| answer.text(member);
     let key = text("key")
         .ok_or_else(|| Failure::CouldNotRun("the server has answered without a key".to_owned()))?;
     output.note(&format!(
@@ -208,11 +201,9 @@ fn list(answer: &Value, output: Output) {
     if output.is_json() {
         return output.value(answer);
     }
-    let keys = answer.get("keys").and_then(Value::as_array);
-    for key in keys.into_iter().flatten() {
-        let text = |member: &str| key.get(member).and_then(Value::as_str);
-        let scopes = key.get("scopes").and_then(Value::as_array);
-        let scopes = scopes.into_iter().flatten().filter_map(Value::as_str);
+    for key in answer.items("keys") {
+        let text = |member: &str| key.text(member);
+        let scopes = key.items("scopes").filter_map(Value::as_str);
         let mut line = format!(
             "{}  {}  {}",
             text("id").unwrap_or_default(),

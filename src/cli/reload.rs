@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::args::{Args, Reload};
-use super::ask::{Call, send};
+use super::ask::{Call, Members, send};
 use super::client::Server;
 use super::output::Output;
 use super::{Done, Exit, Failure};
@@ -16,29 +16,18 @@ const LOADING: Duration = Duration::from_secs(600);
 pub(super) fn run(command: &Reload, args: &Args, output: Output) -> Done {
     let config = args.load_config()?;
     let key = super::client_key(args, &config)?;
-    let server = Server::find(
-        command.url.as_deref(),
-        &config,
-        false,
-        command.ca.as_deref(),
-    )?;
+    let at = &command.at;
+    let server = Server::find(at.url.as_deref(), &config, false, at.ca.as_deref())?;
+    let body = json!({"confirm": command.confirm});
     let call = Call {
-        method: "POST",
-        path: "/admin/reload".to_owned(),
-        body: Some(json!({"confirm": command.confirm})),
-        scope: "policies:write",
         wait: LOADING,
+        ..Call::new("POST", "/admin/reload", Some(body), "policies:write")
     };
     let (_, answer) = send(&call, &server, key.as_ref())?;
     if output.is_json() {
         output.value(&answer);
     }
-    let text = |member: &str| {
-        answer
-            .get(member)
-            .and_then(Value::as_str)
-            .unwrap_or("unknown")
-    };
+    let text = |member: &str| answer.text(member).unwrap_or("unknown");
     let say = |line: String| {
         if !output.is_json() {
             output.line(&line);
@@ -65,18 +54,16 @@ pub(super) fn run(command: &Reload, args: &Args, output: Output) -> Done {
             Ok(Exit::DoesNotHold)
         }
         "faulty" => {
-            let faults = answer.get("faults").and_then(Value::as_array);
-            for fault in faults.into_iter().flatten() {
-                let member = |name: &str| fault.get(name).and_then(Value::as_str);
+            for fault in answer.items("faults") {
                 let line = fault.get("line").and_then(Value::as_u64);
-                let place = member("file").map(|file| match line {
+                let place = fault.text("file").map(|file| match line {
                     Some(line) => format!("{file}:{line}: "),
                     None => format!("{file}: "),
                 });
                 say(format!(
                     "{}{}",
                     place.unwrap_or_default(),
-                    member("message").unwrap_or_default()
+                    fault.text("message").unwrap_or_default()
                 ));
             }
             Ok(Exit::Invalid)

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::args::{Args, Score};
+use super::ask::Members;
 use super::authorize::body;
 use super::output::Output;
 use super::{Done, Exit, Failure, sample};
@@ -186,7 +187,7 @@ fn human(answer: &Value, before: Option<&Value>, bars: bool) -> String {
     // Writing to a string cannot fail.
     let _ = writeln!(text, "{}  ({})", word("/decision"), word("/cause"));
     if let Some(would_be) = answer.get("wouldBe") {
-        let word = |name: &str| would_be.get(name).and_then(Value::as_str).unwrap_or("");
+        let word = |name: &str| would_be.text(name).unwrap_or("");
         let _ = writeln!(
             text,
             "  enforced it would be {} ({})",
@@ -204,24 +205,18 @@ fn human(answer: &Value, before: Option<&Value>, bars: bool) -> String {
         number("score"),
         change(number("score"), was("/trust/score")),
         number("required"),
-        trust.get("risk").and_then(Value::as_str).unwrap_or(""),
+        trust.text("risk").unwrap_or(""),
         number("subjectRisk"),
         number("level"),
         number("requiredLevel"),
     );
-    for name in trust
-        .get("knockOuts")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-    {
+    for name in trust.items("knockOuts") {
         let _ = writeln!(text, "  knocked out: {}", name.as_str().unwrap_or(""));
     }
-    let factors = trust.get("factors").and_then(Value::as_array);
-    for (n, factor) in factors.into_iter().flatten().enumerate() {
+    for (n, factor) in trust.items("factors").enumerate() {
         // What takes no part by the preset is not worth a line.
-        let idle = factor.get("status").and_then(Value::as_str) == Some("unavailable");
-        if idle && factor.get("id").and_then(Value::as_str) == Some("resource_sensitivity") {
+        let idle = factor.text("status") == Some("unavailable");
+        if idle && factor.text("id") == Some("resource_sensitivity") {
             continue;
         }
         let was = was(&format!("/trust/factors/{n}/score"));
@@ -235,8 +230,7 @@ fn human(answer: &Value, before: Option<&Value>, bars: bool) -> String {
             }
         }
     };
-    let fix = trust.get("fix").and_then(Value::as_array);
-    let fix = fix.into_iter().flatten().filter_map(Value::as_str);
+    let fix = trust.items("fix").filter_map(Value::as_str);
     list(
         &mut text,
         "What would raise it:",
@@ -256,7 +250,7 @@ fn human(answer: &Value, before: Option<&Value>, bars: bool) -> String {
 
 fn human_factor(text: &mut String, factor: &Value, was: Option<f64>, bars: bool) {
     let number = |name: &str| factor.get(name).and_then(Value::as_f64).unwrap_or(0.0);
-    let word = |name: &str| factor.get(name).and_then(Value::as_str).unwrap_or("");
+    let word = |name: &str| factor.text(name).unwrap_or("");
     let score = number("score");
     let bar = match bars {
         true => {
@@ -275,9 +269,8 @@ fn human_factor(text: &mut String, factor: &Value, was: Option<f64>, bars: bool)
         number("contribution"),
         word("status"),
     );
-    let reasons = factor.get("reasons").and_then(Value::as_array);
-    for reason in reasons.into_iter().flatten() {
-        let reason = reason.get("text").and_then(Value::as_str).unwrap_or("");
+    for reason in factor.items("reasons") {
+        let reason = reason.text("text").unwrap_or("");
         let _ = writeln!(text, "      {reason}");
     }
 }
@@ -290,7 +283,7 @@ fn change(now: f64, was: Option<f64>) -> String {
 }
 
 fn obligation(value: &Value) -> String {
-    let kind = value.get("type").and_then(Value::as_str).unwrap_or("");
+    let kind = value.text("type").unwrap_or("");
     let properties = value.get("properties").and_then(Value::as_object);
     let properties: Vec<String> = properties
         .into_iter()
@@ -301,7 +294,7 @@ fn obligation(value: &Value) -> String {
                 let items = items.iter().map(|item| match item {
                     Value::String(text) => text.clone(),
                     other => {
-                        let method = other.get("method").and_then(Value::as_str);
+                        let method = other.text("method");
                         method.map_or_else(|| other.to_string(), str::to_owned)
                     }
                 });

@@ -3,13 +3,11 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::args::{
-    Args, Assurance, AssuranceCommand, Devices, DevicesCommand, Events, EventsCommand,
-};
-use super::ask::{CHANGING, Call, ask};
+use super::args::{Args, AssuranceCommand, DevicesCommand, EventsCommand, Remote};
+use super::ask::{Call, Members, ask};
 use super::output::Output;
 use super::{Done, Exit, Failure, subject};
 use crate::base::files;
@@ -19,7 +17,7 @@ use crate::service::net::fetch::form_encoded;
 /// Longest file of events that is sent.
 const LONGEST: u64 = 16 << 20;
 
-pub(super) fn events(command: &Events, args: &Args, output: Output) -> Done {
+pub(super) fn events(command: &Remote<EventsCommand>, args: &Args, output: Output) -> Done {
     let EventsCommand::Send(event) = &command.command;
     let body = match &event.file {
         Some(file) => read(file)?,
@@ -29,45 +27,28 @@ pub(super) fn events(command: &Events, args: &Args, output: Output) -> Done {
                     "say what happened: --type auth.login_failed and so on, or a file of JSON";
                 return Err(Failure::CouldNotRun(message.to_owned()));
             };
-            let mut subject = Map::new();
-            put(&mut subject, "user", event.user.as_deref());
-            put(&mut subject, "ip", event.ip.as_deref());
-            put(&mut subject, "session", event.session.as_deref());
-            put(&mut subject, "device", event.device.as_deref());
-            let mut body = Map::new();
-            let made = Uuid::now_v7().to_string();
-            let id = event.id.clone().unwrap_or(made);
-            let now = Timestamp::now().to_string();
-            put(&mut body, "id", Some(&id));
-            put(&mut body, "type", Some(kind));
-            put(
-                &mut body,
-                "timestamp",
-                Some(event.at.as_ref().unwrap_or(&now)),
-            );
-            put(&mut body, "severity", event.severity.as_deref());
-            body.insert("subject".to_owned(), subject.into());
-            if let Some(data) = &event.data {
-                body.insert("data".to_owned(), text_as_json("--data", data)?);
-            }
-            Value::Object(body)
+            let id = event.id.clone();
+            let at = event.at.clone();
+            let data = event.data.as_deref();
+            given(json!({
+                "id": id.unwrap_or_else(|| Uuid::now_v7().to_string()),
+                "type": kind,
+                "timestamp": at.unwrap_or_else(|| Timestamp::now().to_string()),
+                "severity": event.severity,
+                "subject": given(json!({
+                    "user": event.user, "ip": event.ip, "session": event.session, "device": event.device,
+                })),
+                "data": data.map(|data| text_as_json("--data", data)).transpose()?,
+            }))
         }
     };
-    let call = Call {
-        method: "POST",
-        path: "/events".to_owned(),
-        body: Some(body),
-        scope: "events",
-        wait: CHANGING,
-    };
+    let call = Call::new("POST", "/events", Some(body), "events");
     let answer = ask(&call, command.server.as_deref(), args)?.done()?;
-    let results = answer.get("results").and_then(Value::as_array);
-    let results = results.map(Vec::as_slice).unwrap_or_default();
     if output.is_json() {
         output.value(&answer);
     } else {
-        for result in results {
-            let word = |member: &str| result.get(member).and_then(Value::as_str);
+        for result in answer.items("results") {
+            let word = |member: &str| result.text(member);
             let detail = word("detail").map(|detail| format!(": {detail}"));
             output.line(&format!(
                 "{} {}{}",
@@ -77,66 +58,39 @@ pub(super) fn events(command: &Events, args: &Args, output: Output) -> Done {
             ));
         }
     }
-    let kept = |result: &Value| {
-        let status = result.get("status").and_then(Value::as_str);
-        matches!(status, Some("accepted" | "duplicate"))
-    };
-    Ok(match results.iter().all(kept) {
+    let kept = |result: &Value| matches!(result.text("status"), Some("accepted" | "duplicate"));
+    Ok(match answer.items("results").all(kept) {
         true => Exit::Holds,
         false => Exit::DoesNotHold,
     })
 }
 
-pub(super) fn devices(command: &Devices, args: &Args, output: Output) -> Done {
+pub(super) fn devices(command: &Remote<DevicesCommand>, args: &Args, output: Output) -> Done {
     let path = |id: &str| format!("/devices/{}", form_encoded(id));
     let (call, done) = match &command.command {
         DevicesCommand::Register(device) => {
-            let mut body = Map::new();
-            put(&mut body, "id", Some(&device.id));
-            put(&mut body, "user", device.user.as_deref());
-            put(&mut body, "trust", device.trust.as_deref());
-            put(&mut body, "lastScan", device.last_scan.as_deref());
-            for (name, said) in [
-                ("jailbroken", device.jailbroken),
-                ("currentOs", device.current_os),
-                ("managed", device.managed),
-                ("certificate", device.certificate),
-                ("compliant", device.compliant),
-            ] {
-                if let Some(said) = said {
-                    body.insert(name.to_owned(), said.into());
-                }
-            }
-            if device.no_indicators || !device.indicators.is_empty() {
-                body.insert("indicators".to_owned(), json!(device.indicators));
-            }
-            let call = Call {
-                method: "POST",
-                path: "/devices".to_owned(),
-                body: Some(body.into()),
-                scope: "devices:write",
-                wait: CHANGING,
-            };
+            let looked = device.no_indicators || !device.indicators.is_empty();
+            let body = given(json!({
+                "id": device.id,
+                "user": device.user,
+                "trust": device.trust,
+                "lastScan": device.last_scan,
+                "jailbroken": device.jailbroken,
+                "currentOs": device.current_os,
+                "managed": device.managed,
+                "certificate": device.certificate,
+                "compliant": device.compliant,
+                "indicators": looked.then_some(&device.indicators),
+            }));
+            let call = Call::new("POST", "/devices", Some(body), "devices:write");
             (call, format!("device {} is kept", device.id.escape_debug()))
         }
         DevicesCommand::Show { id, .. } => {
-            let call = Call {
-                method: "GET",
-                path: path(id),
-                body: None,
-                scope: "subjects:read",
-                wait: CHANGING,
-            };
+            let call = Call::new("GET", path(id), None, "subjects:read");
             (call, String::new())
         }
         DevicesCommand::Remove { id } => {
-            let call = Call {
-                method: "DELETE",
-                path: path(id),
-                body: None,
-                scope: "devices:write",
-                wait: CHANGING,
-            };
+            let call = Call::new("DELETE", path(id), None, "devices:write");
             (
                 call,
                 format!("device {} is registered to nobody", id.escape_debug()),
@@ -155,28 +109,19 @@ pub(super) fn devices(command: &Devices, args: &Args, output: Output) -> Done {
     Ok(Exit::Holds)
 }
 
-pub(super) fn assurance(command: &Assurance, args: &Args, output: Output) -> Done {
+pub(super) fn assurance(command: &Remote<AssuranceCommand>, args: &Args, output: Output) -> Done {
     let AssuranceCommand::Record(record) = &command.command;
-    let mut body = Map::new();
-    put(&mut body, "session", Some(&record.session));
-    put(&mut body, "user", Some(&record.user));
-    put(&mut body, "method", record.method.as_deref());
-    put(&mut body, "acr", record.acr.as_deref());
-    put(&mut body, "at", record.at.as_deref());
-    put(&mut body, "expires", record.expires.as_deref());
-    if let Some(level) = record.level {
-        body.insert("level".to_owned(), level.into());
-    }
-    if record.user_verified {
-        body.insert("userVerified".to_owned(), true.into());
-    }
-    let call = Call {
-        method: "POST",
-        path: "/assurance".to_owned(),
-        body: Some(body.into()),
-        scope: "assurance:write",
-        wait: CHANGING,
-    };
+    let body = given(json!({
+        "session": record.session,
+        "user": record.user,
+        "method": record.method,
+        "acr": record.acr,
+        "at": record.at,
+        "expires": record.expires,
+        "level": record.level,
+        "userVerified": record.user_verified.then_some(true),
+    }));
+    let call = Call::new("POST", "/assurance", Some(body), "assurance:write");
     let answer = ask(&call, command.server.as_deref(), args)?.done()?;
     if output.is_json() {
         output.value(&answer);
@@ -189,10 +134,12 @@ pub(super) fn assurance(command: &Assurance, args: &Args, output: Output) -> Don
     Ok(Exit::Holds)
 }
 
-fn put(members: &mut Map<String, Value>, name: &str, text: Option<&str>) {
-    if let Some(text) = text {
-        members.insert(name.to_owned(), text.into());
+/// The members that are given: none that is null.
+fn given(mut body: Value) -> Value {
+    if let Some(members) = body.as_object_mut() {
+        members.retain(|_, value| !value.is_null());
     }
+    body
 }
 
 /// The JSON of a file, or of standard input for `-`.

@@ -3,15 +3,15 @@
 
 use serde_json::{Value, json};
 
-use super::args::{Args, Subject, SubjectCommand};
-use super::ask::{CHANGING, Call, ask};
+use super::args::{Args, Remote, SubjectCommand};
+use super::ask::{Call, Members, ask};
 use super::output::Output;
 use super::{Done, Exit, Failure};
 use crate::base::entity_ref::EntityRef;
 use crate::base::timestamp::Timestamp;
 use crate::service::net::fetch::form_encoded;
 
-pub(super) fn run(command: &Subject, args: &Args, output: Output) -> Done {
+pub(super) fn run(command: &Remote<SubjectCommand>, args: &Args, output: Output) -> Done {
     let call = call(&command.command, Timestamp::now())?;
     let answer = ask(&call, command.server.as_deref(), args)?;
     let Some(answer) = answer.found(output) else {
@@ -83,13 +83,7 @@ fn call(command: &SubjectCommand, now: Timestamp) -> Result<Call, Failure> {
         }
         SubjectCommand::Erase { subject } => ("DELETE", path(subject)?, None),
     };
-    Ok(Call {
-        method,
-        path,
-        body,
-        scope: scope(command),
-        wait: CHANGING,
-    })
+    Ok(Call::new(method, path, body, scope(command)))
 }
 
 fn after(now: Timestamp, text: &str) -> Result<String, Failure> {
@@ -124,10 +118,8 @@ fn path(subject: &str) -> Result<String, Failure> {
 }
 
 fn list(answer: &Value, output: Output) {
-    let subjects = answer.get("subjects").and_then(Value::as_array);
-    for subject in subjects.into_iter().flatten() {
-        let text = |member: &str| subject.get(member).and_then(Value::as_str);
-        let (of, id) = (text("type"), text("id"));
+    for subject in answer.items("subjects") {
+        let (of, id) = (subject.text("type"), subject.text("id"));
         let id = id.unwrap_or_default().escape_debug();
         output.line(&format!("{}/{id}", of.unwrap_or_default()));
     }

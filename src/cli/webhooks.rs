@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::args::{Args, Webhooks, WebhooksCommand};
-use super::ask::{Call, ask};
+use super::args::{Args, Remote, WebhooksCommand};
+use super::ask::{Call, Members, ask};
 use super::output::Output;
 use super::{Done, Exit, Failure};
 
 /// How long a server may take: a test waits for the receiver.
 const WAITING: Duration = Duration::from_secs(90);
 
-pub(super) fn run(command: &Webhooks, args: &Args, output: Output) -> Done {
+pub(super) fn run(command: &Remote<WebhooksCommand>, args: &Args, output: Output) -> Done {
     let call = request(&command.command)?;
     let answer = ask(&call, command.server.as_deref(), args)?.done()?;
     if output.is_json() {
@@ -30,11 +30,8 @@ pub(super) fn run(command: &Webhooks, args: &Args, output: Output) -> Done {
 fn request(command: &WebhooksCommand) -> Result<Call, Failure> {
     let ask = |method, path: String, body| {
         Ok(Call {
-            method,
-            path,
-            body,
-            scope: "webhooks:write",
             wait: WAITING,
+            ..Call::new(method, path, body, "webhooks:write")
         })
     };
     let named =
@@ -76,7 +73,7 @@ fn request(command: &WebhooksCommand) -> Result<Call, Failure> {
 }
 
 fn show(command: &WebhooksCommand, answer: &Value, output: Output) -> Result<(), Failure> {
-    let text = |member: &str| answer.get(member).and_then(Value::as_str);
+    let text = |member: &str| answer.text(member);
     match command {
         WebhooksCommand::List => list(answer, output),
         WebhooksCommand::Add { .. } | WebhooksCommand::Rotate { .. } => {
@@ -104,8 +101,8 @@ fn show(command: &WebhooksCommand, answer: &Value, output: Output) -> Result<(),
 }
 
 fn list(answer: &Value, output: Output) {
-    for webhook in items(answer, "webhooks") {
-        let text = |member: &str| webhook.get(member).and_then(Value::as_str);
+    for webhook in answer.items("webhooks") {
+        let text = |member: &str| webhook.text(member);
         let figures = webhook.get("statistics");
         let figure = |member: &str| {
             let figure = figures.and_then(|figures| figures.get(member));
@@ -141,8 +138,8 @@ fn dead(answer: &Value, output: Output) {
             "dead letters are not kept: set `state.dir` or `webhook_delivery.dead_letter_file`",
         );
     }
-    for letter in items(answer, "dead") {
-        let text = |member: &str| letter.get(member).and_then(Value::as_str);
+    for letter in answer.items("dead") {
+        let text = |member: &str| letter.text(member);
         output.line(&format!(
             "{}  {}  {}  {}  {}",
             text("id").unwrap_or_default(),
@@ -157,8 +154,8 @@ fn dead(answer: &Value, output: Output) {
 fn replayed(answer: &Value, output: Output) {
     let replayed = answer.get("replayed").and_then(Value::as_u64);
     output.note(&format!("{} are sent again", replayed.unwrap_or(0)));
-    for letter in items(answer, "left") {
-        let text = |member: &str| letter.get(member).and_then(Value::as_str);
+    for letter in answer.items("left") {
+        let text = |member: &str| letter.text(member);
         output.line(&format!(
             "{}  {}  stays: {}",
             text("id").unwrap_or_default(),
@@ -166,11 +163,6 @@ fn replayed(answer: &Value, output: Output) {
             text("reason").unwrap_or_default()
         ));
     }
-}
-
-fn items<'a>(answer: &'a Value, member: &str) -> impl Iterator<Item = &'a Value> {
-    let items = answer.get(member).and_then(Value::as_array);
-    items.into_iter().flatten()
 }
 
 /// A name as it may stand in a path: those of webhooks need no escape.

@@ -32,6 +32,7 @@ use serde_json::Value;
 
 use crate::base::fault::{Fault, Faults};
 use crate::base::files;
+use crate::base::words::words;
 use crate::pdp::{Pdp, PdpBuilder};
 use crate::storage::{SealKey, SealKeys, StateDirError, Store, StoreSettings};
 use crate::trust::{Trust, TrustConfig};
@@ -115,33 +116,18 @@ pub struct Config {
     file: Option<PathBuf>,
 }
 
-/// A table whose changes a running server takes up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum LiveTable {
-    /// `[limits]`.
-    Limits,
-    /// `[[callers]]`.
-    Callers,
-    /// `[trust]`.
-    Trust,
-    /// `[log]`.
-    Log,
-}
-
-impl LiveTable {
-    /// All of them, in the order in which they are taken up. Changes of every other table need a restart.
-    pub const ALL: [Self; 4] = [Self::Limits, Self::Callers, Self::Trust, Self::Log];
-
-    /// The name of the table.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Limits => "limits",
-            Self::Callers => "callers",
-            Self::Trust => "trust",
-            Self::Log => "log",
-        }
+words! {
+    /// A table whose changes a running server takes up.
+    #[non_exhaustive]
+    pub enum LiveTable by name {
+        /// `[limits]`.
+        Limits = "limits",
+        /// `[[callers]]`.
+        Callers = "callers",
+        /// `[trust]`.
+        Trust = "trust",
+        /// `[log]`.
+        Log = "log",
     }
 }
 

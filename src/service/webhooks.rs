@@ -31,6 +31,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::base::counts::Counts;
 use crate::base::lock::{lock, unpoisoned};
 use crate::base::timestamp::Timestamp;
 use crate::service::config::{WebhookConfig, WebhookDeliveryConfig};
@@ -45,10 +46,7 @@ use hook::{Disabled, Hook, Hooks};
 use intake::Intake;
 use queue::Delivery;
 pub(crate) use registry::{Registration, Replay, WebhookError};
-use stats::{Counts, Named, add};
-
-/// Tells a figure.
-type Figure = Box<dyn Fn() -> u64 + Send + Sync>;
+use stats::DeliveryResult;
 
 /// How long deliveries that are due are still tried at the end.
 const CLOSING: Duration = Duration::from_secs(5);
@@ -138,7 +136,7 @@ pub(crate) struct Shared {
     jitter: fn(Duration) -> Duration,
     /// The number of the next delivery.
     number: AtomicU64,
-    counts: Counts,
+    counts: Arc<Counts<DeliveryResult>>,
     intake: Intake,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Whether there are threads; tests take their place.
@@ -202,7 +200,7 @@ impl Webhooks {
             clock: setup.clock,
             jitter: setup.jitter,
             number: AtomicU64::new(highest.map_or(1, |highest| highest + 1)),
-            counts: Counts::default(),
+            counts: Arc::default(),
             intake: Intake::default(),
             threads: Mutex::default(),
             running: AtomicBool::new(false),
@@ -251,7 +249,7 @@ impl Webhooks {
         let shared = Arc::clone(&self.shared);
         Arc::new(move |notice| {
             if shared.wanted(&notice) && !shared.intake.push(notice) {
-                shared.counts.lost.fetch_add(1, Ordering::Relaxed);
+                shared.counts.add(DeliveryResult::Lost);
                 tracing::error!("a notice is lost: more come than can be stored");
             }
         })
@@ -262,13 +260,9 @@ impl Webhooks {
         Counter(Arc::clone(&self.shared))
     }
 
-    /// The results of deliveries, by result.
-    pub(crate) fn results(&self) -> [Named<Figure>; 5] {
-        Counts::RESULTS.map(|(name, read)| {
-            let shared = Arc::clone(&self.shared);
-            let read: Figure = Box::new(move || read(&shared.counts));
-            (name, read)
-        })
+    /// The results of deliveries.
+    pub(crate) fn results(&self) -> Arc<Counts<DeliveryResult>> {
+        Arc::clone(&self.shared.counts)
     }
 
     /// Takes over what was handed in, tries what is due for a few seconds, and ends. What is left is
@@ -404,22 +398,18 @@ impl Shared {
         }
     }
 
+    /// Counts for one webhook and for all.
+    fn count(&self, hook: &Hook, result: DeliveryResult, many: u64) {
+        self.counts.add_many(result, many);
+        hook.stats.counts.add_many(result, many);
+    }
+
     /// Gives deliveries of a webhook up.
     fn bury(&self, hook: &Hook, letters: Vec<Delivery>) {
         let many = letters.len() as u64;
-        add(
-            &self.counts,
-            &hook.stats.counts,
-            |counts| &counts.dead,
-            many,
-        );
+        self.count(hook, DeliveryResult::Dead, many);
         let lost = self.bury_all(letters);
-        add(
-            &self.counts,
-            &hook.stats.counts,
-            |counts| &counts.lost,
-            lost,
-        );
+        self.count(hook, DeliveryResult::Lost, lost);
     }
 
     fn bury_all(&self, letters: Vec<Delivery>) -> u64 {
@@ -450,13 +440,13 @@ impl Shared {
             "their webhooks were removed"
         );
         let many = orphans.len() as u64;
-        self.counts.dead.fetch_add(many, Ordering::Relaxed);
+        self.counts.add_many(DeliveryResult::Dead, many);
         let letters = orphans.into_iter().map(|orphan| Delivery {
             last_error: Some("the webhook was removed".to_owned()),
             ..orphan
         });
         let lost = self.bury_all(letters.collect());
-        self.counts.lost.fetch_add(lost, Ordering::Relaxed);
+        self.counts.add_many(DeliveryResult::Lost, lost);
     }
 
     fn next_number(&self) -> u64 {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::settings::settings;
+use crate::base::words::words;
 use crate::trust::model::{Assurances, ModelOverlay, NetworkClass, Preset};
 use crate::trust::subjects::SignalsConfig;
 
@@ -66,85 +68,66 @@ pub struct TrustConfig {
     pub signals: SignalsConfig,
 }
 
-/// How a configured floor or a knock-out is handled.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, Default, PartialOrd, Ord, Serialize, Deserialize,
-)]
-#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum Enforcement {
-    /// Nothing; it is not looked at.
-    Off,
-    /// The decision stays; the outcome and metrics say what it would be.
-    #[default]
-    Report,
-    /// The decision is Deny.
-    Enforce,
-}
-
-impl Enforcement {
-    /// `off`, `report`, `enforce`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Off => "off",
-            Self::Report => "report",
-            Self::Enforce => "enforce",
-        }
+words! {
+    /// How a configured floor or a knock-out is handled.
+    #[derive(Default, PartialOrd, Ord, Serialize, Deserialize)]
+    #[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
+    #[serde(rename_all = "lowercase")]
+    #[non_exhaustive]
+    pub enum Enforcement by as_str {
+        /// Nothing; it is not looked at.
+        Off = "off",
+        /// The decision stays; the outcome and metrics say what it would be.
+        #[default]
+        Report = "report",
+        /// The decision is Deny.
+        Enforce = "enforce",
     }
 }
 
-/// A rule of enforcement. An empty list fits everything; all that are given must fit.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
-#[serde(default, deny_unknown_fields)]
-pub struct EnforceRule {
-    /// Callers: names of the configuration, `key:` and the id of an API key, or `<issuer>#<name>`.
-    pub callers: Vec<String>,
-    /// Actions, or groups of actions that they are in: `Action::"read"`.
-    pub actions: Vec<String>,
-    /// Types of resources.
-    pub resource_types: Vec<String>,
-    /// Types of principals.
-    pub principal_types: Vec<String>,
-    /// The mode for them; required.
-    pub mode: Option<Enforcement>,
-}
+settings! {
+    /// A rule of enforcement. An empty list fits everything; all that are given must fit.
+    pub struct EnforceRule {
+        /// Callers: names of the configuration, `key:` and the id of an API key, or `<issuer>#<name>`.
+        pub callers: Vec<String>,
+        /// Actions, or groups of actions that they are in: `Action::"read"`.
+        pub actions: Vec<String>,
+        /// Types of resources.
+        pub resource_types: Vec<String>,
+        /// Types of principals.
+        pub principal_types: Vec<String>,
+        /// The mode for them; required.
+        pub mode: Option<Enforcement>,
+    }
 
-/// How resources of a type are classified: by an attribute of the stored entity, or all alike.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
-#[serde(default, deny_unknown_fields)]
-pub struct ClassificationRule {
-    /// The type of the resources.
-    pub resource_type: String,
-    /// The class of all of them.
-    pub class: Option<String>,
-    /// The attribute that tells: a text, a whole number, a boolean, or an entity (its id).
-    pub attribute: Option<String>,
-    /// The class of each of its values; a value that is not listed is taken as the class's own name.
-    pub values: BTreeMap<String, String>,
-    /// The class where the attribute is missing or says something else; the model's own default unless
-    /// set.
-    pub otherwise: Option<String>,
-    /// Kinds of compliance that all of them fall under: `PCI`, `HIPAA`, `SOX`.
-    pub compliance: Vec<String>,
-    /// The attribute that names such kinds: a set of texts, or a text.
-    pub compliance_attribute: Option<String>,
-}
+    /// How resources of a type are classified: by an attribute of the stored entity, or all alike.
+    pub struct ClassificationRule {
+        /// The type of the resources.
+        pub resource_type: String,
+        /// The class of all of them.
+        pub class: Option<String>,
+        /// The attribute that tells: a text, a whole number, a boolean, or an entity (its id).
+        pub attribute: Option<String>,
+        /// The class of each of its values; a value that is not listed is taken as the class's own name.
+        pub values: BTreeMap<String, String>,
+        /// The class where the attribute is missing or says something else; the model's own default unless
+        /// set.
+        pub otherwise: Option<String>,
+        /// Kinds of compliance that all of them fall under: `PCI`, `HIPAA`, `SOX`.
+        pub compliance: Vec<String>,
+        /// The attribute that names such kinds: a set of texts, or a text.
+        pub compliance_attribute: Option<String>,
+    }
 
-/// How sensitive actions are.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
-#[serde(default, deny_unknown_fields)]
-pub struct SensitivityRule {
-    /// The actions, or groups of actions that they are in.
-    pub actions: Vec<String>,
-    /// Types of resources it is limited to.
-    pub resource_types: Vec<String>,
-    /// The level, 1 to 4.
-    pub level: u8,
+    /// How sensitive actions are.
+    pub struct SensitivityRule {
+        /// The actions, or groups of actions that they are in.
+        pub actions: Vec<String>,
+        /// Types of resources it is limited to.
+        pub resource_types: Vec<String>,
+        /// The level, 1 to 4.
+        pub level: u8,
+    }
 }
 
 /// A network.
@@ -158,35 +141,28 @@ pub struct NetworkRule {
     pub class: NetworkClass,
 }
 
-/// Lists of countries, by their ISO 3166-1 alpha-2 codes.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
-#[serde(default, deny_unknown_fields)]
-pub struct Countries {
-    /// Where people of this organisation are expected.
-    pub allow: Vec<String>,
-    /// Where nobody is.
-    pub deny: Vec<String>,
-}
+settings! {
+    /// Lists of countries, by their ISO 3166-1 alpha-2 codes.
+    pub struct Countries {
+        /// Where people of this organisation are expected.
+        pub allow: Vec<String>,
+        /// Where nobody is.
+        pub deny: Vec<String>,
+    }
 
-/// Entities that make their members administrators, or privileged: `Role::"admin"`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
-#[serde(default, deny_unknown_fields)]
-pub struct Roles {
-    /// Administrative roles.
-    pub admin: Vec<String>,
-    /// Privileged roles.
-    pub privileged: Vec<String>,
-}
+    /// Entities that make their members administrators, or privileged: `Role::"admin"`.
+    pub struct Roles {
+        /// Administrative roles.
+        pub admin: Vec<String>,
+        /// Privileged roles.
+        pub privileged: Vec<String>,
+    }
 
-/// Names of attributes of the principal's stored entity.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
-#[serde(default, deny_unknown_fields)]
-pub struct Attributes {
-    /// A boolean: more than one authentication factor is enrolled.
-    pub mfa_enrolled: Option<String>,
-    /// A `datetime`, or a text in RFC 3339: when the account was made.
-    pub account_created: Option<String>,
+    /// Names of attributes of the principal's stored entity.
+    pub struct Attributes {
+        /// A boolean: more than one authentication factor is enrolled.
+        pub mfa_enrolled: Option<String>,
+        /// A `datetime`, or a text in RFC 3339: when the account was made.
+        pub account_created: Option<String>,
+    }
 }

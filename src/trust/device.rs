@@ -4,30 +4,20 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::base::timestamp::Timestamp;
+use crate::base::words::words;
 
-/// How far a registered device is trusted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum DeviceTrust {
-    /// Nothing is added.
-    Low,
-    /// Something is.
-    Medium,
-    /// More is.
-    High,
-}
-
-impl DeviceTrust {
-    /// The trust of this name: `low`, `medium`, `high`.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Some(match name {
-            "low" => Self::Low,
-            "medium" => Self::Medium,
-            "high" => Self::High,
-            _ => return None,
-        })
+words! {
+    /// How far a registered device is trusted.
+    #[derive(PartialOrd, Ord, Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    #[non_exhaustive]
+    pub enum DeviceTrust by as_str {
+        /// Nothing is added.
+        Low = "low",
+        /// Something is.
+        Medium = "medium",
+        /// More is.
+        High = "high",
     }
 }
 

@@ -51,7 +51,7 @@ fn a_log_as_it_is_documented_holds() {
     let lines = sealed(&MEMBERS);
     let tree = written(&lines);
     let ran = verify(&tree, &["audit.ndjson", "--key-file", "key"]);
-    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
+    ran.ends(0);
     for expect in [
         "audit.ndjson: holds: 4 records (2 decisions) in 1 files",
         "authenticated by MACs",
@@ -63,7 +63,7 @@ fn a_log_as_it_is_documented_holds() {
     let hash = hex(&Sha256::digest(&lines[3]));
     let expect = ["--expect-sequence", "4", "--expect-hash", &hash];
     let ran = verify(&tree, &[&[".", "--json"], &expect[..]].concat());
-    assert_eq!(ran.code, 0, "{}", ran.out);
+    ran.ends(0);
     let log = &ran.json()["logs"][0];
     assert_eq!(log["anchor"]["by"], "expected record");
     assert_eq!(
@@ -82,12 +82,8 @@ fn the_first_bad_record_is_named() {
     // With a key by its MAC, without by the record after it.
     for key in [&["--key-file", "key"][..], &[]] {
         let ran = verify(&tree, &[&["audit.ndjson"], key].concat());
-        assert_eq!(ran.code, 2, "{}", ran.out);
-        assert!(
-            ran.out.contains("audit.ndjson:2: record 2: changed: "),
-            "{}",
-            ran.out
-        );
+        ran.ends(2);
+        ran.says("audit.ndjson:2: record 2: changed: ");
     }
     let tree = written(&[&lines[..1], &lines[2..]].concat());
     let ran = verify(&tree, &[".", "--json"]);
@@ -96,13 +92,9 @@ fn the_first_bad_record_is_named() {
     assert_eq!((&bad["line"], &bad["sequence"]), (&2.into(), &2.into()));
     let tree = written(&lines);
     let ran = verify(&tree, &["audit.ndjson", "--key-file", "other"]);
-    assert_eq!(ran.code, 2);
+    ran.ends(2);
     let ran = verify(&tree, &["audit.ndjson", "--expect-sequence", "9"]);
-    assert!(
-        ran.code == 2 && ran.out.contains("records 5 to 9 are not there"),
-        "{}",
-        ran.out
-    );
+    ran.ends(2).says("records 5 to 9 are not there");
 }
 
 #[test]

@@ -26,7 +26,7 @@ fn keys(tree: &Tree, arguments: &[&str]) -> Ran {
 fn made_offline(tree: &Tree, name: &str, scopes: &str, more: &[&str]) -> String {
     let arguments = ["create", "--name", name, "--scopes", scopes];
     let ran = keys(tree, &[&arguments, more].concat());
-    assert_eq!(ran.code, 0, "{}", ran.err);
+    ran.ends(0);
     ran.out.trim().to_owned()
 }
 
@@ -186,12 +186,8 @@ fn keys_end_with_their_maker() {
     }
     drop(served);
     let ran = keys(&tree, &["revoke", id_of(&first)]);
-    assert_eq!(ran.code, 0, "{}", ran.err);
-    assert!(
-        ran.err.contains("and the 1 key that it made"),
-        "{}",
-        ran.err
-    );
+    ran.ends(0);
+    ran.complains("and the 1 key that it made");
     let served = Served::start(&[], tree.path());
     assert_eq!(decide(&mut client(&served, &left)).0, 401);
 }

@@ -68,7 +68,7 @@ fn http() {
 #[test]
 fn command_line() {
     let ran = run(deodar().arg("test").arg(root().join("policies/workspace")));
-    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
+    ran.ends(0);
     let count: usize = suites().iter().map(|suite| suite.cases.len()).sum();
     assert_eq!(
         ran.out.lines().last().unwrap(),
@@ -119,7 +119,7 @@ fn a_case_that_does_not_hold_is_named_with_the_difference() {
     });
     std::fs::write(&file, case.to_string()).unwrap();
     let ran = run(deodar().arg("test").arg(&file));
-    assert_eq!(ran.code, 2, "{}", ran.err);
+    ran.ends(2);
     for text in [
         "wrong on purpose",
         "decision: expected Deny, found Allow",

@@ -246,7 +246,7 @@ fn annotations_of_determining_policies_are_told_when_asked() {
         "D::\"d\"",
     ];
     let ran = cli(&tree, &ask);
-    assert!(ran.out.contains("@redirect(\"/upgrade\")"), "{}", ran.out);
+    ran.says("@redirect(\"/upgrade\")");
     let ran = cli(&tree, &[&ask[..], &["--json", "--explain"]].concat());
     assert_eq!(ran.json()["annotations"]["f"]["message_id"], "plan.basic");
 }
@@ -270,30 +270,16 @@ fn authorize_says_what_it_decided_on() {
     let with = |more: &[&str]| cli(&tree, &[&ask[..], more].concat());
     // The files alone say no, and that entities were left out.
     let ran = with(&[]);
-    assert_eq!(ran.code, 2, "{}{}", ran.out, ran.err);
-    assert!(
-        ran.err.contains("--state-dir") && ran.out.contains("decided on files;"),
-        "{}{}",
-        ran.out,
-        ran.err
-    );
+    ran.ends(2);
+    ran.complains("--state-dir").says("decided on files;");
     let ran = with(&["--server", &served.address]);
-    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
-    assert!(
-        ran.out.contains("decided by http://") && ran.out.contains("sequence 2"),
-        "{}",
-        ran.out
-    );
+    ran.ends(0);
+    ran.says("decided by http://").says("sequence 2");
     let ran = with(&["--state-dir", "st"]);
-    assert!(
-        ran.code == 1 && ran.err.contains("--server"),
-        "{}{}",
-        ran.out,
-        ran.err
-    );
+    ran.ends(1).complains("--server");
     drop(served);
     let ran = with(&["--state-dir", "st"]);
-    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
+    ran.ends(0);
     assert!(
         ran.out.contains("1 entity that were written") || ran.out.contains("1 entity"),
         "{}",
@@ -322,29 +308,14 @@ fn commands_ask_over_the_socket_where_the_server_has_one() {
     let served = Served::start(&[], tree.path());
     // Nobody is known over TCP; the message says what to do.
     let ran = cli(&tree, &["reload", &served.address]);
-    assert!(
-        ran.code == 1 && ran.err.contains("server.socket"),
-        "{}{}",
-        ran.out,
-        ran.err
-    );
+    ran.ends(1).complains("server.socket");
     let ran = cli(&tree, &["reload"]);
     assert_eq!((ran.code, ran.out.trim()), (0, "unchanged"), "{}", ran.err);
     tree.remove("p/b.cedar");
     let ran = cli(&tree, &["reload"]);
-    assert!(
-        ran.code == 2 && ran.out.contains("--confirm"),
-        "{}{}",
-        ran.out,
-        ran.err
-    );
+    ran.ends(2).says("--confirm");
     let ran = cli(&tree, &["reload", "--confirm"]);
-    assert!(
-        ran.code == 0 && ran.out.contains("sequence 2"),
-        "{}{}",
-        ran.out,
-        ran.err
-    );
+    ran.ends(0).says("sequence 2");
 }
 
 #[test]
@@ -364,7 +335,7 @@ fn a_damaged_state_directory_is_named_at_every_entry() {
                 "decide",
             ],
         );
-        assert_eq!(ran.code, 0, "{}", ran.err);
+        ran.ends(0);
     }
     let path = tree.join("st").join("state.redb");
     let good = std::fs::read(&path).unwrap();

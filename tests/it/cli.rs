@@ -95,11 +95,7 @@ fn sources_are_taken_by_every_command_that_decides() {
     let mut deodar = deodar();
     deodar.current_dir(tree.path()).arg("authorize");
     let ran = run(deodar.args(server).args(ask));
-    assert!(
-        ran.code == 1 && ran.err.contains("cannot be used with"),
-        "{}",
-        ran.err
-    );
+    ran.ends(1).complains("cannot be used with");
 }
 
 /// A forbid that its file's name hides is told by `validate`, and refused where warnings are.
@@ -118,12 +114,8 @@ fn a_policy_file_that_is_not_read_is_a_warning() {
         run(deodar.args(["validate", "--policies", "p"]).args(more))
     };
     let ran = validate(&[]);
-    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
-    assert!(
-        ran.err.contains("leavers.cedar.bak") && ran.err.contains("not read"),
-        "{}",
-        ran.err
-    );
+    ran.ends(0);
+    ran.complains("leavers.cedar.bak").complains("not read");
     assert_eq!(validate(&["--deny-warnings"]).code, 3);
     let warnings = validate(&["--json"]).json()["warnings"].clone();
     assert_eq!(warnings[0]["code"], "not_read", "{warnings}");
@@ -139,7 +131,7 @@ fn every_command_scores_the_sample_alike() {
         .collect();
     let with = |command: &str| {
         let ran = run(deodar().args([command, "--sample"]).args(&own));
-        assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
+        ran.ends(0);
         ran.json()
     };
     let (authorized, scored) = (with("authorize"), with("score"));
@@ -174,11 +166,7 @@ fn every_command_scores_the_sample_alike() {
     let told = run(deodar()
         .args(["authorize", "--sample"])
         .args(own.iter().filter(|a| **a != "--json")));
-    assert!(
-        told.err.contains("scored by the sample's [trust]"),
-        "{}",
-        told.err
-    );
+    told.complains("scored by the sample's [trust]");
     assert!(
         told.out
             .contains("not known: device, location, behavior, network"),
@@ -202,7 +190,7 @@ fn a_score_is_explained_and_compared() {
         run(command.arg(&file).args(more))
     };
     let shown = score(&["--bars"]);
-    assert_eq!(shown.code, 2, "{}{}", shown.out, shown.err);
+    shown.ends(2);
     for expect in [
         "enforced it would be Deny",
         "identity",
@@ -253,7 +241,7 @@ fn invalid_policies_are_shown_with_their_place() {
         3,
         "b.cedar:1:48",
     );
-    assert!(ran.err.contains("1 + }"), "{}", ran.err);
+    ran.complains("1 + }");
     let ran = check(
         &["validate", "--json", "--policies", directory],
         3,
@@ -271,11 +259,7 @@ fn invalid_policies_are_shown_with_their_place() {
         3,
         "a.cedar:3",
     );
-    assert!(
-        ran.err.contains("agee") && ran.err.contains("help"),
-        "{}",
-        ran.err
-    );
+    ran.complains("agee").complains("help");
     check(
         &[
             "serve",
@@ -336,15 +320,11 @@ fn authorize_reads_files_flags_and_standard_input() {
     assert_eq!(with(&["--context", "context.json"]).code, 0);
     assert_eq!(with(&["--context", r#"{"mfa": false}"#]).code, 2);
     let failed = with(&[]);
-    assert_eq!(failed.code, 2);
-    assert!(failed.out.contains("policy p failed: "), "{}", failed.out);
+    failed.ends(2);
+    failed.says("policy p failed: ");
     assert_eq!(with(&["--context", "{"]).code, 1);
     let twice = with(&["--context", r#"{"mfa": false, "mfa": true}"#]);
-    assert!(
-        twice.code == 1 && twice.err.contains("appears twice"),
-        "{}",
-        twice.err
-    );
+    twice.ends(1).complains("appears twice");
     let ran = run(&mut in_tree(&[
         "authorize",
         "request.json",
@@ -353,12 +333,7 @@ fn authorize_reads_files_flags_and_standard_input() {
         "--entities",
         "e.json",
     ]));
-    assert!(
-        ran.out.contains("policy p  p.cedar:1"),
-        "{}{}",
-        ran.out,
-        ran.err
-    );
+    ran.says("policy p  p.cedar:1");
     let input = std::fs::File::open(tree.join("request.json")).unwrap();
     let ran = run(in_tree(&[
         "authorize",
@@ -402,21 +377,13 @@ fn cedars_run_tests_files() {
         "--policies",
         "p.cedar",
     ]));
-    assert_eq!(ran.code, 2, "{}{}", ran.out, ran.err);
+    ran.ends(2);
     assert_eq!(ran.out.lines().last(), Some("2 passed, 1 failed"));
-    assert!(
-        ran.out.contains("number of errors: expected 0, found 1"),
-        "{}",
-        ran.out
-    );
+    ran.says("number of errors: expected 0, found 1");
     let ran = run(deodar()
         .current_dir(tree.path())
         .args(["test", "tests.json"]));
-    assert!(
-        ran.code == 1 && ran.err.contains("--policies"),
-        "{}",
-        ran.err
-    );
+    ran.ends(1).complains("--policies");
 }
 
 #[test]
@@ -440,11 +407,7 @@ fn configuration_is_printed_with_its_origins() {
         .current_dir(tree.path())
         .env("DEODAR_LOG_LEVLE", "x")
         .args(["config"]));
-    assert!(
-        ran.code == 1 && ran.err.contains("did you mean `DEODAR_LOG_LEVEL`?"),
-        "{}",
-        ran.err
-    );
+    ran.ends(1).complains("did you mean `DEODAR_LOG_LEVEL`?");
     let sample = root().join("deodar.toml");
     check(
         &["config", "--config", sample.to_str().unwrap()],
@@ -465,7 +428,7 @@ fn every_table_of_the_configuration_is_printed_and_no_secret() {
             .env("DEODAR_TRUST_SIGNALS_HALF_LIFE", "30m")
             .arg("config")
             .args(flags));
-        assert_eq!(ran.code, 0, "{}", ran.err);
+        ran.ends(0);
         assert!(!ran.out.contains("hunter2"), "{}", ran.out);
         ran
     };
@@ -525,12 +488,7 @@ fn health_and_reload_talk_to_a_server() {
     );
     tree.remove("p/b.cedar");
     let ran = ask(&["reload"]);
-    assert!(
-        ran.code == 2 && ran.out.contains("--confirm"),
-        "{}{}",
-        ran.out,
-        ran.err
-    );
+    ran.ends(2).says("--confirm");
     let ran = ask(&["health"]);
     assert!(
         ran.code == 0 && ran.out.starts_with("degraded\n"),
@@ -538,18 +496,8 @@ fn health_and_reload_talk_to_a_server() {
         ran.out
     );
     let ran = ask(&["reload", "--confirm"]);
-    assert!(
-        ran.code == 0 && ran.out.contains("sequence 2"),
-        "{}{}",
-        ran.out,
-        ran.err
-    );
+    ran.ends(0).says("sequence 2");
     tree.write("p/a.cedar", "permit(");
     let ran = ask(&["reload"]);
-    assert!(
-        ran.code == 3 && ran.out.contains("a.cedar:1"),
-        "{}{}",
-        ran.out,
-        ran.err
-    );
+    ran.ends(3).says("a.cedar:1");
 }

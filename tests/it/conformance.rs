@@ -10,7 +10,7 @@ fn hand_written_integration_tests() {
         return;
     };
     let ran = run(deodar().arg("test").arg(directory));
-    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
+    ran.ends(0);
     assert!(
         ran.out.trim_end().ends_with(" passed, 0 failed"),
         "{}",

@@ -289,7 +289,7 @@ fn the_documented_container_loads_the_sample() {
         image.join("deodar.toml").to_str().unwrap(),
     ]);
     let ran = run(command.envs(after("-e").map(|pair| pair.split_once('=').unwrap())));
-    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
+    ran.ends(0);
 }
 
 #[test]
@@ -455,7 +455,7 @@ fn check_shape(shape: &str, workload: &str, component: &str) {
     let policies = path(&at("policies"));
     let policies = policies.to_str().unwrap();
     let ran = run(deodar().args(["validate", "--policies", policies, "--schema", policies]));
-    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
+    ran.ends(0);
 }
 
 fn claims_state(spec: &Value) -> bool {

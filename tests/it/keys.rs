@@ -1,11 +1,8 @@
 //! `deodar keys`: in the state directory, and through a server.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
-
 use serde_json::{Value, json};
 
-use crate::support::{Ran, Served, Tree, deodar, run};
+use crate::support::{Ran, Served, Tree, answer, deodar, run};
 
 fn offline(tree: &Tree, arguments: &[&str]) -> Ran {
     let state = tree.join("state");
@@ -26,7 +23,7 @@ const CREATE: [&str; 5] = [
 fn keys_are_made_and_changed_in_the_state_directory() {
     let tree = Tree::new(&[]);
     let made = offline(&tree, &CREATE);
-    assert_eq!(made.code, 0, "{}", made.err);
+    made.ends(0);
     // Alone on standard output, so that it can be piped.
     let key = made.out.trim_end();
     assert!(
@@ -123,7 +120,7 @@ fn a_key_for_the_configuration_is_printed_with_its_hash() {
 #[track_caller]
 fn check_refused(ran: &Ran, expect: &str) {
     assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{}", ran.err);
-    assert!(ran.err.contains(expect), "{}", ran.err);
+    ran.complains(expect);
 }
 
 #[test]
@@ -145,7 +142,7 @@ fn what_cannot_be_done_is_said() {
         &owned,
         &format!("is in use by process {} on host", served.child.id()),
     );
-    assert!(owned.err.contains("without --offline"), "{}", owned.err);
+    owned.complains("without --offline");
     served.child.kill().unwrap();
     served.child.wait().unwrap();
     assert_eq!(
@@ -153,39 +150,6 @@ fn what_cannot_be_done_is_said() {
         0,
         "a killed server leaves no owner"
     );
-}
-
-/// Answers one request, and tells its head and body.
-fn answer(
-    status: &'static str,
-    body: Value,
-) -> (String, std::thread::JoinHandle<(String, String)>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    let answered = std::thread::spawn(move || {
-        let (stream, _) = listener.accept().unwrap();
-        let mut stream = BufReader::new(stream);
-        let (mut head, mut length) = (String::new(), 0);
-        while !head.ends_with("\r\n\r\n") {
-            let mut line = String::new();
-            stream.read_line(&mut line).unwrap();
-            if let Some(n) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                length = n.trim().parse().unwrap();
-            }
-            head.push_str(&line);
-        }
-        let mut sent = vec![0; length];
-        stream.read_exact(&mut sent).unwrap();
-        let body = body.to_string();
-        let head_out = format!(
-            "HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n",
-            body.len()
-        );
-        let out = stream.get_mut();
-        out.write_all((head_out + &body).as_bytes()).unwrap();
-        (head, String::from_utf8(sent).unwrap())
-    });
-    (address, answered)
 }
 
 #[test]
@@ -232,7 +196,7 @@ fn a_server_is_asked_with_the_callers_key() {
         let mut command = deodar();
         command.current_dir(tree.path()).arg("keys").args(arguments);
         let ran = run(command.args(["--server", &server]));
-        assert_eq!(ran.code, 0, "{}", ran.err);
+        ran.ends(0);
         let (head, _) = asked.join().unwrap();
         assert!(
             head.starts_with(expect) && head.contains("Bearer dk_abcdefghij27"),

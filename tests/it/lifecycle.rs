@@ -274,7 +274,7 @@ fn keys_are_asked_for_and_never_logged() {
     assert_eq!((ran.code, ran.out.trim()), (0, "unchanged"), "{}", ran.err);
     tree.write("key", "another-key-that-is-wrong\n");
     let ran = reload();
-    assert_eq!(ran.code, 1);
+    ran.ends(1);
     assert!(
         ran.err
             .contains("the API key or token is unknown, expired or revoked"),

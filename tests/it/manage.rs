@@ -51,7 +51,7 @@ fn admin(tree: &Tree) -> String {
             &scopes.join(","),
         ],
     );
-    assert_eq!(ran.code, 0, "{}", ran.err);
+    ran.ends(0);
     let key = ran.out.trim().to_owned();
     assert!(key.starts_with("dk_"), "{key}");
     key
@@ -83,7 +83,7 @@ fn keys_are_made_rotated_and_revoked_over_http() {
     let shown = ["--key-file", "admin.key", "--server", &served.address];
     let with = |arguments: &[&str]| cli(&tree, &[arguments, shown.as_slice()].concat());
     let made = with(&["keys", "create", "--name", "orders", "--scopes", "decide"]);
-    assert_eq!(made.code, 0, "{}", made.err);
+    made.ends(0);
     let orders = made.out.trim().to_owned();
     let (status, who) = client(&served, &orders).get("/whoami");
     assert_eq!(
@@ -121,7 +121,7 @@ fn keys_are_made_rotated_and_revoked_over_http() {
     );
     assert_eq!(status, 403);
     let rotated = with(&["keys", "rotate", &id("orders"), "--overlap", "0s"]);
-    assert_eq!(rotated.code, 0, "{}", rotated.err);
+    rotated.ends(0);
     assert_eq!(client(&served, &orders).get("/whoami").0, 401);
     let orders = rotated.out.trim().to_owned();
     assert_eq!(client(&served, &orders).get("/whoami").0, 200);
@@ -298,14 +298,14 @@ fn every_decision_is_recorded_and_tampering_is_named() {
     }
     assert!(!text.contains(&key));
     let holds = verify(&tree);
-    assert_eq!(holds.code, 0, "{}{}", holds.out, holds.err);
+    holds.ends(0);
     std::fs::write(
         tree.join("log/decisions.ndjson"),
         text.replacen("\"bo\"", "\"bz\"", 1),
     )
     .unwrap();
     let changed = verify(&tree);
-    assert_eq!(changed.code, 2, "{}{}", changed.out, changed.err);
+    changed.ends(2);
 }
 
 /// What a server acknowledged before it was killed.
@@ -362,7 +362,7 @@ fn killed_again_and_again_nothing_acknowledged_is_lost() {
     drop(served);
     // What was cut off is named by a record of its own; the chain holds over it.
     let verified = verify(&tree);
-    assert_eq!(verified.code, 0, "{}{}", verified.out, verified.err);
+    verified.ends(0);
     assert!(!Path::new(&tree.join("state")).join("tmp").exists());
 }
 

@@ -1,43 +1,17 @@
 //! `deodar subject`, through a server.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
-
 use serde_json::{Value, json};
 
-use crate::support::{Ran, Served, Tree, administrator, deodar, run};
+use crate::support::{Ran, Served, Tree, administrator, answer, deodar, run};
 
 /// Answers one request; tells its first line and its body.
 fn asked(status: &'static str, body: Value, arguments: &[&str]) -> (Ran, String, String) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let server = format!("http://{}", listener.local_addr().unwrap());
-    let answering = std::thread::spawn(move || {
-        let (stream, _) = listener.accept().unwrap();
-        let mut stream = BufReader::new(stream);
-        let (mut head, mut length) = (String::new(), 0);
-        while !head.ends_with("\r\n\r\n") {
-            let mut line = String::new();
-            stream.read_line(&mut line).unwrap();
-            if let Some(n) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                length = n.trim().parse().unwrap();
-            }
-            head.push_str(&line);
-        }
-        let mut sent = vec![0; length];
-        stream.read_exact(&mut sent).unwrap();
-        let body = body.to_string();
-        let answer = format!(
-            "HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        stream.get_mut().write_all(answer.as_bytes()).unwrap();
-        let line = head.lines().next().unwrap().to_owned();
-        (line, String::from_utf8(sent).unwrap())
-    });
+    let (server, answering) = answer(status, body);
     let mut command = deodar();
     command.arg("subject").args(arguments);
     let ran = run(command.args(["--server", &server]));
-    let (line, sent) = answering.join().unwrap();
+    let (head, sent) = answering.join().unwrap();
+    let line = head.lines().next().unwrap().to_owned();
     (ran, line, sent)
 }
 
@@ -45,7 +19,7 @@ fn asked(status: &'static str, body: Value, arguments: &[&str]) -> (Ran, String,
 fn what_is_known_is_shown_and_listed() {
     let known = json!({"type": "User", "id": "alice", "findings": [{"kind": "correlated"}]});
     let (ran, line, _) = asked("200 OK", known.clone(), &["show", "User::\"alice\""]);
-    assert_eq!(ran.code, 0, "{}", ran.err);
+    ran.ends(0);
     assert_eq!(line, "GET /subjects/User/alice HTTP/1.1");
     assert!(!ran.out.contains("kind: correlated"), "{}", ran.out);
     let (ran, ..) = asked(
@@ -53,7 +27,7 @@ fn what_is_known_is_shown_and_listed() {
         known.clone(),
         &["show", "User/alice", "--verbose"],
     );
-    assert!(ran.out.contains("    kind: correlated\n"), "{}", ran.out);
+    ran.says("    kind: correlated\n");
     let (ran, ..) = asked("200 OK", known.clone(), &["show", "User/alice", "--json"]);
     assert_eq!(ran.json(), known);
     let held = json!({"subjects": [{"type": "User", "id": "alice"}, {"type": "ip", "id": "::1"}],
@@ -61,7 +35,7 @@ fn what_is_known_is_shown_and_listed() {
     let (ran, line, _) = asked("200 OK", held, &["list", "--limit", "2"]);
     assert_eq!(line, "GET /subjects?limit=2 HTTP/1.1");
     assert_eq!(ran.out, "User/alice\nip/::1\n");
-    assert!(ran.err.contains("--limit"), "{}", ran.err);
+    ran.complains("--limit");
 }
 
 #[test]
@@ -100,12 +74,8 @@ fn exit_codes_say_what_came_of_it() {
     );
     let refused = json!({"code": "unauthenticated", "detail": "who are you"});
     let (ran, ..) = asked("401 Unauthorized", refused, &["list"]);
-    assert_eq!(ran.code, 1);
-    assert!(
-        ran.err.contains("the scope that it needs is subjects:read"),
-        "{}",
-        ran.err
-    );
+    ran.ends(1);
+    ran.complains("the scope that it needs is subjects:read");
     for arguments in [
         &["show", "alice"][..],
         &["override", "User/a", "--reason", "x"],
@@ -150,7 +120,7 @@ fn a_server_shows_what_it_was_told_and_gives_a_way_back() {
         listed.err
     );
     let shown = subject(&["show", "User/ada", "--json"]);
-    assert_eq!(shown.code, 0, "{}", shown.err);
+    shown.ends(0);
     assert_eq!(shown.json()["id"], "ada");
     assert_eq!(subject(&["erase", "User/ada"]).code, 0);
     assert_eq!(subject(&["show", "User/ada"]).code, 2);
@@ -202,7 +172,7 @@ fn events_devices_and_assurance_go_to_a_server() {
         "--user",
         ada,
     ]);
-    assert_eq!(sent.code, 0, "{}{}", sent.out, sent.err);
+    sent.ends(0);
     assert!(sent.out.ends_with(" accepted\n"), "{}", sent.out);
     let shown = ask(&["subject", "show", ada]);
     let lines: Vec<_> = shown.out.lines().collect();
@@ -230,7 +200,7 @@ fn events_devices_and_assurance_go_to_a_server() {
     )
     .unwrap();
     let refused = ask(&["events", "send", file.to_str().unwrap()]);
-    assert_eq!(refused.code, 2, "{}{}", refused.out, refused.err);
+    refused.ends(2);
     assert!(refused.out.starts_with("1 refused: "), "{}", refused.out);
     assert_eq!(ask(&["events", "send"]).code, 1);
 
@@ -246,7 +216,7 @@ fn events_devices_and_assurance_go_to_a_server() {
         "true",
         "--no-indicators",
     ]);
-    assert_eq!(made.code, 0, "{}", made.err);
+    made.ends(0);
     let shown = ask(&["devices", "show", "laptop", "--json"]).json();
     assert_eq!(
         (&shown["trust"], &shown["managed"]),
@@ -262,7 +232,7 @@ fn events_devices_and_assurance_go_to_a_server() {
 
     let record = ["assurance", "record", "--session", "s1", "--user", ada];
     let made = ask(&[&record[..], &["--method", "webauthn", "--user-verified"]].concat());
-    assert_eq!(made.code, 0, "{}", made.err);
+    made.ends(0);
     let session = ask(&["subject", "show", "session/s1", "--json"]).json();
     assert_eq!(session["recorded"]["evidence"][0]["method"], "webauthn");
     assert_eq!(ask(&record).code, 1);
@@ -319,8 +289,8 @@ fn types_that_the_schema_does_not_know_are_refused() {
     assert_eq!((status, &answer["detail"]), (400, &json!(hint)), "{answer}");
     for arguments in [&["show", "User/ada"][..], &["erase", "User/ada"]] {
         let ran = ask(&[&["subject"], arguments].concat());
-        assert_eq!(ran.code, 2, "{}", ran.err);
-        assert!(ran.out.contains(hint), "{}", ran.out);
+        ran.ends(2);
+        ran.says(hint);
     }
 }
 
@@ -339,7 +309,7 @@ fn a_room_that_runs_full_is_told_of_before_it_is() {
             "--user",
             &user,
         ]);
-        assert_eq!(sent.code, 0, "{}", sent.err);
+        sent.ends(0);
         let (code, ready) = client.get("/readyz");
         assert_eq!(
             (code, ready["status"].as_str()),
@@ -359,6 +329,6 @@ fn a_room_that_runs_full_is_told_of_before_it_is() {
         "--user",
         "Acme::User::\"u9\"",
     ]);
-    assert_eq!(sent.code, 1, "{}", sent.out);
-    assert!(sent.err.contains("its share"), "{}", sent.err);
+    sent.ends(1);
+    sent.complains("its share");
 }

@@ -1,9 +1,10 @@
 //! What the tests share: temporary trees, a router to ask, a server to spawn.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
@@ -110,6 +111,27 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
+    /// Asserts how it ended.
+    #[track_caller]
+    pub(crate) fn ends(&self, code: i32) -> &Self {
+        assert_eq!(self.code, code, "{}{}", self.out, self.err);
+        self
+    }
+
+    /// Asserts a part of its standard output.
+    #[track_caller]
+    pub(crate) fn says(&self, part: &str) -> &Self {
+        assert!(self.out.contains(part), "{part}: {}{}", self.out, self.err);
+        self
+    }
+
+    /// Asserts a part of its standard error.
+    #[track_caller]
+    pub(crate) fn complains(&self, part: &str) -> &Self {
+        assert!(self.err.contains(part), "{part}: {}{}", self.out, self.err);
+        self
+    }
+
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|e| panic!("{e}: {}", self.out))
     }
@@ -314,6 +336,40 @@ impl<S: Read + Write> Client<S> {
         self.stream.read_exact(&mut body)?;
         Ok((status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
     }
+}
+
+/// Reads the head and the body of one HTTP/1.1 request; `None` at the end of the stream.
+pub(crate) fn read_request(stream: &mut impl BufRead) -> Option<(String, Vec<u8>)> {
+    let (mut head, mut length) = (String::new(), 0);
+    while !head.ends_with("\r\n\r\n") {
+        let mut line = String::new();
+        if stream.read_line(&mut line).unwrap_or(0) == 0 {
+            return None;
+        }
+        if let Some(n) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = n.trim().parse().unwrap();
+        }
+        head.push_str(&line);
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).unwrap();
+    Some((head, body))
+}
+
+/// A server that answers one request, and tells its head and body.
+pub(crate) fn answer(status: &'static str, body: Value) -> (String, JoinHandle<(String, String)>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let answered = std::thread::spawn(move || {
+        let mut stream = BufReader::new(listener.accept().unwrap().0);
+        let (head, sent) = read_request(&mut stream).unwrap();
+        let body = body.to_string();
+        let length = body.len();
+        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n\r\n{body}");
+        stream.get_mut().write_all(answer.as_bytes()).unwrap();
+        (head, String::from_utf8(sent).unwrap())
+    });
+    (address, answered)
 }
 
 /// Waits for a condition that another thread or process brings about.

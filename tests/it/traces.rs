@@ -46,18 +46,19 @@ fn a_collector_needs_the_feature() {
             .current_dir(tree.path())
             .arg("config"),
     );
-    assert_eq!(ran.code, 1);
-    assert!(ran.err.contains("feature `otlp`"), "{}", ran.err);
+    ran.ends(1);
+    ran.complains("feature `otlp`");
 }
 
 #[cfg(feature = "otlp")]
 mod collector {
-    use std::io::{BufRead, BufReader, Read, Write};
+    use std::io::{BufReader, Write};
     use std::net::TcpListener;
     use std::sync::mpsc::{Receiver, channel};
     use std::time::Duration;
 
     use super::*;
+    use crate::support::read_request;
 
     /// What the collector was sent: the head, and the body.
     type Sent = (String, Vec<u8>);
@@ -72,19 +73,8 @@ mod collector {
                 let send = send.clone();
                 std::thread::spawn(move || {
                     let mut stream = BufReader::new(stream.unwrap());
-                    loop {
-                        let mut head = String::new();
-                        while !head.ends_with("\r\n\r\n") {
-                            if stream.read_line(&mut head).unwrap_or(0) == 0 {
-                                return;
-                            }
-                        }
+                    while let Some((head, body)) = read_request(&mut stream) {
                         let head = head.to_ascii_lowercase();
-                        let length = head
-                            .lines()
-                            .find_map(|l| l.strip_prefix("content-length: "));
-                        let mut body = vec![0; length.unwrap().parse().unwrap()];
-                        stream.read_exact(&mut body).unwrap();
                         let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
                         stream.get_mut().write_all(answer.as_bytes()).unwrap();
                         if send.send((head, body)).is_err() {

@@ -1,6 +1,6 @@
 //! Webhooks end to end: `deodar webhooks` and the server on one side, a receiver on the other.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Write};
 use std::net::TcpListener;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 
-use crate::support::{Ran, Served, Tree, administrator, deodar, run, wait_until};
+use crate::support::{Ran, Served, Tree, administrator, deodar, read_request, run, wait_until};
 
 /// A delivery as it came: its headers, and its body.
 struct Came {
@@ -60,20 +60,11 @@ fn receiver_of(statuses: Vec<&'static str>) -> (String, Receiver<Came>) {
         for (n, stream) in listener.incoming().enumerate() {
             let status = statuses[n.min(statuses.len() - 1)];
             let mut reader = BufReader::new(stream.unwrap());
-            let (mut headers, mut length) = (Vec::new(), 0);
-            let mut line = String::new();
-            while reader.read_line(&mut line).is_ok_and(|n| n > 2) {
-                if let Some((name, value)) = line.split_once(':') {
-                    let header = (name.to_ascii_lowercase(), value.trim().to_owned());
-                    if header.0 == "content-length" {
-                        length = header.1.parse().unwrap();
-                    }
-                    headers.push(header);
-                }
-                line.clear();
-            }
-            let mut body = vec![0; length];
-            reader.read_exact(&mut body).unwrap();
+            let (head, body) = read_request(&mut reader).unwrap();
+            let headers = head.lines().filter_map(|line| line.split_once(':'));
+            let headers = headers
+                .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+                .collect();
             let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
             reader.get_mut().write_all(answer.as_bytes()).unwrap();
             if sender.send(Came { headers, body }).is_err() {
@@ -128,14 +119,14 @@ fn a_webhook_is_registered_tested_rotated_and_removed() {
         "--min-severity",
         "high",
     ]);
-    assert_eq!(added.code, 0, "{}", added.err);
+    added.ends(0);
     let secret = added.out.trim_end().to_owned();
     assert!(
         secret.starts_with("whsec_") && !added.err.contains(&secret),
         "{secret}"
     );
     let tested = webhooks(&["test", "soc"]);
-    assert_eq!(tested.code, 0, "{}", tested.err);
+    tested.ends(0);
     let test = next(&came);
     assert!(test.is_signed_by(&secret) && !test.is_signed_by(SECRET));
     assert_eq!(test.header("content-type"), "application/cloudevents+json");
@@ -175,15 +166,11 @@ fn a_webhook_is_registered_tested_rotated_and_removed() {
         "{changed}"
     );
     let tested = webhooks(&["test", "soc"]);
-    assert_eq!(tested.code, 2, "{}", tested.err);
-    assert!(
-        tested.err.contains("redirects are not followed"),
-        "{}",
-        tested.err
-    );
+    tested.ends(2);
+    tested.complains("redirects are not followed");
     let refused = webhooks(&["add", "meta", "https://169.254.169.254/latest/meta-data"]);
-    assert_eq!(refused.code, 1);
-    assert!(refused.err.contains("link-local"), "{}", refused.err);
+    refused.ends(1);
+    refused.complains("link-local");
     let body = json!({"name": "x", "url": url, "colour": 1});
     let (status, _) = client.post("/webhooks", &body);
     assert_eq!(status, 400);

@@ -14,6 +14,7 @@ use super::chain::Link;
 use super::head::Head;
 use super::keys::{CheckKeys, Hash};
 use crate::base::hex::hex;
+use crate::base::words::words;
 
 pub(crate) use files::{LogFiles, gather};
 
@@ -29,27 +30,17 @@ pub(crate) struct Wanted {
     pub(crate) complete: bool,
 }
 
-/// What is wrong with a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wrong {
-    /// It is not as it was written.
-    Changed,
-    /// One or more are not there.
-    Missing,
-    /// It stands at another place than it was written to, or twice.
-    Reordered,
-    /// It was never finished.
-    TornTail,
-}
-
-impl Wrong {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Changed => "changed",
-            Self::Missing => "missing",
-            Self::Reordered => "reordered",
-            Self::TornTail => "torn tail",
-        }
+words! {
+    /// What is wrong with a record.
+    pub(crate) enum Wrong by as_str {
+        /// It is not as it was written.
+        Changed = "changed",
+        /// One or more are not there.
+        Missing = "missing",
+        /// It stands at another place than it was written to, or twice.
+        Reordered = "reordered",
+        /// It was never finished.
+        TornTail = "torn tail",
     }
 }
 
@@ -64,27 +55,17 @@ pub(crate) struct Bad {
     pub(crate) detail: String,
 }
 
-/// What says that the log did not end before a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum By {
-    /// A signed checkpoint in the log.
-    Checkpoint,
-    /// A head file that was sealed with the key.
-    SealedHead,
-    /// A head file that anybody who can write the log can write.
-    Head,
-    /// What the caller expects.
-    Expectation,
-}
-
-impl By {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Checkpoint => "signed checkpoint",
-            Self::SealedHead => "sealed head",
-            Self::Head => "unsealed head",
-            Self::Expectation => "expected record",
-        }
+words! {
+    /// What says that the log did not end before a record.
+    pub(crate) enum By by as_str {
+        /// A signed checkpoint in the log.
+        Checkpoint = "signed checkpoint",
+        /// A head file that was sealed with the key.
+        SealedHead = "sealed head",
+        /// A head file that anybody who can write the log can write.
+        Head = "unsealed head",
+        /// What the caller expects.
+        Expectation = "expected record",
     }
 }
 

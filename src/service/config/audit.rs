@@ -6,11 +6,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::limits::MANY;
-use super::notes::Notes;
+use super::notes::{Notes, wrong};
 use super::secret::SecretRef;
 use crate::base::files::PathText;
 use crate::base::json::Pointer;
+use crate::base::settings::settings;
 use crate::base::span::Span;
+use crate::base::words::words;
 use crate::service::net::address::may_call;
 
 /// Members of a record that may be masked; the others are what the chain and the operators need.
@@ -40,143 +42,110 @@ pub(crate) fn mask(text: &str) -> Result<Pointer, String> {
     }
 }
 
-/// The decision log. Without a sink nothing is recorded.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct AuditConfig {
-    /// The file of records; rotated files are beside it.
-    #[schemars(with = "Option<PathText>")]
-    pub file: Option<PathBuf>,
-    /// Whether records go to standard output.
-    pub stdout: bool,
-    /// Where batches of records are posted.
-    pub url: Option<String>,
-    /// The bearer token for it.
-    pub url_token: Option<SecretRef>,
+settings! {
+    /// The decision log. Without a sink nothing is recorded.
+    pub struct AuditConfig {
+        /// The file of records; rotated files are beside it.
+        #[schemars(with = "Option<PathText>")]
+        pub file: Option<PathBuf>,
+        /// Whether records go to standard output.
+        pub stdout: bool,
+        /// Where batches of records are posted.
+        pub url: Option<String>,
+        /// The bearer token for it.
+        pub url_token: Option<SecretRef>,
+        /// How much a record keeps.
+        pub recording: Recording = Recording::Summary,
+        /// Entities that a replayable record keeps of what was read.
+        #[schemars(range(min = 1, max = 1_000_000))]
+        pub slice_entities: usize = 1_000,
+        /// JSON pointers to what is masked in every record.
+        pub masks: Vec<String>,
+        /// The key of masks and of hashes of content.
+        pub mask_key: Option<SecretRef>,
+        /// Share of allowed decisions that is recorded, in percent.
+        #[schemars(range(min = 0, max = 100))]
+        pub allow_percent: u8 = 100,
+        /// The routes whose decisions are recorded; none for all.
+        pub routes: Vec<String>,
+        /// What happens to a record when the buffer is full.
+        pub overflow: Overflow = Overflow::Drop,
+        /// Records that may wait to be written.
+        #[schemars(range(min = 1, max = 10_000_000))]
+        pub buffer: usize = 8_192,
+        /// Bytes of requests that may wait with them.
+        #[schemars(range(min = 1, max = MANY))]
+        pub buffer_bytes: usize = 64 << 20,
+        /// How long a caller waits for space under [`Overflow::Block`].
+        pub block_timeout: Span = Span::seconds(1),
+        /// How records are chained.
+        pub chain: ChainKind = ChainKind::None,
+        /// The key of the chain.
+        pub key: Option<SecretRef>,
+        /// Records after which a checkpoint is written.
+        #[schemars(range(min = 1, max = MANY))]
+        pub checkpoint_records: u64 = 10_000,
+        /// Time after which one is written, if there were records.
+        pub checkpoint_interval: Span = Span::seconds(10),
+        /// Size in bytes at which the file is rotated; 0 for never.
+        #[schemars(range(min = 0, max = MANY))]
+        pub rotate_bytes: u64 = 128 << 20,
+        /// Age at which the file is rotated; zero for never.
+        pub rotate_age: Span = Span::hours(24),
+        /// Rotated files that are kept; 0 for all.
+        #[schemars(range(min = 0, max = 1_000_000))]
+        pub keep_files: usize,
+        /// When records are forced to the disk.
+        pub fsync: Fsync = Fsync::Interval,
+        /// Records posted at once.
+        #[schemars(range(min = 1, max = 100_000))]
+        pub batch_records: usize = 500,
+        /// How long a record waits for others to be posted with.
+        pub flush_interval: Span = Span::seconds(1),
+        /// Time for posting a batch.
+        pub post_timeout: Span = Span::seconds(10),
+        /// Bytes of records that may wait to be posted.
+        #[schemars(range(min = 1, max = MANY))]
+        pub post_buffer_bytes: usize = 16 << 20,
+    }
+}
+
+words! {
     /// How much a record keeps.
-    pub recording: Recording,
-    /// Entities that a replayable record keeps of what was read.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub slice_entities: usize,
-    /// JSON pointers to what is masked in every record.
-    pub masks: Vec<String>,
-    /// The key of masks and of hashes of content.
-    pub mask_key: Option<SecretRef>,
-    /// Share of allowed decisions that is recorded, in percent.
-    #[schemars(range(min = 0, max = 100))]
-    pub allow_percent: u8,
-    /// The routes whose decisions are recorded; none for all.
-    pub routes: Vec<String>,
-    /// What happens to a record when the buffer is full.
-    pub overflow: Overflow,
-    /// Records that may wait to be written.
-    #[schemars(range(min = 1, max = 10_000_000))]
-    pub buffer: usize,
-    /// Bytes of requests that may wait with them.
-    #[schemars(range(min = 1, max = MANY))]
-    pub buffer_bytes: usize,
-    /// How long a caller waits for space under [`Overflow::Block`].
-    pub block_timeout: Span,
-    /// How records are chained.
-    pub chain: ChainKind,
-    /// The key of the chain.
-    pub key: Option<SecretRef>,
-    /// Records after which a checkpoint is written.
-    #[schemars(range(min = 1, max = MANY))]
-    pub checkpoint_records: u64,
-    /// Time after which one is written, if there were records.
-    pub checkpoint_interval: Span,
-    /// Size in bytes at which the file is rotated; 0 for never.
-    #[schemars(range(min = 0, max = MANY))]
-    pub rotate_bytes: u64,
-    /// Age at which the file is rotated; zero for never.
-    pub rotate_age: Span,
-    /// Rotated files that are kept; 0 for all.
-    #[schemars(range(min = 0, max = 1_000_000))]
-    pub keep_files: usize,
-    /// When records are forced to the disk.
-    pub fsync: Fsync,
-    /// Records posted at once.
-    #[schemars(range(min = 1, max = 100_000))]
-    pub batch_records: usize,
-    /// How long a record waits for others to be posted with.
-    pub flush_interval: Span,
-    /// Time for posting a batch.
-    pub post_timeout: Span,
-    /// Bytes of records that may wait to be posted.
-    #[schemars(range(min = 1, max = MANY))]
-    pub post_buffer_bytes: usize,
-}
-
-/// How much a record keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum Recording {
-    /// Who asked for what and what came of it; context and inline entities by their hashes.
-    Summary,
-    /// All of the request, and the stored entities it can reach.
-    Replayable,
-}
-
-impl Recording {
-    /// The name in settings and records.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Summary => "summary",
-            Self::Replayable => "replayable",
-        }
+    #[derive(Serialize, Deserialize, JsonSchema)]
+    #[serde(rename_all = "lowercase")]
+    #[non_exhaustive]
+    pub enum Recording by as_str {
+        /// Who asked for what and what came of it; context and inline entities by their hashes.
+        Summary = "summary",
+        /// All of the request, and the stored entities it can reach.
+        Replayable = "replayable",
     }
-}
 
-/// What happens to a record that finds no room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum Overflow {
-    /// It is dropped and counted, and the count becomes a record.
-    Drop,
-    /// The caller waits for room, and then fails.
-    Block,
-    /// The caller fails at once.
-    Deny,
-}
-
-impl Overflow {
-    /// The name in settings and records.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Drop => "drop",
-            Self::Block => "block",
-            Self::Deny => "deny",
-        }
+    /// What happens to a record that finds no room.
+    #[derive(Serialize, Deserialize, JsonSchema)]
+    #[serde(rename_all = "lowercase")]
+    #[non_exhaustive]
+    pub enum Overflow by as_str {
+        /// It is dropped and counted, and the count becomes a record.
+        Drop = "drop",
+        /// The caller waits for room, and then fails.
+        Block = "block",
+        /// The caller fails at once.
+        Deny = "deny",
     }
-}
 
-/// How records are bound to each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum ChainKind {
-    /// Each holds the hash of the one before, without a key.
-    None,
-    /// Each has a MAC besides.
-    Hmac,
-    /// Checkpoints among them are signed.
-    Ed25519,
-}
-
-impl ChainKind {
-    /// The name in settings and records.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Hmac => "hmac",
-            Self::Ed25519 => "ed25519",
-        }
+    /// How records are bound to each other.
+    #[derive(Serialize, Deserialize, JsonSchema)]
+    #[serde(rename_all = "lowercase")]
+    #[non_exhaustive]
+    pub enum ChainKind by as_str {
+        /// Each holds the hash of the one before, without a key.
+        None = "none",
+        /// Each has a MAC besides.
+        Hmac = "hmac",
+        /// Checkpoints among them are signed.
+        Ed25519 = "ed25519",
     }
 }
 
@@ -193,39 +162,6 @@ pub enum Fsync {
     Each,
 }
 
-impl Default for AuditConfig {
-    fn default() -> Self {
-        Self {
-            file: None,
-            stdout: false,
-            url: None,
-            url_token: None,
-            recording: Recording::Summary,
-            slice_entities: 1_000,
-            masks: Vec::new(),
-            mask_key: None,
-            allow_percent: 100,
-            routes: Vec::new(),
-            overflow: Overflow::Drop,
-            buffer: 8_192,
-            buffer_bytes: 64 << 20,
-            block_timeout: Span::seconds(1),
-            chain: ChainKind::None,
-            key: None,
-            checkpoint_records: 10_000,
-            checkpoint_interval: Span::seconds(10),
-            rotate_bytes: 128 << 20,
-            rotate_age: Span::hours(24),
-            keep_files: 0,
-            fsync: Fsync::Interval,
-            batch_records: 500,
-            flush_interval: Span::seconds(1),
-            post_timeout: Span::seconds(10),
-            post_buffer_bytes: 16 << 20,
-        }
-    }
-}
-
 impl AuditConfig {
     /// Whether anything is recorded.
     #[must_use]
@@ -235,12 +171,9 @@ impl AuditConfig {
 
     /// What no single key can say.
     pub(super) fn check(&self, notes: &mut Notes<'_>) {
-        if !self.masks.is_empty() && self.mask_key.is_none() {
-            notes.add(
-                "audit.masks",
-                "masks need a key, or what they hide could be guessed",
-                "set `audit.mask_key = {file = \"..\"}`",
-            );
+        wrong! { notes.add;
+            !self.masks.is_empty() && self.mask_key.is_none() => "audit.masks",
+                "masks need a key, or what they hide could be guessed", "set `audit.mask_key = {file = \"..\"}`";
         }
         for mask in &self.masks {
             if let Err(message) = self::mask(mask) {
@@ -278,12 +211,9 @@ impl AuditConfig {
             ),
             _ => {}
         }
-        if !self.rotate_age.is_zero() && self.rotate_age < Span::minutes(1) {
-            notes.add(
-                "audit.rotate_age",
-                "is shorter than a minute",
-                "a day is usual; `0s` is never",
-            );
+        wrong! { notes.add;
+            !self.rotate_age.is_zero() && self.rotate_age < Span::minutes(1) => "audit.rotate_age",
+                "is shorter than a minute", "a day is usual; `0s` is never";
         }
         notes.at_most("audit.block_timeout", self.block_timeout, 60);
         notes.at_most("audit.checkpoint_interval", self.checkpoint_interval, 3_600);

@@ -9,6 +9,7 @@ use crate::base::caller::{
 };
 use crate::base::fault::{Fault, Faults};
 use crate::base::nearest::nearest;
+use crate::base::settings::settings;
 
 /// One caller: its rights, and what it is recognised by.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -41,16 +42,17 @@ pub struct CallerConfig {
     pub token: Vec<TokenMatch>,
 }
 
-/// Bounds on what a caller may ask for; zero is none.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct CallerLimitsConfig {
-    /// Requests per second, on average.
-    pub requests_per_second: u32,
-    /// Requests above that rate in a burst.
-    pub burst: u32,
-    /// Requests under way at once.
-    pub concurrent: u32,
+settings! {
+    /// Bounds on what a caller may ask for; zero is none.
+    #[derive(Copy)]
+    pub struct CallerLimitsConfig {
+        /// Requests per second, on average.
+        pub requests_per_second: u32,
+        /// Requests above that rate in a burst.
+        pub burst: u32,
+        /// Requests under way at once.
+        pub concurrent: u32,
+    }
 }
 
 /// A bearer token of a caller.

@@ -2,98 +2,68 @@
 
 use std::path::PathBuf;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
 use super::limits::MANY;
-use super::notes::Notes;
+use super::notes::{Notes, wrong};
 use super::secret::SecretRef;
 use crate::base::files::PathText;
+use crate::base::settings::settings;
 use crate::base::span::Span;
 use crate::pdp::evaluate::ShadowSettings;
 use crate::policy::{EngineChoice, OnError};
 use crate::source::watch::{Watch, WatchMode};
 
-/// What is decided on.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct SourcesConfig {
-    /// Files and directories of policies.
-    #[schemars(with = "Vec<PathText>")]
-    pub policies: Vec<PathBuf>,
-    /// Files and directories of schema fragments.
-    #[schemars(with = "Vec<PathText>")]
-    pub schema: Vec<PathBuf>,
-    /// Files and directories of entities.
-    #[schemars(with = "Vec<PathText>")]
-    pub entities: Vec<PathBuf>,
-}
+settings! {
+    /// What is decided on.
+    pub struct SourcesConfig {
+        /// Files and directories of policies.
+        #[schemars(with = "Vec<PathText>")]
+        pub policies: Vec<PathBuf>,
+        /// Files and directories of schema fragments.
+        #[schemars(with = "Vec<PathText>")]
+        pub schema: Vec<PathBuf>,
+        /// Files and directories of entities.
+        #[schemars(with = "Vec<PathText>")]
+        pub entities: Vec<PathBuf>,
+    }
 
-/// The state directory.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct StateConfig {
-    /// The directory, where there is one.
-    #[schemars(with = "Option<PathText>")]
-    pub dir: Option<PathBuf>,
-    /// Whether to refuse to start on the last good sources.
-    pub strict_start: bool,
-    /// The key that seals secrets in the directory.
-    pub key: Option<SecretRef>,
-    /// Keys that sealed them before; every secret is sealed again at the start.
-    pub previous_keys: Vec<SecretRef>,
-    /// Revisions whose sources are kept.
-    #[schemars(range(min = 1, max = 10_000))]
-    pub keep_revisions: usize,
-}
-
-impl Default for StateConfig {
-    fn default() -> Self {
-        Self {
-            dir: None,
-            strict_start: false,
-            key: None,
-            previous_keys: Vec::new(),
-            keep_revisions: 20,
-        }
+    /// The state directory.
+    pub struct StateConfig {
+        /// The directory, where there is one.
+        #[schemars(with = "Option<PathText>")]
+        pub dir: Option<PathBuf>,
+        /// Whether to refuse to start on the last good sources.
+        pub strict_start: bool,
+        /// The key that seals secrets in the directory.
+        pub key: Option<SecretRef>,
+        /// Keys that sealed them before; every secret is sealed again at the start.
+        pub previous_keys: Vec<SecretRef>,
+        /// Revisions whose sources are kept.
+        #[schemars(range(min = 1, max = 10_000))]
+        pub keep_revisions: usize = 20,
     }
 }
 
 impl StateConfig {
     /// What no single key can say.
     pub(super) fn check(&self, notes: &mut Notes<'_>) {
-        if self.key.is_none() && !self.previous_keys.is_empty() {
-            notes.add(
-                "state.previous_keys",
-                "there is no newest key to seal with",
-                "set `state.key`",
-            );
+        wrong! { notes.add;
+            self.key.is_none() && !self.previous_keys.is_empty() => "state.previous_keys",
+                "there is no newest key to seal with", "set `state.key`";
         }
     }
 }
 
-/// How changes of the sources are taken up.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct ReloadConfig {
-    /// How the server notices changes of the sources.
-    pub watch: WatchMode,
-    /// How long sources must be unchanged before a reload reads them.
-    pub debounce: Span,
-    /// Time between two polls of the files.
-    pub poll_interval: Span,
-    /// Whether reloads that look like an accident are held back.
-    pub guard: bool,
-}
-
-impl Default for ReloadConfig {
-    fn default() -> Self {
-        Self {
-            watch: WatchMode::Auto,
-            debounce: Span::milliseconds(100),
-            poll_interval: Span::seconds(2),
-            guard: true,
-        }
+settings! {
+    /// How changes of the sources are taken up.
+    pub struct ReloadConfig {
+        /// How the server notices changes of the sources.
+        pub watch: WatchMode = WatchMode::Auto,
+        /// How long sources must be unchanged before a reload reads them.
+        pub debounce: Span = Span::milliseconds(100),
+        /// Time between two polls of the files.
+        pub poll_interval: Span = Span::seconds(2),
+        /// Whether reloads that look like an accident are held back.
+        pub guard: bool = true,
     }
 }
 
@@ -118,50 +88,32 @@ impl ReloadConfig {
     }
 }
 
-/// How requests are decided.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct DecideConfig {
-    /// What a forbid means whose evaluation fails.
-    pub on_error: OnError,
-    /// The engine that evaluates policies.
-    pub engine: EngineChoice,
-    /// The share of decisions, in percent, that the reference engine checks.
-    #[schemars(range(min = 0, max = 100))]
-    pub shadow_percent: u8,
-    /// Checks that may wait.
-    #[schemars(range(min = 1, max = 100_000))]
-    pub shadow_queue: usize,
-    /// Entities that the reference engine is given for one check, at most.
-    #[schemars(range(min = 1, max = MANY))]
-    pub shadow_entities: usize,
-    /// The context member that carries `Deodar::Env`.
-    pub env_member: String,
-    /// The context member that carries `Deodar::Trust`.
-    pub trust_member: String,
-    /// The context member that carries `Deodar::Auth`.
-    pub auth_member: String,
-    /// Whether these members are injected where there is no schema.
-    pub inject_without_schema: bool,
-    /// Prefix of the names of annotations that Deodar reads; empty unless set.
-    pub annotation_prefix: String,
-}
-
-impl Default for DecideConfig {
-    fn default() -> Self {
-        let shadow = ShadowSettings::default();
-        Self {
-            on_error: OnError::default(),
-            engine: EngineChoice::default(),
-            shadow_percent: 0,
-            shadow_queue: shadow.queue,
-            shadow_entities: shadow.entities,
-            env_member: "env".to_owned(),
-            trust_member: "trust".to_owned(),
-            auth_member: "auth".to_owned(),
-            inject_without_schema: false,
-            annotation_prefix: String::new(),
-        }
+settings! {
+    /// How requests are decided.
+    pub struct DecideConfig {
+        /// What a forbid means whose evaluation fails.
+        pub on_error: OnError,
+        /// The engine that evaluates policies.
+        pub engine: EngineChoice,
+        /// The share of decisions, in percent, that the reference engine checks.
+        #[schemars(range(min = 0, max = 100))]
+        pub shadow_percent: u8,
+        /// Checks that may wait.
+        #[schemars(range(min = 1, max = 100_000))]
+        pub shadow_queue: usize = ShadowSettings::default().queue,
+        /// Entities that the reference engine is given for one check, at most.
+        #[schemars(range(min = 1, max = MANY))]
+        pub shadow_entities: usize = ShadowSettings::default().entities,
+        /// The context member that carries `Deodar::Env`.
+        pub env_member: String = "env".to_owned(),
+        /// The context member that carries `Deodar::Trust`.
+        pub trust_member: String = "trust".to_owned(),
+        /// The context member that carries `Deodar::Auth`.
+        pub auth_member: String = "auth".to_owned(),
+        /// Whether these members are injected where there is no schema.
+        pub inject_without_schema: bool,
+        /// Prefix of the names of annotations that Deodar reads; empty unless set.
+        pub annotation_prefix: String,
     }
 }
 
@@ -177,12 +129,12 @@ impl DecideConfig {
     }
 }
 
-/// Names that annotations of policies may use, besides those of files named `vocabulary.json`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct VocabularyConfig {
-    /// Names that `@obligation` may use.
-    pub obligations: Vec<String>,
-    /// Names that `@advice` may use.
-    pub advice: Vec<String>,
+settings! {
+    /// Names that annotations of policies may use, besides those of files named `vocabulary.json`.
+    pub struct VocabularyConfig {
+        /// Names that `@obligation` may use.
+        pub obligations: Vec<String>,
+        /// Names that `@advice` may use.
+        pub advice: Vec<String>,
+    }
 }

@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::secret::SecretRef;
 use crate::base::files::PathText;
 use crate::base::span::Span;
+use crate::base::words::words;
 use crate::service::net::fetch;
 
 pub use check::check;
@@ -124,27 +125,16 @@ pub struct IssuerConfig {
     pub status_list: Option<StatusListConfig>,
 }
 
-/// What the tokens of an issuer stand for.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum TokenUsage {
-    /// A principal of requests (`token` in place of `principal`).
-    Principal,
-    /// A caller of this server (`Authorization: Bearer`).
-    Caller,
-}
-
-impl TokenUsage {
-    /// The word for it in the configuration.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Principal => "principal",
-            Self::Caller => "caller",
-        }
+words! {
+    /// What the tokens of an issuer stand for.
+    #[derive(PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+    #[serde(rename_all = "lowercase")]
+    #[non_exhaustive]
+    pub enum TokenUsage by name {
+        /// A principal of requests (`token` in place of `principal`).
+        Principal = "principal",
+        /// A caller of this server (`Authorization: Bearer`).
+        Caller = "caller",
     }
 }
 
@@ -431,11 +421,11 @@ mod tests {
         "#,
             &[
                 "`audience` names no audience",
+                "`algorithms` is empty",
+                "`leeway` is longer than 5m",
                 "`discovery` and `jwks_uri` both",
                 "`issuer`: `http://id.example.com`: only https",
                 "`jwks_uri`: `http://id.example.com/keys`: only https",
-                "`algorithms` is empty",
-                "`leeway` is longer than 5m",
                 "`min_refresh` is longer than `refresh`",
                 "`stale` is shorter than `refresh`",
                 "`principal_type` is not given",

@@ -3,27 +3,19 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::notes::Notes;
+use super::notes::{Notes, wrong};
 use super::secret::SecretRef;
+use crate::base::settings::settings;
 use crate::service::net::url::Url;
 
-/// Metrics.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct MetricsConfig {
-    /// Whether decisions are counted by the policies that determined them.
-    pub policies: Switch,
-    /// How many policies have a label of their own.
-    #[schemars(range(min = 1, max = 100_000))]
-    pub policy_limit: usize,
-}
-
-impl Default for MetricsConfig {
-    fn default() -> Self {
-        Self {
-            policies: Switch::On,
-            policy_limit: 200,
-        }
+settings! {
+    /// Metrics.
+    pub struct MetricsConfig {
+        /// Whether decisions are counted by the policies that determined them.
+        pub policies: Switch = Switch::On,
+        /// How many policies have a label of their own.
+        #[schemars(range(min = 1, max = 100_000))]
+        pub policy_limit: usize = 200,
     }
 }
 
@@ -38,27 +30,17 @@ pub enum Switch {
     Off,
 }
 
-/// Where spans are sent; needs the feature `otlp`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct OtlpConfig {
-    /// The collector: `http://` or `https://`, without the path `/v1/traces`. Without one there are no
-    /// spans.
-    pub endpoint: Option<String>,
-    /// Headers for the collector: `name=value` pairs, divided by commas.
-    pub headers: Option<SecretRef>,
-    /// How many requests out of a hundred have a span, of those that their caller does not trace.
-    #[schemars(range(min = 0, max = 100))]
-    pub sample_percent: u64,
-}
-
-impl Default for OtlpConfig {
-    fn default() -> Self {
-        Self {
-            endpoint: None,
-            headers: None,
-            sample_percent: 1,
-        }
+settings! {
+    /// Where spans are sent; needs the feature `otlp`.
+    pub struct OtlpConfig {
+        /// The collector: `http://` or `https://`, without the path `/v1/traces`. Without one there are no
+        /// spans.
+        pub endpoint: Option<String>,
+        /// Headers for the collector: `name=value` pairs, divided by commas.
+        pub headers: Option<SecretRef>,
+        /// How many requests out of a hundred have a span, of those that their caller does not trace.
+        #[schemars(range(min = 0, max = 100))]
+        pub sample_percent: u64 = 1,
     }
 }
 
@@ -68,12 +50,9 @@ impl OtlpConfig {
         let Some(endpoint) = &self.endpoint else {
             return;
         };
-        if !cfg!(feature = "otlp") {
-            notes.add(
-                "otlp.endpoint",
-                "this deodar was built without the feature `otlp`",
-                "build it with `cargo build --release --features otlp`, or leave the key out",
-            );
+        wrong! { notes.add;
+            !cfg!(feature = "otlp") => "otlp.endpoint", "this deodar was built without the feature `otlp`",
+                "build it with `cargo build --release --features otlp`, or leave the key out";
         }
         if let Err((message, help)) = collector(endpoint, self.headers.is_some()) {
             notes.add("otlp.endpoint", message, help);
@@ -101,22 +80,13 @@ pub(super) fn collector(endpoint: &str, headers: bool) -> Result<(), (String, &'
     Ok(())
 }
 
-/// Logging.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct LogConfig {
-    /// A level, or directives such as `info,deodar=debug`.
-    pub level: String,
-    /// The form of the lines.
-    pub format: LogFormat,
-}
-
-impl Default for LogConfig {
-    fn default() -> Self {
-        Self {
-            level: "info".to_owned(),
-            format: LogFormat::Auto,
-        }
+settings! {
+    /// Logging.
+    pub struct LogConfig {
+        /// A level, or directives such as `info,deodar=debug`.
+        pub level: String = "info".to_owned(),
+        /// The form of the lines.
+        pub format: LogFormat = LogFormat::Auto,
     }
 }
 

@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 
 use super::callers::CallerConfig;
 use super::issuers::{TokenAlgorithm, default_algorithms, default_leeway};
+use super::notes::{TableNotes, wrong};
 use super::secret::SecretRef;
 use crate::base::entity_ref::EntityRef;
 use crate::base::fault::{Fault, Faults};
 use crate::base::files::PathText;
 use crate::base::span::Span;
-use crate::service::net::address::may_call;
 
 /// One transmitter of security event tokens (Shared Signals Framework 1.0).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -123,98 +123,60 @@ fn default_timeout() -> Span {
 
 impl ReceiverConfig {
     fn check(&self, faults: &mut Faults) {
-        let mut note = |message: String, help: &str| {
-            let message = format!("[[receivers]] `{}`: {message}", self.name);
-            faults.push(Fault::new("config", message).help(help));
-        };
+        let mut notes = TableNotes::of("[[receivers]]", &self.name);
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        if self.name.is_empty() || self.name.len() > 64 || !self.name.bytes().all(plain) {
-            note(
-                "a name has 1 to 64 lower-case letters, digits and hyphens".to_owned(),
-                "it stands in the path and in metrics",
-            );
+        wrong! { notes.note;
+            self.name.is_empty() || self.name.len() > 64 || !self.name.bytes().all(plain) =>
+                "a name has 1 to 64 lower-case letters, digits and hyphens", "it stands in the path and in metrics";
         }
-        if self.issuer.is_empty() {
-            note(
-                "`issuer` is empty".to_owned(),
-                "write the `iss` of its tokens",
-            );
-        }
-        if self.audience.is_empty() || self.audience.iter().any(String::is_empty) {
-            note(
-                "`audience` names no audience".to_owned(),
-                "list the `aud` that its tokens for this server have",
-            );
-        }
-        if self.algorithms.is_empty() {
-            note(
-                "`algorithms` is empty, so that no token could be taken".to_owned(),
-                "leave the key out for the default",
-            );
-        }
-        if self.push.is_none() && self.poll.is_none() {
-            note(
-                "nothing says how its tokens come".to_owned(),
-                "give `push`, `poll` or both",
-            );
-        }
-        if self.jwks_uri.is_some() && self.jwks_file.is_some() {
-            note(
-                "`jwks_uri` and `jwks_file` both say where the keys are".to_owned(),
-                "keep one of them",
-            );
+        notes.check_tokens(
+            &self.issuer,
+            &self.audience,
+            self.algorithms.len(),
+            self.leeway,
+        );
+        wrong! { notes.note;
+            self.push.is_none() && self.poll.is_none() => "nothing says how its tokens come",
+                "give `push`, `poll` or both";
+            self.jwks_uri.is_some() && self.jwks_file.is_some() =>
+                "`jwks_uri` and `jwks_file` both say where the keys are", "keep one of them";
         }
         let discovered = self.jwks_uri.is_none() && self.jwks_file.is_none();
         let issuer = discovered.then_some(("issuer", &self.issuer));
         let uri = self.jwks_uri.as_ref().map(|uri| ("jwks_uri", uri));
         let endpoint = self.poll.as_ref().map(|p| ("poll.endpoint", &p.endpoint));
         for (key, url) in issuer.into_iter().chain(uri).chain(endpoint) {
-            if let Err(error) = may_call(url) {
-                note(format!("`{key}`: {error}"), "write a whole https address");
-            }
+            notes.address(key, url);
         }
-        if discovered && self.issuer.contains(['?', '#']) {
-            note(
-                "an `issuer` with a query or a fragment cannot be discovered".to_owned(),
-                "give `jwks_uri`",
-            );
-        }
-        if self.leeway > Span::seconds(300) {
-            note("`leeway` is longer than 5m".to_owned(), "shorten it");
+        wrong! { notes.note;
+            discovered && self.issuer.contains(['?', '#']) =>
+                "an `issuer` with a query or a fragment cannot be discovered", "give `jwks_uri`";
         }
         if let Some(poll) = &self.poll {
             for (key, value, most) in [
                 ("poll.interval", poll.interval, 3_600),
                 ("poll.timeout", poll.timeout, 60),
             ] {
-                if value < Span::seconds(1) || value > Span::seconds(most) {
-                    note(
-                        format!("`{key}` is not within 1 second and {most}"),
-                        "30s is usual",
-                    );
+                wrong! { notes.note;
+                    value < Span::seconds(1) || value > Span::seconds(most) =>
+                        format!("`{key}` is not within 1 second and {most}"), "30s is usual";
                 }
             }
-            if !(1..=1_000).contains(&poll.max_events) {
-                note(
-                    "`poll.max_events` is not within 1 and 1000".to_owned(),
-                    "leave the key out for the default",
-                );
+            wrong! { notes.note;
+                !(1..=1_000).contains(&poll.max_events) => "`poll.max_events` is not within 1 and 1000",
+                    "leave the key out for the default";
             }
         }
         for name in self.subjects.values() {
-            if EntityRef::of(name, "").is_err() {
-                note(
-                    format!("`subjects`: `{name}` is not a Cedar type name"),
-                    "write a name such as `Workspace::User`",
-                );
+            wrong! { notes.note;
+                EntityRef::of(name, "").is_err() => format!("`subjects`: `{name}` is not a Cedar type name"),
+                    "write a name such as `Workspace::User`";
             }
         }
-        if self.levels.values().any(|level| *level > 4) {
-            note(
-                "`levels` has a level above 4".to_owned(),
-                "levels are 0 to 4",
-            );
+        wrong! { notes.note;
+            self.levels.values().any(|level| *level > 4) => "`levels` has a level above 4", "levels are 0 to 4";
         }
+        faults.extend(notes.faults);
     }
 }
 
@@ -299,9 +261,9 @@ mod tests {
                 "`issuer` is empty",
                 "`audience`",
                 "`algorithms`",
+                "leeway",
                 "how its tokens come",
                 "jwks_uri",
-                "leeway",
                 "Cedar type name",
                 "above 4",
             ],

@@ -8,58 +8,40 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::notes::Notes;
+use super::notes::{Notes, wrong};
 use super::secret::SecretRef;
 use crate::base::described::described;
 use crate::base::files::PathText;
+use crate::base::settings::settings;
 use crate::base::span::Span;
 use crate::service::net::url::Url;
 
-/// The HTTP server.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct ServerConfig {
-    /// The address for decisions.
-    #[schemars(with = "String")]
-    pub listen: SocketAddr,
-    /// The address for probes and metrics, if another one.
-    #[schemars(with = "Option<String>")]
-    pub ops_listen: Option<SocketAddr>,
-    /// Names that the Host header may have, without a port.
-    pub hosts: Vec<String>,
-    /// Which callers decide and search without saying who they are.
-    pub anonymous: Anonymous,
-    /// Whether anonymous callers are served on other addresses than loopback.
-    pub danger_allow_anonymous: bool,
-    /// Origins of web pages that may read answers (CORS), such as `https://admin.example.org`.
-    pub cors_origins: Vec<String>,
-    /// How long requests are accepted after readiness fell.
-    pub drain_delay: Span,
-    /// How long requests under way may take after that.
-    pub drain_timeout: Span,
-    /// A Unix-domain socket to listen on as well.
-    #[schemars(with = "Option<PathText>")]
-    pub socket: Option<PathBuf>,
-    /// The permissions of the socket.
-    pub socket_mode: Mode,
-}
-
-impl Default for ServerConfig {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8180)),
-            ops_listen: None,
-            hosts: ["localhost", "127.0.0.1", "[::1]"]
-                .map(str::to_owned)
-                .to_vec(),
-            anonymous: Anonymous::Loopback,
-            danger_allow_anonymous: false,
-            cors_origins: Vec::new(),
-            drain_delay: Span::seconds(5),
-            drain_timeout: Span::seconds(30),
-            socket: None,
-            socket_mode: Mode(0o600),
-        }
+settings! {
+    /// The HTTP server.
+    pub struct ServerConfig {
+        /// The address for decisions.
+        #[schemars(with = "String")]
+        pub listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 8180)),
+        /// The address for probes and metrics, if another one.
+        #[schemars(with = "Option<String>")]
+        pub ops_listen: Option<SocketAddr>,
+        /// Names that the Host header may have, without a port.
+        pub hosts: Vec<String> = ["localhost", "127.0.0.1", "[::1]"].map(str::to_owned).to_vec(),
+        /// Which callers decide and search without saying who they are.
+        pub anonymous: Anonymous = Anonymous::Loopback,
+        /// Whether anonymous callers are served on other addresses than loopback.
+        pub danger_allow_anonymous: bool,
+        /// Origins of web pages that may read answers (CORS), such as `https://admin.example.org`.
+        pub cors_origins: Vec<String>,
+        /// How long requests are accepted after readiness fell.
+        pub drain_delay: Span = Span::seconds(5),
+        /// How long requests under way may take after that.
+        pub drain_timeout: Span = Span::seconds(30),
+        /// A Unix-domain socket to listen on as well.
+        #[schemars(with = "Option<PathText>")]
+        pub socket: Option<PathBuf>,
+        /// The permissions of the socket.
+        pub socket_mode: Mode = Mode(0o600),
     }
 }
 
@@ -67,24 +49,18 @@ impl ServerConfig {
     /// What no single key can say.
     pub(super) fn check(&self, knows_callers: bool, notes: &mut Notes<'_>) {
         let listen = self.listen;
-        if !listen.ip().is_loopback() && !self.danger_allow_anonymous && !knows_callers {
-            notes.add(
-                "server.listen",
+        wrong! { notes.add;
+            !listen.ip().is_loopback() && !self.danger_allow_anonymous && !knows_callers => "server.listen",
                 format!("{listen} can be reached from other machines, and no caller is configured"),
-                "name `[[callers]]`, set `state.dir` and create keys, or set \
-                 `server.danger_allow_anonymous = true`",
-            );
+                "name `[[callers]]`, set `state.dir` and create keys, or set `server.danger_allow_anonymous = true`";
         }
         for origin in &self.cors_origins {
             // An origin has neither a path nor anything after it.
             let named = Url::parse(origin)
                 .is_ok_and(|url| origin.matches('/').count() == 2 && url.uri.query().is_none());
-            if !named {
-                notes.add(
-                    "server.cors_origins",
-                    format!("`{origin}` is not an origin"),
-                    "an origin is scheme, host and port, such as https://admin.example.org",
-                );
+            wrong! { notes.add;
+                !named => "server.cors_origins", format!("`{origin}` is not an origin"),
+                    "an origin is scheme, host and port, such as https://admin.example.org";
             }
         }
         notes.at_most("server.drain_delay", self.drain_delay, 3_600);
@@ -142,25 +118,25 @@ impl<'de> Deserialize<'de> for Mode {
 
 described!(Mode, {"type": "string", "pattern": "^0*[0-7]{1,3}$"});
 
-/// TLS of a server, where it has a certificate.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct TlsConfig {
-    /// The server's certificate and those between it and its authority, in PEM.
-    #[schemars(with = "Option<PathText>")]
-    pub certificate: Option<PathBuf>,
-    /// The certificate's private key, in PEM.
-    #[schemars(with = "Option<PathText>")]
-    pub key: Option<PathBuf>,
-    /// The authorities that clients' certificates must come from, in PEM.
-    #[schemars(with = "Option<PathText>")]
-    pub client_ca: Option<PathBuf>,
-    /// Whether clients are asked for a certificate.
-    pub client_auth: ClientAuth,
-    /// The oldest version spoken.
-    pub min_version: TlsVersion,
-    /// Whether probes and metrics are served over TLS too.
-    pub ops: bool,
+settings! {
+    /// TLS of a server, where it has a certificate.
+    pub struct TlsConfig {
+        /// The server's certificate and those between it and its authority, in PEM.
+        #[schemars(with = "Option<PathText>")]
+        pub certificate: Option<PathBuf>,
+        /// The certificate's private key, in PEM.
+        #[schemars(with = "Option<PathText>")]
+        pub key: Option<PathBuf>,
+        /// The authorities that clients' certificates must come from, in PEM.
+        #[schemars(with = "Option<PathText>")]
+        pub client_ca: Option<PathBuf>,
+        /// Whether clients are asked for a certificate.
+        pub client_auth: ClientAuth,
+        /// The oldest version spoken.
+        pub min_version: TlsVersion,
+        /// Whether probes and metrics are served over TLS too.
+        pub ops: bool,
+    }
 }
 
 /// Whether clients are asked for a certificate.
@@ -204,20 +180,14 @@ impl TlsConfig {
             ("tls.key", self.key.is_some()),
         );
         let asks = self.client_auth != ClientAuth::Off;
-        if asks && self.client_ca.is_none() {
-            notes.add(
-                "tls.client_auth",
+        wrong! { notes.add;
+            asks && self.client_ca.is_none() => "tls.client_auth",
                 "clients cannot be asked for certificates without `tls.client_ca`",
-                "name the authorities whose certificates are taken",
-            );
-        }
-        if self.client_ca.is_some() && !asks {
+                "name the authorities whose certificates are taken";
             // Whoever names authorities thinks that clients are checked.
-            notes.add(
-                "tls.client_ca",
+            self.client_ca.is_some() && !asks => "tls.client_ca",
                 "no client is asked for a certificate while `tls.client_auth` is \"off\"",
-                "set `tls.client_auth = \"required\"` or \"optional\"",
-            );
+                "set `tls.client_auth = \"required\"` or \"optional\"";
         }
         let none = self.certificate.is_none() && self.key.is_none();
         for (key, set) in [("tls.client_auth", asks), ("tls.ops", self.ops)] {
@@ -229,21 +199,21 @@ impl TlsConfig {
     }
 }
 
-/// How commands that talk to a server over TLS trust it, and what they show.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct ClientConfig {
-    /// The authorities that the server's certificate must come from, in PEM; else the machine's.
-    #[schemars(with = "Option<PathText>")]
-    pub ca: Option<PathBuf>,
-    /// A certificate to show, in PEM.
-    #[schemars(with = "Option<PathText>")]
-    pub certificate: Option<PathBuf>,
-    /// The certificate's private key, in PEM.
-    #[schemars(with = "Option<PathText>")]
-    pub certificate_key: Option<PathBuf>,
-    /// The API key that commands show to a server.
-    pub key: Option<SecretRef>,
+settings! {
+    /// How commands that talk to a server over TLS trust it, and what they show.
+    pub struct ClientConfig {
+        /// The authorities that the server's certificate must come from, in PEM; else the machine's.
+        #[schemars(with = "Option<PathText>")]
+        pub ca: Option<PathBuf>,
+        /// A certificate to show, in PEM.
+        #[schemars(with = "Option<PathText>")]
+        pub certificate: Option<PathBuf>,
+        /// The certificate's private key, in PEM.
+        #[schemars(with = "Option<PathText>")]
+        pub certificate_key: Option<PathBuf>,
+        /// The API key that commands show to a server.
+        pub key: Option<SecretRef>,
+    }
 }
 
 impl ClientConfig {

@@ -6,10 +6,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::event_filter::EventFilter;
-use super::notes::Notes;
+use super::notes::{Notes, wrong};
 use super::secret::SecretRef;
 use crate::base::fault::{Fault, Faults};
 use crate::base::files::PathText;
+use crate::base::settings::settings;
 use crate::base::span::Span;
 use crate::service::net::address::check_url;
 use crate::trust::subjects::Severity;
@@ -60,27 +61,33 @@ fn low() -> Severity {
     Severity::Low
 }
 
-/// How events are delivered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct WebhookDeliveryConfig {
-    /// `source` of events, a URI.
-    pub source: String,
-    /// Time for one try.
-    pub timeout: Span,
-    /// Waits before each try; the first is before the first try.
-    pub retries: Vec<Span>,
-    /// Deliveries that may wait for each webhook.
-    #[schemars(range(min = 1, max = 100_000))]
-    pub queue: usize,
-    /// Dead letters that are kept.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub dead_letters: usize,
-    /// The file of dead letters, where there is no state directory.
-    #[schemars(with = "Option<PathText>")]
-    pub dead_letter_file: Option<PathBuf>,
-    /// Whether every webhook may have a private address.
-    pub danger_allow_private: bool,
+settings! {
+    /// How events are delivered.
+    pub struct WebhookDeliveryConfig {
+        /// `source` of events, a URI.
+        pub source: String = "urn:deodar:pdp".to_owned(),
+        /// Time for one try.
+        pub timeout: Span = Span::seconds(15),
+        /// Waits before each try; the first is before the first try.
+        pub retries: Vec<Span> = retries(),
+        /// Deliveries that may wait for each webhook.
+        #[schemars(range(min = 1, max = 100_000))]
+        pub queue: usize = 1_000,
+        /// Dead letters that are kept.
+        #[schemars(range(min = 1, max = 1_000_000))]
+        pub dead_letters: usize = 10_000,
+        /// The file of dead letters, where there is no state directory.
+        #[schemars(with = "Option<PathText>")]
+        pub dead_letter_file: Option<PathBuf>,
+        /// Whether every webhook may have a private address.
+        pub danger_allow_private: bool,
+    }
+}
+
+fn retries() -> Vec<Span> {
+    [0, 5, 300, 1_800, 7_200, 18_000, 36_000]
+        .map(Span::seconds)
+        .to_vec()
 }
 
 /// Longest wait between two tries.
@@ -92,28 +99,6 @@ const LONGEST_TRY: Span = Span::minutes(1);
 /// Most webhooks of a configuration.
 const MOST: usize = 100;
 
-impl Default for WebhookDeliveryConfig {
-    fn default() -> Self {
-        Self {
-            source: "urn:deodar:pdp".to_owned(),
-            timeout: Span::seconds(15),
-            retries: vec![
-                Span::ZERO,
-                Span::seconds(5),
-                Span::minutes(5),
-                Span::minutes(30),
-                Span::hours(2),
-                Span::hours(5),
-                Span::hours(10),
-            ],
-            queue: 1_000,
-            dead_letters: 10_000,
-            dead_letter_file: None,
-            danger_allow_private: false,
-        }
-    }
-}
-
 impl WebhookDeliveryConfig {
     /// What no single key can say.
     pub(super) fn check(&self, notes: &mut Notes<'_>) {
@@ -122,8 +107,9 @@ impl WebhookDeliveryConfig {
         for wait in self.retries.iter().filter(|wait| **wait > LONGEST_WAIT) {
             notes.add(key, format!("`{wait}` is longer than 7 days"), usual);
         }
-        if self.retries.is_empty() || self.retries.len() > MOST_TRIES {
-            notes.add(key, format!("has {} waits", self.retries.len()), usual);
+        wrong! { notes.add;
+            self.retries.is_empty() || self.retries.len() > MOST_TRIES => key,
+                format!("has {} waits", self.retries.len()), usual;
         }
         if self.timeout < Span::milliseconds(100) || self.timeout > LONGEST_TRY {
             let message = "is not between 100ms and 60s";

@@ -1,73 +1,43 @@
 //! How a receiver fares: what became of its tokens, and what was heard last.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Map, Value, json};
 
+use crate::base::counts::Counts;
 use crate::base::lock::lock;
 use crate::base::timestamp::Timestamp;
+use crate::base::words::words;
 
-/// The result of a token or of an event in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum SetResult {
-    /// An event was stored.
-    Accepted,
-    /// It was stored before.
-    Duplicate,
-    /// The store did not take it, such as one that is too old.
-    Refused,
-    /// It is understood and changes nothing, or is of an unknown type.
-    Ignored,
-    /// It is about somebody who is not mapped.
-    Unmapped,
-    /// It is not a token as it should be.
-    InvalidRequest,
-    /// Its key, algorithm or signature is not right.
-    InvalidKey,
-    /// Another issuer made it.
-    InvalidIssuer,
-    /// It is meant for others.
-    InvalidAudience,
-    /// The transmitter did not show what it was to show.
-    AuthenticationFailed,
-    /// It could not be verified or stored at present.
-    Unavailable,
+words! {
+    /// The result of a token or of an event in it.
+    pub(crate) enum SetResult by name {
+        /// An event was stored.
+        Accepted = "accepted",
+        /// It was stored before.
+        Duplicate = "duplicate",
+        /// The store did not take it, such as one that is too old.
+        Refused = "refused",
+        /// It is understood and changes nothing, or is of an unknown type.
+        Ignored = "ignored",
+        /// It is about somebody who is not mapped.
+        Unmapped = "unmapped",
+        /// It is not a token as it should be.
+        InvalidRequest = "invalid_request",
+        /// Its key, algorithm or signature is not right.
+        InvalidKey = "invalid_key",
+        /// Another issuer made it.
+        InvalidIssuer = "invalid_issuer",
+        /// It is meant for others.
+        InvalidAudience = "invalid_audience",
+        /// The transmitter did not show what it was to show.
+        AuthenticationFailed = "authentication_failed",
+        /// It could not be verified or stored at present.
+        Unavailable = "unavailable",
+    }
 }
 
 impl SetResult {
-    /// Every one of them, each at its place.
-    const ALL: [Self; 11] = [
-        Self::Accepted,
-        Self::Duplicate,
-        Self::Refused,
-        Self::Ignored,
-        Self::Unmapped,
-        Self::InvalidRequest,
-        Self::InvalidKey,
-        Self::InvalidIssuer,
-        Self::InvalidAudience,
-        Self::AuthenticationFailed,
-        Self::Unavailable,
-    ];
-
-    /// The name in metrics and answers.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Duplicate => "duplicate",
-            Self::Refused => "refused",
-            Self::Ignored => "ignored",
-            Self::Unmapped => "unmapped",
-            Self::InvalidRequest => "invalid_request",
-            Self::InvalidKey => "invalid_key",
-            Self::InvalidIssuer => "invalid_issuer",
-            Self::InvalidAudience => "invalid_audience",
-            Self::AuthenticationFailed => "authentication_failed",
-            Self::Unavailable => "unavailable",
-        }
-    }
-
     /// That of a code of RFC 8935; none is a fault that will pass.
     pub(crate) fn of_code(code: Option<&str>) -> Self {
         let mut all = Self::ALL.into_iter();
@@ -79,7 +49,8 @@ impl SetResult {
 /// What is known of one receiver since the start.
 #[derive(Debug, Default)]
 pub(crate) struct ReceiverStatus {
-    counts: [AtomicU64; SetResult::ALL.len()],
+    /// Tokens and events by their results.
+    pub(crate) counts: Counts<SetResult>,
     last: Mutex<Last>,
 }
 
@@ -94,29 +65,6 @@ struct Last {
 }
 
 impl ReceiverStatus {
-    /// Counts one.
-    pub(crate) fn add(&self, tally: SetResult) {
-        if let Some(count) = self.counts.get(tally as usize) {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// What was counted, by name.
-    pub(crate) fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let counts = self
-            .counts
-            .iter()
-            .map(|count| count.load(Ordering::Relaxed));
-        SetResult::ALL.iter().map(|tally| tally.name()).zip(counts)
-    }
-
-    /// How many there were of one.
-    #[cfg(test)]
-    pub(crate) fn count(&self, tally: SetResult) -> u64 {
-        let found = self.counts().find(|(name, _)| *name == tally.name());
-        found.map_or(0, |(_, count)| count)
-    }
-
     /// A token was taken.
     pub(crate) fn heard(&self, now: Timestamp) {
         self.last().token = Some(now);
@@ -150,7 +98,8 @@ impl ReceiverStatus {
     pub(crate) fn to_json(&self) -> Value {
         let last = self.last().clone();
         let counts: Map<String, Value> = self
-            .counts()
+            .counts
+            .named()
             .map(|(name, count)| (name.to_owned(), count.into()))
             .collect();
         let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
@@ -180,8 +129,8 @@ mod tests {
         }
         assert_eq!(SetResult::of_code(None), SetResult::Unavailable);
         let standing = ReceiverStatus::default();
-        standing.add(SetResult::InvalidKey);
-        assert_eq!(standing.count(SetResult::InvalidKey), 1);
+        standing.counts.add(SetResult::InvalidKey);
+        assert_eq!(standing.counts.of(SetResult::InvalidKey), 1);
         assert_eq!(standing.to_json()["counts"]["invalid_key"], 1);
     }
 }

@@ -8,7 +8,7 @@ use super::cloudevent::MEDIA_TYPE;
 use super::hook::{Disabled, Hook};
 use super::queue::{Delivery, Next};
 use super::sign::signatures;
-use super::stats::add;
+use super::stats::DeliveryResult;
 use crate::base::timestamp::Timestamp;
 use crate::service::net::backoff;
 use crate::service::net::fetch::{Call, FetchError, Reply};
@@ -57,12 +57,7 @@ pub(crate) fn attempt(shared: &Shared, hook: &Hook, delivery: Delivery) {
     match tried {
         Tried::Taken(status) => {
             hook.stats.tried(now, Some(status), None);
-            add(
-                &shared.counts,
-                &hook.stats.counts,
-                |counts| &counts.delivered,
-                1,
-            );
+            shared.count(hook, DeliveryResult::Delivered, 1);
             shared.forget(vec![delivery.number]);
             let _ = hook.lane.settle(None);
         }
@@ -108,12 +103,7 @@ pub(crate) fn attempt(shared: &Shared, hook: &Hook, delivery: Delivery) {
 
 fn failed(shared: &Shared, hook: &Hook, now: Timestamp, status: Option<u16>, error: &str) {
     hook.stats.tried(now, status, Some(error));
-    add(
-        &shared.counts,
-        &hook.stats.counts,
-        |counts| &counts.failed,
-        1,
-    );
+    shared.count(hook, DeliveryResult::Failed, 1);
     tracing::warn!(webhook = hook.name, status, error, "not delivered");
 }
 

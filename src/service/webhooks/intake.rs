@@ -7,7 +7,7 @@ use super::Shared;
 use super::cloudevent::{Message, message};
 use super::hook::Hook;
 use super::queue::Delivery;
-use super::stats::add;
+use super::stats::DeliveryResult;
 use crate::base::lock::{lock, unpoisoned};
 use crate::trust::subjects::Notification;
 
@@ -88,12 +88,7 @@ pub(crate) fn accept(shared: &Shared, notices: &[Notification]) {
             .filter(|hook| hook.wants(&name, notice.severity))
         {
             if hook.disabled().is_some() {
-                add(
-                    &shared.counts,
-                    &hook.stats.counts,
-                    |counts| &counts.skipped,
-                    1,
-                );
+                shared.count(hook, DeliveryResult::Skipped, 1);
                 continue;
             }
             let message = made.get_or_insert_with(|| message(notice, &shared.config.source));

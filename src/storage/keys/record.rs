@@ -33,7 +33,6 @@ pub(crate) struct ApiKey {
     #[serde(default)]
     pub(crate) handles: BTreeSet<String>,
     /// Bounds of its own, in place of those that all have.
-    #[serde(default)]
     pub(crate) limits: Option<KeyLimits>,
     #[serde(serialize_with = "write_time", deserialize_with = "read_time")]
     pub(crate) created: Timestamp,
@@ -45,7 +44,6 @@ pub(crate) struct ApiKey {
     #[serde(default, serialize_with = "write_some", deserialize_with = "read_some")]
     pub(crate) revoked: Option<Timestamp>,
     /// The id of the caller that made it; none where it was made in the state directory itself.
-    #[serde(default)]
     pub(crate) made_by: Option<String>,
 }
 

@@ -101,40 +101,33 @@ impl fmt::Debug for MaxMind {
 
 /// The members that are read of a record; everything else is passed over.
 #[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 struct Record<'a> {
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     country: Option<InCountry<'a>>,
-    #[serde(default)]
     location: Option<Location>,
-    #[serde(default)]
     traits: Option<Traits>,
     /// Databases of anonymous addresses have their members at the top.
-    #[serde(default)]
     is_anonymous: bool,
-    #[serde(default)]
     is_anonymous_vpn: bool,
-    #[serde(default)]
     is_public_proxy: bool,
-    #[serde(default)]
     is_residential_proxy: bool,
-    #[serde(default)]
     is_tor_exit_node: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 struct InCountry<'a> {
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     iso_code: Option<&'a str>,
 }
 
 #[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 struct Location {
-    #[serde(default)]
     latitude: Option<Number>,
-    #[serde(default)]
     longitude: Option<Number>,
     /// In kilometres.
-    #[serde(default)]
     accuracy_radius: Option<Number>,
 }
 
@@ -170,18 +163,13 @@ impl<'de> Deserialize<'de> for Number {
 
 /// A hosting provider alone hides nobody.
 #[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 struct Traits {
-    #[serde(default)]
     is_anonymous: bool,
-    #[serde(default)]
     is_anonymous_proxy: bool,
-    #[serde(default)]
     is_anonymous_vpn: bool,
-    #[serde(default)]
     is_public_proxy: bool,
-    #[serde(default)]
     is_residential_proxy: bool,
-    #[serde(default)]
     is_tor_exit_node: bool,
 }
 

@@ -25,7 +25,6 @@ enum Belief {
 /// Something that can be done: where one of `needs` was made and none of `unless`, it takes `clears`
 /// away and makes `makes`.
 struct Remedy {
-    factor: FactorId,
     needs: &'static [Adjustment],
     unless: &'static [Adjustment],
     clears: &'static [Adjustment],
@@ -34,11 +33,18 @@ struct Remedy {
     text: &'static str,
 }
 
+impl Remedy {
+    /// The factor that it changes.
+    fn factor(&self) -> Option<FactorId> {
+        let mut about = self.makes.iter().chain(self.needs).chain(self.unless);
+        about.next().map(|adjustment| adjustment.factor())
+    }
+}
+
 /// A bonus that is not there yet.
-const fn gain(factor: FactorId, bonus: &'static [Adjustment; 1], text: &'static str) -> Remedy {
+const fn gain(bonus: &'static [Adjustment; 1], text: &'static str) -> Remedy {
     let [makes] = *bonus;
     Remedy {
-        factor,
         needs: &[],
         unless: bonus,
         clears: &[],
@@ -49,9 +55,8 @@ const fn gain(factor: FactorId, bonus: &'static [Adjustment; 1], text: &'static 
 }
 
 /// A penalty that goes away.
-const fn end(factor: FactorId, penalties: &'static [Adjustment], text: &'static str) -> Remedy {
+const fn end(penalties: &'static [Adjustment], text: &'static str) -> Remedy {
     Remedy {
-        factor,
         needs: penalties,
         unless: &[],
         clears: penalties,
@@ -62,116 +67,68 @@ const fn end(factor: FactorId, penalties: &'static [Adjustment], text: &'static 
 }
 
 const REMEDIES: &[Remedy] = &[
+    gain(&[MfaEnrolled], "enrol a second factor of authentication"),
+    gain(&[MfaVerified], "verify a second factor in this session"),
     gain(
-        FactorId::Identity,
-        &[MfaEnrolled],
-        "enrol a second factor of authentication",
-    ),
-    gain(
-        FactorId::Identity,
-        &[MfaVerified],
-        "verify a second factor in this session",
-    ),
-    gain(
-        FactorId::Identity,
         &[PhishingResistant],
         "authenticate by a phishing-resistant method (WebAuthn)",
     ),
     gain(
-        FactorId::Identity,
         &[NoSuspicious],
         "have suspicious activity ruled out or remediated",
     ),
     Remedy {
         clears: &[NotRegistered, RegistrationUnknown],
         belief: Belief::Registered,
-        ..gain(
-            FactorId::Device,
-            &[Registered],
-            "register the device to this user",
-        )
+        ..gain(&[Registered], "register the device to this user")
     },
     Remedy {
         needs: &[Registered],
         clears: &[TrustMedium],
-        ..gain(
-            FactorId::Device,
-            &[TrustHigh],
-            "raise the trust in the device to high",
-        )
+        ..gain(&[TrustHigh], "raise the trust in the device to high")
     },
     Remedy {
         needs: &[Registered],
         clears: &[ScanOld, ScanUnknown],
-        ..gain(FactorId::Device, &[ScanRecent], "scan the device")
+        ..gain(&[ScanRecent], "scan the device")
     },
     end(
-        FactorId::Device,
         &[Jailbroken],
         "use a device that is not jailbroken or rooted",
     ),
     end(
-        FactorId::Device,
         &[JailbrokenUnknown],
         "report that the device is not jailbroken or rooted",
     ),
     gain(
-        FactorId::Device,
         &[CurrentOs],
         "bring the operating system up to date, and report it",
     ),
-    gain(
-        FactorId::Device,
-        &[Managed],
-        "bring the device under management",
-    ),
-    gain(
-        FactorId::Device,
-        &[Certificate],
-        "give the device a certificate",
-    ),
+    gain(&[Managed], "bring the device under management"),
+    gain(&[Certificate], "give the device a certificate"),
     Remedy {
         unless: &[KnownPlace, CountryUnknown],
         clears: &[KnownCountry, NewCountry],
-        ..gain(
-            FactorId::Location,
-            &[KnownPlace],
-            "request from a known place",
-        )
+        ..gain(&[KnownPlace], "request from a known place")
     },
+    end(&[CountryUnknown, DeniedUnknown], "report the country"),
     end(
-        FactorId::Location,
-        &[CountryUnknown, DeniedUnknown],
-        "report the country",
-    ),
-    end(
-        FactorId::Location,
         &[Denied],
         "request from a country that is not on the deny list",
     ),
     Remedy {
         unless: &[Allowed, Denied, CountryUnknown],
-        ..gain(
-            FactorId::Location,
-            &[Allowed],
-            "request from a country on the allow list",
-        )
+        ..gain(&[Allowed], "request from a country on the allow list")
     },
     end(
-        FactorId::Location,
         &[Speed],
         "explain the distance to the last sighting: the time between was too short for it",
     ),
     Remedy {
         belief: Belief::Exact,
-        ..end(
-            FactorId::Location,
-            &[SpeedInexact, SpeedUnknown],
-            "report the place exactly",
-        )
+        ..end(&[SpeedInexact, SpeedUnknown], "report the place exactly")
     },
     Remedy {
-        factor: FactorId::Location,
         needs: &[],
         unless: &[SpeedInexact, SpeedUnknown],
         clears: &[],
@@ -179,29 +136,17 @@ const REMEDIES: &[Remedy] = &[
         belief: Belief::Exact,
         text: "report the place exactly",
     },
-    end(
-        FactorId::Behavior,
-        &[Finding],
-        "have the finding examined and remediated",
-    ),
-    end(
-        FactorId::Behavior,
-        &[Denies],
-        "ask less often for what is denied",
-    ),
-    end(FactorId::Behavior, &[Requests], "ask less often"),
+    end(&[Finding], "have the finding examined and remediated"),
+    end(&[Denies], "ask less often for what is denied"),
+    end(&[Requests], "ask less often"),
     Remedy {
         needs: &[AddressUnknown],
         unless: &[],
         clears: &[AddressUnknown],
         belief: Belief::Unmatched,
-        ..gain(FactorId::Network, &[NoMatch], "report the address")
+        ..gain(&[NoMatch], "report the address")
     },
-    gain(
-        FactorId::Network,
-        &[MutualTls],
-        "connect with mutual TLS, and report it",
-    ),
+    gain(&[MutualTls], "connect with mutual TLS, and report it"),
 ];
 
 /// The networks that can be moved to, the best first.
@@ -242,7 +187,7 @@ impl Model {
             }
             let made = |all: &[Adjustment]| all.iter().any(|a| factor.adjustments & a.bit() != 0);
             let remedies = REMEDIES.iter().filter(|remedy| {
-                remedy.factor == factor.id
+                remedy.factor() == Some(factor.id)
                     && factor.status != Status::Unavailable
                     && (remedy.needs.is_empty() || made(remedy.needs))
                     && !made(remedy.unless)

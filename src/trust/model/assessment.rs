@@ -3,78 +3,42 @@
 use super::input::{Band, KnockOuts, Source};
 use super::number::Score;
 use crate::base::timestamp::Timestamp;
+use crate::base::words::words;
 
-/// A trust factor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum FactorId {
-    /// The account.
-    Identity,
-    /// The device.
-    Device,
-    /// The location.
-    Location,
-    /// What it has been doing.
-    Behavior,
-    /// The network.
-    Network,
-    /// What the resource demands; a factor under the preset `literal` only.
-    ResourceSensitivity,
-}
-
-impl FactorId {
-    /// Every factor, in the order of answers.
-    pub const ALL: [Self; 6] = [
-        Self::Identity,
-        Self::Device,
-        Self::Location,
-        Self::Behavior,
-        Self::Network,
-        Self::ResourceSensitivity,
-    ];
-
-    /// `identity`, `device`, `location`, `behavior`, `network`, `resource_sensitivity`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Identity => "identity",
-            Self::Device => "device",
-            Self::Location => "location",
-            Self::Behavior => "behavior",
-            Self::Network => "network",
-            Self::ResourceSensitivity => "resource_sensitivity",
-        }
+words! {
+    /// A trust factor.
+    #[derive(PartialOrd, Ord)]
+    #[non_exhaustive]
+    pub enum FactorId by as_str {
+        /// The account.
+        Identity = "identity",
+        /// The device.
+        Device = "device",
+        /// The location.
+        Location = "location",
+        /// What it has been doing.
+        Behavior = "behavior",
+        /// The network.
+        Network = "network",
+        /// What the resource demands; a factor under the preset `literal` only.
+        ResourceSensitivity = "resource_sensitivity",
     }
-}
 
-/// How a factor's evidence stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum Status {
-    /// It was measured.
-    Ok,
-    /// Nothing is known.
-    #[default]
-    Missing,
-    /// What is known is too old.
-    Stale,
-    /// It takes no part: nothing is configured that could measure it.
-    Unavailable,
-    /// Sources contradict one another; the worse was taken.
-    Conflicting,
-}
-
-impl Status {
-    /// `ok`, `missing`, `stale`, `unavailable`, `conflicting`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Missing => "missing",
-            Self::Stale => "stale",
-            Self::Unavailable => "unavailable",
-            Self::Conflicting => "conflicting",
-        }
+    /// How a factor's evidence stands.
+    #[derive(Default)]
+    #[non_exhaustive]
+    pub enum Status by as_str {
+        /// It was measured.
+        Ok = "ok",
+        /// Nothing is known.
+        #[default]
+        Missing = "missing",
+        /// What is known is too old.
+        Stale = "stale",
+        /// It takes no part: nothing is configured that could measure it.
+        Unavailable = "unavailable",
+        /// Sources contradict one another; the worse was taken.
+        Conflicting = "conflicting",
     }
 }
 

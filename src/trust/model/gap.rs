@@ -3,28 +3,18 @@
 use super::assessment::{Assessment, FactorId, Status};
 use super::checked::Model;
 use super::method::{Method, MethodSet};
+use crate::base::words::words;
 
-/// What a gap demands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum RequirementKind {
-    /// The session is monitored.
-    SessionMonitoring,
-    /// The device is verified.
-    DeviceVerification,
-    /// The principal authenticates again.
-    StepUp,
-}
-
-impl RequirementKind {
-    /// `session_monitoring`, `device_verification`, `step_up`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::SessionMonitoring => "session_monitoring",
-            Self::DeviceVerification => "device_verification",
-            Self::StepUp => "step_up",
-        }
+words! {
+    /// What a gap demands.
+    #[non_exhaustive]
+    pub enum RequirementKind by as_str {
+        /// The session is monitored.
+        SessionMonitoring = "session_monitoring",
+        /// The device is verified.
+        DeviceVerification = "device_verification",
+        /// The principal authenticates again.
+        StepUp = "step_up",
     }
 }
 
@@ -39,30 +29,18 @@ pub struct Requirement {
     pub methods: MethodSet,
 }
 
-/// What a low factor demands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum MitigationKind {
-    /// Only known locations are accepted.
-    KnownLocationsOnly,
-    /// The device is registered, with an administrator's approval.
-    DeviceRegistration,
-    /// What happens is logged in full.
-    EnhancedLogging,
-    /// What happens is alerted of as it happens.
-    RealTimeAlerting,
-}
-
-impl MitigationKind {
-    /// `known_locations_only`, `device_registration`, `enhanced_logging`, `real_time_alerting`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::KnownLocationsOnly => "known_locations_only",
-            Self::DeviceRegistration => "device_registration",
-            Self::EnhancedLogging => "enhanced_logging",
-            Self::RealTimeAlerting => "real_time_alerting",
-        }
+words! {
+    /// What a low factor demands.
+    #[non_exhaustive]
+    pub enum MitigationKind by as_str {
+        /// Only known locations are accepted.
+        KnownLocationsOnly = "known_locations_only",
+        /// The device is registered, with an administrator's approval.
+        DeviceRegistration = "device_registration",
+        /// What happens is logged in full.
+        EnhancedLogging = "enhanced_logging",
+        /// What happens is alerted of as it happens.
+        RealTimeAlerting = "real_time_alerting",
     }
 }
 

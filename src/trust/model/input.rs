@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use super::method::{Evidence, MethodSet};
 use super::number::Score;
 use crate::base::timestamp::Timestamp;
+use crate::base::words::words;
 use crate::trust::device::DeviceFacts;
 
 /// Everything that a score is made of, besides the configuration and the instant.
@@ -37,36 +38,26 @@ pub struct Inputs {
     pub exempt: bool,
 }
 
-/// Where a fact comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum Source {
-    /// Nowhere: nothing is known.
-    #[default]
-    None,
-    /// The stored state of a subject.
-    Stored,
-    /// The request, from a caller that is believed about signals.
-    Asserted,
-    /// The configuration, such as lists of networks.
-    Configured,
-    /// More than one of them.
-    Several,
+words! {
+    /// Where a fact comes from.
+    #[derive(Default)]
+    #[non_exhaustive]
+    pub enum Source by as_str {
+        /// Nowhere: nothing is known.
+        #[default]
+        None = "none",
+        /// The stored state of a subject.
+        Stored = "stored",
+        /// The request, from a caller that is believed about signals.
+        Asserted = "asserted",
+        /// The configuration, such as lists of networks.
+        Configured = "configured",
+        /// More than one of them.
+        Several = "several",
+    }
 }
 
 impl Source {
-    /// `none`, `stored`, `asserted`, `configured`, `several`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Stored => "stored",
-            Self::Asserted => "asserted",
-            Self::Configured => "configured",
-            Self::Several => "several",
-        }
-    }
-
     /// Both of them.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
@@ -269,29 +260,17 @@ pub struct Authenticated {
     pub enrolled: Option<MethodSet>,
 }
 
-/// A level of risk, as in CAEP's `risk-level-change`.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
-)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Band {
-    /// Little risk.
-    Low,
-    /// Some.
-    Medium,
-    /// Much.
-    High,
-}
-
-impl Band {
-    /// `LOW`, `MEDIUM`, `HIGH`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Low => "LOW",
-            Self::Medium => "MEDIUM",
-            Self::High => "HIGH",
-        }
+words! {
+    /// A level of risk, as in CAEP's `risk-level-change`.
+    #[derive(PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+    #[serde(rename_all = "UPPERCASE")]
+    pub enum Band by as_str {
+        /// Little risk.
+        Low = "LOW",
+        /// Some.
+        Medium = "MEDIUM",
+        /// Much.
+        High = "HIGH",
     }
 }
 

@@ -1,61 +1,29 @@
 //! Methods of authentication, and what proves one.
 
 use crate::base::timestamp::Timestamp;
+use crate::base::words::words;
 
-/// A method of authentication.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
-)]
-#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Method {
-    /// A password, asked for again.
-    PasswordConfirmation,
-    /// A time-based one-time password.
-    Totp,
-    /// A one-time password by text message.
-    SmsOtp,
-    /// A code from a list made before.
-    BackupCodes,
-    /// A notification that is confirmed on another device.
-    PushNotification,
-    /// WebAuthn: a passkey or security key.
-    Webauthn,
-    /// Somebody else's approval.
-    AdminApproval,
-}
-
-impl Method {
-    /// Every method.
-    pub const ALL: [Self; 7] = [
-        Self::PasswordConfirmation,
-        Self::Totp,
-        Self::SmsOtp,
-        Self::BackupCodes,
-        Self::PushNotification,
-        Self::Webauthn,
-        Self::AdminApproval,
-    ];
-
-    /// The name in settings and answers, such as `password_confirmation`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::PasswordConfirmation => "password_confirmation",
-            Self::Totp => "totp",
-            Self::SmsOtp => "sms_otp",
-            Self::BackupCodes => "backup_codes",
-            Self::PushNotification => "push_notification",
-            Self::Webauthn => "webauthn",
-            Self::AdminApproval => "admin_approval",
-        }
-    }
-
-    /// The method of this name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|method| method.as_str() == name)
+words! {
+    /// A method of authentication.
+    #[derive(PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+    #[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
+    #[serde(rename_all = "snake_case")]
+    #[non_exhaustive]
+    pub enum Method by as_str {
+        /// A password, asked for again.
+        PasswordConfirmation = "password_confirmation",
+        /// A time-based one-time password.
+        Totp = "totp",
+        /// A one-time password by text message.
+        SmsOtp = "sms_otp",
+        /// A code from a list made before.
+        BackupCodes = "backup_codes",
+        /// A notification that is confirmed on another device.
+        PushNotification = "push_notification",
+        /// WebAuthn: a passkey or security key.
+        Webauthn = "webauthn",
+        /// Somebody else's approval.
+        AdminApproval = "admin_approval",
     }
 }
 

@@ -9,40 +9,21 @@ use super::input::{
 };
 use super::number::Score;
 use crate::base::timestamp::Timestamp;
+use crate::base::words::words;
 use crate::trust::device::{DeviceFacts, DeviceTrust};
 
-/// A role as the factor `identity` knows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Role {
-    /// Neither administrative nor privileged.
-    Plain,
-    /// Administrative.
-    Admin,
-    /// Privileged.
-    Privileged,
-    /// Both.
-    AdminAndPrivileged,
-}
-
-impl Role {
-    /// Every role.
-    pub const ALL: [Self; 4] = [
-        Self::Plain,
-        Self::Admin,
-        Self::Privileged,
-        Self::AdminAndPrivileged,
-    ];
-
-    /// `plain`, `admin`, `privileged`, `admin and privileged`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Plain => "plain",
-            Self::Admin => "admin",
-            Self::Privileged => "privileged",
-            Self::AdminAndPrivileged => "admin and privileged",
-        }
+words! {
+    /// A role as the factor `identity` knows it.
+    #[non_exhaustive]
+    pub enum Role by as_str {
+        /// Neither administrative nor privileged.
+        Plain = "plain",
+        /// Administrative.
+        Admin = "admin",
+        /// Privileged.
+        Privileged = "privileged",
+        /// Both.
+        AdminAndPrivileged = "admin and privileged",
     }
 }
 

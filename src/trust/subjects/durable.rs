@@ -18,11 +18,14 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
+
 use super::config::SignalsConfig;
 use super::dedup::key;
 use super::event::Event;
+use super::memory::subject::with_record;
 use super::memory::{Core, NotificationSink};
-use super::record::{DeviceState, IpState, SessionState, User};
+use super::record::{Record, User};
 use super::shard::PARTS;
 use super::store::{
     Change, ChangeError, EventAnswer, Observation, SignalStore, SubjectKind, SubjectQuery,
@@ -176,16 +179,7 @@ fn named(subject: &SubjectKind) -> (&'static str, String) {
 impl Core {
     /// The present record of a subject; `None` when there is none any more.
     fn record(&self, subject: &SubjectKind) -> Option<Vec<u8>> {
-        let record = match subject {
-            SubjectKind::User(user) => self.users.with(user, |state| serde_json::to_vec(state)),
-            SubjectKind::Session(id) => self
-                .sessions
-                .with(id.as_str(), |state| serde_json::to_vec(state)),
-            SubjectKind::Device(id) => self
-                .devices
-                .with(id.as_str(), |state| serde_json::to_vec(state)),
-            SubjectKind::Ip(ip) => self.ips.with(ip, |state| serde_json::to_vec(state)),
-        };
+        let record = with_record!(self, subject, |state| serde_json::to_vec(state));
         // INVARIANT: records have no map with keys that JSON lacks, so they are always written.
         record.and_then(Result::ok)
     }
@@ -215,34 +209,34 @@ impl Core {
             "user" => {
                 let (ty, id) = name.split_once('\0').unwrap_or((name, ""));
                 let user = EntityRef::of(ty, id).map_err(|error| error.to_string())?;
-                let mut state: User = serde_json::from_slice(record).map_err(unreadable)?;
-                self.name_events(state.events());
+                let state: User = self.read(record).map_err(unreadable)?;
                 if state.stranger {
                     self.strangers.add(user.clone(), state.touched);
                 }
                 self.users.put(user, state);
             }
-            "session" => {
-                let mut state: SessionState = serde_json::from_slice(record).map_err(unreadable)?;
-                self.name_events(state.events());
-                self.sessions.put(name.into(), state);
-            }
-            "device" => {
-                let mut state: DeviceState = serde_json::from_slice(record).map_err(unreadable)?;
-                self.name_events(state.events());
-                self.devices.put(name.into(), state);
-            }
+            "session" => self
+                .sessions
+                .put(name.into(), self.read(record).map_err(unreadable)?),
+            "device" => self
+                .devices
+                .put(name.into(), self.read(record).map_err(unreadable)?),
             "ip" => {
                 let ip = name
                     .parse()
                     .map_err(|_| format!("`{name}` is not an address"))?;
-                let mut state: IpState = serde_json::from_slice(record).map_err(unreadable)?;
-                self.name_events(state.track.window.events_mut());
-                self.ips.put(ip, state);
+                self.ips.put(ip, self.read(record).map_err(unreadable)?);
             }
             other => tracing::warn!(kind = other, "records of a newer version are left alone"),
         }
         Ok(())
+    }
+
+    /// Reads a record and takes the names of its events in.
+    fn read<S: Record + DeserializeOwned>(&self, record: &[u8]) -> Result<S, serde_json::Error> {
+        let mut state: S = serde_json::from_slice(record)?;
+        self.name_events(state.events());
+        Ok(state)
     }
 
     pub(super) fn name_events<'a>(&self, events: impl Iterator<Item = &'a mut StoredEvent>) {

@@ -93,22 +93,6 @@ impl Finding {
     }
 }
 
-impl FindingKind {
-    /// The name, such as `brute_force_attack`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Correlated => "correlated",
-            Self::BruteForceAttack => "brute_force_attack",
-            Self::ImpossibleTravel => "impossible_travel",
-            Self::AccountCompromise => "account_compromise",
-            Self::SuspiciousRequests => "suspicious_requests",
-            Self::RateLimitAbuse => "rate_limit_abuse",
-            Self::CredentialCompromise => "credential_compromise",
-        }
-    }
-}
-
 /// What a subject's findings come to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Assessed {

@@ -6,72 +6,38 @@ use serde::{Deserialize, Serialize, Serializer};
 
 #[cfg(feature = "server")]
 use crate::base::caller::Scope;
+use crate::base::words::words;
 use crate::trust::model::{Band, Method};
 
-/// How severe an event is.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
-)]
-#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// 1.
-    Low,
-    /// 2.
-    Medium,
-    /// 3.
-    High,
-    /// 4.
-    Critical,
-}
-
-impl Severity {
-    const ALL: [Self; 4] = [Self::Low, Self::Medium, Self::High, Self::Critical];
-
-    /// `low`, `medium`, `high`, `critical`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-            Self::Critical => "critical",
-        }
+words! {
+    /// How severe an event is.
+    #[derive(PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+    #[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
+    #[serde(rename_all = "lowercase")]
+    pub enum Severity by as_str {
+        /// 1.
+        Low = "low",
+        /// 2.
+        Medium = "medium",
+        /// 3.
+        High = "high",
+        /// 4.
+        Critical = "critical",
     }
 
-    /// The severity of this name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|one| one.as_str() == name)
-    }
-}
-
-/// How a credential changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum CredentialChange {
-    /// It was enrolled.
-    Create,
-    /// It was changed.
-    Update,
-    /// It was revoked.
-    Revoke,
-    /// It was deleted.
-    Delete,
-}
-
-impl CredentialChange {
-    /// The change of this name: `create`, `update`, `revoke`, `delete`.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Some(match name {
-            "create" => Self::Create,
-            "update" => Self::Update,
-            "revoke" => Self::Revoke,
-            "delete" => Self::Delete,
-            _ => return None,
-        })
+    /// How a credential changed.
+    #[derive(serde::Serialize, serde::Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    #[non_exhaustive]
+    pub enum CredentialChange by as_str {
+        /// It was enrolled.
+        Create = "create",
+        /// It was changed.
+        Update = "update",
+        /// It was revoked.
+        Revoke = "revoke",
+        /// It was deleted.
+        Delete = "delete",
     }
 }
 

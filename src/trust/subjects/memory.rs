@@ -12,6 +12,7 @@ mod security;
 mod standing;
 mod states;
 mod strangers;
+pub(super) mod subject;
 mod sweep;
 mod usage;
 

@@ -5,9 +5,53 @@ mod device;
 mod other;
 mod user;
 
+use super::config::SignalsConfig;
+use super::track::{SubjectClass, Track};
+use super::window::{Millis, StoredEvent};
+use crate::base::entity_ref::EntityRef;
+
 pub(super) use device::DeviceState;
 pub(super) use other::{IpState, SessionState};
 pub(super) use user::{Overriding, User};
+
+/// What the records of all kinds of subjects have in common.
+pub(super) trait Record: Default {
+    /// As what its events are correlated.
+    const CLASS: SubjectClass;
+
+    /// What was done, and what was found of it.
+    fn track(&mut self) -> &mut Track;
+
+    /// Every event that is kept.
+    fn events(&mut self) -> impl Iterator<Item = &mut StoredEvent>;
+
+    /// Whether anything is held against it.
+    fn is_held(&self, now: Millis, config: &SignalsConfig) -> bool;
+
+    /// Whether nothing would be lost by forgetting it, other things being more pressing.
+    fn spare(&self, now: Millis, config: &SignalsConfig) -> bool;
+
+    /// Whether its time is over.
+    fn over(&self, now: Millis, config: &SignalsConfig) -> bool;
+
+    /// Whose it is, where that was said.
+    fn owner(&self) -> Option<&EntityRef> {
+        None
+    }
+
+    /// Something was said of it.
+    fn touch(&mut self, _now: Millis) {}
+
+    /// Ends what is held against it.
+    fn remediate(&mut self, now: Millis) {
+        self.track().remediate(now);
+    }
+
+    /// Takes out what is past its retention; the events are handed back.
+    fn forget(&mut self, now: Millis, config: &SignalsConfig) -> Vec<StoredEvent> {
+        self.track().forget(now, config)
+    }
+}
 
 /// Names of what a user has.
 pub(super) mod names {

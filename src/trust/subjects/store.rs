@@ -9,6 +9,7 @@ use super::event::{Event, EventSubject};
 use super::kind::Severity;
 use crate::base::entity_ref::EntityRef;
 use crate::base::timestamp::Timestamp;
+use crate::base::words::words;
 use crate::trust::model::{
     Band, Behavior, Country, DeviceFacts, Evidence, Familiarity, KnockOuts, MethodSet, Point,
     Score, Sighting,
@@ -133,6 +134,40 @@ pub enum SubjectKind {
     Device(String),
     /// An address.
     Ip(IpAddr),
+}
+
+impl SubjectKind {
+    /// The subject by the name it is kept under: an address in one of its forms.
+    pub(super) fn canonical(self) -> Self {
+        match self {
+            Self::Ip(ip) => Self::Ip(ip.to_canonical()),
+            other => other,
+        }
+    }
+}
+
+impl EventSubject {
+    /// Each subject that it names.
+    pub(super) fn kinds(&self) -> impl Iterator<Item = SubjectKind> {
+        let user = self.user.clone().map(SubjectKind::User);
+        let ip = self.ip.map(SubjectKind::Ip);
+        let session = self.session.clone().map(SubjectKind::Session);
+        let device = self.device.clone().map(SubjectKind::Device);
+        user.into_iter().chain(ip).chain(session).chain(device)
+    }
+}
+
+impl From<SubjectKind> for EventSubject {
+    fn from(subject: SubjectKind) -> Self {
+        let mut about = Self::default();
+        match subject {
+            SubjectKind::User(user) => about.user = Some(user),
+            SubjectKind::Session(id) => about.session = Some(id),
+            SubjectKind::Device(id) => about.device = Some(id),
+            SubjectKind::Ip(ip) => about.ip = Some(ip),
+        }
+        about
+    }
 }
 
 /// A device as it is registered or reported. A member or a fact that is `None` is left as it was.
@@ -288,27 +323,27 @@ pub enum EventAnswer {
     Refused(ChangeError),
 }
 
-/// Why a finding was made.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
-)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum FindingKind {
-    /// Events that belong together.
-    Correlated,
-    /// Too many failed logins.
-    BruteForceAttack,
-    /// Two places too far apart for the time between them.
-    ImpossibleTravel,
-    /// An account that somebody else uses.
-    AccountCompromise,
-    /// Too many suspicious requests.
-    SuspiciousRequests,
-    /// Too many rate limits hit.
-    RateLimitAbuse,
-    /// A credential that is known to others.
-    CredentialCompromise,
+words! {
+    /// Why a finding was made.
+    #[derive(PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    #[non_exhaustive]
+    pub enum FindingKind by as_str {
+        /// Events that belong together.
+        Correlated = "correlated",
+        /// Too many failed logins.
+        BruteForceAttack = "brute_force_attack",
+        /// Two places too far apart for the time between them.
+        ImpossibleTravel = "impossible_travel",
+        /// An account that somebody else uses.
+        AccountCompromise = "account_compromise",
+        /// Too many suspicious requests.
+        SuspiciousRequests = "suspicious_requests",
+        /// Too many rate limits hit.
+        RateLimitAbuse = "rate_limit_abuse",
+        /// A credential that is known to others.
+        CredentialCompromise = "credential_compromise",
+    }
 }
 
 /// The kind of a notice.

@@ -109,7 +109,6 @@ fn read(line: &[u8]) -> Option<Last> {
 pub(super) struct First {
     pub(super) sequence: u64,
     pub(super) time: String,
-    #[serde(default)]
     pub(super) log: Option<String>,
 }
 

@@ -6,18 +6,21 @@ use serde_json::Value;
 
 use super::{IssuerConfig, Preset, TokenUsage};
 use crate::base::entity_ref::EntityRef;
-use crate::base::fault::{Fault, Faults};
+use crate::base::fault::Faults;
 use crate::base::span::Span;
-use crate::service::net::address::may_call;
+use crate::service::config::notes::{TableNotes, wrong};
 
 impl IssuerConfig {
     /// What no single key can say: every contradiction.
     #[must_use]
     pub fn check(&self) -> Faults {
-        let mut notes = Notes {
-            issuer: &self.issuer,
-            faults: Faults::new(),
-        };
+        let mut notes = TableNotes::of("[[issuers]]", &self.issuer);
+        notes.check_tokens(
+            &self.issuer,
+            &self.audience,
+            self.algorithms.len(),
+            self.leeway,
+        );
         self.check_source(&mut notes);
         self.check_times(&mut notes);
         self.check_preset(&mut notes);
@@ -30,8 +33,8 @@ impl IssuerConfig {
         }
         if let Some(introspection) = &self.introspection {
             notes.address("introspection.url", &introspection.url);
-            if introspection.client_id.is_empty() {
-                notes.note("`introspection.client_id` is empty", "name the client");
+            wrong! { notes.note;
+                introspection.client_id.is_empty() => "`introspection.client_id` is empty", "name the client";
             }
             notes.at_most("introspection.cache", introspection.cache, 3_600);
         }
@@ -41,21 +44,10 @@ impl IssuerConfig {
         notes.faults
     }
 
-    fn check_source(&self, notes: &mut Notes<'_>) {
-        if self.usage == TokenUsage::Caller && self.issuer.contains('#') {
-            notes.note(
-                "an `issuer` of callers with a `#`",
-                "its callers are named `<issuer>#<name>`, and it must be clear where the name begins",
-            );
-        }
-        if self.issuer.is_empty() {
-            notes.note("`issuer` is empty", "write the `iss` of its tokens");
-        }
-        if self.audience.is_empty() || self.audience.iter().any(String::is_empty) {
-            notes.note(
-                "`audience` names no audience",
-                "list the `aud` that its tokens for this server have",
-            );
+    fn check_source(&self, notes: &mut TableNotes<'_>) {
+        wrong! { notes.note;
+            self.usage == TokenUsage::Caller && self.issuer.contains('#') => "an `issuer` of callers with a `#`",
+                "its callers are named `<issuer>#<name>`, and it must be clear where the name begins";
         }
         let given = [
             ("discovery", self.discovery == Some(true)),
@@ -69,32 +61,22 @@ impl IssuerConfig {
                 "keep one of them",
             );
         }
-        if given.is_empty() && self.discovery == Some(false) && self.preset != Preset::Firebase {
-            notes.note(
-                "nothing says where the keys are",
-                "give `jwks_uri` or `jwks_file`, or leave out `discovery = false`",
-            );
+        wrong! { notes.note;
+            given.is_empty() && self.discovery == Some(false) && self.preset != Preset::Firebase =>
+                "nothing says where the keys are", "give `jwks_uri` or `jwks_file`, or leave out `discovery = false`";
         }
         if self.finds_by_discovery() {
             notes.address("issuer", &self.issuer);
-            if self.issuer.contains(['?', '#']) {
-                notes.note(
-                    "an `issuer` with a query or a fragment cannot be discovered",
-                    "give `jwks_uri`",
-                );
+            wrong! { notes.note;
+                self.issuer.contains(['?', '#']) => "an `issuer` with a query or a fragment cannot be discovered",
+                    "give `jwks_uri`";
             }
         }
         if let Some(uri) = &self.jwks_uri {
             notes.address("jwks_uri", uri);
         }
-        if self.algorithms.is_empty() {
-            notes.note(
-                "`algorithms` is empty, so that no token could be taken",
-                "leave the key out for the default",
-            );
-        }
-        if self.required_type.as_deref() == Some("") {
-            notes.note("`required_type` is empty", "leave the key out");
+        wrong! { notes.note;
+            self.required_type.as_deref() == Some("") => "`required_type` is empty", "leave the key out";
         }
     }
 
@@ -105,8 +87,7 @@ impl IssuerConfig {
         self.discovery.unwrap_or(!elsewhere)
     }
 
-    fn check_times(&self, notes: &mut Notes<'_>) {
-        notes.at_most("leeway", self.leeway, 300);
+    fn check_times(&self, notes: &mut TableNotes<'_>) {
         notes.at_most("timeout", self.timeout, 60);
         notes.at_most("cache", self.cache, 24 * 3_600);
         notes.at_most("refresh", self.refresh, 7 * 24 * 3_600);
@@ -115,28 +96,21 @@ impl IssuerConfig {
             ("timeout", self.timeout, Span::milliseconds(100)),
             ("min_refresh", self.min_refresh, Span::seconds(1)),
         ] {
-            if value < least {
-                notes.note(format!("`{key}` is shorter than {least}"), "lengthen it");
+            wrong! { notes.note;
+                value < least => format!("`{key}` is shorter than {least}"), "lengthen it";
             }
         }
-        if self.min_refresh > self.refresh {
-            notes.note(
-                "`min_refresh` is longer than `refresh`",
-                "keys are fetched at most every `min_refresh` and at least every `refresh`",
-            );
-        }
-        if self.stale < self.refresh {
-            notes.note(
+        wrong! { notes.note;
+            self.min_refresh > self.refresh => "`min_refresh` is longer than `refresh`",
+                "keys are fetched at most every `min_refresh` and at least every `refresh`";
+            self.stale < self.refresh =>
                 "`stale` is shorter than `refresh`: keys would be too old before they are fetched again",
-                "lengthen `stale`",
-            );
-        }
-        if self.max_age.is_some_and(|age| age.is_zero()) {
-            notes.note("`max_age` is not time at all", "leave the key out");
+                "lengthen `stale`";
+            self.max_age.is_some_and(|age| age.is_zero()) => "`max_age` is not time at all", "leave the key out";
         }
     }
 
-    fn check_preset(&self, notes: &mut Notes<'_>) {
+    fn check_preset(&self, notes: &mut TableNotes<'_>) {
         if self.preset != Preset::Firebase {
             return;
         }
@@ -160,12 +134,10 @@ impl IssuerConfig {
         (!project.is_empty() && !project.contains('/')).then_some(project)
     }
 
-    fn check_principal(&self, notes: &mut Notes<'_>) {
-        if self.principal_type.is_none() {
-            notes.note(
-                "`principal_type` is not given",
-                "write the entity type of its principals, such as \"User\"",
-            );
+    fn check_principal(&self, notes: &mut TableNotes<'_>) {
+        wrong! { notes.note;
+            self.principal_type.is_none() => "`principal_type` is not given",
+                "write the entity type of its principals, such as \"User\"";
         }
         for (key, name) in [
             ("principal_type", &self.principal_type),
@@ -185,11 +157,9 @@ impl IssuerConfig {
             ("groups", &self.groups, &self.group_type, "group_type"),
             ("roles", &self.roles, &self.role_type, "role_type"),
         ] {
-            if list.is_some() && of_type.is_none() {
-                notes.note(
-                    format!("`{key}` is given and `{type_key}` is not"),
-                    format!("write the entity type as `{type_key}`"),
-                );
+            wrong! { notes.note;
+                list.is_some() && of_type.is_none() => format!("`{key}` is given and `{type_key}` is not"),
+                    format!("write the entity type as `{type_key}`");
             }
             for claim in list.iter().flatten() {
                 notes.list_pointer(key, claim.parts().0);
@@ -200,23 +170,19 @@ impl IssuerConfig {
         }
         for (name, pointer) in self.attributes.iter().flatten() {
             notes.pointer("attributes", pointer);
-            if self.constants.contains_key(name) {
-                notes.note(
-                    format!("attribute `{name}` is in `attributes` and in `constants`"),
-                    "keep one of them",
-                );
+            wrong! { notes.note;
+                self.constants.contains_key(name) =>
+                    format!("attribute `{name}` is in `attributes` and in `constants`"), "keep one of them";
             }
         }
         for (name, value) in &self.constants {
-            if !holdable(value) {
-                notes.note(
-                    format!("`constants.{name}` is nothing that Cedar can hold"),
-                    "write text, whole numbers, booleans, lists or tables of them",
-                );
+            wrong! { notes.note;
+                !holdable(value) => format!("`constants.{name}` is nothing that Cedar can hold"),
+                    "write text, whole numbers, booleans, lists or tables of them";
             }
         }
         notes.not_for(
-            self.usage,
+            self.usage.name(),
             &[
                 ("caller_name", self.caller_name.is_some()),
                 ("caller_scopes", self.caller_scopes.is_some()),
@@ -225,7 +191,7 @@ impl IssuerConfig {
         );
     }
 
-    fn check_caller(&self, notes: &mut Notes<'_>) {
+    fn check_caller(&self, notes: &mut TableNotes<'_>) {
         for (key, pointer) in [
             ("caller_name", &self.caller_name),
             ("caller_scopes", &self.caller_scopes),
@@ -235,7 +201,7 @@ impl IssuerConfig {
             }
         }
         notes.not_for(
-            self.usage,
+            self.usage.name(),
             &[
                 ("principal_type", self.principal_type.is_some()),
                 ("principal_id", self.principal_id.is_some()),
@@ -263,66 +229,6 @@ fn holdable(value: &Value) -> bool {
             .iter()
             .all(|(name, value)| !name.starts_with("$__toml") && holdable(value)),
     }
-}
-
-/// The faults of one table.
-struct Notes<'a> {
-    issuer: &'a str,
-    faults: Faults,
-}
-
-impl Notes<'_> {
-    fn note(&mut self, message: impl AsRef<str>, help: impl AsRef<str>) {
-        self.faults
-            .push(fault(self.issuer, message.as_ref()).help(help));
-    }
-
-    fn address(&mut self, key: &str, url: &str) {
-        if let Err(error) = may_call(url) {
-            self.note(format!("`{key}`: {error}"), "write a whole https address");
-        }
-    }
-
-    fn pointer(&mut self, key: &str, pointer: &str) {
-        self.list_pointer(key, pointer);
-        if pointer.split('/').any(|step| step == "*") {
-            self.note(
-                format!("`{key}`: `{pointer}` names many places"),
-                "`*` stands for each element in `groups` and `roles` only",
-            );
-        }
-    }
-
-    /// RFC 6901: a pointer begins with `/`, and `~` is written `~0`, `/` within a name `~1`.
-    fn list_pointer(&mut self, key: &str, pointer: &str) {
-        let mut after = pointer.split('~').skip(1);
-        if !pointer.starts_with('/') || after.any(|rest| !rest.starts_with(['0', '1'])) {
-            self.note(
-                format!("`{key}`: `{pointer}` is not a JSON pointer"),
-                "write it as `/realm_access/roles`; `/` within a name is `~1`, `~` is `~0`",
-            );
-        }
-    }
-
-    fn at_most(&mut self, key: &str, value: Span, seconds: u64) {
-        let most = Span::seconds(seconds);
-        if value > most {
-            self.note(format!("`{key}` is longer than {most}"), "shorten it");
-        }
-    }
-
-    fn not_for(&mut self, usage: TokenUsage, keys: &[(&str, bool)]) {
-        for (key, _) in keys.iter().filter(|(_, given)| *given) {
-            self.note(
-                format!("`{key}` has no meaning with `usage = \"{}\"`", usage.name()),
-                "leave the key out",
-            );
-        }
-    }
-}
-
-fn fault(issuer: &str, message: &str) -> Fault {
-    Fault::new("config", format!("[[issuers]] `{issuer}`: {message}"))
 }
 
 /// Every contradiction within the tables and between them.
@@ -354,10 +260,10 @@ fn disjoint(issuers: &[IssuerConfig]) -> Faults {
                 }
                 true => continue,
             };
-            faults.push(
-                fault(&config.issuer, &message)
-                    .help("have the issuer name another audience for the one of them"),
-            );
+            let mut notes = TableNotes::of("[[issuers]]", &config.issuer);
+            let help = "have the issuer name another audience for the one of them";
+            notes.note(message, help);
+            faults.extend(notes.faults);
         }
     }
     faults

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Request as HttpRequest, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::body;
 use crate::pdp::evaluate::EngineAnswer;
 use crate::pdp::{ReloadError, Reloaded};
-use crate::service::http::app::App;
+use crate::service::http::api::body::{Answer, Shared, reply};
 use crate::service::http::problem::Problem;
 
 #[derive(Deserialize)]
@@ -23,10 +23,7 @@ struct Wish {
 }
 
 /// Reloads the sources.
-pub(crate) async fn reload(
-    State(app): State<Arc<App>>,
-    http: HttpRequest,
-) -> Result<Response, Problem> {
+pub(crate) async fn reload(State(app): Shared, http: HttpRequest) -> Answer {
     let wish: Wish = body::read(&app, http).await?;
     let pdp = app.pdp().ok_or_else(Problem::not_ready)?.clone();
     let certificates = Arc::clone(&app);
@@ -70,7 +67,7 @@ pub(crate) async fn reload(
 
 /// The decisions on which a shadow check found that the engines differ, each with what it takes to
 /// decide it again.
-pub(crate) async fn mismatches(State(app): State<Arc<App>>) -> Result<Response, Problem> {
+pub(crate) async fn mismatches(State(app): Shared) -> Answer {
     let pdp = app.pdp().ok_or_else(Problem::not_ready)?;
     let answer = |answer: &EngineAnswer| {
         let errors = answer.errors.iter();
@@ -93,5 +90,5 @@ pub(crate) async fn mismatches(State(app): State<Arc<App>>) -> Result<Response, 
             })
         })
         .collect();
-    Ok(Json(json!({ "mismatches": kept })).into_response())
+    reply(json!({ "mismatches": kept }))
 }

@@ -1,15 +1,12 @@
 //! The decision log as the server uses it: records, how it is, `GET /audit`.
 
-use std::sync::Arc;
-
-use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use crate::service::audit::{DecisionLog, Entry};
+use crate::service::http::api::body::{Answer, Shared, reply};
 use crate::service::http::app::App;
-use crate::service::http::observe::metrics::{Metrics, Shed};
+use crate::service::http::observe::metrics::{Metrics, Shed, figures};
 use crate::service::http::problem::Problem;
 use axum::http::StatusCode;
 
@@ -43,27 +40,19 @@ pub(crate) fn watch(log: &DecisionLog, metrics: &Metrics) {
         let log = log.clone();
         move || read(&log.counts())
     };
-    metrics.watch_counter(
-        "audit_records",
-        "Records that the decision log took",
-        counts(|counts| counts.recorded),
-    );
-    metrics.watch_counter(
-        "audit_dropped",
-        "Decisions that were not recorded for want of room",
-        counts(|counts| counts.dropped),
-    );
-    metrics.watch_gauge(
-        "audit_queue",
-        "Records of the decision log that wait to be written",
-        counts(|counts| counts.queued),
-    );
+    figures! { metrics;
+        watch_counter "audit_records" "Records that the decision log took" = counts(|counts| counts.recorded);
+        watch_counter "audit_dropped" "Decisions that were not recorded for want of room"
+            = counts(|counts| counts.dropped);
+        watch_gauge "audit_queue" "Records of the decision log that wait to be written"
+            = counts(|counts| counts.queued);
+    }
 }
 
 /// The results of decisions since the start.
-pub(crate) async fn status(State(app): State<Arc<App>>) -> Result<Response, Problem> {
+pub(crate) async fn status(State(app): Shared) -> Answer {
     let Some(log) = &app.audit else {
-        return Ok(Json(json!({"recording": false})).into_response());
+        return reply(json!({"recording": false}));
     };
     let counts = log.counts();
     let sinks: Vec<Value> = counts
@@ -76,7 +65,7 @@ pub(crate) async fn status(State(app): State<Arc<App>>) -> Result<Response, Prob
             })
         })
         .collect();
-    Ok(Json(json!({
+    reply(json!({
         "recording": true,
         "trouble": log.health(),
         "recorded": counts.recorded,
@@ -88,5 +77,4 @@ pub(crate) async fn status(State(app): State<Arc<App>>) -> Result<Response, Prob
         "bytes": counts.bytes,
         "sinks": sinks,
     }))
-    .into_response())
 }

@@ -2,19 +2,22 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use axum::BoxError;
 use axum::body::{Bytes, HttpBody};
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{FromRequestParts, Path, Request as HttpRequest};
+use axum::extract::{Extension, FromRequestParts, Path, Query, Request as HttpRequest, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Request, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{BoxError, Json};
 use http_body_util::BodyExt;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::shape;
+use crate::base::caller::Caller;
 use crate::base::json;
 use crate::request::RequestError;
 use crate::service::config::LimitsConfig;
@@ -166,6 +169,18 @@ pub(crate) fn invalid(detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "invalid_request", detail)
 }
 
+/// What a handler answers.
+pub(crate) type Answer = Result<Response, Problem>;
+/// What all handlers share.
+pub(crate) type Shared = State<Arc<App>>;
+/// Who asks.
+pub(crate) type By = Extension<Caller>;
+
+/// The answer with this body.
+pub(crate) fn reply(body: impl Serialize) -> Answer {
+    Ok(Json(body).into_response())
+}
+
 /// The parameters of a path, or a problem where they cannot be read.
 pub(crate) struct Params<T>(pub(crate) T);
 
@@ -179,12 +194,22 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Params<
     }
 }
 
-/// A query that cannot be read.
-pub(crate) fn query(error: &QueryRejection) -> Problem {
-    let text = error.body_text();
-    let text = text.strip_prefix("Failed to deserialize query string: ");
-    let text = text.map_or_else(|| error.body_text(), |text| shape::words(text, None));
-    invalid(format!("the query: {text}"))
+/// The parameters of a query, or a problem where they cannot be read.
+pub(crate) struct Queries<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Queries<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let query = Query::from_request_parts(parts, state).await;
+        let Query(params) = query.map_err(|error| {
+            let text = error.body_text();
+            let bare = text.strip_prefix("Failed to deserialize query string: ");
+            let text = bare.map_or_else(|| text.clone(), |text| shape::words(text, None));
+            invalid(format!("the query: {text}"))
+        })?;
+        Ok(Self(params))
+    }
 }
 
 /// Something that is not there.

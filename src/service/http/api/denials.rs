@@ -1,21 +1,17 @@
 //! `/denials`: tokens that are not taken although their issuers signed them.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::extract::{Extension, Request as HttpRequest, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::body::{self, blocking, invalid, missing, not_kept};
-use crate::base::caller::Caller;
+use super::body::{self, Answer, By, Shared, blocking, invalid, missing, not_kept, reply};
 use crate::base::hex::hex;
 use crate::base::lock::lock;
 use crate::base::timestamp::Timestamp;
-use crate::service::http::app::App;
 use crate::service::http::problem::Problem;
 use crate::service::tokens::{Denial, DenialKind, Denied};
 use crate::storage::{Denial as Kept, Store};
@@ -31,7 +27,6 @@ const NEVER: i64 = i64::MAX / 2;
 struct Which {
     kind: DenialKind,
     value: String,
-    #[serde(default)]
     issuer: Option<String>,
 }
 
@@ -48,17 +43,13 @@ pub(crate) fn load(denied: &Denied, store: &Store, now: Timestamp) -> Result<(),
 }
 
 /// Everything that is denied.
-pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Response, Problem> {
+pub(crate) async fn list(State(app): Shared) -> Answer {
     let denials = app.denied.list((app.clock)());
-    Ok(Json(json!({ "denials": denials })).into_response())
+    reply(json!({ "denials": denials }))
 }
 
 /// Denies a token, a session or a subject, at once; durably where there is a state directory.
-pub(crate) async fn deny(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
-    http: HttpRequest,
-) -> Result<Response, Problem> {
+pub(crate) async fn deny(State(app): Shared, Extension(caller): By, http: HttpRequest) -> Answer {
     let denial: Denial = body::read(&app, http).await?;
     let now = (app.clock)();
     fits(&denial.value, "value")?;
@@ -94,11 +85,7 @@ pub(crate) async fn deny(
 }
 
 /// Takes a denial back.
-pub(crate) async fn remove(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
-    http: HttpRequest,
-) -> Result<Response, Problem> {
+pub(crate) async fn remove(State(app): Shared, Extension(caller): By, http: HttpRequest) -> Answer {
     let which: Which = body::read(&app, http).await?;
     let kind = which.kind;
     let removed = blocking(move || {
@@ -114,7 +101,7 @@ pub(crate) async fn remove(
         return Err(missing("there is no such denial"));
     }
     tracing::info!(by = caller.name(), ?kind, "denial taken back");
-    Ok(Json(json!({"removed": true})).into_response())
+    reply(json!({"removed": true}))
 }
 
 /// Bounds what is kept of each of many.

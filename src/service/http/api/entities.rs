@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Extension, Query, Request as HttpRequest, State};
+use axum::extract::{Extension, Request as HttpRequest, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::body::{self, Params, blocking, invalid, missing, not_kept};
+use super::body::{
+    self, Answer, By, Params, Queries, Shared, blocking, invalid, missing, not_kept, reply,
+};
 use crate::base::caller::Caller;
 use crate::base::entity_ref::EntityRef;
 use crate::base::json::InputFault;
@@ -154,23 +155,22 @@ fn faulty(errors: Vec<InputFault>) -> Problem {
 }
 
 /// The types that entities are stored of, with how many.
-pub(crate) async fn types(State(app): State<Arc<App>>) -> Result<Response, Problem> {
+pub(crate) async fn types(State(app): Shared) -> Answer {
     let pdp = app.pdp().ok_or_else(Problem::not_ready)?;
     let types: Vec<_> = pdp
         .entity_types()
         .into_iter()
         .map(|(name, count)| json!({"type": name, "count": count}))
         .collect();
-    Ok(Json(json!({ "types": types })).into_response())
+    reply(json!({ "types": types }))
 }
 
 /// Entities of a type in the order of their ids.
 pub(crate) async fn list(
-    State(app): State<Arc<App>>,
+    State(app): Shared,
     Params(type_name): Params<String>,
-    page: Result<Query<Page>, QueryRejection>,
-) -> Result<Response, Problem> {
-    let Query(page) = page.map_err(|error| body::query(&error))?;
+    Queries(page): Queries<Page>,
+) -> Answer {
     let limit = page.limit.unwrap_or(PAGE);
     if limit == 0 || limit > 1_000 {
         return Err(invalid("`limit` is a whole number from 1 to 1000"));
@@ -178,17 +178,13 @@ pub(crate) async fn list(
     let pdp = app.pdp().ok_or_else(Problem::not_ready)?;
     let found = pdp.entities_of(&type_name, page.after.as_deref(), limit);
     let entities: Vec<_> = found.entities.iter().map(shown).collect();
-    Ok(Json(json!({
+    reply(json!({
         "entities": entities, "next": found.next, "sequence": found.sequence,
     }))
-    .into_response())
 }
 
 /// One entity.
-pub(crate) async fn get(
-    State(app): State<Arc<App>>,
-    Params(name): Params<(String, String)>,
-) -> Result<Response, Problem> {
+pub(crate) async fn get(State(app): Shared, Params(name): Params<(String, String)>) -> Answer {
     let pdp = app.pdp().ok_or_else(Problem::not_ready)?;
     let name = entity(&name)?;
     match pdp.entity(&name) {
@@ -202,11 +198,11 @@ pub(crate) async fn get(
 
 /// Stores one entity: `{"attrs", "parents", "tags"}`.
 pub(crate) async fn put(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
+    State(app): Shared,
+    Extension(caller): By,
     Params(name): Params<(String, String)>,
     http: HttpRequest,
-) -> Result<Response, Problem> {
+) -> Answer {
     let name = entity(&name)?;
     let condition = condition(http.headers(), &name)?;
     let json = without_nulls(named(&name, body::read(&app, http).await?)?);
@@ -216,11 +212,11 @@ pub(crate) async fn put(
 
 /// Changes parts of one entity by a JSON Merge Patch of `{"attrs", "parents", "tags"}`.
 pub(crate) async fn patch(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
+    State(app): Shared,
+    Extension(caller): By,
     Params(name): Params<(String, String)>,
     http: HttpRequest,
-) -> Result<Response, Problem> {
+) -> Answer {
     let name = entity(&name)?;
     let kinds = http.headers().get_all(header::CONTENT_TYPE).iter();
     let mut kinds = kinds.filter_map(|kind| kind.to_str().ok());
@@ -290,11 +286,11 @@ fn condition(headers: &HeaderMap, name: &EntityRef) -> Result<Condition, Problem
 
 /// Deletes one entity.
 pub(crate) async fn delete(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
+    State(app): Shared,
+    Extension(caller): By,
     Params(name): Params<(String, String)>,
     http: HttpRequest,
-) -> Result<Response, Problem> {
+) -> Answer {
     let name = entity(&name)?;
     let condition = condition(http.headers(), &name)?;
     let changes = vec![EntityChange::Delete(name)];
@@ -302,11 +298,7 @@ pub(crate) async fn delete(
 }
 
 /// Writes a batch.
-pub(crate) async fn batch(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
-    http: HttpRequest,
-) -> Result<Response, Problem> {
+pub(crate) async fn batch(State(app): Shared, Extension(caller): By, http: HttpRequest) -> Answer {
     let body: Value = body::read(&app, http).await?;
     let body = body
         .as_object()
@@ -325,7 +317,7 @@ async fn write(
     changes: Vec<EntityChange>,
     condition: Condition,
     batch: bool,
-) -> Result<Response, Problem> {
+) -> Answer {
     let pdp = app.pdp().ok_or_else(Problem::not_ready)?.clone();
     let written = blocking(move || pdp.write_entities_where(&condition, &changes));
     let EntitiesWritten {
@@ -341,10 +333,9 @@ async fn write(
         deleted,
         "entities written"
     );
-    Ok(Json(json!({
+    reply(json!({
         "revision": revision.as_str(), "sequence": sequence, "stored": stored, "deleted": deleted,
     }))
-    .into_response())
 }
 
 fn shown((json, origin): &(Value, EntityOrigin)) -> Value {

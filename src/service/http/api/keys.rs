@@ -1,21 +1,20 @@
 //! `/keys`: API keys in the state directory.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Extension, Query, Request as HttpRequest, State};
+use axum::extract::{Extension, Request as HttpRequest, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::body::{self, Params, blocking, invalid, not_kept, store};
+use super::body::{
+    self, Answer, By, Params, Queries, Shared, blocking, invalid, not_kept, reply, store,
+};
 use crate::base::caller::{Caller, InlineRule, KEY_PREFIX};
 use crate::base::timestamp::Timestamp;
-use crate::service::http::app::App;
 use crate::service::http::problem::Problem;
 use crate::storage::keys::{ApiKey, KeyError, KeyLimits, Made, NewKey};
 
@@ -28,13 +27,10 @@ const LONGEST_OVERLAP: Duration = Duration::from_secs(30 * 24 * 3_600);
 struct Create {
     name: String,
     scopes: Vec<String>,
-    #[serde(default)]
     inline: Option<String>,
     #[serde(default)]
     handles: BTreeSet<String>,
-    #[serde(default)]
     limits: Option<KeyLimits>,
-    #[serde(default)]
     expires: Option<String>,
 }
 
@@ -42,27 +38,22 @@ struct Create {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Rotate {
-    #[serde(default)]
     overlap: Option<String>,
 }
 
 /// Every key, without secrets.
-pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Response, Problem> {
+pub(crate) async fn list(State(app): Shared) -> Answer {
     let keys: Vec<Value> = store(&app)?
         .keys()
         .list()
         .iter()
         .map(ApiKey::to_json)
         .collect();
-    Ok(Json(json!({ "keys": keys })).into_response())
+    reply(json!({ "keys": keys }))
 }
 
 /// Makes a key within what the caller may do. Only this answer holds the key.
-pub(crate) async fn create(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
-    http: HttpRequest,
-) -> Result<Response, Problem> {
+pub(crate) async fn create(State(app): Shared, Extension(caller): By, http: HttpRequest) -> Answer {
     let store = store(&app)?;
     let create: Create = body::read(&app, http).await?;
     let inline = match create.inline.as_deref() {
@@ -100,11 +91,11 @@ pub(crate) async fn create(
 
 /// Gives a key a new secret.
 pub(crate) async fn rotate(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
+    State(app): Shared,
+    Extension(caller): By,
     Params(id): Params<String>,
     http: HttpRequest,
-) -> Result<Response, Problem> {
+) -> Answer {
     let store = store(&app)?;
     let rotate: Rotate = body::read(&app, http).await?;
     let overlap = match rotate.overlap.as_deref() {
@@ -131,7 +122,7 @@ pub(crate) async fn rotate(
         name = key.name,
         "key rotated"
     );
-    Ok(Json(with_secret(&key, &secret)).into_response())
+    reply(with_secret(&key, &secret))
 }
 
 /// What else ends with a key.
@@ -139,19 +130,17 @@ pub(crate) async fn rotate(
 #[serde(deny_unknown_fields)]
 pub(crate) struct Revoke {
     /// `keep` for the keys that it made to stay; they end with it otherwise.
-    #[serde(default)]
     made: Option<String>,
 }
 
 /// Ends a key for good, and the keys that it made.
 pub(crate) async fn revoke(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
+    State(app): Shared,
+    Extension(caller): By,
     Params(id): Params<String>,
-    query: Result<Query<Revoke>, QueryRejection>,
-) -> Result<Response, Problem> {
+    Queries(query): Queries<Revoke>,
+) -> Answer {
     let store = store(&app)?;
-    let Query(query) = query.map_err(|error| body::query(&error))?;
     let made = match query.made.as_deref() {
         None | Some("revoke") => Made::Revoke,
         Some("keep") => Made::Keep,
@@ -172,7 +161,7 @@ pub(crate) async fn revoke(
     if let Some(members) = json.as_object_mut() {
         members.insert("revokedWithIt".to_owned(), ended.into());
     }
-    Ok(Json(json).into_response())
+    reply(json)
 }
 
 /// Whether a caller is that of the key, or may read the state directory.

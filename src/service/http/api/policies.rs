@@ -1,19 +1,13 @@
 //! `GET /policies`: the policies that decide now, page by page; `GET /policies/{id}`: one of them.
 
-use std::sync::Arc;
-
-use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use cedar_policy::{Effect, PolicyId};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::body::{Params, missing};
+use super::body::{Answer, Params, Queries, Shared, missing, reply};
 use crate::policy::{PolicyInfo, Snapshot};
-use crate::service::http::app::App;
 use crate::service::http::problem::Problem;
 
 /// Policies of a page, where the query does not say.
@@ -30,11 +24,7 @@ pub(crate) struct Page {
 }
 
 /// Ids in order, each with its effect and the place it is written at.
-pub(crate) async fn list(
-    State(app): State<Arc<App>>,
-    page: Result<Query<Page>, QueryRejection>,
-) -> Result<Response, Problem> {
-    let Query(page) = page.map_err(|error| super::body::query(&error))?;
+pub(crate) async fn list(State(app): Shared, Queries(page): Queries<Page>) -> Answer {
     let limit = page.limit.unwrap_or(PAGE);
     if limit == 0 || limit > LARGEST_PAGE {
         let detail = format!("`limit` is a whole number from 1 to {LARGEST_PAGE}");
@@ -69,20 +59,16 @@ pub(crate) async fn list(
     }
     let (all, _) = snapshot.counts();
     let next = last.filter(|_| first + policies.len() < all);
-    Ok(Json(json!({
+    reply(json!({
         "revision": state.revision().as_str(),
         "sequence": state.sequence(),
         "policies": policies,
         "next": next,
     }))
-    .into_response())
 }
 
 /// One policy, with its annotations.
-pub(crate) async fn get(
-    State(app): State<Arc<App>>,
-    Params(id): Params<String>,
-) -> Result<Response, Problem> {
+pub(crate) async fn get(State(app): Shared, Params(id): Params<String>) -> Answer {
     let state = app.pdp().ok_or_else(Problem::not_ready)?.state();
     let snapshot = state.snapshot();
     let at = snapshot.position(&PolicyId::new(&id));
@@ -101,7 +87,7 @@ pub(crate) async fn get(
         members.insert("revision".to_owned(), state.revision().as_str().into());
         members.insert("sequence".to_owned(), state.sequence().into());
     }
-    Ok(Json(body).into_response())
+    reply(body)
 }
 
 fn shown(snapshot: &Snapshot, policy: PolicyInfo<'_>) -> Value {

@@ -8,7 +8,7 @@ use crate::base::timestamp::Timestamp;
 use crate::request::{Authentication, Pending, Request};
 use crate::service::config::TokenUsage;
 use crate::service::http::app::App;
-use crate::service::http::observe::metrics::Metrics;
+use crate::service::http::observe::metrics::{Metrics, figures};
 use crate::service::http::problem::Problem;
 use crate::service::tokens::{Issuers, TokenCounts, TokenError, Verified};
 
@@ -75,32 +75,16 @@ pub(crate) fn watch(issuers: &Issuers, metrics: &Metrics) {
         move || read(&issuers.counts())
     };
     let refused = |counts: &TokenCounts| counts.refused.iter().map(|(_, count)| count).sum::<u64>();
-    for (name, help, read) in [
-        (
-            "token_cache_hits",
-            "Tokens that were verified before",
-            figure(|counts| counts.cached),
-        ),
-        (
-            "issuer_key_fetches",
-            "Fetches of the keys of issuers",
-            figure(|counts| counts.key_fetches),
-        ),
-        (
-            "issuer_key_failures",
-            "Fetches of the keys of issuers that failed",
-            figure(|counts| counts.key_failures),
-        ),
-    ] {
-        metrics.watch_counter(name, help, read);
-    }
     let all = issuers.clone();
-    metrics.watch_counter(
-        "token_verifications",
-        "Tokens that were verified, including refused ones",
-        move || {
-            let counts = all.counts();
-            counts.verified + refused(&counts)
-        },
-    );
+    let verified = move || {
+        let counts = all.counts();
+        counts.verified + refused(&counts)
+    };
+    figures! { metrics;
+        watch_counter "token_cache_hits" "Tokens that were verified before" = figure(|counts| counts.cached);
+        watch_counter "issuer_key_fetches" "Fetches of the keys of issuers" = figure(|counts| counts.key_fetches);
+        watch_counter "issuer_key_failures" "Fetches of the keys of issuers that failed"
+            = figure(|counts| counts.key_failures);
+        watch_counter "token_verifications" "Tokens that were verified, including refused ones" = verified;
+    }
 }

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use crate::service::audit::DecisionLog;
+use crate::service::http::api::body::Shared;
 use crate::service::http::app::{App, Phase};
 use crate::service::http::gate::hosts;
 use crate::service::http::net::peer::Peer;
@@ -25,7 +26,7 @@ pub(crate) async fn healthz() -> Response {
 /// `draining`. Only clients on this machine that use a configured host name are told the reasons: those
 /// name files.
 pub(crate) async fn readyz(
-    State(app): State<Arc<App>>,
+    State(app): Shared,
     peer: Option<Extension<Arc<Peer>>>,
     uri: Uri,
     headers: HeaderMap,
@@ -42,7 +43,7 @@ pub(crate) async fn readyz(
 }
 
 /// As [`readyz`], with reasons, revision and sequence.
-pub(crate) async fn readyz_in_full(State(app): State<Arc<App>>) -> Response {
+pub(crate) async fn readyz_in_full(State(app): Shared) -> Response {
     let (code, full) = readiness(&app);
     (code, Json(full)).into_response()
 }
@@ -102,7 +103,7 @@ fn readiness(app: &App) -> (StatusCode, Value) {
 }
 
 /// The figures, in the format that the client prefers: OpenMetrics, or Prometheus' text format 0.0.4.
-pub(crate) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+pub(crate) async fn metrics(State(app): Shared, headers: HeaderMap) -> Response {
     if let Some(tls) = app.tls.get() {
         let seconds = u64::try_from(tls.not_after().as_millis() / 1_000).ok();
         app.metrics

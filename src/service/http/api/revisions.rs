@@ -1,17 +1,11 @@
 //! `/revisions`: what was published, from the state directory.
 
-use std::sync::Arc;
-
-use axum::Json;
 use axum::extract::{Extension, State};
-use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::body::{Params, blocking, missing, not_read, store};
-use crate::base::caller::{Caller, Scope};
+use super::body::{Answer, By, Params, Shared, blocking, missing, not_read, reply, store};
+use crate::base::caller::Scope;
 use crate::base::timestamp::Timestamp;
-use crate::service::http::app::App;
-use crate::service::http::problem::Problem;
 use crate::source::Kind;
 use crate::storage::RevisionLine;
 
@@ -19,20 +13,20 @@ use crate::storage::RevisionLine;
 const MOST: usize = 1_000;
 
 /// The latest revisions, newest first.
-pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Response, Problem> {
+pub(crate) async fn list(State(app): Shared) -> Answer {
     let store = store(&app)?;
     let lines = blocking(move || store.revisions(MOST)).await?;
     let lines = lines.map_err(|error| not_read(&error))?;
     let lines: Vec<_> = lines.iter().map(line).collect();
-    Ok(Json(json!({ "revisions": lines })).into_response())
+    reply(json!({ "revisions": lines }))
 }
 
 /// One revision with its sources, as long as they are kept.
 pub(crate) async fn get(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
+    State(app): Shared,
+    Extension(caller): By,
     Params(sequence): Params<u64>,
-) -> Result<Response, Problem> {
+) -> Answer {
     let store = store(&app)?;
     let found = blocking(move || store.revision(sequence)).await?;
     let found = found.map_err(|error| not_read(&error))?;
@@ -51,7 +45,7 @@ pub(crate) async fn get(
     if let Some(members) = json.as_object_mut() {
         members.insert("sources".to_owned(), files.into());
     }
-    Ok(Json(json).into_response())
+    reply(json)
 }
 
 fn line(line: &RevisionLine) -> Value {

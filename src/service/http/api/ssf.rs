@@ -6,7 +6,6 @@ pub(crate) mod poll;
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::{Request as HttpRequest, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -14,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::body::read_bytes;
-use super::body::{Params, missing};
+use super::body::{Answer, Params, Shared, missing, reply};
 use super::subjects::no_signals;
 use super::subjects::types::unknown_type;
 use crate::base::timestamp::Timestamp;
@@ -31,7 +30,7 @@ const TYPE: &str = "application/secevent+jwt";
 const LONGEST: usize = 64 << 10;
 
 /// How each receiver fares.
-pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Response, Problem> {
+pub(crate) async fn list(State(app): Shared) -> Answer {
     let receivers = app.receivers.iter().map(|receiver| {
         let mut shown = receiver.standing().to_json();
         if let Some(members) = shown.as_object_mut() {
@@ -44,15 +43,15 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Response, Proble
         shown
     });
     let receivers: Vec<_> = receivers.collect();
-    Ok(Json(json!({ "receivers": receivers })).into_response())
+    reply(json!({ "receivers": receivers }))
 }
 
 /// Takes a token that is pushed (RFC 8935).
 pub(crate) async fn push(
-    State(app): State<Arc<App>>,
+    State(app): Shared,
     Params(name): Params<String>,
     http: HttpRequest,
-) -> Result<Response, Problem> {
+) -> Answer {
     let receiver = app.receivers.named(&name);
     let receiver = receiver.filter(|receiver| receiver.is_pushed_to());
     let receiver = receiver.ok_or_else(|| missing("tokens are not pushed here"))?;
@@ -60,7 +59,7 @@ pub(crate) async fn push(
     let standing = receiver.standing();
     let now = (app.clock)();
     if !shows(&receiver, http.headers()) {
-        standing.add(SetResult::AuthenticationFailed);
+        standing.counts.add(SetResult::AuthenticationFailed);
         standing.failed(now, "a push without the `Authorization` that is configured");
         let peer = http.extensions().get::<Arc<Peer>>().cloned();
         let wait = app.gate.failed(&peer.unwrap_or_default());
@@ -81,17 +80,17 @@ pub(crate) async fn push(
     let set = match body(&app, http).await {
         Ok(set) => set,
         Err(Unread::Later(problem)) => {
-            standing.add(SetResult::Unavailable);
+            standing.counts.add(SetResult::Unavailable);
             return Err(problem);
         }
         Err(Unread::Refused(reason)) => {
-            standing.add(SetResult::InvalidRequest);
+            standing.counts.add(SetResult::InvalidRequest);
             standing.failed(now, reason);
             return Ok(refusal("invalid_request", reason));
         }
     };
     let Some(_place) = app.pushes.take(*limits.queue_timeout).await else {
-        standing.add(SetResult::Unavailable);
+        standing.counts.add(SetResult::Unavailable);
         return Err(later("too many tokens are being taken"));
     };
     match take(&app, &receiver, &store, &set, now).await {
@@ -187,7 +186,7 @@ async fn take(
         Ok(reading) => reading,
         Err(error) => {
             let reason = error.to_string();
-            standing.add(SetResult::of_code(error.code()));
+            standing.counts.add(SetResult::of_code(error.code()));
             standing.failed(now, reason.clone());
             return match error.code() {
                 Some(code) => SetOutcome::Refused(code, reason),
@@ -250,14 +249,14 @@ async fn take(
             }
         };
         app.metrics.event(Some(kind), result);
-        standing.add(tally);
+        standing.counts.add(tally);
     }
     if let Some(reason) = failed {
         standing.failed(now, reason.clone());
         return SetOutcome::Later(reason);
     }
     for tally in reading.passed {
-        standing.add(tally);
+        standing.counts.add(tally);
     }
     standing.heard(now);
     match refused {

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 
 use axum::extract::{Extension, State};
 use axum::http::HeaderMap;
+use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::base::caller::Scope;
 use crate::pdp::{NoChange, StateChange, Subscription};
+use crate::service::http::api::body::{Answer, Shared};
 use crate::service::http::app::{App, Phase};
 use crate::service::http::net::peer::Peer;
 use crate::service::http::problem::Problem;
@@ -37,10 +38,10 @@ struct Watching {
 /// First the present state, then each change: `published`, `rejected`, `held`. A client that falls
 /// 256 changes behind loses the oldest; the next `published` says where the state is.
 pub(crate) async fn watch(
-    State(app): State<Arc<App>>,
+    State(app): Shared,
     peer: Option<Extension<Arc<Peer>>>,
     headers: HeaderMap,
-) -> Result<Response, Problem> {
+) -> Answer {
     let pdp = app.pdp().ok_or_else(Problem::not_ready)?;
     let changes = pdp.subscribe();
     let state = pdp.state();

@@ -3,17 +3,16 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Extension, Query, Request as HttpRequest, State};
+use axum::extract::{Extension, Request as HttpRequest, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::body::{self, Params, blocking, invalid, not_kept};
+use super::body::{self, Answer, By, Params, Queries, Shared, blocking, invalid, not_kept, reply};
 use crate::base::caller::Caller;
 use crate::service::http::app::App;
-use crate::service::http::observe::metrics::Metrics;
+use crate::service::http::observe::metrics::{Metrics, figures};
 use crate::service::http::problem::Problem;
 use crate::service::webhooks::{Registration, Replay, WebhookError, Webhooks};
 use crate::trust::subjects::Severity;
@@ -30,7 +29,6 @@ struct Create {
     url: String,
     #[serde(default)]
     events: Vec<String>,
-    #[serde(default)]
     min_severity: Option<Severity>,
 }
 
@@ -41,7 +39,6 @@ struct Update {
     url: String,
     #[serde(default)]
     events: Vec<String>,
-    #[serde(default)]
     min_severity: Option<Severity>,
 }
 
@@ -49,11 +46,9 @@ struct Update {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Again {
-    #[serde(default)]
     ids: Option<Vec<String>>,
     #[serde(default)]
     all: bool,
-    #[serde(default)]
     webhook: Option<String>,
 }
 
@@ -61,52 +56,34 @@ struct Again {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Shown {
-    #[serde(default)]
     limit: Option<usize>,
 }
 
 /// Shows figures of webhooks among the metrics.
 pub(crate) fn watch(webhooks: &Webhooks, metrics: &Metrics) {
-    metrics.watch_counter_by(
-        "webhook_deliveries",
-        "Deliveries to webhooks by what became of them; `failed` counts tries",
-        "result",
-        webhooks.results().into(),
-    );
-    let watched = webhooks.counter();
-    metrics.watch_gauge(
-        "webhook_pending",
-        "Deliveries to webhooks that wait",
-        move || watched.pending(),
-    );
-    let watched = webhooks.counter();
-    metrics.watch_gauge(
-        "webhook_dead_letters",
-        "Deliveries to webhooks that were given up and are kept",
-        move || watched.dead(),
-    );
+    let help = "Deliveries to webhooks by what became of them; `failed` counts tries";
+    metrics.watch_counts("result", "webhook_deliveries", help, webhooks.results());
+    let (pending, dead) = (webhooks.counter(), webhooks.counter());
+    figures! { metrics;
+        watch_gauge "webhook_pending" "Deliveries to webhooks that wait" = move || pending.pending();
+        watch_gauge "webhook_dead_letters" "Deliveries to webhooks that were given up and are kept"
+            = move || dead.dead();
+    }
 }
 
 /// Every webhook with its statistics, without secrets.
-pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Response, Problem> {
-    Ok(Json(json!({ "webhooks": app.webhooks.list() })).into_response())
+pub(crate) async fn list(State(app): Shared) -> Answer {
+    reply(json!({ "webhooks": app.webhooks.list() }))
 }
 
 /// One webhook.
-pub(crate) async fn show(
-    State(app): State<Arc<App>>,
-    Params(name): Params<String>,
-) -> Result<Response, Problem> {
+pub(crate) async fn show(State(app): Shared, Params(name): Params<String>) -> Answer {
     let webhook = app.webhooks.get(&name).map_err(problem)?;
-    Ok(Json(webhook).into_response())
+    reply(webhook)
 }
 
 /// Registers a webhook; the answer is the only place where its secret stands.
-pub(crate) async fn create(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
-    http: HttpRequest,
-) -> Result<Response, Problem> {
+pub(crate) async fn create(State(app): Shared, Extension(caller): By, http: HttpRequest) -> Answer {
     let create: Create = body::read(&app, http).await?;
     let new = Registration {
         url: create.url,
@@ -120,11 +97,11 @@ pub(crate) async fn create(
 
 /// Changes a webhook.
 pub(crate) async fn update(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
+    State(app): Shared,
+    Extension(caller): By,
     Params(name): Params<String>,
     http: HttpRequest,
-) -> Result<Response, Problem> {
+) -> Answer {
     let update: Update = body::read(&app, http).await?;
     let new = Registration {
         url: update.url,
@@ -133,60 +110,52 @@ pub(crate) async fn update(
     };
     let work = move |hooks: &Webhooks, name: &str| hooks.update(name, &new);
     let changed = act(app, &caller, name, "webhook changed", work).await?;
-    Ok(Json(changed).into_response())
+    reply(changed)
 }
 
 /// Gives a webhook a new secret.
 pub(crate) async fn rotate(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
+    State(app): Shared,
+    Extension(caller): By,
     Params(name): Params<String>,
-) -> Result<Response, Problem> {
+) -> Answer {
     let said = "secret of a webhook rotated";
     let rotated = act(app, &caller, name, said, Webhooks::rotate).await?;
-    Ok(Json(rotated).into_response())
+    reply(rotated)
 }
 
 /// Sends a test event and says what came of it.
 pub(crate) async fn test(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
+    State(app): Shared,
+    Extension(caller): By,
     Params(name): Params<String>,
-) -> Result<Response, Problem> {
+) -> Answer {
     let tried = act(app, &caller, name, "webhook tested", Webhooks::test).await?;
-    Ok(Json(tried).into_response())
+    reply(tried)
 }
 
 /// Removes a webhook and what waits for it.
 pub(crate) async fn remove(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
+    State(app): Shared,
+    Extension(caller): By,
     Params(name): Params<String>,
-) -> Result<Response, Problem> {
+) -> Answer {
     act(app, &caller, name, "webhook removed", Webhooks::remove).await?;
-    Ok(Json(json!({ "removed": true })).into_response())
+    reply(json!({ "removed": true }))
 }
 
 /// Deliveries that were given up, the newest first.
-pub(crate) async fn dead(
-    State(app): State<Arc<App>>,
-    query: Result<Query<Shown>, QueryRejection>,
-) -> Result<Response, Problem> {
-    let Query(shown) = query.map_err(|error| body::query(&error))?;
+pub(crate) async fn dead(State(app): Shared, Queries(shown): Queries<Shown>) -> Answer {
     let most = shown.limit.unwrap_or(SHOWN);
     if most > MOST_SHOWN {
         return Err(invalid(format!("`limit` is at most {MOST_SHOWN}")));
     }
     let dead = blocking(move || app.webhooks.dead(most)).await?;
-    Ok(Json(dead.map_err(problem)?).into_response())
+    reply(dead.map_err(problem)?)
 }
 
 /// Has dead letters sent again.
-pub(crate) async fn replay(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
-    http: HttpRequest,
-) -> Result<Response, Problem> {
+pub(crate) async fn replay(State(app): Shared, Extension(caller): By, http: HttpRequest) -> Answer {
     let again: Again = body::read(&app, http).await?;
     if again.ids.is_some() == again.all {
         return Err(invalid("give `ids`, or `all` as true"));
@@ -198,7 +167,7 @@ pub(crate) async fn replay(
     let replayed = blocking(move || app.webhooks.replay(&which)).await?;
     let replayed = replayed.map_err(problem)?;
     tracing::info!(by = caller.name(), "dead letters replayed");
-    Ok(Json(replayed).into_response())
+    reply(replayed)
 }
 
 /// Does something to the webhook of this name, and says in the log who did it.

@@ -7,14 +7,12 @@ use axum::extract::Extension;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use crate::base::caller::{Caller, Handles, Scope};
+use crate::base::caller::{Handles, Scope};
+use crate::service::http::api::body::By;
 use crate::service::http::net::peer::Peer;
 
 /// The caller's name, its id, its rights, and whether nobody on the way can read along.
-pub(crate) async fn whoami(
-    Extension(caller): Extension<Caller>,
-    peer: Option<Extension<Arc<Peer>>>,
-) -> Response {
+pub(crate) async fn whoami(Extension(caller): By, peer: Option<Extension<Arc<Peer>>>) -> Response {
     let secure = peer.is_some_and(|peer| peer.secure);
     let scopes: Vec<_> = caller.scopes().map(Scope::name).collect();
     let handles = match caller.handles() {

@@ -15,26 +15,18 @@ use crate::base::caller::{Caller, CallerLimits};
 use crate::base::hash;
 use crate::base::hash::Lru;
 use crate::base::lock::lock;
+use crate::base::words::words;
 use crate::service::http::problem::Problem;
 
-/// What a request is for; each class has its own bound.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Class {
-    /// Decisions.
-    Decide,
-    /// Everything that reads or changes what decides.
-    Manage,
-    /// Probes and metrics: never bounded, so that an operator sees what happens.
-    Operate,
-}
-
-impl Class {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Decide => "decide",
-            Self::Manage => "manage",
-            Self::Operate => "operate",
-        }
+words! {
+    /// What a request is for; each class has its own bound.
+    pub(crate) enum Class by name {
+        /// Decisions.
+        Decide = "decide",
+        /// Everything that reads or changes what decides.
+        Manage = "manage",
+        /// Probes and metrics: never bounded, so that an operator sees what happens.
+        Operate = "operate",
     }
 }
 

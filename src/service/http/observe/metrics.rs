@@ -8,7 +8,7 @@ mod capacity;
 mod closed;
 mod exchanges;
 mod format;
-mod gauges;
+mod page;
 mod pdp;
 mod policies;
 mod process;
@@ -16,37 +16,35 @@ mod signals;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::ConstCounter;
-use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use crate::base::counts::Counts;
 use crate::base::lock::lock;
+use crate::base::words::Words;
 use crate::pdp::Pdp;
 use crate::pdp::decide::{Cause, Decision, Outcome};
 use crate::pdp::evaluate::PolicyErrorCode;
 use crate::service::config::{MetricsConfig, Switch};
 use crate::service::ssf::Receivers;
 use crate::trust::model::Band;
-use crate::trust::subjects::{EventType, SignalStore};
+use crate::trust::subjects::{EventType, SignalStore, Usage};
 
 pub(crate) use capacity::Capacity;
-pub(crate) use closed::{AuthenticationFailure, Certificate, Shed, WouldDeny};
-use closed::{Closed, Counts};
+pub(crate) use closed::{AuthenticationFailure, Certificate, EventResult, Shed, WouldDeny};
 use exchanges::Exchanges;
 pub(crate) use format::Format;
-use gauges::{Figure, Kind, Watched};
+use page::Page;
+pub(crate) use page::figures;
 use policies::PolicyCounts;
 use process::Process;
 pub(crate) use process::most_files;
 use signals::EventCounts;
-pub(crate) use signals::EventResult;
 
 /// What is counted.
 #[derive(Debug)]
@@ -55,8 +53,10 @@ pub(crate) struct Metrics {
     figures: Arc<Figures>,
 }
 
+/// A figure that is kept elsewhere and written when somebody asks.
+type Watched = (&'static str, Box<dyn Fn(&mut Page<'_>) + Send + Sync>);
+
 /// The counters themselves.
-#[derive(Debug)]
 struct Figures {
     exchanges: Exchanges,
     allowed: Counts<Cause>,
@@ -69,8 +69,8 @@ struct Figures {
     rate_limited: AtomicU64,
     authentication_failures: Counts<AuthenticationFailure>,
     events: EventCounts,
-    receivers: std::sync::OnceLock<Receivers>,
-    signals: std::sync::OnceLock<Arc<dyn SignalStore>>,
+    receivers: OnceLock<Receivers>,
+    signals: OnceLock<Arc<dyn SignalStore>>,
     /// Seconds since 1970 by certificate; 0 where there is none.
     certificates: [AtomicU64; 2],
     ready: AtomicU64,
@@ -78,43 +78,56 @@ struct Figures {
     restart_needed: AtomicU64,
     watched: Mutex<Vec<Watched>>,
     process: Process,
-    pdp: std::sync::OnceLock<Pdp>,
+    pdp: OnceLock<Pdp>,
 }
 
 impl Metrics {
     /// `routes` are the labels of routes; whoever counts names them by their place.
     pub(crate) fn new(config: &MetricsConfig, routes: &'static [&'static str]) -> Self {
+        let policies = config.policies == Switch::On;
         let figures = Arc::new(Figures {
             exchanges: Exchanges::new(routes),
-            allowed: Counts::new(),
-            denied: Counts::new(),
-            policy_errors: Counts::new(),
-            policies: (config.policies == Switch::On)
-                .then(|| PolicyCounts::new(config.policy_limit)),
-            would_deny: Counts::new(),
-            scored: Counts::new(),
-            shed: Counts::new(),
+            allowed: Counts::default(),
+            denied: Counts::default(),
+            policy_errors: Counts::default(),
+            policies: policies.then(|| PolicyCounts::new(config.policy_limit)),
+            would_deny: Counts::default(),
+            scored: Counts::default(),
+            shed: Counts::default(),
             rate_limited: AtomicU64::new(0),
-            authentication_failures: Counts::new(),
+            authentication_failures: Counts::default(),
             events: EventCounts::new(),
-            receivers: std::sync::OnceLock::new(),
-            signals: std::sync::OnceLock::new(),
+            receivers: OnceLock::new(),
+            signals: OnceLock::new(),
             certificates: Default::default(),
             ready: AtomicU64::new(0),
             config_refused: AtomicU64::new(0),
             restart_needed: AtomicU64::new(0),
-            watched: Mutex::new(gauges::declared()),
+            watched: Mutex::default(),
             process: Process::new(),
-            pdp: std::sync::OnceLock::new(),
+            pdp: OnceLock::new(),
         });
         let mut registry = Registry::with_prefix("deodar");
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "What this is", build);
         registry.register_collector(Box::new(Arc::clone(&figures)));
-        Self {
+        let metrics = Self {
             registry: Mutex::new(registry),
             figures,
+        };
+        // Always shown, so that dashboards and alerts find them; 0 until somebody tells them.
+        figures! { metrics;
+            watch_gauge "audit_queue" "Records of the decision log that wait to be written" = || 0;
+            watch_counter "audit_records" "Records that the decision log took" = || 0;
+            watch_counter "audit_dropped" "Decisions without a record in the decision log" = || 0;
+            watch_counter "token_cache_hits" "Tokens that were verified before" = || 0;
+            watch_counter "token_verifications" "Tokens that were verified, including refused ones" = || 0;
+            watch_counter "issuer_key_fetches" "Fetches of the keys of issuers" = || 0;
+            watch_counter "issuer_key_failures" "Fetches of the keys of issuers that failed" = || 0;
+            watch_counter "span_exports" "Batches of spans that the collector took" = || 0;
+            watch_counter "span_export_failures" "Batches of spans that the collector did not take" = || 0;
         }
+        metrics
     }
 
     /// Reports the state and the reloads of a decision point too.
@@ -201,7 +214,7 @@ impl Metrics {
 
     /// Says when a certificate ends, in seconds since 1970; `None` when there is none any more.
     pub(crate) fn certificate_expires(&self, certificate: Certificate, at: Option<u64>) {
-        if let Some(cell) = self.figures.certificates.get(certificate.place()) {
+        if let Some(cell) = self.figures.certificates.get(certificate as usize) {
             cell.store(at.unwrap_or(0), Ordering::Relaxed);
         }
     }
@@ -213,7 +226,7 @@ impl Metrics {
         help: &'static str,
         read: impl Fn() -> u64 + Send + Sync + 'static,
     ) {
-        self.watch_figure(Watched::new(name, help, Kind::Gauge, read));
+        self.watch_figure(name, move |page| page.gauge(name, help, read()));
     }
 
     /// Shows a number that only rises and that is counted elsewhere; `name` without `_total`. Takes the
@@ -224,25 +237,30 @@ impl Metrics {
         help: &'static str,
         read: impl Fn() -> u64 + Send + Sync + 'static,
     ) {
-        self.watch_figure(Watched::new(name, help, Kind::Counter, read));
+        self.watch_figure(name, move |page| page.counter(name, help, read()));
     }
 
-    /// As [`Metrics::watch_counter`], by the values of a label from a closed set.
-    pub(crate) fn watch_counter_by(
+    /// As [`Metrics::watch_counter`], by the members of a closed set.
+    pub(crate) fn watch_counts<T: Words>(
         &self,
+        label: &'static str,
         name: &'static str,
         help: &'static str,
-        label: &'static str,
-        each: Vec<(&'static str, Figure)>,
+        counts: Arc<Counts<T>>,
     ) {
-        self.watch_figure(Watched::by(name, help, label, each));
+        self.watch_figure(name, move |page| page.by(label, name, help, counts.named()));
     }
 
-    fn watch_figure(&self, watched: Watched) {
-        let mut all = self.figures.watched();
-        match all.iter_mut().find(|known| known.name == watched.name) {
-            Some(known) => *known = watched,
-            None => all.push(watched),
+    fn watch_figure(
+        &self,
+        name: &'static str,
+        write: impl Fn(&mut Page<'_>) + Send + Sync + 'static,
+    ) {
+        let mut all = lock(&self.figures.watched);
+        let write = Box::new(write);
+        match all.iter_mut().find(|known| known.0 == name) {
+            Some(known) => known.1 = write,
+            None => all.push((name, write)),
         }
     }
 
@@ -255,178 +273,95 @@ impl Metrics {
     }
 }
 
-impl Figures {
-    fn watched(&self) -> std::sync::MutexGuard<'_, Vec<Watched>> {
-        lock(&self.watched)
-    }
-
-    fn encode_decisions(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mut family = encoder.encode_descriptor(
-            "decisions",
-            "Decisions by decision and cause",
-            None,
-            MetricType::Counter,
-        )?;
-        for (decision, counts) in [
-            (Decision::Allow, &self.allowed),
-            (Decision::Deny, &self.denied),
-        ] {
-            for (cause, count) in counts.entries() {
-                // The pairs that there can be are shown from the start.
-                let usual = (cause == Cause::Permitted) == (decision == Decision::Allow);
-                if usual || count > 0 {
-                    let labels = [("decision", decision.as_str()), ("cause", cause.as_str())];
-                    ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn encode_rooms(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let usage = self.signals.get().map(|signals| signals.usage());
-        let usage = usage.unwrap_or_default();
-        let used = usage.iter().map(|usage| (usage.room, usage.used));
-        let help = "Subjects that signals are kept of, by the room that they are kept in";
-        encode_by_room(encoder, "signals_kept", help, used)?;
-        let limits = usage.iter().map(|usage| (usage.room, usage.limit));
-        let help = "How many a room of signals may keep";
-        encode_by_room(encoder, "signals_kept_limit", help, limits)
-    }
-
-    fn encode_certificates(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mut family = encoder.encode_descriptor(
-            "certificate_not_after_seconds",
-            "When a certificate ends, in seconds since 1970",
-            None,
-            MetricType::Gauge,
-        )?;
-        for (certificate, at) in Certificate::ALL.iter().zip(&self.certificates) {
-            let at = at.load(Ordering::Relaxed);
-            if at > 0 {
-                let labels = [("certificate", certificate.name())];
-                ConstGauge::new(at).encode(family.encode_family(&labels)?)?;
-            }
-        }
-        Ok(())
+impl fmt::Debug for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Figures").finish_non_exhaustive()
     }
 }
 
-fn encode_by_room(
-    encoder: &mut DescriptorEncoder<'_>,
-    name: &str,
-    help: &str,
-    rooms: impl Iterator<Item = (&'static str, usize)>,
-) -> fmt::Result {
-    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-    for (room, count) in rooms {
-        let labels = [("room", room)];
-        ConstGauge::new(count as u64).encode(family.encode_family(&labels)?)?;
+impl Figures {
+    fn write_decisions(&self, page: &mut Page<'_>) {
+        let both = [
+            (Decision::Allow, &self.allowed),
+            (Decision::Deny, &self.denied),
+        ];
+        let rows = both.into_iter().flat_map(|(decision, counts)| {
+            // The pairs that there can be are shown from the start.
+            let shown = counts.entries().filter(move |(cause, count)| {
+                *count > 0 || (*cause == Cause::Permitted) == (decision == Decision::Allow)
+            });
+            shown.map(move |(cause, count)| {
+                let labels = [("decision", decision.as_str()), ("cause", cause.as_str())];
+                (labels, count)
+            })
+        });
+        page.counters("decisions", "Decisions by decision and cause", rows);
     }
-    Ok(())
+
+    fn write_rooms(&self, page: &mut Page<'_>) {
+        let usage = self.signals.get().map(|signals| signals.usage());
+        let usage = usage.unwrap_or_default();
+        let rows = |read: fn(&Usage) -> usize| {
+            let rooms = usage.iter();
+            rooms.map(move |usage| ([("room", usage.room)], read(usage) as u64))
+        };
+        figures! { page;
+            gauges "signals_kept" "Subjects that signals are kept of, by the room that they are kept in"
+                = rows(|usage| usage.used);
+            gauges "signals_kept_limit" "How many a room of signals may keep" = rows(|usage| usage.limit);
+        }
+    }
 }
 
 impl Collector for Figures {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let encoder = &mut encoder;
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let page = &mut Page {
+            encoder,
+            result: Ok(()),
+        };
         let state = self.pdp.get().map(Pdp::state);
-        self.exchanges.encode(encoder)?;
-        self.encode_decisions(encoder)?;
-        self.policy_errors.encode(
-            encoder,
-            "policy_errors",
-            "Policies that failed to evaluate, by kind of error",
-            "code",
-        )?;
+        let read = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
+        self.exchanges.write(page);
+        self.write_decisions(page);
+        let help = "Policies that failed to evaluate, by kind of error";
+        page.by("code", "policy_errors", help, self.policy_errors.named());
         if let Some(policies) = &self.policies {
-            policies.encode(encoder, state.as_deref())?;
+            policies.write(page, state.as_deref());
         }
-        self.would_deny.encode(
-            encoder,
-            "would_deny",
-            "Decisions that enforcement would turn into Deny, by cause",
-            "cause",
-        )?;
-        self.scored.encode(
-            encoder,
-            "scored",
-            "Scored decisions by their band of risk",
-            "risk",
-        )?;
-        self.shed.encode(
-            encoder,
-            "shed",
-            "Requests turned away for want of room, by reason",
-            "reason",
-        )?;
-        encode_counter(
-            encoder,
-            "rate_limited",
-            "Requests over the rate of their caller",
-            self.rate_limited.load(Ordering::Relaxed),
-        )?;
-        self.authentication_failures.encode(
-            encoder,
-            "authentication_failures",
-            "Callers that could not say who they are, by what was wrong",
-            "kind",
-        )?;
-        self.events.encode(encoder)?;
-        signals::encode_receivers(encoder, self.receivers.get())?;
-        self.encode_rooms(encoder)?;
-        self.encode_certificates(encoder)?;
-        for (name, help, value) in [
-            (
-                "ready",
-                "1 when requests should be sent here: neither starting nor draining",
-                &self.ready,
-            ),
-            (
-                "config_refused",
-                "1 when the configuration file as it is now was refused",
-                &self.config_refused,
-            ),
-            (
-                "config_restart_needed",
-                "Keys of the configuration file that changed and wait for a restart",
-                &self.restart_needed,
-            ),
-        ] {
-            encode_gauge(encoder, name, help, value.load(Ordering::Relaxed))?;
+        let help = "Decisions that enforcement would turn into Deny, by cause";
+        page.by("cause", "would_deny", help, self.would_deny.named());
+        let help = "Scored decisions by their band of risk";
+        page.by("risk", "scored", help, self.scored.named());
+        let help = "Requests turned away for want of room, by reason";
+        page.by("reason", "shed", help, self.shed.named());
+        let help = "Requests over the rate of their caller";
+        page.counter("rate_limited", help, read(&self.rate_limited));
+        let help = "Callers that could not say who they are, by what was wrong";
+        let failures = self.authentication_failures.named();
+        page.by("kind", "authentication_failures", help, failures);
+        self.events.write(page);
+        signals::write_receivers(page, self.receivers.get());
+        self.write_rooms(page);
+        let certificates = Certificate::ALL.iter().zip(&self.certificates);
+        let certificates = certificates.map(|(of, at)| ([("certificate", of.name())], read(at)));
+        figures! { page;
+            gauges "certificate_not_after_seconds" "When a certificate ends, in seconds since 1970"
+                = certificates.filter(|(_, at)| *at > 0);
+            gauge "ready" "1 when requests should be sent here: neither starting nor draining" = read(&self.ready);
+            gauge "config_refused" "1 when the configuration file as it is now was refused"
+                = read(&self.config_refused);
+            gauge "config_restart_needed" "Keys of the configuration file that changed and wait for a restart"
+                = read(&self.restart_needed);
         }
-        for watched in self.watched().iter() {
-            watched.encode(encoder)?;
+        for (_, write) in lock(&self.watched).iter() {
+            write(page);
         }
         if let (Some(pdp), Some(state)) = (self.pdp.get(), &state) {
-            pdp::encode(encoder, pdp, state)?;
+            pdp::write(page, pdp, state);
         }
-        self.process.encode(encoder)
+        self.process.write(page);
+        page.result
     }
-}
-
-/// Writes a counter without labels.
-fn encode_counter(
-    encoder: &mut DescriptorEncoder<'_>,
-    name: &str,
-    help: &str,
-    count: u64,
-) -> fmt::Result {
-    let counter = ConstCounter::new(count);
-    counter.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)
-}
-
-/// Writes a gauge without labels.
-fn encode_gauge<N>(
-    encoder: &mut DescriptorEncoder<'_>,
-    name: &str,
-    help: &str,
-    value: N,
-) -> fmt::Result
-where
-    ConstGauge<N>: EncodeMetric,
-{
-    let gauge = ConstGauge::new(value);
-    gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::service::http::net::bodies::Bodies;
 use crate::service::http::net::connections::Connections;
 use crate::service::http::net::lane::Lane;
 use crate::service::http::net::permits::Permits;
-use crate::service::http::observe::metrics::{Capacity, Metrics};
+use crate::service::http::observe::metrics::{Capacity, Metrics, figures};
 use crate::service::http::routes::paths;
 use crate::service::net::fetch::{Client, Fetch};
 use crate::service::ssf::Receivers;
@@ -77,18 +77,13 @@ pub(crate) fn app(config: &Config, store: Option<Store>, clock: Clock) -> Result
     webhooks::watch(&webhooks, &metrics);
     metrics.watch_receivers(receivers.clone());
     let shedder = Arc::new(Shedder::default());
-    let watched = Arc::clone(&shedder);
-    metrics.watch_gauge(
-        "shed_percent",
-        "Share of decisions that are refused because work waits too long, in percent",
-        move || watched.percent(),
-    );
-    let kept = store.clone();
-    metrics.watch_gauge(
-        "api_keys",
-        "API keys that are kept, those that have ended among them; at most 10,000",
-        move || kept.as_ref().map_or(0, |store| store.keys().count() as u64),
-    );
+    let (watched, kept) = (Arc::clone(&shedder), store.clone());
+    figures! { metrics;
+        watch_gauge "shed_percent" "Share of decisions that are refused because work waits too long, in percent"
+            = move || watched.percent();
+        watch_gauge "api_keys" "API keys that are kept, those that have ended among them; at most 10,000"
+            = move || kept.as_ref().map_or(0, |store| store.keys().count() as u64);
+    }
     let gate = Gate::new(config, store.clone(), issuers.clone())?;
     gate.warn_of_shared_names(clock());
     let limits = config.limits;

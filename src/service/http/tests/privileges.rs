@@ -66,11 +66,11 @@ async fn every_route_asks_for_its_scope_and_no_other_will_do() {
                 assert_eq!(from_wrong, StatusCode::UNAUTHORIZED, "{what}");
                 assert_eq!(without_scopes, StatusCode::FORBIDDEN, "{what}");
                 for scope in Scope::ALL {
-                    let status = asked(Some(key_of(*scope))).await;
+                    let status = asked(Some(key_of(scope))).await;
                     let may = !refused.contains(&status);
                     assert_eq!(
                         may,
-                        *scope == needed,
+                        scope == needed,
                         "{what} with {}: {status}",
                         scope.name()
                     );

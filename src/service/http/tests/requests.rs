@@ -41,7 +41,7 @@ pub(super) fn app(more: &str) -> Arc<App> {
     file.push_str(&caller("nobody", "", "the-key-of-nobody"));
     for scope in Scope::ALL {
         let scopes = format!("\"{}\"", scope.name());
-        file.push_str(&caller(scope.name(), &scopes, &key_of(*scope)));
+        file.push_str(&caller(scope.name(), &scopes, &key_of(scope)));
     }
     let path = std::path::Path::new("/etc/deodar/deodar.toml");
     let config = Config::from_parts(Some((path, &file)), std::iter::empty(), &[]).unwrap();

@@ -86,7 +86,7 @@ impl Scene {
 
     fn tally(&self, tally: SetResult) -> u64 {
         let receiver = self.app.receivers.named("idp").unwrap();
-        receiver.standing().count(tally)
+        receiver.standing().counts.of(tally)
     }
 
     async fn shown(&self) -> Value {

@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::{ModelConfig, OnMissing, Preset, RateRule};
+use super::{ModelConfig, OnMissing, Preset};
 use crate::base::span::Span;
 use crate::trust::model::method::Method;
 use crate::trust::model::number::Score;
@@ -48,6 +48,18 @@ impl Faults {
         }
     }
 
+    fn not_negative(&mut self, key: &str, value: Score) {
+        if value < Score::ZERO {
+            self.add(key, &format!("is {value}; give 0 or more"));
+        }
+    }
+
+    fn not_zero(&mut self, key: &str, value: impl Into<u64>) {
+        if value.into() == 0 {
+            self.add(key, "is 0; give at least 1");
+        }
+    }
+
     /// The first is at least the second.
     fn order<T: PartialOrd + std::fmt::Display>(&mut self, more: (&str, T), less: (&str, T)) {
         if more.1 < less.1 {
@@ -60,49 +72,135 @@ impl Faults {
     }
 }
 
+/// Checks keys: each group of keys by one rule.
+macro_rules! check {
+    ($of:expr, $faults:expr; $($rule:ident { $($($key:ident).+),+ $(,)? })+) => {$($(
+        $faults.$rule(&[$(stringify!($key)),+].join("."), $of.$($key).+);
+    )+)+};
+}
+
+/// Checks pairs of keys: the value of the first is at least that of the second.
+macro_rules! ordered {
+    ($of:expr, $faults:expr; $($($more:ident).+ >= $($less:ident).+;)+) => {$(
+        $faults.order(
+            (&[$(stringify!($more)),+].join("."), $of.$($more).+),
+            (&[$(stringify!($less)),+].join("."), $of.$($less).+),
+        );
+    )+};
+}
+
 impl ModelConfig {
     /// Every fault, each with its key and what to do; empty when there is none.
     #[must_use]
     pub fn faults(&self, preset: Preset) -> Vec<String> {
         let mut faults = Faults(Vec::new());
-        faults.share("prior", self.prior);
-        self.check_weights(&mut faults);
+        self.check_numbers(&mut faults);
+        self.check_order(&mut faults);
         self.check_missing(preset, &mut faults);
-        self.check_identity(&mut faults);
-        self.check_device(&mut faults);
-        self.check_location(&mut faults);
-        self.check_behavior(&mut faults);
-        self.check_network(&mut faults);
-        self.check_requirements(&mut faults);
-        self.check_levels(&mut faults);
         self.check_methods(&mut faults);
         self.check_hours(&mut faults);
         self.check_spans(&mut faults);
         faults.0
     }
 
-    fn check_weights(&self, faults: &mut Faults) {
-        let weights = [
-            ("weights.identity", self.weights.identity),
-            ("weights.device", self.weights.device),
-            ("weights.location", self.weights.location),
-            ("weights.behavior", self.weights.behavior),
-            ("weights.network", self.weights.network),
-        ];
-        for (key, weight) in weights {
-            faults.share(key, weight);
+    fn check_numbers(&self, faults: &mut Faults) {
+        check! { self, faults;
+            share {
+                prior,
+                weights.identity, weights.device, weights.location, weights.behavior, weights.network,
+                weights.resource_sensitivity,
+                identity.base, identity.confidence,
+                device.base, device.confidence_registered, device.confidence_unregistered,
+                location.base, location.confidence, location.confidence_inexact,
+                behavior.base, behavior.confidence, behavior.hour_share,
+                network.corporate, network.partner, network.vpn, network.public, network.anonymiser,
+                network.no_match, network.confidence_matched, network.confidence_unmatched,
+                resource_sensitivity.confidence,
+                bands.medium, bands.high, bands.hysteresis,
+                required.other, required.compliance, required.default_cap,
+                gap.session_monitoring, gap.device_verification, gap.step_up,
+                mitigations.below,
+                alternatives.time_delay_risk, alternatives.supervisor_approval_sensitivity,
+                levels.allowance, levels.risk_low, levels.risk_medium, levels.risk_high, levels.approval_above,
+                time.inside, time.outside,
+            }
+            bonus {
+                identity.mfa_enrolled, identity.mfa_verified, identity.phishing_resistant, identity.account_age,
+                identity.no_suspicious_activity,
+                device.registered, device.trust_high, device.trust_medium, device.scan_recent, device.current_os,
+                device.managed, device.certificate,
+                location.known_place, location.known_country, location.allowed,
+                behavior.clean,
+                network.mutual_tls,
+            }
+            penalty {
+                identity.admin, identity.privileged,
+                device.scan_old, device.not_registered, device.jailbroken,
+                location.new_country, location.denied, location.speed,
+                behavior.finding, behavior.hour, behavior.denies.adjustment, behavior.requests.adjustment,
+            }
+            not_negative { levels.risk_factor, behavior.denies.times, behavior.requests.times }
+            not_zero { location.speed_kmh }
+            level { alternatives.time_delay_levels }
         }
-        faults.share(
-            "weights.resource_sensitivity",
-            self.weights.resource_sensitivity,
+        faults.not_zero(
+            "location.speed_least_time",
+            self.location.speed_least_time.as_secs(),
         );
+        for (name, trust) in &self.required.classifications {
+            faults.share(&format!("required.classifications.{name}"), *trust);
+        }
+        if let Some(cap) = self.required.cap {
+            faults.share("required.cap", cap);
+        }
+        let base = self.levels.default_base;
+        if !(1..=4).contains(&base) {
+            faults.add(
+                "levels.default_base",
+                &format!("is {base}; give a level from 1 to 4"),
+            );
+        }
+        let of = &self.weights;
         // Not the network's: it takes no part where none is configured.
-        let measured = weights.iter().take(4);
-        if measured.clone().all(|(_, weight)| *weight <= Score::ZERO) {
+        if [of.identity, of.device, of.location, of.behavior]
+            .iter()
+            .all(|weight| *weight <= Score::ZERO)
+        {
             faults.add(
                 "weights",
                 "of identity, device, location and behavior are all 0; give at least one of them \
                  a weight",
+            );
+        }
+    }
+
+    fn check_order(&self, faults: &mut Faults) {
+        ordered! { self, faults;
+            device.trust_high >= device.trust_medium;
+            device.scan_old_after >= device.scan_recent_within;
+            device.confidence_registered >= device.confidence_unregistered;
+            location.known_place >= location.known_country;
+            location.confidence >= location.confidence_inexact;
+            bands.high >= bands.medium;
+            gap.device_verification >= gap.session_monitoring;
+            gap.step_up >= gap.device_verification;
+            levels.risk_medium >= levels.risk_low;
+            levels.risk_high >= levels.risk_medium;
+            time.inside >= time.outside;
+            validity.level_1 >= validity.level_2;
+            validity.level_2 >= validity.level_3;
+            validity.level_3 >= validity.level_4;
+        }
+        let of = &self.device;
+        if of.registered + of.scan_old < of.not_registered {
+            faults.add(
+                "device.registered",
+                &format!(
+                    "and `device.scan_old` together are {}, below `device.not_registered` ({}): a \
+                     registered device would score worse than none; raise it",
+                    of.registered + of.scan_old,
+                    of.not_registered
+                ),
             );
         }
     }
@@ -140,210 +238,6 @@ impl ModelConfig {
                     ),
                 ),
             }
-        }
-    }
-
-    fn check_identity(&self, faults: &mut Faults) {
-        let of = &self.identity;
-        faults.share("identity.base", of.base);
-        faults.share("identity.confidence", of.confidence);
-        faults.bonus("identity.mfa_enrolled", of.mfa_enrolled);
-        faults.bonus("identity.mfa_verified", of.mfa_verified);
-        faults.bonus("identity.phishing_resistant", of.phishing_resistant);
-        faults.bonus("identity.account_age", of.account_age);
-        faults.bonus("identity.no_suspicious_activity", of.no_suspicious_activity);
-        faults.penalty("identity.admin", of.admin);
-        faults.penalty("identity.privileged", of.privileged);
-    }
-
-    fn check_device(&self, faults: &mut Faults) {
-        let of = &self.device;
-        faults.share("device.base", of.base);
-        faults.share("device.confidence_registered", of.confidence_registered);
-        faults.share("device.confidence_unregistered", of.confidence_unregistered);
-        faults.bonus("device.registered", of.registered);
-        faults.bonus("device.trust_high", of.trust_high);
-        faults.bonus("device.trust_medium", of.trust_medium);
-        faults.bonus("device.scan_recent", of.scan_recent);
-        faults.bonus("device.current_os", of.current_os);
-        faults.bonus("device.managed", of.managed);
-        faults.bonus("device.certificate", of.certificate);
-        faults.penalty("device.scan_old", of.scan_old);
-        faults.penalty("device.not_registered", of.not_registered);
-        faults.penalty("device.jailbroken", of.jailbroken);
-        faults.order(
-            ("device.trust_high", of.trust_high),
-            ("device.trust_medium", of.trust_medium),
-        );
-        faults.order(
-            ("device.scan_old_after", of.scan_old_after),
-            ("device.scan_recent_within", of.scan_recent_within),
-        );
-        faults.order(
-            ("device.confidence_registered", of.confidence_registered),
-            ("device.confidence_unregistered", of.confidence_unregistered),
-        );
-        if of.registered + of.scan_old < of.not_registered {
-            faults.add(
-                "device.registered",
-                &format!(
-                    "and `device.scan_old` together are {}, below `device.not_registered` ({}): a \
-                     registered device would score worse than none; raise it",
-                    of.registered + of.scan_old,
-                    of.not_registered
-                ),
-            );
-        }
-    }
-
-    fn check_location(&self, faults: &mut Faults) {
-        let of = &self.location;
-        faults.share("location.base", of.base);
-        faults.share("location.confidence", of.confidence);
-        faults.share("location.confidence_inexact", of.confidence_inexact);
-        faults.bonus("location.known_place", of.known_place);
-        faults.bonus("location.known_country", of.known_country);
-        faults.penalty("location.new_country", of.new_country);
-        faults.bonus("location.allowed", of.allowed);
-        faults.penalty("location.denied", of.denied);
-        faults.penalty("location.speed", of.speed);
-        faults.order(
-            ("location.known_place", of.known_place),
-            ("location.known_country", of.known_country),
-        );
-        faults.order(
-            ("location.confidence", of.confidence),
-            ("location.confidence_inexact", of.confidence_inexact),
-        );
-        for (key, value) in [
-            ("location.speed_kmh", u64::from(of.speed_kmh)),
-            ("location.speed_least_time", of.speed_least_time.as_secs()),
-        ] {
-            if value == 0 {
-                faults.add(key, "is 0; give at least 1");
-            }
-        }
-    }
-
-    fn check_behavior(&self, faults: &mut Faults) {
-        let of = &self.behavior;
-        faults.share("behavior.base", of.base);
-        faults.share("behavior.confidence", of.confidence);
-        faults.penalty("behavior.finding", of.finding);
-        faults.penalty("behavior.hour", of.hour);
-        faults.share("behavior.hour_share", of.hour_share);
-        faults.bonus("behavior.clean", of.clean);
-        let mut rate = |name: &str, rule: &RateRule| {
-            faults.penalty(&format!("behavior.{name}.adjustment"), rule.adjustment);
-            if rule.times < Score::ZERO {
-                let what = format!("is {}; give 0 or more", rule.times);
-                faults.add(&format!("behavior.{name}.times"), &what);
-            }
-        };
-        rate("denies", &of.denies);
-        rate("requests", &of.requests);
-    }
-
-    fn check_network(&self, faults: &mut Faults) {
-        let of = &self.network;
-        faults.share("network.corporate", of.corporate);
-        faults.share("network.partner", of.partner);
-        faults.share("network.vpn", of.vpn);
-        faults.share("network.public", of.public);
-        faults.share("network.anonymiser", of.anonymiser);
-        faults.share("network.no_match", of.no_match);
-        faults.bonus("network.mutual_tls", of.mutual_tls);
-        faults.share("network.confidence_matched", of.confidence_matched);
-        faults.share("network.confidence_unmatched", of.confidence_unmatched);
-        faults.share(
-            "resource_sensitivity.confidence",
-            self.resource_sensitivity.confidence,
-        );
-    }
-
-    fn check_requirements(&self, faults: &mut Faults) {
-        let bands = &self.bands;
-        faults.share("bands.medium", bands.medium);
-        faults.share("bands.high", bands.high);
-        faults.share("bands.hysteresis", bands.hysteresis);
-        faults.order(("bands.high", bands.high), ("bands.medium", bands.medium));
-        let required = &self.required;
-        for (name, trust) in &required.classifications {
-            faults.share(&format!("required.classifications.{name}"), *trust);
-        }
-        faults.share("required.other", required.other);
-        faults.share("required.compliance", required.compliance);
-        faults.share("required.default_cap", required.default_cap);
-        if let Some(cap) = required.cap {
-            faults.share("required.cap", cap);
-        }
-        let gap = &self.gap;
-        faults.share("gap.session_monitoring", gap.session_monitoring);
-        faults.share("gap.device_verification", gap.device_verification);
-        faults.share("gap.step_up", gap.step_up);
-        faults.order(
-            ("gap.device_verification", gap.device_verification),
-            ("gap.session_monitoring", gap.session_monitoring),
-        );
-        faults.order(
-            ("gap.step_up", gap.step_up),
-            ("gap.device_verification", gap.device_verification),
-        );
-        faults.share("mitigations.below", self.mitigations.below);
-        let instead = &self.alternatives;
-        faults.share("alternatives.time_delay_risk", instead.time_delay_risk);
-        faults.level("alternatives.time_delay_levels", instead.time_delay_levels);
-        faults.share(
-            "alternatives.supervisor_approval_sensitivity",
-            instead.supervisor_approval_sensitivity,
-        );
-    }
-
-    fn check_levels(&self, faults: &mut Faults) {
-        let of = &self.levels;
-        if !(1..=4).contains(&of.default_base) {
-            let what = format!("is {}; give a level from 1 to 4", of.default_base);
-            faults.add("levels.default_base", &what);
-        }
-        if of.risk_factor < Score::ZERO {
-            let what = format!("is {}; give 0 or more", of.risk_factor);
-            faults.add("levels.risk_factor", &what);
-        }
-        faults.share("levels.allowance", of.allowance);
-        faults.share("levels.risk_low", of.risk_low);
-        faults.share("levels.risk_medium", of.risk_medium);
-        faults.share("levels.risk_high", of.risk_high);
-        faults.share("levels.approval_above", of.approval_above);
-        faults.order(
-            ("levels.risk_medium", of.risk_medium),
-            ("levels.risk_low", of.risk_low),
-        );
-        faults.order(
-            ("levels.risk_high", of.risk_high),
-            ("levels.risk_medium", of.risk_medium),
-        );
-        faults.share("time.inside", self.time.inside);
-        faults.share("time.outside", self.time.outside);
-        faults.order(
-            ("time.inside", self.time.inside),
-            ("time.outside", self.time.outside),
-        );
-        let valid = &self.validity;
-        for (longer, shorter) in [
-            (
-                ("validity.level_1", valid.level_1),
-                ("validity.level_2", valid.level_2),
-            ),
-            (
-                ("validity.level_2", valid.level_2),
-                ("validity.level_3", valid.level_3),
-            ),
-            (
-                ("validity.level_3", valid.level_3),
-                ("validity.level_4", valid.level_4),
-            ),
-        ] {
-            faults.order(longer, shorter);
         }
     }
 

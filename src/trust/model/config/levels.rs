@@ -5,45 +5,43 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::s;
 use crate::base::described::described;
+use crate::base::settings::settings;
 use crate::base::span::Span;
 use crate::trust::model::method::Method;
 use crate::trust::model::number::Score;
 
-/// The authentication level that is required.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct LevelsConfig {
-    /// The base level of an action that has none of its own.
-    pub default_base: u8,
-    /// What the subject's risk counts, times the base level.
-    pub risk_factor: Score,
-    /// The risk that costs no level; `calibrated` only.
-    pub allowance: Score,
-    /// The risk that a supplied LOW stands for.
-    pub risk_low: Score,
-    /// That of MEDIUM.
-    pub risk_medium: Score,
-    /// That of HIGH.
-    pub risk_high: Score,
-    /// Above this risk an administrator has to approve.
-    pub approval_above: Score,
-}
+settings! {
+    /// The authentication level that is required.
+    pub struct LevelsConfig {
+        /// The base level of an action that has none of its own.
+        pub default_base: u8 = 2,
+        /// What the subject's risk counts, times the base level.
+        pub risk_factor: Score = s(5_000),
+        /// The risk that costs no level; `calibrated` only.
+        pub allowance: Score = s(2_000),
+        /// The risk that a supplied LOW stands for.
+        pub risk_low: Score = s(1_000),
+        /// That of MEDIUM.
+        pub risk_medium: Score = s(5_000),
+        /// That of HIGH.
+        pub risk_high: Score = s(9_000),
+        /// Above this risk an administrator has to approve.
+        pub approval_above: Score = s(8_000),
+    }
 
-/// For how long a level is valid after it was reached.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Validity {
-    /// Level 1.
-    pub level_1: Span,
-    /// Level 2.
-    pub level_2: Span,
-    /// Level 3.
-    pub level_3: Span,
-    /// Level 4.
-    pub level_4: Span,
+    /// For how long a level is valid after it was reached.
+    pub struct Validity {
+        /// Level 1.
+        pub level_1: Span = Span::days(1),
+        /// Level 2.
+        pub level_2: Span = Span::hours(8),
+        /// Level 3.
+        pub level_3: Span = Span::hours(2),
+        /// Level 4.
+        pub level_4: Span = Span::minutes(30),
+    }
 }
 
 impl Validity {
@@ -79,25 +77,39 @@ pub struct MethodConfig {
     pub phishing_resistant: bool,
 }
 
-/// The methods.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Methods {
-    /// A password, asked for again.
-    pub password_confirmation: MethodConfig,
-    /// A time-based one-time password.
-    pub totp: MethodConfig,
-    /// A one-time password by text message.
-    pub sms_otp: MethodConfig,
-    /// A code from a list made before.
-    pub backup_codes: MethodConfig,
-    /// A notification that is confirmed on another device.
-    pub push_notification: MethodConfig,
-    /// A passkey or security key.
-    pub webauthn: MethodConfig,
-    /// Somebody else's approval: an authentication under `literal` only.
-    pub admin_approval: MethodConfig,
+settings! {
+    /// The methods.
+    pub struct Methods {
+        /// A password, asked for again.
+        pub password_confirmation: MethodConfig = method(1, 30),
+        /// A time-based one-time password.
+        pub totp: MethodConfig = method(2, 45),
+        /// A one-time password by text message.
+        pub sms_otp: MethodConfig = method(2, 60),
+        /// A code from a list made before.
+        pub backup_codes: MethodConfig = method(2, 60),
+        /// A notification that is confirmed on another device.
+        pub push_notification: MethodConfig = method(2, 30),
+        /// A passkey or security key.
+        pub webauthn: MethodConfig = MethodConfig {
+            verified_strength: Some(4),
+            phishing_resistant: true,
+            ..method(3, 60)
+        },
+        /// Somebody else's approval: an authentication under `literal` only.
+        pub admin_approval: MethodConfig = MethodConfig { multi_factor: false, ..method(4, 300) },
+    }
+}
+
+fn method(strength: u8, seconds: u64) -> MethodConfig {
+    MethodConfig {
+        strength,
+        takes: Span::seconds(seconds),
+        verified_strength: None,
+        verified_for: Span::minutes(5),
+        multi_factor: strength > 1,
+        phishing_resistant: false,
+    }
 }
 
 impl Methods {
@@ -116,34 +128,30 @@ impl Methods {
     }
 }
 
-/// What may be done instead of authenticating.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct AlternativesConfig {
-    /// For how long to wait; `literal` only.
-    pub time_delay_for: Span,
-    /// Below which risk of the subject waiting is offered.
-    pub time_delay_risk: Score,
-    /// By how many levels waiting lowers the requirement.
-    pub time_delay_levels: u8,
-    /// How long a supervisor's approval holds.
-    pub supervisor_approval_for: Span,
-    /// Below which required trust it is offered.
-    pub supervisor_approval_sensitivity: Score,
-    /// How long restricted access holds.
-    pub restricted_access_for: Span,
-}
+settings! {
+    /// What may be done instead of authenticating.
+    pub struct AlternativesConfig {
+        /// For how long to wait; `literal` only.
+        pub time_delay_for: Span = Span::minutes(15),
+        /// Below which risk of the subject waiting is offered.
+        pub time_delay_risk: Score = s(7_000),
+        /// By how many levels waiting lowers the requirement.
+        pub time_delay_levels: u8 = 1,
+        /// How long a supervisor's approval holds.
+        pub supervisor_approval_for: Span = Span::hours(1),
+        /// Below which required trust it is offered.
+        pub supervisor_approval_sensitivity: Score = s(8_000),
+        /// How long restricted access holds.
+        pub restricted_access_for: Span = Span::minutes(30),
+    }
 
-/// The trust in the time of day.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct TimeConfig {
-    /// Inside the working hours, or where there are none.
-    pub inside: Score,
-    /// Outside.
-    pub outside: Score,
+    /// The trust in the time of day.
+    pub struct TimeConfig {
+        /// Inside the working hours, or where there are none.
+        pub inside: Score = s(10_000),
+        /// Outside.
+        pub outside: Score = s(6_000),
+    }
 }
 
 /// When work is done.

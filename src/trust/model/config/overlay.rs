@@ -20,12 +20,13 @@ impl schemars::JsonSchema for ModelOverlay {
         "ModelOverlay".into()
     }
 
-    /// As that of the whole, and nothing of it is required.
+    /// As that of the whole, and nothing of it is required. What a key has by default depends on the preset.
     fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
         fn optional(schema: &mut Value) {
             match schema {
                 Value::Object(members) => {
                     members.remove("required");
+                    members.remove("default");
                     members.values_mut().for_each(optional);
                 }
                 Value::Array(items) => items.iter_mut().for_each(optional),

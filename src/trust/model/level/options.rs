@@ -6,6 +6,7 @@
 use super::validity::standing;
 use crate::base::span::Span;
 use crate::base::timestamp::Timestamp;
+use crate::base::words::words;
 use crate::trust::model::assessment::Assessment;
 use crate::trust::model::checked::Model;
 use crate::trust::model::config::Preset;
@@ -89,32 +90,22 @@ impl StepUp {
     }
 }
 
-/// What may be done instead of authenticating.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum AlternativeKind {
-    /// Waiting; `literal` only.
-    TimeDelay,
-    /// A supervisor's approval.
-    SupervisorApproval,
-    /// Reading only, for a limited time, with everything logged.
-    RestrictedAccess,
-    /// An administrator's approval, where the risk demands it.
-    AdminApproval,
+words! {
+    /// What may be done instead of authenticating.
+    #[non_exhaustive]
+    pub enum AlternativeKind by as_str {
+        /// Waiting; `literal` only.
+        TimeDelay = "time_delay",
+        /// A supervisor's approval.
+        SupervisorApproval = "supervisor_approval",
+        /// Reading only, for a limited time, with everything logged.
+        RestrictedAccess = "restricted_access",
+        /// An administrator's approval, where the risk demands it.
+        AdminApproval = "admin_approval",
+    }
 }
 
 impl AlternativeKind {
-    /// `time_delay`, `supervisor_approval`, `restricted_access`, `admin_approval`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::TimeDelay => "time_delay",
-            Self::SupervisorApproval => "supervisor_approval",
-            Self::RestrictedAccess => "restricted_access",
-            Self::AdminApproval => "admin_approval",
-        }
-    }
-
     /// What restricts it.
     #[must_use]
     pub fn restrictions(self) -> &'static [&'static str] {

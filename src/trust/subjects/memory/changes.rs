@@ -1,19 +1,21 @@
 //! What is ordered: devices, authentications, accounts, and the ways back.
 
 use super::Update;
-use super::entries::subjects;
 use super::events::{name, refused, user_name};
+use super::subject::{Subject, with_record};
 use crate::base::entity_ref::EntityRef;
 use crate::base::timestamp::Timestamp;
 use crate::trust::model::{Evidence, Score};
 use crate::trust::subjects::event::EventSubject;
 use crate::trust::subjects::kind::Severity;
-use crate::trust::subjects::record::{DeviceState, Overriding, SessionState};
+use crate::trust::subjects::record::{
+    DeviceState, IpState, Overriding, Record, SessionState, User,
+};
 use crate::trust::subjects::sessions::Proof;
 use crate::trust::subjects::store::{
     AssuranceRecord, Change, ChangeError, DeviceRecord, Notification, NotificationKind, SubjectKind,
 };
-use crate::trust::subjects::window::{NEVER, StoredEvent};
+use crate::trust::subjects::window::NEVER;
 
 /// Longest reason that is kept.
 const LONGEST_REASON: usize = 1_024;
@@ -27,14 +29,6 @@ fn why(reason: &str, by: &str) -> Result<(), ChangeError> {
             format!("the reason has {size} bytes; {LONGEST_REASON} are allowed"),
         )),
         _ => Ok(()),
-    }
-}
-
-/// An address by the name it is kept under.
-fn canonical(subject: SubjectKind) -> SubjectKind {
-    match subject {
-        SubjectKind::Ip(ip) => SubjectKind::Ip(ip.to_canonical()),
-        other => other,
     }
 }
 
@@ -81,7 +75,7 @@ impl Update<'_> {
                 subject,
                 reason,
                 by,
-            } => self.remediate(&canonical(subject), &reason, &by),
+            } => self.remediate(&subject.canonical(), &reason, &by),
             Change::Override {
                 user,
                 until,
@@ -90,7 +84,7 @@ impl Update<'_> {
             } => self.set_aside(&user, until, &reason, &by),
             Change::Erase { subject, by } => {
                 name("`by`", &by)?;
-                let subject = canonical(subject);
+                let subject = subject.canonical();
                 self.erase(&subject);
                 self.tell_change("erase", &subject, format!("erased by {by}"));
                 Ok(())
@@ -125,7 +119,7 @@ impl Update<'_> {
                 return Err(refused("too_many_devices", message));
             }
         }
-        let made = self.device(&record.id, subjects(self.config), |state| {
+        let made = self.record::<DeviceState, _>(record.id.as_str(), |state| {
             // Somebody may have registered it since.
             if of_another(state, record) {
                 return Err(device_of_another());
@@ -145,12 +139,9 @@ impl Update<'_> {
 
     /// A device is the user's no more.
     fn disown(&mut self, user: &EntityRef, device: &str) {
-        let disown = self.core.users.with(user, |state| {
+        self.known_user(user, |state| {
             state.devices.retain(|other| **other != *device);
         });
-        if disown.is_some() {
-            self.touched.insert(SubjectKind::User(user.clone()));
-        }
     }
 
     /// Takes a device out. What was said of its compliance stays, or a device that does not comply would
@@ -168,19 +159,7 @@ impl Update<'_> {
                     self.disown(user, id);
                 }
             }
-            None => self.erase_device(id),
-        }
-    }
-
-    fn erase_device(&mut self, id: &str) {
-        self.touched.insert(SubjectKind::Device(id.to_owned()));
-        let Some(mut state) = self.core.devices.remove(id) else {
-            return;
-        };
-        let events: Vec<StoredEvent> = state.events().map(|kept| kept.clone()).collect();
-        self.core.forget_events(events);
-        if let Some(user) = &state.user {
-            self.disown(user, id);
+            None => self.erase(&SubjectKind::Device(id.to_owned())),
         }
     }
 
@@ -218,17 +197,8 @@ impl Update<'_> {
         by: &str,
     ) -> Result<(), ChangeError> {
         why(reason, by)?;
-        let (now, core) = (self.now, self.core);
-        let found = match subject {
-            SubjectKind::User(user) => core.users.with(user, |state| state.remediate(now)),
-            SubjectKind::Session(id) => core
-                .sessions
-                .with(id.as_str(), |state| state.track.remediate(now)),
-            SubjectKind::Device(id) => core
-                .devices
-                .with(id.as_str(), |state| state.track.remediate(now)),
-            SubjectKind::Ip(ip) => core.ips.with(ip, |state| state.track.remediate(now)),
-        };
+        let now = self.now;
+        let found = with_record!(self.core, subject, |state| state.remediate(now));
         if found.is_none() {
             return Err(refused(
                 "unknown_subject",
@@ -281,76 +251,42 @@ impl Update<'_> {
         Ok(())
     }
 
+    /// Takes a subject out; with a user its sessions and devices.
     fn erase(&mut self, subject: &SubjectKind) {
         self.touched.insert(subject.clone());
         match subject {
-            SubjectKind::User(user) => self.erase_user(user),
-            SubjectKind::Session(id) => self.erase_session(id),
-            SubjectKind::Device(id) => self.erase_device(id),
+            SubjectKind::User(user) => {
+                self.take_out::<User>(user);
+                for owned in self.core.owned_by(user) {
+                    self.erase(&owned);
+                }
+            }
+            SubjectKind::Session(id) => {
+                let state = self.take_out::<SessionState>(&id.as_str().into());
+                if let Some(user) = state.and_then(|state| state.user) {
+                    self.known_user(&user, |state| state.sessions.remove(id));
+                }
+            }
+            SubjectKind::Device(id) => {
+                let state = self.take_out::<DeviceState>(&id.as_str().into());
+                if let Some(user) = state.and_then(|state| state.user) {
+                    self.disown(&user, id);
+                }
+            }
             SubjectKind::Ip(ip) => {
-                if let Some(mut state) = self.core.ips.remove(ip) {
-                    let events: Vec<_> = state.track.window.forget(i64::MAX).collect();
-                    self.core.forget_events(events);
-                }
+                self.take_out::<IpState>(ip);
             }
         }
     }
 
-    /// Its sessions and devices go with it.
-    fn erase_user(&mut self, user: &EntityRef) {
-        if let Some(mut state) = self.core.users.remove(user) {
-            let events: Vec<StoredEvent> = state.events().map(|kept| kept.clone()).collect();
-            self.core.forget_events(events);
-        }
-        let (mut sessions, mut devices) = (Vec::new(), Vec::new());
-        for part in 0..crate::trust::subjects::shard::PARTS {
-            self.core.sessions.retain(part, |id, state| {
-                if state.user.as_ref() == Some(user) {
-                    sessions.push(id.to_string());
-                }
-                true
-            });
-            self.core.devices.retain(part, |id, state| {
-                if state.user.as_ref() == Some(user) {
-                    devices.push(id.to_string());
-                }
-                true
-            });
-        }
-        for id in sessions {
-            self.erase_session(&id);
-        }
-        for id in devices {
-            self.erase_device(&id);
-        }
-    }
-
-    fn erase_session(&mut self, id: &str) {
-        self.touched.insert(SubjectKind::Session(id.to_owned()));
-        let Some(mut state) = self.core.sessions.remove(id) else {
-            return;
-        };
-        let events: Vec<StoredEvent> = state.events().map(|kept| kept.clone()).collect();
-        self.core.forget_events(events);
-        if let Some(user) = &state.user {
-            let removed = self
-                .core
-                .users
-                .with(user, |state| state.sessions.remove(id));
-            if removed.is_some() {
-                self.touched.insert(SubjectKind::User(user.clone()));
-            }
-        }
+    fn take_out<S: Subject>(&mut self, key: &S::Key) -> Option<Box<S>> {
+        let mut state = S::records(self.core).remove(key)?;
+        self.core.forget_record(&mut *state);
+        Some(state)
     }
 
     fn tell_change(&mut self, done: &str, subject: &SubjectKind, detail: String) {
-        let mut about = EventSubject::default();
-        match subject.clone() {
-            SubjectKind::User(user) => about.user = Some(user),
-            SubjectKind::Session(id) => about.session = Some(id),
-            SubjectKind::Device(id) => about.device = Some(id),
-            SubjectKind::Ip(ip) => about.ip = Some(ip),
-        }
+        let about = EventSubject::from(subject.clone());
         self.notices.push(Notification {
             kind: NotificationKind::SubjectChanged,
             name: done.to_owned(),

@@ -3,12 +3,13 @@
 use serde_json::{Value, json};
 
 use super::Core;
+use super::subject::list;
 use crate::base::timestamp::Timestamp;
 use crate::trust::model::Method;
 use crate::trust::subjects::config::SignalsConfig;
 use crate::trust::subjects::event::EventSubject;
 use crate::trust::subjects::finding::Finding;
-use crate::trust::subjects::record::User;
+use crate::trust::subjects::record::{DeviceState, IpState, Record, SessionState, User};
 use crate::trust::subjects::shard::PARTS;
 use crate::trust::subjects::store::{FindingKind, SubjectKind};
 use crate::trust::subjects::track::Track;
@@ -172,33 +173,15 @@ impl Core {
         let now = now.as_millis();
         let mut held = Vec::new();
         for part in 0..PARTS {
-            let mut list = |subject: &dyn Fn() -> SubjectKind, is_held: bool| {
-                if is_held && held.len() < limit {
-                    held.push(subject());
-                }
-                true
-            };
-            self.users.retain(part, |user, state| {
-                list(
-                    &|| SubjectKind::User(user.clone()),
-                    state.is_held(now, &config),
-                )
-            });
-            self.sessions.retain(part, |id, state| {
-                let is_held = state.revoked != NEVER || state.track.live(now, &config);
-                list(&|| SubjectKind::Session(id.to_string()), is_held)
-            });
-            self.devices.retain(part, |id, state| {
-                let is_held = state.broken.value || state.track.live(now, &config);
-                list(&|| SubjectKind::Device(id.to_string()), is_held)
-            });
-            self.ips.retain(part, |ip, state| {
-                list(&|| SubjectKind::Ip(*ip), state.track.live(now, &config))
-            });
+            list::<User>(self, part, |state| state.is_held(now, &config), &mut held);
+            list::<SessionState>(self, part, |state| state.is_held(now, &config), &mut held);
+            list::<DeviceState>(self, part, |state| state.is_held(now, &config), &mut held);
+            list::<IpState>(self, part, |state| state.is_held(now, &config), &mut held);
             if held.len() >= limit {
                 break;
             }
         }
+        held.truncate(limit);
         held
     }
 }

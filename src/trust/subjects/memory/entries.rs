@@ -2,11 +2,12 @@
 
 use std::collections::BinaryHeap;
 
+use super::subject::Subject;
 use super::{Core, Update};
 use crate::base::entity_ref::EntityRef;
 use crate::base::lock::lock;
 use crate::trust::subjects::config::SignalsConfig;
-use crate::trust::subjects::record::{DeviceState, SessionState, User};
+use crate::trust::subjects::record::{Record, User};
 use crate::trust::subjects::shard::{Capacity, PARTS};
 use crate::trust::subjects::store::{ChangeError, SubjectKind};
 use crate::trust::subjects::window::Millis;
@@ -120,8 +121,7 @@ impl Update<'_> {
             made = self.try_user(user, &mut once);
         }
         // INVARIANT: what is made is worked on once.
-        let most = usize::try_from(self.config.bounds.max_subjects).unwrap_or(usize::MAX);
-        made?.ok_or(ChangeError::Full(most))
+        made?.ok_or(ChangeError::Full(User::most(self.config)))
     }
 
     /// Forgets the user that was seen longest ago of those that may be lost.
@@ -156,8 +156,7 @@ impl Update<'_> {
                 let Some(mut state) = core.users.remove_if(&user, still) else {
                     continue;
                 };
-                let events: Vec<_> = state.events().map(|kept| kept.clone()).collect();
-                core.forget_events(events);
+                core.forget_record(&mut *state);
                 self.touched.insert(SubjectKind::User(user));
                 return true;
             }
@@ -172,106 +171,56 @@ impl Update<'_> {
         work: impl FnOnce(&mut User) -> R,
     ) -> Result<R, ChangeError> {
         let (now, config) = (self.now, self.config);
-        let most = usize::try_from(config.bounds.max_subjects).unwrap_or(usize::MAX);
-        let strangers = self.core.strangers.len();
-        let room = self.room(most.saturating_add(strangers));
-        let mut gone = Vec::new();
+        let most = User::most(config);
+        let room = self.room(most.saturating_add(self.core.strangers.len()));
         let spare = |state: &User| !state.stranger && state.spare(now, config);
-        let made = self
-            .core
-            .users
-            .with_or_make(user, room, spare, &mut gone, |state| {
-                // Something was said of it: it is a stranger no more.
-                state.stranger = false;
-                work(state)
-            });
-        for (user, mut state) in gone {
-            let events: Vec<_> = state.events().map(|kept| kept.clone()).collect();
-            self.core.forget_events(events);
-            self.touched.insert(SubjectKind::User(user));
+        self.make_record(user.clone(), room, most, spare, |state: &mut User| {
+            // Something was said of it: it is a stranger no more.
+            state.stranger = false;
+            work(state)
+        })
+    }
+
+    /// Works on the record of a session, a device or an address, which is made where it is not there.
+    pub(super) fn record<S: Subject, R>(
+        &mut self,
+        key: impl Into<S::Key>,
+        work: impl FnOnce(&mut S) -> R,
+    ) -> Result<R, ChangeError> {
+        let (now, config) = (self.now, self.config);
+        let most = S::most(config);
+        let spare = |state: &S| state.spare(now, config);
+        self.make_record(key.into(), self.room(most), most, spare, work)
+    }
+
+    fn make_record<S: Subject, R>(
+        &mut self,
+        key: S::Key,
+        room: Capacity,
+        most: usize,
+        spare: impl Fn(&S) -> bool,
+        work: impl FnOnce(&mut S) -> R,
+    ) -> Result<R, ChangeError> {
+        let (core, mut gone) = (self.core, Vec::new());
+        let records = S::records(core);
+        let made = records.with_or_make(&key, room, spare, &mut gone, work);
+        for (key, mut state) in gone {
+            core.forget_record(&mut *state);
+            self.touched.insert(S::subject(&key));
         }
-        self.touched.insert(SubjectKind::User(user.clone()));
-        made.ok_or_else(|| match self.core.users.fills_its_share(room) {
+        if made.is_some() {
+            self.touched.insert(S::subject(&key));
+        }
+        made.ok_or_else(|| match records.fills_its_share(room) {
             true => ChangeError::Share(most),
             false => ChangeError::Full(most),
         })
     }
 
-    /// Works on a session, which is made where unknown.
-    pub(super) fn session<R>(
-        &mut self,
-        session: &str,
-        most: usize,
-        work: impl FnOnce(&mut SessionState) -> R,
-    ) -> Result<R, ChangeError> {
-        let (now, config) = (self.now, self.config);
-        let mut gone = Vec::new();
-        let spare = |state: &SessionState| state.spare(now, config);
-        let key = session.into();
-        let made = self
-            .core
-            .sessions
-            .with_or_make(&key, self.room(most), spare, &mut gone, work);
-        for (session, mut state) in gone {
-            let events: Vec<_> = state.events().map(|kept| kept.clone()).collect();
-            self.core.forget_events(events);
-            self.touched.insert(SubjectKind::Session(session.into()));
+    /// Works on a user who is there.
+    pub(super) fn known_user(&mut self, user: &EntityRef, work: impl FnOnce(&mut User)) {
+        if self.core.users.with(user, work).is_some() {
+            self.touched.insert(SubjectKind::User(user.clone()));
         }
-        self.touched
-            .insert(SubjectKind::Session(session.to_owned()));
-        self.made(made, most, |core, room| core.sessions.fills_its_share(room))
     }
-
-    /// Why there is no room, where there is none.
-    fn made<R>(
-        &self,
-        made: Option<R>,
-        most: usize,
-        share: impl FnOnce(&Core, Capacity) -> bool,
-    ) -> Result<R, ChangeError> {
-        made.ok_or_else(|| match share(self.core, self.room(most)) {
-            true => ChangeError::Share(most),
-            false => ChangeError::Full(most),
-        })
-    }
-
-    /// Works on a device, which is made where unknown.
-    pub(super) fn device<R>(
-        &mut self,
-        device: &str,
-        most: usize,
-        work: impl FnOnce(&mut DeviceState) -> R,
-    ) -> Result<R, ChangeError> {
-        let (now, config) = (self.now, self.config);
-        let mut gone = Vec::new();
-        let spare = |state: &DeviceState| state.spare(now, config);
-        let key = device.into();
-        let made = self
-            .core
-            .devices
-            .with_or_make(&key, self.room(most), spare, &mut gone, work);
-        for (device, mut state) in gone {
-            let events: Vec<_> = state.events().map(|kept| kept.clone()).collect();
-            self.core.forget_events(events);
-            self.touched.insert(SubjectKind::Device(device.into()));
-        }
-        self.touched.insert(SubjectKind::Device(device.to_owned()));
-        self.made(made, most, |core, room| core.devices.fills_its_share(room))
-    }
-}
-
-pub(super) fn windows(config: &SignalsConfig) -> usize {
-    usize::try_from(config.bounds.max_windows).unwrap_or(usize::MAX)
-}
-
-/// Devices that are registered or reported on.
-pub(super) fn subjects(config: &SignalsConfig) -> usize {
-    let subjects = usize::try_from(config.bounds.max_subjects).unwrap_or(usize::MAX);
-    subjects.saturating_add(windows(config))
-}
-
-/// Sessions that are recorded or revoked: some for each user.
-pub(super) fn all_sessions(config: &SignalsConfig) -> usize {
-    let subjects = usize::try_from(config.bounds.max_subjects).unwrap_or(usize::MAX);
-    subjects.saturating_mul(4).saturating_add(windows(config))
 }

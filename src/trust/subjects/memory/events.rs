@@ -56,7 +56,8 @@ impl Update<'_> {
         let _turn = ids.turn(key);
         if !ids.add(key) {
             // It may wait to be written still, or may not have been.
-            self.touch_all(&event.subject, user.as_ref());
+            self.touched.extend(event.subject.kinds());
+            self.touched.extend(user.map(SubjectKind::User));
             return EventAnswer::Duplicate;
         }
         let taken = match event.kind.event_type().security() {
@@ -160,15 +161,6 @@ impl Update<'_> {
             Some(owner) => Ok(Some(owner)),
             None => missing("a user"),
         }
-    }
-
-    fn touch_all(&mut self, subject: &EventSubject, user: Option<&EntityRef>) {
-        self.touched.extend(user.cloned().map(SubjectKind::User));
-        self.touched.extend(subject.ip.map(SubjectKind::Ip));
-        self.touched
-            .extend(subject.session.clone().map(SubjectKind::Session));
-        self.touched
-            .extend(subject.device.clone().map(SubjectKind::Device));
     }
 
     pub(super) fn label(&self, event: &Event) -> Box<Label> {

@@ -2,10 +2,9 @@
 
 use super::{Core, Update};
 use crate::trust::subjects::config::SignalsConfig;
-use crate::trust::subjects::event::EventSubject;
 use crate::trust::subjects::finding::{Finding, Growth};
 use crate::trust::subjects::rates::Rate;
-use crate::trust::subjects::record::User;
+use crate::trust::subjects::record::{Record, User};
 use crate::trust::subjects::shard::{Capacity, Reporter};
 use crate::trust::subjects::store::{FindingKind, Observation, SubjectKind};
 use crate::trust::subjects::track::NewFindings;
@@ -28,11 +27,7 @@ impl Core {
         }
         if !news.is_empty() {
             let mut work = Update::new(self, &config, seen.ask.now);
-            let subject = EventSubject {
-                user: Some(seen.ask.user.clone()),
-                ..EventSubject::default()
-            };
-            work.tell(news, &subject);
+            work.tell(news, &SubjectKind::User(seen.ask.user.clone()).into());
             self.tell(work.done().notices);
         }
     }
@@ -72,8 +67,7 @@ impl Core {
             self.strangers.add(user.clone(), now);
         }
         for (user, mut state) in gone {
-            let events: Vec<_> = state.events().map(|kept| kept.clone()).collect();
-            self.forget_events(events);
+            self.forget_record(&mut *state);
             self.mark([SubjectKind::User(user)]);
         }
     }

@@ -1,13 +1,13 @@
 //! Security events: what counts for whom.
 
 use super::Update;
-use super::entries::{all_sessions, subjects, windows};
 use super::events::refused;
+use super::subject::Subject;
 use crate::base::entity_ref::EntityRef;
 use crate::trust::subjects::event::{Event, EventSubject};
 use crate::trust::subjects::record::{DeviceState, IpState, SessionState};
 use crate::trust::subjects::store::{ChangeError, SubjectKind};
-use crate::trust::subjects::track::{NewFindings, SubjectClass, Track};
+use crate::trust::subjects::track::{NewFindings, SubjectClass};
 use crate::trust::subjects::window::{Millis, StoredEvent};
 
 impl Update<'_> {
@@ -34,11 +34,11 @@ impl Update<'_> {
         let (mut taken, mut counted, mut no_room) = (false, false, None);
         let (mut session, mut device) = (subject.session.as_deref(), subject.device.as_deref());
         if let Some(user) = &user {
-            let own_session = session.filter(|id| self.owns_session(user, id));
+            let own_session = session.filter(|id| self.owns::<SessionState>(user, id));
             let own = kind.attributable() && (!kind.needs_session() || own_session.is_some());
             if !own {
                 session = own_session;
-                device = device.filter(|id| self.owns_device(user, id));
+                device = device.filter(|id| self.owns::<DeviceState>(user, id));
             }
             let counts = own || subject.ip.is_some();
             match self.of_user(user, subject, kept(self, counts, true), own) {
@@ -55,15 +55,17 @@ impl Update<'_> {
             _ => true,
         };
         if let Some(ip) = subject.ip {
-            let took = self.of_ip(ip, kept(self, !counted, !taken), may);
+            let took = self.of_record::<IpState>(ip, kept(self, !counted, !taken), may);
             (taken, counted) = (taken || took, counted || took);
         }
         if let Some(session) = session {
-            let took = self.of_session(session, kept(self, !counted, !taken), may);
+            let took =
+                self.of_record::<SessionState>(session.into(), kept(self, !counted, !taken), may);
             (taken, counted) = (taken || took, counted || took);
         }
         if let Some(device) = device {
-            taken |= self.of_device(device, kept(self, !counted, !taken), may);
+            taken |=
+                self.of_record::<DeviceState>(device.into(), kept(self, !counted, !taken), may);
         }
         match (taken, no_room) {
             (true, None) => Ok(()),
@@ -83,16 +85,10 @@ impl Update<'_> {
         }
     }
 
-    /// Whether a session is known to be a user's.
-    fn owns_session(&self, user: &EntityRef, session: &str) -> bool {
-        let owns = |state: &mut SessionState| state.user.as_ref() == Some(user);
-        self.core.sessions.with(session, owns).unwrap_or(false)
-    }
-
-    /// Whether a device is registered to a user.
-    fn owns_device(&self, user: &EntityRef, device: &str) -> bool {
-        let owns = |state: &mut DeviceState| state.user.as_ref() == Some(user);
-        self.core.devices.with(device, owns).unwrap_or(false)
+    /// Whether a session or a device is known to be a user's.
+    fn owns<S: Subject<Key = Box<str>>>(&self, user: &EntityRef, id: &str) -> bool {
+        let owns = |state: &mut S| state.owner() == Some(user);
+        S::records(self.core).with(id, owns).unwrap_or(false)
     }
 
     /// What an event does to the user it names.
@@ -134,10 +130,7 @@ impl Update<'_> {
             );
         })?;
         self.core.forget_events(gone);
-        let mut about = EventSubject {
-            user: Some(user.clone()),
-            ..EventSubject::default()
-        };
+        let mut about = EventSubject::from(SubjectKind::User(user.clone()));
         self.tell(news, &about);
         about.ip = subject.ip;
         self.tell(at_ip, &about);
@@ -154,109 +147,30 @@ impl Update<'_> {
         may.unwrap_or(false)
     }
 
-    fn of_ip(
+    /// What an event does to its address, session or device, which `may` be made where it is not there.
+    fn of_record<S: Subject>(
         &mut self,
-        ip: std::net::IpAddr,
+        key: S::Key,
         kept: StoredEvent,
         may: impl FnOnce(&mut Self) -> bool,
     ) -> bool {
         let (now, config) = (self.now, self.config);
-        let mut news = NewFindings::new();
-        let mut kept = Some(kept);
-        let mut insert = |track: &mut Track| {
-            let most = config.bounds.window_events;
-            let kept = kept.take()?;
-            track.insert(kept, most, SubjectClass::Address, config, &mut news)
-        };
-        let there = self.core.ips.with(&ip, |state| insert(&mut state.track));
-        let mut gone = Vec::new();
-        let inserted = match there {
-            Some(out) => Some(out),
-            None if may(self) => {
-                let spare = |state: &IpState| state.spare(now, config);
-                let work = |state: &mut IpState| insert(&mut state.track);
-                let room = self.room(windows(config));
-                self.core
-                    .ips
-                    .with_or_make(&ip, room, spare, &mut gone, work)
-            }
-            None => None,
-        };
-        for (ip, mut state) in gone {
-            self.core
-                .forget_events(state.track.window.forget(Millis::MAX));
-            self.touched.insert(SubjectKind::Ip(ip));
-        }
-        let Some(out) = inserted else {
-            return false;
-        };
-        self.core.forget_events(out);
-        self.touched.insert(SubjectKind::Ip(ip));
-        let about = EventSubject {
-            ip: Some(ip),
-            ..EventSubject::default()
-        };
-        self.tell(news, &about);
-        true
-    }
-
-    fn of_session(
-        &mut self,
-        session: &str,
-        kept: StoredEvent,
-        may: impl FnOnce(&mut Self) -> bool,
-    ) -> bool {
-        let (now, config) = (self.now, self.config);
-        let there = self.core.sessions.with(session, |_| ()).is_some();
+        let there = S::records(self.core).with(&key, |_| ()).is_some();
         if !there && !may(self) {
             return false;
         }
+        let about = EventSubject::from(S::subject(&key));
         let mut news = NewFindings::new();
-        let made = self.session(session, all_sessions(config), |state| {
-            state.touched = state.touched.max(now);
+        let made = self.record::<S, _>(key, |state| {
+            state.touch(now);
             let most = config.bounds.window_events;
-            state
-                .track
-                .insert(kept, most, SubjectClass::Thing, config, &mut news)
+            let track = state.track();
+            track.insert(kept, most, S::CLASS, config, &mut news)
         });
         let Ok(out) = made else {
             return false;
         };
         self.core.forget_events(out);
-        let about = EventSubject {
-            session: Some(session.to_owned()),
-            ..EventSubject::default()
-        };
-        self.tell(news, &about);
-        true
-    }
-
-    fn of_device(
-        &mut self,
-        device: &str,
-        kept: StoredEvent,
-        may: impl FnOnce(&mut Self) -> bool,
-    ) -> bool {
-        let config = self.config;
-        let there = self.core.devices.with(device, |_| ()).is_some();
-        if !there && !may(self) {
-            return false;
-        }
-        let mut news = NewFindings::new();
-        let made = self.device(device, subjects(config), |state| {
-            let most = config.bounds.window_events;
-            state
-                .track
-                .insert(kept, most, SubjectClass::Thing, config, &mut news)
-        });
-        let Ok(out) = made else {
-            return false;
-        };
-        self.core.forget_events(out);
-        let about = EventSubject {
-            device: Some(device.to_owned()),
-            ..EventSubject::default()
-        };
         self.tell(news, &about);
         true
     }

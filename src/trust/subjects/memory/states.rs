@@ -1,15 +1,13 @@
 //! Events that say how a state is: that of the latest instant holds, in whatever order they come.
 
 use super::Update;
-use super::entries::{all_sessions, subjects};
 use super::events::refused;
 use crate::base::entity_ref::EntityRef;
 use crate::base::timestamp::Timestamp;
-use crate::trust::subjects::event::{Event, EventSubject};
+use crate::trust::subjects::event::Event;
 use crate::trust::subjects::finding::Growth;
 use crate::trust::subjects::kind::{CredentialChange, EventKind};
-use crate::trust::subjects::latest::Latest;
-use crate::trust::subjects::record::{SessionState, User};
+use crate::trust::subjects::record::{DeviceState, SessionState, User};
 use crate::trust::subjects::sessions::Proof;
 use crate::trust::subjects::store::{ChangeError, SubjectKind};
 use crate::trust::subjects::track::NewFindings;
@@ -43,7 +41,7 @@ impl Update<'_> {
             (EventKind::DeviceComplianceChange { compliant }, ..) => {
                 let device = event.subject.device.as_deref().unwrap_or_default();
                 let most = self.config.bounds.window_events;
-                let gone = self.device(device, subjects(self.config), |state| {
+                let gone = self.record::<DeviceState, _>(device, |state| {
                     state.broken.set(at, !compliant);
                     state.states.insert(kept, most)
                 })?;
@@ -95,8 +93,12 @@ impl Update<'_> {
                     }
                 }
                 EventKind::RiskLevelChange { level } => state.set_level(at, *level),
-                EventKind::AccountDisabled => set(&mut state.disabled, at, true),
-                EventKind::AccountEnabled => set(&mut state.disabled, at, false),
+                EventKind::AccountDisabled => {
+                    state.disabled.set(at, true);
+                }
+                EventKind::AccountEnabled => {
+                    state.disabled.set(at, false);
+                }
                 EventKind::CredentialCompromise => {
                     let found = state.compromise(at, config);
                     news.extend(found.map(|finding| (Growth::Finding, finding)));
@@ -106,11 +108,7 @@ impl Update<'_> {
             state.states.insert(kept, config.bounds.window_events)
         })?;
         self.core.forget_events(gone);
-        let about = EventSubject {
-            user: Some(user.clone()),
-            ..EventSubject::default()
-        };
-        self.tell(news, &about);
+        self.tell(news, &SubjectKind::User(user.clone()).into());
         Ok(())
     }
 
@@ -122,7 +120,7 @@ impl Update<'_> {
         kept: StoredEvent,
     ) -> Result<(), ChangeError> {
         let (now, at, config) = (self.now, kept.at, self.config);
-        let (owner, gone) = self.session(session, all_sessions(config), |state| {
+        let (owner, gone) = self.record::<SessionState, _>(session, |state| {
             state.revoked = state.revoked.max(at);
             state.touched = state.touched.max(now);
             if state.user.is_none() {
@@ -145,10 +143,7 @@ impl Update<'_> {
             }
         }
         if let Some(user) = user.filter(|user| Some(*user) != owner.as_ref()) {
-            let revoke = |state: &mut User| state.sessions.revoke(session);
-            if self.core.users.with(user, revoke).is_some() {
-                self.touched.insert(SubjectKind::User(user.clone()));
-            }
+            self.known_user(user, |state| state.sessions.revoke(session));
         }
         Ok(())
     }
@@ -175,7 +170,7 @@ impl Update<'_> {
         if live {
             return Err(of_another());
         }
-        let revoked = self.session(session, all_sessions(config), |state| {
+        let revoked = self.record::<SessionState, _>(session, |state| {
             // Somebody may have begun it since.
             let owner = state.user.as_ref();
             if owner.is_some_and(|owner| owner != user && Some(owner) != before.as_ref()) {
@@ -187,10 +182,7 @@ impl Update<'_> {
         })?;
         let revoked = revoked.ok_or_else(of_another)?;
         if let Some(before) = before {
-            self.core
-                .users
-                .with(&before, |state| state.sessions.remove(session));
-            self.touched.insert(SubjectKind::User(before));
+            self.known_user(&before, |state| state.sessions.remove(session));
         }
         Ok(revoked)
     }
@@ -226,14 +218,9 @@ impl Update<'_> {
         };
         let may = |state: &SessionState| state.revoked == NEVER && !state.track.live(now, config);
         if let Some(mut state) = self.core.sessions.remove_if(&*gone, may) {
-            let events: Vec<StoredEvent> = state.events().map(|kept| kept.clone()).collect();
-            self.core.forget_events(events);
+            self.core.forget_record(&mut *state);
         }
         self.touched.insert(SubjectKind::Session(gone.to_string()));
         Ok(())
     }
-}
-
-fn set(latest: &mut Latest<bool>, at: Millis, value: bool) {
-    latest.set(at, value);
 }

@@ -73,8 +73,7 @@ impl Core {
             }
             let stranger = |state: &User| state.stranger;
             if let Some(mut state) = self.users.remove_if(&user, stranger) {
-                let events: Vec<_> = state.events().map(|kept| kept.clone()).collect();
-                self.forget_events(events);
+                self.forget_record(&mut *state);
                 self.mark([SubjectKind::User(user)]);
             }
         }

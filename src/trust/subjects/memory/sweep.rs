@@ -3,10 +3,13 @@
 use std::sync::atomic::Ordering;
 
 use super::Core;
+use super::subject::Subject;
 use crate::base::timestamp::Timestamp;
+use crate::trust::subjects::config::SignalsConfig;
+use crate::trust::subjects::record::{DeviceState, IpState, SessionState, User};
 use crate::trust::subjects::shard::PARTS;
 use crate::trust::subjects::store::SubjectKind;
-use crate::trust::subjects::window::StoredEvent;
+use crate::trust::subjects::window::{Millis, StoredEvent};
 
 /// A part is swept at most this often, so that every part is within about a minute.
 const EVERY: i64 = 1_000;
@@ -33,43 +36,31 @@ impl Core {
         let now = now.as_millis();
         let mut gone: Vec<StoredEvent> = Vec::new();
         let mut over: Vec<SubjectKind> = Vec::new();
-        self.users.retain(part, |key, user| {
-            gone.extend(user.forget(now, &config));
-            let keep = !user.over(now, &config);
-            if !keep {
-                gone.extend(user.events().map(|kept| kept.clone()));
-                over.push(SubjectKind::User(key.clone()));
-            }
-            keep
-        });
-        self.sessions.retain(part, |key, state| {
-            gone.extend(state.track.forget(now, &config));
-            let keep = !state.over(now, &config);
-            if !keep {
-                gone.extend(state.events().map(|kept| kept.clone()));
-                over.push(SubjectKind::Session(key.to_string()));
-            }
-            keep
-        });
-        self.devices.retain(part, |key, state| {
-            gone.extend(state.track.forget(now, &config));
-            let keep = !state.over(now, &config);
-            if !keep {
-                gone.extend(state.events().map(|kept| kept.clone()));
-                over.push(SubjectKind::Device(key.to_string()));
-            }
-            keep
-        });
-        self.ips.retain(part, |key, state| {
-            gone.extend(state.track.forget(now, &config));
-            let keep = !state.over(now, &config);
-            if !keep {
-                gone.extend(state.track.window.events().iter().cloned());
-                over.push(SubjectKind::Ip(*key));
-            }
-            keep
-        });
+        sweep::<User>(self, part, now, &config, &mut gone, &mut over);
+        sweep::<SessionState>(self, part, now, &config, &mut gone, &mut over);
+        sweep::<DeviceState>(self, part, now, &config, &mut gone, &mut over);
+        sweep::<IpState>(self, part, now, &config, &mut gone, &mut over);
         self.forget_events(gone);
         self.mark(over);
     }
+}
+
+/// Takes out of one part what is past its retention: events, and whole records.
+fn sweep<S: Subject>(
+    core: &Core,
+    part: usize,
+    now: Millis,
+    config: &SignalsConfig,
+    gone: &mut Vec<StoredEvent>,
+    over: &mut Vec<SubjectKind>,
+) {
+    S::records(core).retain(part, |key, state| {
+        gone.extend(state.forget(now, config));
+        let keep = !state.over(now, config);
+        if !keep {
+            gone.extend(state.events().map(|kept| kept.clone()));
+            over.push(S::subject(key));
+        }
+        keep
+    });
 }

@@ -1,7 +1,8 @@
 //! How full the rooms are.
 
 use super::Core;
-use super::entries::{all_sessions, subjects, windows};
+use super::subject::Subject;
+use crate::trust::subjects::record::{DeviceState, IpState, SessionState, User};
 use crate::trust::subjects::store::Usage;
 
 impl Core {
@@ -16,25 +17,30 @@ impl Core {
             refuses: room != "strangers",
             setting,
         };
-        let bounds = &config.bounds;
-        let limit = |bound: u32| usize::try_from(bound).unwrap_or(usize::MAX);
         let (most, windowed) = ("max_subjects", "max_windows");
+        let many = usize::try_from(config.bounds.max_strangers).unwrap_or(usize::MAX);
+        let users = self.users.len().saturating_sub(strangers);
         vec![
+            room("subjects", users, User::most(&config), most),
+            room("strangers", strangers, many, "max_strangers"),
             room(
-                "subjects",
-                self.users.len().saturating_sub(strangers),
-                limit(bounds.max_subjects),
+                "sessions",
+                self.sessions.len(),
+                SessionState::most(&config),
                 most,
             ),
             room(
-                "strangers",
-                strangers,
-                limit(bounds.max_strangers),
-                "max_strangers",
+                "devices",
+                self.devices.len(),
+                DeviceState::most(&config),
+                most,
             ),
-            room("sessions", self.sessions.len(), all_sessions(&config), most),
-            room("devices", self.devices.len(), subjects(&config), most),
-            room("addresses", self.ips.len(), windows(&config), windowed),
+            room(
+                "addresses",
+                self.ips.len(),
+                IpState::most(&config),
+                windowed,
+            ),
         ]
     }
 }

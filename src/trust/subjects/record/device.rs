@@ -3,37 +3,33 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::owner;
+use super::{Record, owner};
 use crate::base::entity_ref::EntityRef;
 use crate::base::timestamp::Timestamp;
 use crate::trust::model::DeviceFacts;
 use crate::trust::subjects::config::SignalsConfig;
 use crate::trust::subjects::latest::Latest;
 use crate::trust::subjects::store::{DeviceRecord, DeviceStanding};
-use crate::trust::subjects::track::Track;
-use crate::trust::subjects::window::{Millis, NEVER, StoredEvent, Window, never, no_time};
+use crate::trust::subjects::track::{SubjectClass, Track};
+use crate::trust::subjects::window::{Millis, NEVER, StoredEvent, Window, never};
 
 /// A device by its id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct DeviceState {
-    #[serde(rename = "t", default)]
+    #[serde(rename = "t")]
     pub(crate) track: Track,
-    #[serde(rename = "s", default, skip_serializing_if = "Window::is_empty")]
+    #[serde(rename = "s", skip_serializing_if = "Window::is_empty")]
     pub(crate) states: Window,
-    #[serde(
-        rename = "u",
-        default,
-        with = "owner",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(rename = "u", with = "owner", skip_serializing_if = "Option::is_none")]
     pub(crate) user: Option<EntityRef>,
     #[serde(flatten)]
     facts: DeviceFacts,
     /// When it was registered or reported on.
-    #[serde(rename = "a", default = "no_time", skip_serializing_if = "never")]
+    #[serde(rename = "a", skip_serializing_if = "never")]
     reported: Millis,
     /// Whether it does not comply.
-    #[serde(rename = "b", default, skip_serializing_if = "Latest::unsaid")]
+    #[serde(rename = "b", skip_serializing_if = "Latest::unsaid")]
     pub(crate) broken: Latest<bool>,
 }
 
@@ -51,13 +47,6 @@ impl Default for DeviceState {
 }
 
 impl DeviceState {
-    pub(crate) fn events(&mut self) -> impl Iterator<Item = &mut StoredEvent> {
-        self.track
-            .window
-            .events_mut()
-            .chain(self.states.events_mut())
-    }
-
     /// Takes a registration or a report in.
     pub(crate) fn report(&mut self, record: &DeviceRecord, now: Millis) {
         if record.user.is_some() {
@@ -95,17 +84,6 @@ impl DeviceState {
         })
     }
 
-    pub(crate) fn spare(&self, now: Millis, config: &SignalsConfig) -> bool {
-        !self.reported() && !self.broken.value && !self.track.live(now, config)
-    }
-
-    /// Whether its time is over.
-    pub(crate) fn over(&self, now: Millis, config: &SignalsConfig) -> bool {
-        let latest = self.track.latest().max(self.states.latest());
-        let old = now.saturating_sub(latest) > config.retention.events.millis();
-        self.spare(now, config) && old
-    }
-
     /// For a person.
     pub(crate) fn describe(&self) -> Value {
         let shown = |at| Timestamp::from_millis(at).to_string();
@@ -127,5 +105,38 @@ impl DeviceState {
         ];
         device.extend(members.map(|(name, value)| (name.to_owned(), value)));
         device.into()
+    }
+}
+
+impl Record for DeviceState {
+    const CLASS: SubjectClass = SubjectClass::Thing;
+
+    fn track(&mut self) -> &mut Track {
+        &mut self.track
+    }
+
+    fn is_held(&self, now: Millis, config: &SignalsConfig) -> bool {
+        self.broken.value || self.track.live(now, config)
+    }
+
+    fn owner(&self) -> Option<&EntityRef> {
+        self.user.as_ref()
+    }
+
+    fn events(&mut self) -> impl Iterator<Item = &mut StoredEvent> {
+        self.track
+            .window
+            .events_mut()
+            .chain(self.states.events_mut())
+    }
+
+    fn spare(&self, now: Millis, config: &SignalsConfig) -> bool {
+        !self.reported() && !self.is_held(now, config)
+    }
+
+    fn over(&self, now: Millis, config: &SignalsConfig) -> bool {
+        let latest = self.track.latest().max(self.states.latest());
+        let old = now.saturating_sub(latest) > config.retention.events.millis();
+        self.spare(now, config) && old
     }
 }

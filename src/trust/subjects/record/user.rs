@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::names;
+use super::{Record, names};
 use crate::base::timestamp::Timestamp;
 use crate::trust::model::{Band, Method, Point, Sighting};
 use crate::trust::subjects::config::SignalsConfig;
@@ -18,85 +18,81 @@ use crate::trust::subjects::profile::Profile;
 use crate::trust::subjects::rates::Rate;
 use crate::trust::subjects::sessions::Sessions;
 use crate::trust::subjects::track::{NewFindings, SubjectClass, Track};
-use crate::trust::subjects::window::{Millis, NEVER, StoredEvent, Window, never, no_time};
+use crate::trust::subjects::window::{Millis, NEVER, StoredEvent, Window, never};
 
 /// A user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct User {
     /// What it is known to have done itself, and what was found of it.
-    #[serde(rename = "t", default)]
+    #[serde(rename = "t")]
     pub(crate) track: Track,
     /// What was done in its name, by address.
-    #[serde(rename = "p", default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(rename = "p", skip_serializing_if = "Vec::is_empty")]
     pub(crate) pairs: Vec<Pair>,
     /// Events that say how a state is, so that they are told apart.
-    #[serde(rename = "s", default, skip_serializing_if = "Window::is_empty")]
+    #[serde(rename = "s", skip_serializing_if = "Window::is_empty")]
     pub(crate) states: Window,
     /// Whether it is known by more than what strangers did in its name.
-    #[serde(rename = "k", default)]
+    #[serde(rename = "k")]
     pub(crate) known: bool,
     /// Whether it is in the room of users of whom only decisions are known and for whom nothing vouches.
-    #[serde(rename = "sg", default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(rename = "sg", skip_serializing_if = "std::ops::Not::not")]
     pub(crate) stranger: bool,
-    #[serde(rename = "ac", default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "ac", skip_serializing_if = "Option::is_none")]
     pub(crate) created: Option<Millis>,
     /// Whether all its methods were said.
-    #[serde(rename = "ea", default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(rename = "ea", skip_serializing_if = "std::ops::Not::not")]
     enrolled_said: bool,
     /// Methods, and whether each is gone.
-    #[serde(rename = "em", default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(rename = "em", skip_serializing_if = "Vec::is_empty")]
     methods: Vec<(Method, Latest<bool>)>,
-    #[serde(rename = "di", default, skip_serializing_if = "Latest::unsaid")]
+    #[serde(rename = "di", skip_serializing_if = "Latest::unsaid")]
     pub(crate) disabled: Latest<bool>,
-    #[serde(rename = "rl", default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "rl", skip_serializing_if = "Option::is_none")]
     level: Option<Latest<Band>>,
     /// When a credential was last said to be known to others, and when one was last replaced.
-    #[serde(rename = "cc", default = "no_time", skip_serializing_if = "never")]
+    #[serde(rename = "cc", skip_serializing_if = "never")]
     compromised: Millis,
-    #[serde(rename = "cr", default = "no_time", skip_serializing_if = "never")]
+    #[serde(rename = "cr", skip_serializing_if = "never")]
     replaced: Millis,
     /// Sessions until then are revoked.
-    #[serde(rename = "rb", default = "no_time", skip_serializing_if = "never")]
+    #[serde(rename = "rb", skip_serializing_if = "never")]
     pub(crate) revoked_before: Millis,
     /// When one of its sessions was last revoked by its name.
-    #[serde(rename = "lr", default = "no_time", skip_serializing_if = "never")]
+    #[serde(rename = "lr", skip_serializing_if = "never")]
     pub(crate) session_revoked: Millis,
     /// The latest authentication of which no session was named.
-    #[serde(rename = "ls", default = "no_time", skip_serializing_if = "never")]
+    #[serde(rename = "ls", skip_serializing_if = "never")]
     pub(crate) last_session: Millis,
-    #[serde(rename = "ov", default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "ov", skip_serializing_if = "Option::is_none")]
     pub(crate) overriding: Option<Overriding>,
-    #[serde(rename = "se", default, skip_serializing_if = "Sessions::is_empty")]
+    #[serde(rename = "se", skip_serializing_if = "Sessions::is_empty")]
     pub(crate) sessions: Sessions,
-    #[serde(
-        rename = "de",
-        default,
-        with = "names",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(rename = "de", with = "names", skip_serializing_if = "Vec::is_empty")]
     pub(crate) devices: Vec<Arc<str>>,
-    #[serde(rename = "pl", default, skip_serializing_if = "Places::is_empty")]
+    #[serde(rename = "pl", skip_serializing_if = "Places::is_empty")]
     pub(crate) places: Places,
-    #[serde(rename = "pr", default)]
+    #[serde(rename = "pr")]
     pub(crate) profile: Profile,
-    #[serde(rename = "ra", default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(rename = "ra", skip_serializing_if = "Vec::is_empty")]
     pub(crate) rates: Vec<Rate>,
     /// Latitude, longitude, accuracy, instant.
-    #[serde(rename = "si", default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "si", skip_serializing_if = "Option::is_none")]
     sighting: Option<(i32, i32, u32, Millis)>,
-    #[serde(rename = "ba", default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "ba", skip_serializing_if = "Option::is_none")]
     pub(crate) band: Option<Band>,
     /// When it last did something unusual.
-    #[serde(rename = "un", default = "no_time", skip_serializing_if = "never")]
+    #[serde(rename = "un", skip_serializing_if = "never")]
     pub(crate) unusual: Millis,
     /// When it last was or did anything.
-    #[serde(rename = "la", default = "no_time", skip_serializing_if = "never")]
+    #[serde(rename = "la", skip_serializing_if = "never")]
     pub(crate) touched: Millis,
     /// The window in which its events last added addresses and sessions, and how many.
     #[serde(skip)]
     pub(crate) added: (i64, u16),
     /// When impossible travel was last told of without being held against it.
-    #[serde(skip, default = "no_time")]
+    #[serde(skip)]
     pub(crate) travel_told: Millis,
     /// Whether something is to be written that nobody waits for.
     #[serde(skip)]
@@ -161,13 +157,6 @@ impl Default for User {
 }
 
 impl User {
-    pub(crate) fn events(&mut self) -> impl Iterator<Item = &mut StoredEvent> {
-        let pairs = self.pairs.iter_mut();
-        let in_pairs = pairs.flat_map(|pair| pair.track.window.events_mut());
-        let own = self.track.window.events_mut();
-        own.chain(in_pairs).chain(self.states.events_mut())
-    }
-
     pub(crate) fn pair(&self, ip: IpAddr) -> Option<&Pair> {
         self.pairs.iter().find(|pair| pair.ip == ip)
     }
@@ -299,27 +288,6 @@ impl User {
         }
     }
 
-    /// Ends what is held against it.
-    pub(crate) fn remediate(&mut self, now: Millis) {
-        let level = self.level.map_or(NEVER, |level| level.at);
-        let until = now.max(level).max(self.compromised).max(self.unusual);
-        self.track.remediate(until);
-        for pair in &mut self.pairs {
-            pair.track.remediate(now);
-        }
-    }
-
-    /// Whether anything is held against it.
-    pub(crate) fn is_held(&self, now: Millis, config: &SignalsConfig) -> bool {
-        self.disabled.value
-            || self.revoked(now, config)
-            || self.overridden(now).is_some()
-            || self.level().is_some()
-            || self.compromise_held()
-            || self.track.live(now, config)
-            || self.pairs.iter().any(|pair| pair.track.live(now, config))
-    }
-
     fn remembers_revocation(&self, now: Millis, config: &SignalsConfig) -> bool {
         self.revoked_until(now, config) != NEVER || self.last_revoked(now, config) != NEVER
     }
@@ -345,9 +313,54 @@ impl User {
             && self.idle(now, config)
     }
 
-    /// Whether it may be forgotten for another: nothing is held against it, and either only strangers
-    /// named it, or it was not seen for as long as anything is kept.
-    pub(crate) fn spare(&self, now: Millis, config: &SignalsConfig) -> bool {
+    /// Takes an event in that it did itself.
+    pub(crate) fn insert(
+        &mut self,
+        kept: StoredEvent,
+        config: &SignalsConfig,
+        news: &mut NewFindings,
+    ) -> Option<StoredEvent> {
+        self.track
+            .insert(kept, config.bounds.events, SubjectClass::User, config, news)
+    }
+}
+
+impl Record for User {
+    const CLASS: SubjectClass = SubjectClass::User;
+
+    fn track(&mut self) -> &mut Track {
+        &mut self.track
+    }
+
+    fn events(&mut self) -> impl Iterator<Item = &mut StoredEvent> {
+        let pairs = self.pairs.iter_mut();
+        let in_pairs = pairs.flat_map(|pair| pair.track.window.events_mut());
+        let own = self.track.window.events_mut();
+        own.chain(in_pairs).chain(self.states.events_mut())
+    }
+
+    fn remediate(&mut self, now: Millis) {
+        let level = self.level.map_or(NEVER, |level| level.at);
+        let until = now.max(level).max(self.compromised).max(self.unusual);
+        self.track.remediate(until);
+        for pair in &mut self.pairs {
+            pair.track.remediate(now);
+        }
+    }
+
+    fn is_held(&self, now: Millis, config: &SignalsConfig) -> bool {
+        self.disabled.value
+            || self.revoked(now, config)
+            || self.overridden(now).is_some()
+            || self.level().is_some()
+            || self.compromise_held()
+            || self.track.live(now, config)
+            || self.pairs.iter().any(|pair| pair.track.live(now, config))
+    }
+
+    // Nothing is held against it, and either only strangers
+    // named it, or it was not seen for as long as anything is kept.
+    fn spare(&self, now: Millis, config: &SignalsConfig) -> bool {
         let idle = now.saturating_sub(self.touched) > config.retention.history.millis();
         (!self.known || idle)
             && self.devices.is_empty()
@@ -355,13 +368,11 @@ impl User {
             && !self.is_held(now, config)
     }
 
-    /// Whether its time is over.
-    pub(crate) fn over(&self, now: Millis, config: &SignalsConfig) -> bool {
+    fn over(&self, now: Millis, config: &SignalsConfig) -> bool {
         self.spare(now, config) && now.saturating_sub(self.touched) > 86_400_000
     }
 
-    /// Takes out what is past its retention; the events are handed back.
-    pub(crate) fn forget(&mut self, now: Millis, config: &SignalsConfig) -> Vec<StoredEvent> {
+    fn forget(&mut self, now: Millis, config: &SignalsConfig) -> Vec<StoredEvent> {
         let mut gone = self.track.forget(now, config);
         for pair in &mut self.pairs {
             gone.extend(pair.track.forget(now, config));
@@ -388,16 +399,5 @@ impl User {
             self.overriding = None;
         }
         gone
-    }
-
-    /// Takes an event in that it did itself.
-    pub(crate) fn insert(
-        &mut self,
-        kept: StoredEvent,
-        config: &SignalsConfig,
-        news: &mut NewFindings,
-    ) -> Option<StoredEvent> {
-        self.track
-            .insert(kept, config.bounds.events, SubjectClass::User, config, news)
     }
 }

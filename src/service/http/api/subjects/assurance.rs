@@ -1,22 +1,20 @@
 //! `POST /assurance`: an authentication that a session has seen.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Extension, Request as HttpRequest, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use serde_json::{Value, json};
 
 use super::fields::{Fields, LONGEST_ID, problem};
 use super::{change, store, types};
-use crate::base::caller::Caller;
 use crate::base::json::{InputFault, shown};
 use crate::base::timestamp::Timestamp;
 use crate::service::http::api::body;
+use crate::service::http::api::body::{Answer, By, Shared};
 use crate::service::http::app::App;
-use crate::service::http::problem::Problem;
 use crate::trust::model::{Evidence, Method};
 use crate::trust::subjects::{AssuranceRecord, Change};
 
@@ -37,11 +35,7 @@ const AHEAD: Duration = Duration::from_secs(60);
 const OLDEST: Duration = Duration::from_secs(24 * 3_600);
 
 /// Records that a session reached an authentication level.
-pub(crate) async fn record(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
-    http: HttpRequest,
-) -> Result<Response, Problem> {
+pub(crate) async fn record(State(app): Shared, Extension(caller): By, http: HttpRequest) -> Answer {
     store(&app)?;
     let body: Value = body::read(&app, http).await?;
     let record = read(body, &app, (app.clock)()).map_err(problem)?;

@@ -1,21 +1,16 @@
 //! `/devices`: devices, registered and reported on.
 
-use std::sync::Arc;
-
-use axum::Json;
 use axum::extract::{Extension, Request as HttpRequest, State};
-use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::fields::{Fields, LONGEST_ID, problem};
 use super::users::{described, is_known, log};
 use super::{change, store, types};
-use crate::base::caller::Caller;
 use crate::base::json::InputFault;
 use crate::service::http::api::body;
-use crate::service::http::api::body::{Params, blocking, invalid, missing};
-use crate::service::http::app::App;
-use crate::service::http::problem::Problem;
+use crate::service::http::api::body::{
+    Answer, By, Params, Shared, blocking, invalid, missing, reply,
+};
 use crate::trust::model::{DeviceFacts, DeviceTrust, Indicators};
 use crate::trust::subjects::{Change, DeviceRecord, SubjectKind};
 
@@ -35,10 +30,10 @@ const MEMBERS: &[&str] = &[
 
 /// Registers a device to a user, or reports on it. A member that is left out stays as it was.
 pub(crate) async fn register(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
+    State(app): Shared,
+    Extension(caller): By,
     http: HttpRequest,
-) -> Result<Response, Problem> {
+) -> Answer {
     store(&app)?;
     let body: Value = body::read(&app, http).await?;
     let record = read(body).map_err(problem)?;
@@ -49,26 +44,23 @@ pub(crate) async fn register(
     tracing::info!(by = caller.name(), device, user, "device reported");
     let known = described(&app, SubjectKind::Device(device.clone())).await?;
     let known = known.unwrap_or_else(|| json!({"type": "device", "id": device}));
-    Ok(Json(json!({ "device": known })).into_response())
+    reply(json!({ "device": known }))
 }
 
 /// What is known of a device.
-pub(crate) async fn get(
-    State(app): State<Arc<App>>,
-    Params(id): Params<String>,
-) -> Result<Response, Problem> {
+pub(crate) async fn get(State(app): Shared, Params(id): Params<String>) -> Answer {
     match described(&app, SubjectKind::Device(id)).await? {
-        Some(known) => Ok(Json(known).into_response()),
+        Some(known) => reply(known),
         None => Err(missing("no such device is registered or reported on")),
     }
 }
 
 /// Takes a device out: it is registered to nobody.
 pub(crate) async fn remove(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
+    State(app): Shared,
+    Extension(caller): By,
     Params(id): Params<String>,
-) -> Result<Response, Problem> {
+) -> Answer {
     if id.is_empty() || id.len() > LONGEST_ID {
         let detail = format!("the id of a device has 1 to {LONGEST_ID} bytes");
         return Err(invalid(detail));
@@ -81,7 +73,7 @@ pub(crate) async fn remove(
     change(&app, &caller, Change::RemoveDevice(id.clone())).await?;
     let subject = SubjectKind::Device(id);
     log(&app, &caller, &subject, "device_removed", None, None);
-    Ok(Json(json!({"removed": true})).into_response())
+    reply(json!({"removed": true}))
 }
 
 fn read(body: Value) -> Result<DeviceRecord, Vec<InputFault>> {

@@ -1,22 +1,19 @@
 //! `POST /events`: security events, one or many, each answered separately.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::extract::{Extension, Request as HttpRequest, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use serde_json::{Value, json};
 
 use super::fields::problem;
 use super::types::unknown_type;
 use super::{event, store};
-use crate::base::caller::{Caller, Scope};
+use crate::base::caller::Scope;
 use crate::base::entity_ref::EntityRef;
 use crate::base::json::{InputFault, MAX_FAULTS, kind, shown};
 use crate::service::http::api::body;
-use crate::service::http::api::body::blocking;
-use crate::service::http::app::App;
+use crate::service::http::api::body::{Answer, By, Shared, blocking};
 use crate::service::http::observe::metrics::EventResult;
 use crate::service::http::problem::Problem;
 use crate::trust::subjects::{ChangeError, Event, EventAnswer};
@@ -25,11 +22,7 @@ use crate::trust::subjects::{ChangeError, Event, EventAnswer};
 const MOST: usize = 1_000;
 
 /// Takes events. The caller is their source: nobody reports in another's name.
-pub(crate) async fn report(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
-    http: HttpRequest,
-) -> Result<Response, Problem> {
+pub(crate) async fn report(State(app): Shared, Extension(caller): By, http: HttpRequest) -> Answer {
     let store = store(&app)?;
     let body: Value = body::read(&app, http).await?;
     let unknown = |user: &EntityRef| unknown_type(&app, user);

@@ -1,12 +1,8 @@
 //! `/subjects`: what is known of users, sessions, devices and addresses, and the ways back.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
-use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Extension, Query, Request as HttpRequest, State};
-use axum::response::{IntoResponse, Response};
+use axum::extract::{Extension, Request as HttpRequest, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -19,7 +15,9 @@ use crate::base::entity_ref::EntityRef;
 use crate::base::timestamp::Timestamp;
 use crate::service::audit::SubjectChange;
 use crate::service::http::api::body;
-use crate::service::http::api::body::{Params, blocking, invalid, missing};
+use crate::service::http::api::body::{
+    Answer, By, Params, Queries, Shared, blocking, invalid, missing, reply,
+};
 use crate::service::http::app::App;
 use crate::service::http::problem::Problem;
 use crate::trust::model::Method;
@@ -38,11 +36,7 @@ pub(crate) struct Limit {
 }
 
 /// The subjects that something is held against.
-pub(crate) async fn held(
-    State(app): State<Arc<App>>,
-    query: Result<Query<Limit>, QueryRejection>,
-) -> Result<Response, Problem> {
-    let Query(query) = query.map_err(|error| body::query(&error))?;
+pub(crate) async fn held(State(app): Shared, Queries(query): Queries<Limit>) -> Answer {
     let limit = query.limit.unwrap_or(HELD);
     if limit == 0 || limit > MOST_HELD {
         let detail = format!("`limit` is a whole number from 1 to {MOST_HELD}");
@@ -52,17 +46,14 @@ pub(crate) async fn held(
     let held = blocking(move || store.held(now, limit.saturating_add(1))).await?;
     let subjects: Vec<_> = held.iter().take(limit).map(named).collect();
     let more = held.len() > limit;
-    Ok(Json(json!({"subjects": subjects, "more": more})).into_response())
+    reply(json!({"subjects": subjects, "more": more}))
 }
 
 /// Everything that is known of a subject, and why.
-pub(crate) async fn get(
-    State(app): State<Arc<App>>,
-    Params(name): Params<(String, String)>,
-) -> Result<Response, Problem> {
+pub(crate) async fn get(State(app): Shared, Params(name): Params<(String, String)>) -> Answer {
     let subject = subject(&name)?;
     match described(&app, subject.clone()).await? {
-        Some(known) => Ok(Json(known).into_response()),
+        Some(known) => reply(known),
         None => Err(nothing_known(&app, &subject)),
     }
 }
@@ -87,11 +78,11 @@ fn check_type(app: &App, user: &EntityRef) -> Result<(), Problem> {
 
 /// Ends findings, incidents, lock-outs, blocks and supplied risk levels.
 pub(crate) async fn remediate(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
+    State(app): Shared,
+    Extension(caller): By,
     Params(name): Params<(String, String)>,
     http: HttpRequest,
-) -> Result<Response, Problem> {
+) -> Answer {
     let subject = subject(&name)?;
     store(&app)?;
     let body: Value = body::read(&app, http).await?;
@@ -117,11 +108,11 @@ pub(crate) async fn remediate(
 
 /// Leaves what is held against a user aside for a while.
 pub(crate) async fn set_override(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
+    State(app): Shared,
+    Extension(caller): By,
     Params(name): Params<(String, String)>,
     http: HttpRequest,
-) -> Result<Response, Problem> {
+) -> Answer {
     let user = user(&name)?;
     store(&app)?;
     check_type(&app, &user)?;
@@ -140,10 +131,10 @@ pub(crate) async fn set_override(
 
 /// Ends that.
 pub(crate) async fn end_override(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
+    State(app): Shared,
+    Extension(caller): By,
     Params(name): Params<(String, String)>,
-) -> Result<Response, Problem> {
+) -> Answer {
     let user = user(&name)?;
     order(&app, &caller, user, None, "ended".to_owned()).await
 }
@@ -154,7 +145,7 @@ async fn order(
     user: EntityRef,
     until: Option<Timestamp>,
     reason: String,
-) -> Result<Response, Problem> {
+) -> Answer {
     let subject = SubjectKind::User(user.clone());
     let order = Change::Override {
         user,
@@ -173,11 +164,11 @@ async fn order(
 
 /// Says what is known of a user's account.
 pub(crate) async fn account(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
+    State(app): Shared,
+    Extension(caller): By,
     Params(name): Params<(String, String)>,
     http: HttpRequest,
-) -> Result<Response, Problem> {
+) -> Answer {
     let user = user(&name)?;
     store(&app)?;
     check_type(&app, &user)?;
@@ -205,10 +196,10 @@ pub(crate) async fn account(
 
 /// Forgets a subject. A revocation and a disabled account are forgotten too.
 pub(crate) async fn erase(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
+    State(app): Shared,
+    Extension(caller): By,
     Params(name): Params<(String, String)>,
-) -> Result<Response, Problem> {
+) -> Answer {
     let subject = subject(&name)?;
     let (store, now) = (store(&app)?, (app.clock)());
     let sought = subject.clone();
@@ -221,14 +212,14 @@ pub(crate) async fn erase(
     };
     change(&app, &caller, order).await?;
     log(&app, &caller, &subject, "erased", None, None);
-    Ok(Json(json!({"erased": true})).into_response())
+    reply(json!({"erased": true}))
 }
 
 /// What a subject's state is after a change.
-async fn answer(app: &App, subject: SubjectKind) -> Result<Response, Problem> {
+async fn answer(app: &App, subject: SubjectKind) -> Answer {
     let bare = named(&subject);
     let known = described(app, subject).await?;
-    Ok(Json(known.unwrap_or(bare)).into_response())
+    reply(known.unwrap_or(bare))
 }
 
 /// Says in the logs who changed what is held against whom.

@@ -1,12 +1,11 @@
 //! Requests by route: how long they took and how they were answered.
 
-use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::ConstCounter;
+
+use super::page::Page;
 
 /// Upper bounds of the buckets in nanoseconds: three in each power of ten from 1 us to 100 ms, where
 /// decisions are, and some for what waits.
@@ -92,44 +91,43 @@ impl Exchanges {
         }
     }
 
-    pub(super) fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mut family = encoder.encode_descriptor(
-            "http_request_duration_seconds",
-            "Time from the head of a request to its answer, by route and class of status",
-            None,
-            MetricType::Histogram,
-        )?;
-        let names = || self.names.iter().chain([&OTHER]).enumerate();
-        for ((at, name), route) in names().zip(&self.routes) {
-            for (class, latency) in CLASSES.iter().zip(&route.classes) {
-                let (sum, count, buckets) = latency.read();
-                // The decisions' own are there from the start, so that rates have where to begin.
-                if count > 0 || (at == 0 && ["2xx", "4xx", "5xx"].contains(class)) {
-                    let labels = [("route", *name), ("class", *class)];
-                    family
-                        .encode_family(&labels)?
-                        .encode_histogram::<[(&str, &str); 0]>(sum, count, &buckets, None)?;
+    pub(super) fn write(&self, page: &mut Page<'_>) {
+        let routes = || {
+            let names = self.names.iter().copied().chain([OTHER]);
+            names.enumerate().zip(&self.routes)
+        };
+        page.write(|encoder| {
+            let mut family = encoder.encode_descriptor(
+                "http_request_duration_seconds",
+                "Time from the head of a request to its answer, by route and class of status",
+                None,
+                MetricType::Histogram,
+            )?;
+            for ((at, name), route) in routes() {
+                for (class, latency) in CLASSES.iter().zip(&route.classes) {
+                    let (sum, count, buckets) = latency.read();
+                    // The decisions' own are there from the start, so that rates have where to begin.
+                    if count > 0 || (at == 0 && ["2xx", "4xx", "5xx"].contains(class)) {
+                        let labels = [("route", name), ("class", *class)];
+                        family
+                            .encode_family(&labels)?
+                            .encode_histogram::<[(&str, &str); 0]>(sum, count, &buckets, None)?;
+                    }
                 }
             }
-        }
-        let mut family = encoder.encode_descriptor(
-            "http_responses",
-            "Answers by route and status",
-            None,
-            MetricType::Counter,
-        )?;
-        for ((at, name), route) in names().zip(&self.routes) {
-            for (place, count) in route.statuses.iter().enumerate() {
-                let count = count.load(Ordering::Relaxed);
-                if count > 0 || (at == 0 && place == 0) {
-                    let status = STATUSES.get(place).map(ToString::to_string);
-                    let status = status.unwrap_or_else(|| OTHER.to_owned());
-                    let labels = [("route", *name), ("status", &status)];
-                    ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
-                }
-            }
-        }
-        Ok(())
+            Ok(())
+        });
+        let responses = routes().flat_map(|((at, name), route)| {
+            let counts = route.statuses.iter().enumerate();
+            let counts = counts.map(|(place, count)| (place, count.load(Ordering::Relaxed)));
+            let shown = counts.filter(move |(place, count)| *count > 0 || (at, *place) == (0, 0));
+            shown.map(move |(place, count)| {
+                let status = STATUSES.get(place).map(ToString::to_string);
+                let status = status.unwrap_or_else(|| OTHER.to_owned());
+                ([("route", name.to_owned()), ("status", status)], count)
+            })
+        });
+        page.counters("http_responses", "Answers by route and status", responses);
     }
 }
 

@@ -4,16 +4,13 @@
 //! counted together as `other`. Which ones have one thus depends on the policies alone: all replicas
 //! agree, and a restart changes nothing. A policy that keeps its label across a reload keeps its count.
 
-use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use cedar_policy::PolicyId;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::ConstCounter;
 
+use super::page::Page;
 use crate::base::lock::lock;
 use crate::pdp::decide::Outcome;
 use crate::policy::Revision;
@@ -95,31 +92,20 @@ impl PolicyCounts {
         }));
     }
 
-    pub(super) fn encode(
-        &self,
-        encoder: &mut DescriptorEncoder<'_>,
-        state: Option<&State>,
-    ) -> fmt::Result {
+    pub(super) fn write(&self, page: &mut Page<'_>, state: Option<&State>) {
         if let Some(state) = state {
             self.follow(state);
         }
-        let mut family = encoder.encode_descriptor(
-            "policy_determined",
-            "Decisions that a policy determined; policies beyond `metrics.policy_limit` as `other`",
-            None,
-            MetricType::Counter,
-        )?;
         let labelled = self.labelled.load();
         let policies = labelled.policies.iter();
         let policies = policies.map(|(id, count)| (AsRef::<str>::as_ref(id), count));
         // A policy that is called `other` is counted among the others.
         let policies = policies.filter(|(id, _)| *id != OTHER);
-        for (id, count) in policies.chain([(OTHER, &labelled.other)]) {
-            let labels = [("policy", id)];
-            let count = ConstCounter::new(count.load(Ordering::Relaxed));
-            count.encode(family.encode_family(&labels)?)?;
-        }
-        Ok(())
+        let all = policies.chain([(OTHER, &labelled.other)]);
+        let all = all.map(|(id, count)| (id, count.load(Ordering::Relaxed)));
+        let help =
+            "Decisions that a policy determined; policies beyond `metrics.policy_limit` as `other`";
+        page.by("policy", "policy_determined", help, all);
     }
 }
 

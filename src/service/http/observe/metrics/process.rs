@@ -1,11 +1,8 @@
 //! The process: memory, open files, processor time. What the system does not tell is left out.
 
-use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use prometheus_client::encoding::DescriptorEncoder;
-
-use super::encode_gauge;
+use super::page::{Page, figures};
 
 /// Reads figures of the process when it is asked for them.
 #[derive(Debug)]
@@ -23,40 +20,14 @@ impl Process {
         }
     }
 
-    pub(super) fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        encode_gauge(
-            encoder,
-            "process_start_time_seconds",
-            "When the server started, in seconds since 1970",
-            self.started,
-        )?;
-        for (name, help, value) in [
-            (
-                "process_resident_memory_bytes",
-                "Memory of the process that is in RAM",
-                linux::resident_bytes(),
-            ),
-            (
-                "process_open_fds",
-                "Open file descriptors, connections among them",
-                linux::open_files(),
-            ),
-            (
-                "process_max_fds",
-                "Most file descriptors that may be open",
-                linux::most_files(),
-            ),
-            (
-                "process_threads",
-                "Threads of the process",
-                linux::threads(),
-            ),
-        ] {
-            if let Some(value) = value {
-                encode_gauge(encoder, name, help, value)?;
-            }
+    pub(super) fn write(&self, page: &mut Page<'_>) {
+        figures! { page;
+            gauge "process_start_time_seconds" "When the server started, in seconds since 1970" = self.started;
+            known "process_resident_memory_bytes" "Memory of the process that is in RAM" = linux::resident_bytes();
+            known "process_open_fds" "Open file descriptors, connections among them" = linux::open_files();
+            known "process_max_fds" "Most file descriptors that may be open" = linux::most_files();
+            known "process_threads" "Threads of the process" = linux::threads();
         }
-        Ok(())
     }
 }
 

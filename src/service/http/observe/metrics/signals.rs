@@ -1,116 +1,54 @@
 //! Events by kind and result, and tokens of receivers by result.
 
-use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::ConstCounter;
-
+use super::closed::EventResult;
+use super::page::Page;
+use crate::base::counts::Counts;
 use crate::service::ssf::Receivers;
 use crate::trust::subjects::EventType;
-
-/// The result of an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum EventResult {
-    /// It counts.
-    Accepted,
-    /// It was accepted before.
-    Duplicate,
-    /// It does not count.
-    Refused,
-    /// It could not be kept.
-    NotKept,
-}
-
-impl EventResult {
-    const ALL: [Self; 4] = [
-        Self::Accepted,
-        Self::Duplicate,
-        Self::Refused,
-        Self::NotKept,
-    ];
-
-    /// Its name as a label.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Duplicate => "duplicate",
-            Self::Refused => "refused",
-            Self::NotKept => "not_kept",
-        }
-    }
-
-    /// What its reporter is told.
-    pub(crate) fn status(self) -> &'static str {
-        match self {
-            Self::NotKept => Self::Refused.name(),
-            other => other.name(),
-        }
-    }
-}
 
 /// Events that cannot be read have no kind.
 const UNREAD: &str = "unreadable";
 
 /// Counts events; the last row is for those that cannot be read.
 #[derive(Debug)]
-pub(super) struct EventCounts([[AtomicU64; EventResult::ALL.len()]; EventType::ALL.len() + 1]);
+pub(super) struct EventCounts([Counts<EventResult>; EventType::ALL.len() + 1]);
 
 impl EventCounts {
     pub(super) fn new() -> Self {
-        Self(std::array::from_fn(|_| {
-            std::array::from_fn(|_| AtomicU64::new(0))
-        }))
+        Self(std::array::from_fn(|_| Counts::default()))
     }
 
     /// Counts one.
     pub(super) fn add(&self, kind: Option<EventType>, result: EventResult) {
         let row = kind.map_or(EventType::ALL.len(), |kind| kind as usize);
-        let row = self.0.get(row);
-        if let Some(count) = row.and_then(|row| row.get(result as usize)) {
-            count.fetch_add(1, Ordering::Relaxed);
+        if let Some(row) = self.0.get(row) {
+            row.add(result);
         }
     }
 
-    pub(super) fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mut family = encoder.encode_descriptor(
-            "events",
-            "Security events by type and what became of them",
-            None,
-            MetricType::Counter,
-        )?;
+    pub(super) fn write(&self, page: &mut Page<'_>) {
         let names = EventType::ALL.iter().map(|kind| kind.name());
-        for (name, row) in names.chain([UNREAD]).zip(&self.0) {
-            for (result, count) in EventResult::ALL.iter().zip(row) {
-                let count = count.load(Ordering::Relaxed);
-                // There are many pairs, and most of them never happen.
-                if count > 0 {
-                    let labels = [("type", name), ("result", result.name())];
-                    ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
-                }
-            }
-        }
-        Ok(())
+        let rows = names.chain([UNREAD]).zip(&self.0);
+        let rows = rows.flat_map(|(name, row)| {
+            let labels = move |result| [("type", name), ("result", result)];
+            row.named()
+                .map(move |(result, count)| (labels(result), count))
+        });
+        // There are many pairs, and most of them never happen.
+        let rows = rows.filter(|(_, count)| *count > 0);
+        let help = "Security events by type and what became of them";
+        page.counters("events", help, rows);
     }
 }
 
 /// Writes what became of receivers' tokens; their names are those of the configuration.
-pub(super) fn encode_receivers(
-    encoder: &mut DescriptorEncoder<'_>,
-    receivers: Option<&Receivers>,
-) -> fmt::Result {
-    let mut family = encoder.encode_descriptor(
-        "receiver_events",
-        "Security event tokens and their events by receiver and what became of them",
-        None,
-        MetricType::Counter,
-    )?;
-    for receiver in receivers.into_iter().flat_map(Receivers::iter) {
-        for (result, count) in receiver.standing().counts() {
-            let labels = [("receiver", receiver.name()), ("result", result)];
-            ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
-        }
-    }
-    Ok(())
+pub(super) fn write_receivers(page: &mut Page<'_>, receivers: Option<&Receivers>) {
+    let receivers = receivers.into_iter().flat_map(Receivers::iter);
+    let rows = receivers.flat_map(|receiver| {
+        let labels = |result| [("receiver", receiver.name()), ("result", result)];
+        let counts = receiver.standing().counts.named();
+        counts.map(move |(result, count)| (labels(result), count))
+    });
+    let help = "Security event tokens and their events by receiver and what became of them";
+    page.counters("receiver_events", help, rows);
 }

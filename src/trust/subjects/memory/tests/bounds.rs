@@ -3,6 +3,8 @@
 use super::*;
 use EventKind::{LoginFailed, PrivilegeEscalation};
 
+use crate::trust::subjects::record::Record as _;
+
 #[test]
 fn duplicates_count_once() {
     let bench = Bench::new();
