@@ -4,12 +4,15 @@
     benches/instructions.py            compare; exit 1 where a scenario takes too many more
     benches/instructions.py --write    make what is counted now the baseline
     benches/instructions.py roles/10   count these scenarios only
+    benches/instructions.py --dist     show what a build by the profile `dist` takes; the baseline is of `release`
 
 Needs valgrind. Counts depend on the compiler: with another rustc than the baseline's they are shown and
 not held against anybody.
 """
 
+import concurrent.futures
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -44,12 +47,14 @@ SCENARIOS = [
 ]
 
 
-def build():
+def build(profile):
     # Server and command line are not counted, and not built.
-    features = ["--no-default-features", "--features", "json"]
-    command = ["cargo", "bench", "--locked", *features, "--bench", "instructions", "--no-run", "--message-format=json"]
-    out = subprocess.run(command, cwd=HERE.parent, check=True, stdout=subprocess.PIPE, text=True).stdout
-    for line in out.splitlines():
+    options = ["--locked", "--profile", profile, "--no-default-features", "--features", "json"]
+    command = ["cargo", "bench", *options, "--bench", "instructions", "--no-run", "--message-format=json"]
+    # What is counted is told by its symbols.
+    environment = {**os.environ, "CARGO_PROFILE_DIST_STRIP": "none"}
+    run = subprocess.run(command, cwd=HERE.parent, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    for line in run.stdout.splitlines():
         message = json.loads(line)
         if message.get("executable") and message["target"]["name"] == "instructions":
             return message["executable"]
@@ -79,16 +84,21 @@ def main():
     scenarios = [argument for argument in arguments if not argument.startswith("--")] or SCENARIOS
     compiler = subprocess.run(["rustc", "--version"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
     known = json.loads(BASELINE.read_text()) if BASELINE.exists() else {"rustc": "", "instructions": {}}
-    program = build()
+    dist = "--dist" in arguments
+    program = build("dist" if dist else "bench")
     counted, worse = {}, []
     print(f"{'scenario':<20} {'instructions':>12} {'baseline':>12} {'ratio':>7}")
-    for scenario in scenarios:
-        now = counted[scenario] = count(program, scenario)
+    pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
+    counts = pool.map(lambda scenario: count(program, scenario), scenarios)
+    for scenario, now in zip(scenarios, counts):
+        counted[scenario] = now
         before = known["instructions"].get(scenario)
         ratio = now / before if before else float("nan")
         print(f"{scenario:<20} {now:>12} {before or '-':>12} {ratio:>7.3f}", flush=True)
         if before and ratio > TOLERANCE:
             worse.append(scenario)
+    if dist:
+        return
     if write:
         instructions = {**known["instructions"], **counted}
         BASELINE.write_text(json.dumps({"rustc": compiler, "instructions": instructions}, indent=2) + "\n")
