@@ -20,23 +20,32 @@ impl schemars::JsonSchema for ModelOverlay {
         "ModelOverlay".into()
     }
 
-    /// As that of the whole, and nothing of it is required. What a key has by default depends on the preset.
+    /// As that of the whole, and nothing of it is required. What a key has by default depends on the preset; only the
+    /// hours of work are the operator's own.
     fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        fn optional(schema: &mut Value) {
+        fn optional(schema: &mut Value, of_preset: bool) {
             match schema {
                 Value::Object(members) => {
                     members.remove("required");
-                    members.remove("default");
-                    members.values_mut().for_each(optional);
+                    if of_preset {
+                        members.remove("default");
+                    }
+                    let inner = members.values_mut();
+                    inner.for_each(|inner| optional(inner, of_preset));
                 }
-                Value::Array(items) => items.iter_mut().for_each(optional),
+                Value::Array(items) => items.iter_mut().for_each(|item| optional(item, of_preset)),
                 _ => {}
             }
         }
         let mut schema = ModelConfig::json_schema(generator).to_value();
         // A key may be called `required` too.
         if let Some(Value::Object(tables)) = schema.pointer_mut("/properties") {
-            tables.values_mut().for_each(optional);
+            for (name, table) in tables {
+                optional(table, name != "working_hours");
+                if let Value::Object(members) = table {
+                    members.remove("default");
+                }
+            }
         }
         if let Value::Object(members) = &mut schema {
             members.remove("required");
