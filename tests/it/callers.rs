@@ -335,7 +335,9 @@ fn a_rule_that_comes_to_name_a_key_gives_it_nothing() {
             .to_string()
             .contains(&format!("the API key {id} is named `batch`"))
     });
-    assert!(served.log().contains(&format!("the API key {id} is named")));
+    wait_until("the name is logged", || {
+        served.log().contains(&format!("the API key {id} is named"))
+    });
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(cause(&key), "insufficient_trust");
     assert_eq!(
