@@ -38,8 +38,8 @@ pub(crate) use replay::Slicer;
 pub(crate) use shadow::Shadow;
 pub use shadow::{EngineAnswer, ShadowCounts, ShadowMismatch, ShadowSettings};
 
-/// Policies by their index in the snapshot's table; up to eight take no allocation.
-pub(crate) type PolicyIndices = SmallVec<[PolicyIndex; 8]>;
+/// Policies by their index in the snapshot's table; up to sixteen take no allocation.
+pub(crate) type PolicyIndices = SmallVec<[PolicyIndex; 16]>;
 
 /// What evaluating all policies found, by their places in the snapshot's table, in rising order.
 #[derive(Debug)]
