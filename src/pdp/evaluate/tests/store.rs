@@ -241,7 +241,7 @@ fn what_belongs_to_different_states_is_refused() {
             version,
             None,
             &request,
-            request.known(&version),
+            request.known(version),
             &mut scratch,
             Budget::UNBOUNDED,
         );
