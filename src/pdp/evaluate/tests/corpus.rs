@@ -8,6 +8,7 @@ use super::generate::Gen;
 use super::harness::{Ask, compile, compiled, reference, store_of};
 use cedar_policy::{Context, Entities, Entity, Policy, PolicyId, PolicySet, Schema};
 use serde_json::Value as Json;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -66,45 +67,59 @@ fn corpus_policies_merged() {
     paths.sort();
     let every = std::env::var("CEDAR_CORPUS_EVERY").ok();
     let every: usize = every.and_then(|every| every.parse().ok()).unwrap_or(20);
-    let mut g = Gen::new(1, 8);
-    let (mut compared, mut sets) = (0, 0);
-    for path in paths.iter().step_by(every) {
-        let Some(test) = read(&root, path) else {
-            continue;
-        };
-        let mut merged: Vec<Policy> = test.policies.policies().cloned().collect();
-        for _ in 0..OTHERS {
-            let other = &paths[g.below(paths.len())];
-            if let Some(other) = read(&root, other) {
-                merged.extend(other.policies.policies().cloned());
-            }
-        }
-        for n in 0..5 {
-            let text = format!(
-                "permit(principal == Nobody::\"{n}\", action, resource in Nowhere::\"{n}\") when {{ 1 + true == 2 }};"
-            );
-            merged.push(Policy::parse(None, text).unwrap());
-        }
-        let mut set = PolicySet::new();
-        while !merged.is_empty() {
-            let policy = merged.swap_remove(g.below(merged.len()));
-            let id = PolicyId::new(format!("p{}", set.policies().count()));
-            set.add(policy.new_id(id)).unwrap();
-        }
-        let Ok(entities) = Entities::from_json_value(Json::Array(test.entities.clone()), None)
-        else {
-            continue;
-        };
-        let store = store_of(&test.entities);
-        let policies = compile(&store, &set).unwrap();
-        for ask in &test.asks {
-            let expected = reference(&set, &entities, ask);
-            let found = compiled(&policies, &store, &[], ask);
-            assert_eq!(expected, found, "{} {ask:?}", path.display());
-            compared += 1;
-        }
-        sets += 1;
-    }
+    let work: Vec<(u64, &PathBuf)> = (1..).zip(paths.iter().step_by(every)).collect();
+    let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let results: Vec<Option<usize>> = std::thread::scope(|scope| {
+        let parts = work.chunks(work.len().div_ceil(threads).max(1));
+        let running: Vec<_> = parts
+            .map(|part| {
+                let merged = |(seed, path): &(u64, &PathBuf)| merged(&root, &paths, path, *seed);
+                scope.spawn(move || part.iter().map(merged).collect::<Vec<_>>())
+            })
+            .collect();
+        let done = running.into_iter();
+        done.flat_map(|part| part.join().unwrap()).collect()
+    });
+    let sets = results.iter().flatten().count();
+    let compared: usize = results.into_iter().flatten().sum();
     println!("{sets} merged sets, {compared} answers compared");
     assert!(compared > 0, "no test of the corpus could be read");
+}
+
+/// Compares the answers to a test's requests over its policies and those of some others, in an order of their own;
+/// how many there were, unless the test cannot be read.
+fn merged(root: &Path, paths: &[PathBuf], path: &Path, seed: u64) -> Option<usize> {
+    let mut g = Gen::new(seed, 8);
+    let test = read(root, path)?;
+    let mut merged: Vec<Policy> = test.policies.policies().cloned().collect();
+    for _ in 0..OTHERS {
+        let other = &paths[g.below(paths.len())];
+        if let Some(other) = read(root, other) {
+            merged.extend(other.policies.policies().cloned());
+        }
+    }
+    for n in 0..5 {
+        let text = format!(
+            "permit(principal == Nobody::\"{n}\", action, resource in Nowhere::\"{n}\") when {{ 1 + true == 2 }};"
+        );
+        merged.push(Policy::parse(None, text).unwrap());
+    }
+    let mut set = PolicySet::new();
+    for n in 0.. {
+        if merged.is_empty() {
+            break;
+        }
+        let policy = merged.swap_remove(g.below(merged.len()));
+        set.add(policy.new_id(PolicyId::new(format!("p{n}"))))
+            .unwrap();
+    }
+    let entities = Entities::from_json_value(Json::Array(test.entities.clone()), None).ok()?;
+    let store = store_of(&test.entities);
+    let policies = compile(&store, &set).unwrap();
+    for ask in &test.asks {
+        let expected = reference(&set, &entities, ask);
+        let found = compiled(&policies, &store, &[], ask);
+        assert_eq!(expected, found, "{} {ask:?}", path.display());
+    }
+    Some(test.asks.len())
 }
