@@ -65,20 +65,17 @@ impl WireAnswer<'_> {
         json.raw("{");
         // Ids of decisions, names of decisions and causes, and revisions hold nothing that would be escaped.
         if let Some(id) = self.decision_id {
-            json.raw("\"decisionId\":\"");
-            json.raw(id);
-            json.raw("\",");
+            json.plain("\"decisionId\":", id);
+            json.raw(",");
         }
         if let Some(id) = self.request_id {
             json.raw("\"requestId\":");
             json.string(id);
             json.raw(",");
         }
-        json.raw("\"decision\":\"");
-        json.raw(outcome.decision().as_str());
-        json.raw("\",\"cause\":\"");
-        json.raw(outcome.cause().as_str());
-        json.raw("\",\"reasons\":");
+        json.plain("\"decision\":", outcome.decision().as_str());
+        json.plain(",\"cause\":", outcome.cause().as_str());
+        json.raw(",\"reasons\":");
         json.list(outcome.determining_policies(), |json, id| {
             json.string(text(id))
         });
@@ -139,13 +136,11 @@ impl WireAnswer<'_> {
                 "obligations": asked,
             }))?;
         }
-        json.raw(",\"revision\":\"");
-        json.raw(state.revision().as_str());
-        json.raw("\",\"sequence\":");
+        json.plain(",\"revision\":", state.revision().as_str());
+        json.raw(",\"sequence\":");
         json.number(state.sequence());
-        json.raw(",\"evaluatedAt\":\"");
-        json.raw(outcome.evaluated_at().text().as_str());
-        json.raw("\"}");
+        json.plain(",\"evaluatedAt\":", outcome.evaluated_at().text().as_str());
+        json.raw("}");
         Ok(())
     }
 }

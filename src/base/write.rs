@@ -30,7 +30,6 @@ impl JsonText {
     }
 
     /// Writes `before` as it is, and `text`, which needs no escapes, in quotes.
-    #[cfg(feature = "server")]
     #[inline]
     pub(crate) fn plain(&mut self, before: &str, text: &str) {
         self.raw(before);

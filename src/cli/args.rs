@@ -51,7 +51,7 @@ pub(super) enum Command {
     ///
     /// Ends with 0 when it decides, also while it is degraded (the output says why); with 2 when it is not ready;
     /// with 1 when there is no answer.
-    Health(Health),
+    Health(ServerArgs),
     /// Reload the policies of a server
     Reload(Reload),
     /// Create, list, rotate and revoke API keys
@@ -248,9 +248,8 @@ pub(super) struct Bench {
     pub(super) sources: Sources,
 }
 
-/// Which server, and how it is trusted.
 #[derive(Debug, ClapArgs)]
-pub(super) struct Health {
+pub(super) struct ServerArgs {
     /// The server [default: where the configuration says it listens]
     #[arg(value_name = "URL")]
     pub(super) url: Option<String>,
@@ -263,7 +262,7 @@ pub(super) struct Health {
 #[derive(Debug, ClapArgs)]
 pub(super) struct Reload {
     #[command(flatten)]
-    pub(super) at: Health,
+    pub(super) at: ServerArgs,
     /// Accept a change that looks like an accident
     #[arg(long)]
     pub(super) confirm: bool,

@@ -170,43 +170,28 @@ fn decide_all(
 
 /// Gives each kind of work a third of the time.
 fn figures(pdp: &Pdp, given: &Given, time: Duration) -> Result<Figures, Failure> {
-    let count = given.requests.len();
-    let mut around = given.requests.iter().cycle();
-    let decision = || {
-        let outcome = around.next().map(|request| pdp.authorize(request));
-        black_box(outcome).transpose().map(|_| ())
-    };
-    let decision = timed(decision, count, time / 3)?;
     let mut timeless = given.requests.clone();
     for request in &mut timeless {
         request.now = None;
     }
-    let mut around = timeless.iter().cycle();
-    let with_clock = || {
-        let outcome = around.next().map(|request| pdp.authorize(request));
-        black_box(outcome).transpose().map(|_| ())
-    };
-    let with_clock = timed(with_clock, count, time / 3)?;
     let caller = cases::caller();
-    let mut around = given.bodies.iter().cycle();
-    let answer = || {
-        let body = around.next();
-        let answer = body.map(|body| authorize_json(pdp, body, caller.clone()));
-        black_box(answer).transpose().map(|_| ())
-    };
+    let decide = |request: &Request| pdp.authorize(request);
+    let answer = |body: &Vec<u8>| authorize_json(pdp, body, caller.clone());
     Ok(Figures {
-        decision,
-        with_clock,
-        body_to_answer: timed(answer, count, time / 3)?,
+        decision: timed(&given.requests, decide, time / 3)?,
+        with_clock: timed(&timeless, decide, time / 3)?,
+        body_to_answer: timed(&given.bodies, answer, time / 3)?,
     })
 }
 
-/// Times single turns of `work` for half of the time, and many together for the rest.
-fn timed(
-    mut work: impl FnMut() -> Result<(), RequestError>,
-    count: usize,
+/// Times work on one item after the other for half of the time, and on many together for the rest.
+fn timed<T, R>(
+    items: &[T],
+    mut each: impl FnMut(&T) -> Result<R, RequestError>,
     time: Duration,
 ) -> Result<Timed, Failure> {
+    let mut around = items.iter().cycle();
+    let mut work = || black_box(around.next().map(&mut each)).transpose();
     let clock = clock_cost();
     let half = time / 2;
     let began = Instant::now();
@@ -238,7 +223,7 @@ fn timed(
         p50_ns,
         p99_ns,
         decisions_per_second,
-        allocations_per_decision: allocations(&mut work, count.min(10_000))?,
+        allocations_per_decision: allocations(&mut work, items.len().min(10_000))?,
     })
 }
 

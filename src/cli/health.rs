@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::args::{Args, Health};
+use super::args::{Args, ServerArgs};
 use super::ask::Members;
 use super::client::Server;
 use super::output::Output;
@@ -12,7 +12,7 @@ use super::{Done, Exit};
 
 /// How long a probe may take.
 const PROBE: Duration = Duration::from_secs(5);
-pub(super) fn run(command: &Health, args: &Args, output: Output) -> Done {
+pub(super) fn run(command: &ServerArgs, args: &Args, output: Output) -> Done {
     let config = args.load_config()?;
     let server = Server::find(command.url.as_deref(), &config, true, command.ca.as_deref())?;
     let (status, body) = server.ask(PROBE, |agent| {

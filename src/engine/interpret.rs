@@ -44,8 +44,10 @@ impl<'a> Interpreter<'a> {
     #[inline]
     pub(crate) fn test(&mut self, at: Ix) -> Result<bool, Fault> {
         self.meter.spend(1)?;
-        let node = self.program.node(at);
-        self.test_node(node)
+        match self.program.node(at) {
+            Node::VarAttr { var, name } => boolean(self.var_attr(var, name)?),
+            node => self.test_node(node),
+        }
     }
 
     /// The value of a node.
@@ -264,12 +266,7 @@ impl<'a> Interpreter<'a> {
 
     fn all(&mut self, list: List) -> Result<bool, Fault> {
         for at in self.program.list(list) {
-            self.meter.spend(1)?;
-            let is = match self.program.node(*at) {
-                Node::VarAttr { var, name } => boolean(self.var_attr(var, name)?)?,
-                node => self.test_node(node)?,
-            };
-            if !is {
+            if !self.test(*at)? {
                 return Ok(false);
             }
         }

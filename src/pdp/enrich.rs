@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::base::meter::Meter;
 use crate::base::timestamp::Timestamp;
 use crate::entities::Known;
-use crate::policy::ActionPlan;
+use crate::policy::{ActionPlan, InjectedMember};
 use crate::request::Request;
 use crate::state::State;
 use crate::trust::Asked;
@@ -45,6 +45,14 @@ impl Enriched<'_> {
             version: self.state.store().version(),
             meter: &self.meter,
         }
+    }
+
+    /// Members of the context that the decision point sets and the caller gives all the same. Their names are
+    /// settings, and an action has them that declares them by the shipped types; elsewhere such a member is the
+    /// caller's.
+    pub(crate) fn set_by_caller(&self) -> impl Iterator<Item = &InjectedMember> {
+        let members = self.plan.injected.members();
+        members.filter(|member| self.request.context.contains(&member.name))
     }
 }
 

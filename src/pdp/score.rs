@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::pdp::enrich::Enriched;
 use crate::pdp::gather::{ClientOrigin, Sources, ask, gather, place};
-use crate::pdp::score::stage::{AssessedBox, Scored};
+use crate::pdp::score::stage::{Assessed, AssessedBox, Scored};
 use crate::trust::geo::GeoSource;
 use crate::trust::subjects::{NotificationSink, SignalStore, SubjectState};
 
@@ -47,11 +47,18 @@ impl Scoring {
             Some(store) => store.standing(&ask(request, &place, enriched.now)),
             None => SubjectState::default(),
         };
-        let assessed = kept.insert(AssessedBox::filled(|assessed| {
-            assessed.inputs = gather(enriched, trust, &mut place, standing);
-            assessed.assessment = trust.model().assess(&assessed.inputs, enriched.now);
-            assessed.mode = trust.mode(request.caller(), &enriched.asked());
-        }));
+        let fill = |assessed: &mut Assessed| {
+            // Taken apart, so that no member keeps what it held for another request.
+            let Assessed {
+                assessment,
+                inputs,
+                mode,
+            } = assessed;
+            *inputs = gather(enriched, trust, &mut place, standing);
+            *assessment = trust.model().assess(inputs, enriched.now);
+            *mode = trust.mode(request.caller(), &enriched.asked());
+        };
+        let assessed = kept.insert(AssessedBox::filled(fill));
         (Scored::new(enriched, Some(assessed.get())), Some(place))
     }
 }

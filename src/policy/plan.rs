@@ -57,8 +57,6 @@ pub(crate) struct DeclaredMember {
     pub(crate) required: bool,
     /// Whether a condition of a policy reads it.
     pub(crate) is_read: bool,
-    /// Whether the decision point sets it, and no caller may.
-    pub(crate) is_injected: bool,
 }
 
 /// The type of a member: the commonest ones are read without a look at the schema.
@@ -220,7 +218,7 @@ impl Planner<'_, '_> {
             resources: self.types(model, &action.resources),
             members: members
                 .iter()
-                .map(|(name, member)| self.member(name, member, is_injected(name)))
+                .map(|(name, member)| self.member(name, member))
                 .collect(),
             required,
         }
@@ -237,7 +235,7 @@ impl Planner<'_, '_> {
         declared.collect()
     }
 
-    fn member(&mut self, name: &str, member: &Member, is_injected: bool) -> DeclaredMember {
+    fn member(&mut self, name: &str, member: &Member) -> DeclaredMember {
         let sym = self.symbols.name(name);
         DeclaredMember {
             name: name.into(),
@@ -250,7 +248,6 @@ impl Planner<'_, '_> {
             },
             required: member.required,
             is_read: self.reads.member(sym),
-            is_injected,
         }
     }
 

@@ -63,6 +63,12 @@ impl<'a> Cursor<'a> {
         Some(byte)
     }
 
+    /// How many bytes were taken.
+    #[inline]
+    fn at(&self) -> usize {
+        self.text.len() - self.rest.len()
+    }
+
     /// Takes a byte that was looked at.
     #[inline]
     fn skip(&mut self) {
@@ -83,23 +89,9 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub(super) fn object(
         &mut self,
-        mut member: impl FnMut(&mut Self, &str) -> Option<()>,
+        member: impl FnMut(&mut Self, &'a str) -> Option<()>,
     ) -> Option<()> {
-        self.expect(b'{')?;
-        if self.peek()? == b'}' {
-            self.skip();
-            return Some(());
-        }
-        loop {
-            let name = self.plain()?;
-            self.expect(b':')?;
-            member(self, name)?;
-            match self.take()? {
-                b',' => {}
-                b'}' => return Some(()),
-                _ => return None,
-            }
-        }
+        self.each_member(Self::name, member)
     }
 
     /// An object whose members are among `names`, expected in this order; `member` reads the value of each, by the
@@ -108,18 +100,32 @@ impl<'a> Cursor<'a> {
     pub(super) fn members<const N: usize>(
         &mut self,
         names: &[Name; N],
-        mut member: impl FnMut(&mut Self, usize) -> Option<()>,
+        member: impl FnMut(&mut Self, usize) -> Option<()>,
+    ) -> Option<()> {
+        let mut expected = 0;
+        let name = |cursor: &mut Self| {
+            let at = cursor.one_of(names, expected)?;
+            expected = at + 1;
+            Some(at)
+        };
+        self.each_member(name, member)
+    }
+
+    /// An object; `name` reads the name of a member and its colon, and `member` the value.
+    #[inline]
+    fn each_member<T>(
+        &mut self,
+        mut name: impl FnMut(&mut Self) -> Option<T>,
+        mut member: impl FnMut(&mut Self, T) -> Option<()>,
     ) -> Option<()> {
         self.expect(b'{')?;
         if self.peek()? == b'}' {
             self.skip();
             return Some(());
         }
-        let mut expected = 0;
         loop {
-            let at = self.one_of(names, expected)?;
-            expected = at + 1;
-            member(self, at)?;
+            let name = name(self)?;
+            member(self, name)?;
             match self.take()? {
                 b',' => {}
                 b'}' => return Some(()),
@@ -130,6 +136,14 @@ impl<'a> Cursor<'a> {
 
     /// The name of a member and its colon.
     #[inline]
+    fn name(&mut self) -> Option<&'a str> {
+        let name = self.plain()?;
+        self.expect(b':')?;
+        Some(name)
+    }
+
+    /// The same, for one of `names`: its position.
+    #[inline]
     fn one_of<const N: usize>(&mut self, names: &[Name; N], expected: usize) -> Option<usize> {
         if let Some(name) = names.get(expected)
             && let Some(rest) = self.rest.strip_prefix(name.spelled.as_bytes())
@@ -137,8 +151,7 @@ impl<'a> Cursor<'a> {
             self.rest = rest;
             return Some(expected);
         }
-        let name = self.plain()?;
-        self.expect(b':')?;
+        let name = self.name()?;
         names.iter().position(|known| known.name == name)
     }
 
@@ -169,7 +182,7 @@ impl<'a> Cursor<'a> {
     /// The text up to the next quote or backslash; none where it holds a control character.
     #[inline]
     fn run(&mut self) -> Option<&'a str> {
-        let start = self.text.len() - self.rest.len();
+        let start = self.at();
         let len = unquoted(self.rest);
         self.rest = self.rest.get(len..)?;
         let run = self.text.get(start..start + len)?;
@@ -247,7 +260,7 @@ impl<'a> Cursor<'a> {
 
     /// Any value, by serde_json.
     pub(super) fn value<T: DeserializeOwned>(&mut self) -> Option<T> {
-        let rest = self.text.get(self.text.len() - self.rest.len()..)?;
+        let rest = self.text.get(self.at()..)?;
         let mut values = serde_json::Deserializer::from_str(rest).into_iter::<T>();
         let value = values.next()?.ok()?;
         self.rest = self.rest.get(values.byte_offset()..)?;

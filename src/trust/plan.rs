@@ -100,17 +100,9 @@ impl TrustPlan {
 
     /// Whether the principal is an administrator, and whether it is privileged, by its stored roles.
     pub(crate) fn roles(&self, asked: &Asked<'_>) -> (bool, bool) {
-        let Numbers {
-            admin, privileged, ..
-        } = &self.numbers;
         let [principal, _, _] = asked.known;
-        match principal {
-            Some(principal) if admin.len() + privileged.len() > 0 => (
-                asked.is_within(principal, admin),
-                asked.is_within(principal, privileged),
-            ),
-            _ => (false, false),
-        }
+        let has = |roles| principal.is_some_and(|principal| asked.is_within(principal, roles));
+        (has(&self.numbers.admin), has(&self.numbers.privileged))
     }
 
     /// Whether the principal has more than one authentication factor, as its stored entity says.
@@ -193,14 +185,8 @@ impl Asked<'_> {
 
     /// Whether the entity is one of these, or has one of them above it.
     fn is_within(&self, entity: Known<'_>, groups: &[Uid]) -> bool {
-        if groups.is_empty() || groups.contains(&entity.uid) {
-            return !groups.is_empty();
-        }
-        let parents = entity.entity().map_or(&[][..], |entity| entity.parents());
-        !parents.is_empty()
-            && self
-                .version
-                .any_above(entity.uid, self.meter, |above| groups.contains(&above))
+        let is_group = |above| groups.contains(&above);
+        !groups.is_empty() && self.version.any_above(entity.uid, self.meter, is_group)
     }
 }
 

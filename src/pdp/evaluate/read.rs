@@ -10,10 +10,10 @@ use super::inline;
 use crate::base::caller::InlineRule;
 use crate::base::entity_ref::EntityRef;
 use crate::engine::EngineRequest;
-use crate::entities::{Overlay, RawValue, Record, Sym, Typed, Value as EngineValue};
+use crate::entities::{EntityVersion, Overlay, RawValue, Record, Sym, Typed, Value as EngineValue};
 use crate::pdp::score::stage::{Scored, decimals};
 use crate::policy::{DeclaredType, InjectedMember, Kind};
-use crate::request::{ContextValue, Limits};
+use crate::request::{Context, ContextValue, Limits};
 use crate::schema::Model;
 
 /// Our readers do not take it.
@@ -27,13 +27,16 @@ pub(super) fn read(
     bound: &mut EngineRequest,
 ) -> Result<Option<Overlay>, Refused> {
     let (request, state) = (scored.request, scored.state);
+    if scored.set_by_caller().next().is_some() {
+        return Err(Refused);
+    }
     let version = state.store().version();
     bind(scored, bound);
     let settings = state.snapshot().settings();
     let model = state.snapshot().schema_set().map(|schema| &schema.model);
     match model.filter(|_| !settings.unvalidated_requests) {
         Some(model) => declared_context(scored, model, bound)?,
-        None => plain_context(scored, bound)?,
+        None => plain_context(&request.context, version, bound)?,
     }
     bound.context.settle();
     inject(scored, bound);
@@ -80,9 +83,6 @@ fn declared_context(
     let (mut next, mut required) = (0, 0);
     for (name, json) in &request.context {
         let member = declared.member(name, &mut next).ok_or(Refused)?;
-        if member.is_injected {
-            return Err(Refused);
-        }
         required += usize::from(member.required);
         let value = match (&member.kind, json) {
             (Kind::Bool, ContextValue::Bool(value)) => EngineValue::Bool(*value),
@@ -147,12 +147,11 @@ fn inject(scored: &Scored<'_>, bound: &mut EngineRequest) {
     }
 }
 
-fn plain_context(scored: &Scored<'_>, bound: &mut EngineRequest) -> Result<(), Refused> {
-    let (context, version) = (&scored.request.context, scored.state.store().version());
-    let mut injected = scored.plan.injected.members();
-    if injected.any(|member| context.contains(&member.name)) {
-        return Err(Refused);
-    }
+fn plain_context(
+    context: &Context,
+    version: &EntityVersion,
+    bound: &mut EngineRequest,
+) -> Result<(), Refused> {
     // A context could be one of the escapes as a whole.
     if context.len() == 1 && context.iter().any(|(name, _)| name.starts_with("__")) {
         let whole = RawValue::from_json(&Value::Object(context.to_json()));

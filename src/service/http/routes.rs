@@ -149,8 +149,10 @@ const AUTHORIZE: usize = 0;
 /// The main listener: everything, for those who may, under a configured host name.
 pub(super) fn main(app: Arc<App>) -> Router {
     let mut router = Router::new();
+    let mut deciding = MethodRouter::new();
     for route in table() {
         if route.path == "/authorize" {
+            deciding = route.handler.clone();
             // For the methods that it does not have; those that it has do not come here.
             router = router.route(route.path, route.handler);
             continue;
@@ -169,17 +171,14 @@ pub(super) fn main(app: Arc<App>) -> Router {
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(Arc::clone(&app), known_host));
-    let (router, decide) = match cors(&app) {
-        Some(cors) => (
-            router.layer(cors.clone()),
-            on(MethodFilter::POST, authorize.layer(cors)),
-        ),
-        None => (router, on(MethodFilter::POST, authorize)),
+    let (router, deciding) = match cors(&app) {
+        Some(cors) => (router.layer(cors.clone()), deciding.route_layer(cors)),
+        None => (router, deciding),
     };
     let rest = finish(router, Arc::clone(&app));
-    let decide = decide.with_state(app).fallback_service(rest.clone());
+    let deciding = deciding.with_state(app).fallback_service(rest.clone());
     Router::new()
-        .route("/authorize", decide)
+        .route("/authorize", deciding)
         .fallback_service(rest)
 }
 

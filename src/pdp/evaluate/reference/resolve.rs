@@ -17,7 +17,6 @@ use crate::entities::{Exporter, has_unknown};
 use crate::pdp::evaluate::reference::inline::Merge;
 use crate::pdp::evaluate::reference::locate::locate;
 use crate::pdp::score::stage::Scored;
-use crate::policy::InjectedMember;
 use crate::request::{Limits, RequestError};
 use crate::schema::{Model, SchemaSet};
 use crate::state::State;
@@ -93,26 +92,18 @@ pub(crate) fn resolve(scored: &Scored<'_>, limits: &Limits) -> Result<Resolved, 
     found
 }
 
-/// Refuses members of the context that the decision point sets. Their names are settings, and an action has them
-/// that declares them by the shipped types; elsewhere such a member is the caller's.
-fn set_by_us(scored: &Scored<'_>) -> Vec<InputFault> {
-    let members = scored.plan.injected.members();
-    let given = members.filter(|member| scored.request.context.contains(&member.name));
-    let fault = |member: &InjectedMember| {
-        InputFault::new(
-            pointer("/context", &member.name),
-            "is set by the decision point for this action; leave it out",
-        )
-    };
-    given.map(fault).collect()
-}
-
 fn read(scored: &Scored<'_>, limits: &Limits) -> Result<Resolved, RequestError> {
     let (request, state, meter) = (scored.request, scored.state, &scored.meter);
     if !meter.take(BY_CEDAR * (1 + request.context.weight())) {
         return Err(meter.exhausted().into());
     }
-    let mut faults = set_by_us(scored);
+    let set_by_caller = scored.set_by_caller().map(|member| {
+        InputFault::new(
+            pointer("/context", &member.name),
+            "is set by the decision point for this action; leave it out",
+        )
+    });
+    let mut faults: Vec<InputFault> = set_by_caller.collect();
     let schema = state.snapshot().schema_set();
     let principal = uid(request.principal(), "/principal", &mut faults);
     let action = uid(request.action(), "/action", &mut faults);

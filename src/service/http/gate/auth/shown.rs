@@ -5,6 +5,7 @@
 //! refused: it must not be answered with the rights of somebody who has shown none.
 
 use axum::http::{HeaderMap, HeaderName, header};
+use smallvec::SmallVec;
 
 /// Beginnings of headers that proxies set. One of them is enough to say that the request comes from
 /// elsewhere.
@@ -183,15 +184,14 @@ pub(super) fn forwarded(headers: &HeaderMap) -> bool {
 
 /// A credential in a place that is not read, by the name of the place.
 pub(super) fn unread(headers: &HeaderMap, query: Option<&str>) -> Option<&'static str> {
-    let shown = |is: &dyn Fn(&str) -> bool| names(headers).any(is);
-    let header = names(headers).next().and_then(|_| {
-        let mut credentials = CREDENTIALS.iter();
-        let credential = credentials.find(|credential| shown(&|name| name == **credential));
-        credential.or_else(|| {
-            let mut users = USERS.iter();
-            users.find(|user| shown(&|name| name.starts_with(**user)))
-        })
-    });
+    let names: SmallVec<[&str; 8]> = names(headers).collect();
+    let header = CREDENTIALS
+        .iter()
+        .find(|credential| names.contains(*credential))
+        .or_else(|| {
+            let starts = |user: &str| names.iter().any(|name| name.starts_with(user));
+            USERS.iter().find(|user| starts(user))
+        });
     let parameter = || {
         let pairs = query?.split('&');
         let mut names = pairs.filter_map(|pair| pair.split('=').next());
